@@ -1,0 +1,264 @@
+import { join } from "node:path";
+
+/** A Postgres installation: where its programs are and its major version. */
+export interface PostgresInstallation {
+  binDir: string;
+  version: number;
+}
+
+/** A running throw-away cluster. */
+export interface PostgresCluster {
+  /** Connection string of the superuser on the database `postgres`. */
+  url: string;
+  /** Stops the server and removes its files. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** What a throw-away cluster may be given on top of its own settings. */
+export interface ClusterOptions {
+  /** `shared_preload_libraries`, for instance `["pg_cron"]`. */
+  preload?: string[];
+  /** Further server settings; they win over the fast defaults. */
+  settings?: Record<string, string>;
+}
+
+const OLDEST_SUPPORTED = 15;
+const START_TIMEOUT_MS = 30_000;
+
+// Nothing here outlives the test run, so nothing is worth a disk flush.
+const FAST_SETTINGS: Record<string, string> = {
+  listen_addresses: "127.0.0.1",
+  unix_socket_directories: "",
+  fsync: "off",
+  synchronous_commit: "off",
+  full_page_writes: "off",
+  max_connections: "200",
+  timezone: "UTC",
+};
+
+/**
+ * Finds the programs of a Postgres server of at least version 15: the folder in
+ * `PG_BIN` when set, else the one on `PATH`, else the newest under
+ * `/usr/lib/postgresql`. `null` when there is none.
+ */
+export function findPostgres(): PostgresInstallation | null {
+  const named = Deno.env.get("PG_BIN");
+  const candidates = named ? [named] : [...foldersOnPath(), ...debianFolders()];
+  for (const binDir of candidates) {
+    const version = majorVersion(binDir);
+    if (version !== null && version >= OLDEST_SUPPORTED) {
+      return { binDir, version };
+    }
+  }
+  return null;
+}
+
+/**
+ * Starts a fresh cluster on a free loopback port, as an unprivileged user when
+ * this process is root, because the server refuses to run as root. The cluster
+ * also ends when this process dies in any way.
+ */
+export async function startCluster(
+  options: ClusterOptions = {},
+): Promise<PostgresCluster> {
+  const installation = findPostgres();
+  if (!installation) {
+    throw new Error(
+      `Cannot start a Postgres cluster: no server of version ${OLDEST_SUPPORTED} or newer on PATH, under /usr/lib/postgresql or in PG_BIN.`,
+    );
+  }
+  const owner = unprivilegedUser();
+  const home = await Deno.makeTempDir({ prefix: "pg-cluster-" });
+  try {
+    if (owner) await Deno.chown(home, owner.uid, owner.gid);
+    const data = join(home, "data");
+    await initialise(installation, data, owner);
+    const port = freePort();
+    const server = spawnServer(installation, home, port, options, owner);
+    const stdin = server.stdin;
+    let closing: Promise<void> | undefined;
+    const close = () =>
+      closing ??= (async () => {
+        await stdin.close().catch(() => {});
+        await server.status;
+      })();
+    try {
+      await untilReady(installation, port, server, join(home, "log"));
+    } catch (error) {
+      await close();
+      throw error;
+    }
+    return { url: `postgresql://postgres@127.0.0.1:${port}/postgres`, close };
+  } catch (error) {
+    await Deno.remove(home, { recursive: true }).catch(() => {});
+    throw error;
+  }
+}
+
+interface Owner {
+  uid: number;
+  gid: number;
+}
+
+function foldersOnPath(): string[] {
+  return (Deno.env.get("PATH") ?? "").split(":").filter(Boolean).flatMap(
+    (folder) => {
+      try {
+        // Distributions put a link on PATH; the other programs sit beside its target.
+        return [
+          join(Deno.realPathSync(join(folder, "postgres")), ".."),
+        ];
+      } catch {
+        return [];
+      }
+    },
+  );
+}
+
+function debianFolders(): string[] {
+  try {
+    return [...Deno.readDirSync("/usr/lib/postgresql")]
+      .sort((a, b) => Number(b.name) - Number(a.name))
+      .map((entry) => `/usr/lib/postgresql/${entry.name}/bin`);
+  } catch {
+    return [];
+  }
+}
+
+function majorVersion(binDir: string): number | null {
+  try {
+    Deno.statSync(join(binDir, "initdb"));
+    const { stdout } = new Deno.Command(join(binDir, "postgres"), {
+      args: ["--version"],
+    }).outputSync();
+    const match = /\b(\d+)(?:\.|devel|beta|rc)/.exec(
+      new TextDecoder().decode(stdout),
+    );
+    return match ? Number(match[1]) : null;
+  } catch {
+    return null;
+  }
+}
+
+function unprivilegedUser(): Owner | null {
+  if (Deno.uid() !== 0) return null;
+  const accounts = Deno.readTextFileSync("/etc/passwd").split("\n")
+    .map((line) => line.split(":"));
+  for (const name of ["postgres", "nobody"]) {
+    const account = accounts.find((fields) => fields[0] === name);
+    if (account) return { uid: Number(account[2]), gid: Number(account[3]) };
+  }
+  throw new Error(
+    "Cannot start a Postgres cluster as root: neither the user postgres nor nobody exists to run it as.",
+  );
+}
+
+async function initialise(
+  { binDir }: PostgresInstallation,
+  data: string,
+  owner: Owner | null,
+): Promise<void> {
+  const { success, stderr } = await new Deno.Command(join(binDir, "initdb"), {
+    args: [
+      "--pgdata",
+      data,
+      "--username=postgres",
+      "--auth=trust",
+      "--encoding=UTF8",
+      "--locale=C",
+      "--no-sync",
+    ],
+    cwd: "/",
+    stdout: "null",
+    stderr: "piped",
+    ...owner,
+  }).output();
+  if (!success) {
+    throw new Error(
+      `initdb in ${data} failed: ${new TextDecoder().decode(stderr).trim()}`,
+    );
+  }
+}
+
+function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+// The shell holds the read end of a pipe from this process. However this process
+// ends, the pipe closes, the shell wakes up, stops the server and tidies away.
+const KEEPER = `
+home=$1; shift
+trap '' INT TERM HUP
+"$@" >"$home/log" 2>&1 &
+server=$!
+read -r _
+kill -INT "$server" 2>/dev/null
+wait "$server"
+rm -rf "$home"
+`;
+
+function spawnServer(
+  { binDir }: PostgresInstallation,
+  home: string,
+  port: number,
+  { preload = [], settings = {} }: ClusterOptions,
+  owner: Owner | null,
+): Deno.ChildProcess {
+  const all: Record<string, string> = { ...FAST_SETTINGS, port: String(port) };
+  if (preload.length > 0) all.shared_preload_libraries = preload.join(",");
+  if (preload.includes("pg_cron")) {
+    all["cron.database_name"] = "postgres";
+    all["cron.host"] = "127.0.0.1";
+  }
+  Object.assign(all, settings);
+  return new Deno.Command("/bin/sh", {
+    args: [
+      "-c",
+      KEEPER,
+      "keeper",
+      home,
+      join(binDir, "postgres"),
+      "-D",
+      join(home, "data"),
+      ...Object.entries(all).flatMap(([name, value]) => [
+        "-c",
+        `${name}=${value}`,
+      ]),
+    ],
+    cwd: "/",
+    stdin: "piped",
+    stdout: "null",
+    stderr: "null",
+    ...owner,
+  }).spawn();
+}
+
+async function untilReady(
+  { binDir }: PostgresInstallation,
+  port: number,
+  server: Deno.ChildProcess,
+  log: string,
+): Promise<void> {
+  let ended = false;
+  server.status.then(() => ended = true);
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!ended && Date.now() < deadline) {
+    const { success } = await new Deno.Command(join(binDir, "pg_isready"), {
+      args: ["-q", "-h", "127.0.0.1", "-p", String(port), "-d", "postgres"],
+    }).output();
+    if (success) return;
+    const text = await Deno.readTextFile(log).catch(() => "");
+    const fatal = /^.*\b(?:FATAL|PANIC):.*$/m.exec(text)?.[0];
+    // While it starts up the server refuses connections with a FATAL of its own.
+    if (fatal && !fatal.includes("starting up")) {
+      throw new Error(`Postgres did not start on port ${port}: ${fatal}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(
+    `Postgres did not accept connections on port ${port} within ${START_TIMEOUT_MS} ms.`,
+  );
+}

@@ -1,0 +1,68 @@
+/**
+ * Runs the checks that a change has to pass beside the tests:
+ * `deno task check [NAME …]`, all of them by default.
+ *
+ * Silent about what holds but for one line each; shows the whole output of
+ * what does not. Checks on a database are skipped where there is no Postgres,
+ * and fail there when `REQUIRE_POSTGRES=1`.
+ *
+ * @module
+ */
+import type { Check, Problems } from "./check/check.ts";
+import { databaseTypesCheck } from "./check/database_types.ts";
+import { deployCheck } from "./check/deploy.ts";
+import { advisorsCheck, lintSqlCheck } from "./check/lint_sql.ts";
+import { rollbackCheck } from "./check/rollback.ts";
+import { sourceChecks } from "./check/source.ts";
+import { missingPostgres } from "./test/postgres_extensions.ts";
+
+const checks: readonly Check[] = [
+  ...sourceChecks,
+  databaseTypesCheck,
+  lintSqlCheck,
+  advisorsCheck,
+  rollbackCheck,
+  deployCheck,
+];
+
+const unknown = Deno.args.filter((name) =>
+  !checks.some((check) => check.name === name)
+);
+if (unknown.length > 0) {
+  const known = checks.map(({ name }) => name).join(", ");
+  console.error(`no such check: ${unknown.join(", ")}; there are ${known}`);
+  Deno.exit(2);
+}
+
+const selected = Deno.args.length === 0
+  ? checks
+  : checks.filter(({ name }) => Deno.args.includes(name));
+const failed: string[] = [];
+const skipped: string[] = [];
+const missing = missingPostgres(["plpgsql_check"]);
+
+for (const check of selected) {
+  if (check.needsPostgres && missing !== null) {
+    skipped.push(check.name);
+    continue;
+  }
+  const start = performance.now();
+  const problems: Problems = await check.run().catch((error) => [
+    error instanceof Error ? error.message : String(error),
+  ]);
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  console.log(
+    `${problems.length === 0 ? "ok  " : "FAIL"} ${check.name} (${seconds} s)`,
+  );
+  for (const problem of problems) console.log(problem);
+  if (problems.length > 0) failed.push(check.name);
+}
+
+if (skipped.length > 0) {
+  console.log(`skipped: ${skipped.join(", ")} (${missing})`);
+  if (Deno.env.get("REQUIRE_POSTGRES") === "1") failed.push(...skipped);
+}
+if (failed.length > 0) {
+  console.log(`checks failed: ${failed.join(", ")}`);
+  Deno.exit(1);
+}

@@ -1,0 +1,73 @@
+/**
+ * Idempotency for Supabase Edge Functions: a request that carries a key takes
+ * effect once; every retry of it gets the same answer.
+ *
+ * @module
+ */
+export { type IdempotencyConfig } from "./idempotency/config.ts";
+export { corsHeaders } from "./idempotency/cors.ts";
+export {
+  type IdempotencyCode,
+  IdempotencyError,
+  KeyInvalidError,
+  KeyMissingError,
+  KeyReusedError,
+  LedgerUnavailableError,
+  OutcomeUnknownError,
+  RequestInProgressError,
+  RequestTooLargeError,
+  ResponseNotStoredError,
+  TooManyKeysError,
+} from "./idempotency/errors.ts";
+export { type IdempotencyEvent, type Outcome } from "./idempotency/event.ts";
+export {
+  type FingerprintOptions,
+  fingerprintRequest,
+} from "./idempotency/fingerprint.ts";
+export {
+  extractIdempotencyKey,
+  generateIdempotencyKey,
+  getIdempotencyKey,
+  isValidIdempotencyKey,
+} from "./idempotency/key.ts";
+export {
+  type Answer,
+  type ClaimRequest,
+  type ClaimResult,
+  type Identity,
+  type Ledger,
+  type SettleResult,
+} from "./idempotency/ledger.ts";
+export {
+  memoryLedger,
+  type MemoryLedgerOptions,
+} from "./idempotency/memory_ledger.ts";
+export { type IdempotencyContext } from "./idempotency/middleware.ts";
+export {
+  type OperationContext,
+  type OperationOutcome,
+  type OperationResult,
+} from "./idempotency/operation.ts";
+export { type Problem, problemResponse } from "./idempotency/problem.ts";
+export { flushReplayCounts } from "./idempotency/replay_counts.ts";
+export {
+  AlreadyCompletedError,
+  type CachedResponse,
+  checkIdempotency,
+  cleanupExpiredKeys,
+  createIdempotencyKey,
+  type KeyClaim,
+  markIdempotencyFailed,
+  NotOwnerError,
+  type SingleCallConfig,
+  storeIdempotencyResult,
+} from "./idempotency/single_calls.ts";
+export {
+  type LedgerCall,
+  type LedgerClient,
+  supabaseLedger,
+} from "./idempotency/supabase_ledger.ts";
+export {
+  type WithIdempotency,
+  withIdempotency,
+} from "./idempotency/with_idempotency.ts";

@@ -1,0 +1,11 @@
+// Pinned inline, and only here: a copy of this folder at
+// supabase/functions/_shared/ then needs no import map and no edit.
+export { corsHeaders as supabaseCorsHeaders } from "npm:@supabase/supabase-js@2.119.1/cors";
+export {
+  defineMiddleware,
+  type Middleware,
+} from "npm:@supabase/middleware@0.6.0";
+export { default as canonicalize } from "npm:canonicalize@5.1.0";
+export { default as pRetry } from "npm:p-retry@9.0.0";
+export { parseItem } from "npm:structured-headers@2.1.0";
+export { z } from "npm:zod@4.6.7";

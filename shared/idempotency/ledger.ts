@@ -1,0 +1,91 @@
+/**
+ * The port: what any store must promise so that a request takes effect once.
+ *
+ * Every transition names the owner token that the caller made for its attempt.
+ * A call with a token that no longer owns the key changes nothing. Each call
+ * is safe to send again when its answer was lost on the way.
+ */
+export interface Ledger {
+  /**
+   * Decides who runs. At most one caller holds `claimed` for a key at a time;
+   * the same owner token asking again is told `claimed` again.
+   */
+  claim(identity: Identity, request: ClaimRequest): Promise<ClaimResult>;
+  /** Records the final answer of an attempt. */
+  complete(
+    identity: Identity,
+    ownerToken: string,
+    answer: Answer,
+    ttlSeconds: number,
+  ): Promise<SettleResult>;
+  /** Records that an attempt did not take effect: the key may run again. */
+  fail(
+    identity: Identity,
+    ownerToken: string,
+    errorMessage: string,
+    ttlSeconds: number,
+  ): Promise<SettleResult>;
+  /** Reads the final answer, if there is one; decides nothing. */
+  read(identity: Identity): Promise<Answer | null>;
+  /** Adds to the statistics; replays themselves never write. */
+  countReplays(
+    userId: string | null,
+    scope: string,
+    count: number,
+  ): Promise<void>;
+}
+
+/** What makes a key unique: two users may use the same key string. */
+export interface Identity {
+  /** The verified user; `null` for the project itself (webhooks, jobs). */
+  readonly userId: string | null;
+  /** The route or operation. */
+  readonly scope: string;
+  /** The idempotency key. */
+  readonly key: string;
+}
+
+/** What an attempt brings to {@link Ledger.claim}. */
+export interface ClaimRequest {
+  /** SHA-256 of the request, 64 lower-case hexadecimal digits. */
+  readonly fingerprint: string;
+  /** A UUID that the caller made for this attempt alone. */
+  readonly ownerToken: string;
+  /** How long the attempt may go unheard of, in seconds. */
+  readonly leaseSeconds: number;
+  /** How long the key is kept, in seconds from this claim. */
+  readonly ttlSeconds: number;
+  /** What to do with an attempt whose lease lapsed. */
+  readonly onAbandoned: "retry" | "refuse";
+  /** Kept with the key, for people; never read by the ledger. */
+  readonly metadata: Record<string, unknown> | null;
+}
+
+/** A final answer, as it was sent. */
+export interface Answer {
+  /** HTTP status, 200–599. */
+  readonly status: number;
+  /** Header names in lower case. */
+  readonly headers: Record<string, string>;
+  /** The bytes that were sent; `null` when they were too many to keep. */
+  readonly body: Uint8Array | null;
+}
+
+/** What {@link Ledger.claim} decided. */
+export type ClaimResult =
+  | { readonly outcome: "claimed"; readonly attempt: number; fence: number }
+  | { readonly outcome: "replay"; readonly answer: Answer }
+  | { readonly outcome: "mismatch" }
+  | { readonly outcome: "in_progress"; readonly retryAfterSeconds: number }
+  | { readonly outcome: "abandoned" };
+
+/**
+ * What became of {@link Ledger.complete} and {@link Ledger.fail}: `recorded`;
+ * `replay`, somebody else completed the key first, with this answer; `lost`,
+ * somebody else has the key now; `gone`, nobody has it any more.
+ */
+export type SettleResult =
+  | { readonly outcome: "recorded" }
+  | { readonly outcome: "replay"; readonly answer: Answer }
+  | { readonly outcome: "lost" }
+  | { readonly outcome: "gone" };

@@ -1,0 +1,156 @@
+import type { Answer, Identity, Ledger, SettleResult } from "./ledger.ts";
+
+interface Entry {
+  status: "processing" | "completed" | "failed";
+  fingerprint: string;
+  ownerToken: string;
+  attempt: number;
+  fence: number;
+  leaseEndsAt: number;
+  claimedAt: number;
+  expiresAt: number;
+  answer: Answer | null;
+}
+
+/** Options of {@link memoryLedger}. */
+export interface MemoryLedgerOptions {
+  /**
+   * The clock, in ms since the epoch.
+   *
+   * @default {Date.now}
+   */
+  now?: () => number;
+}
+
+/**
+ * A ledger with the promises of the database's, in memory: for tests and for
+ * work offline. It knows one process only, so it protects nothing that is
+ * served by more than one.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { memoryLedger } from "./memory_ledger.ts";
+ *
+ * const ledger = memoryLedger();
+ * const identity = { userId: "u1", scope: "orders", key: "order-17" };
+ * const request = {
+ *   fingerprint: "0".repeat(64),
+ *   ownerToken: crypto.randomUUID(),
+ *   leaseSeconds: 60,
+ *   ttlSeconds: 3600,
+ *   onAbandoned: "retry" as const,
+ *   metadata: null,
+ * };
+ * assertEquals((await ledger.claim(identity, request)).outcome, "claimed");
+ * const other = { ...request, ownerToken: crypto.randomUUID() };
+ * assertEquals((await ledger.claim(identity, other)).outcome, "in_progress");
+ * ```
+ */
+export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
+  const now = options.now ?? Date.now;
+  const entries = new Map<string, Entry>();
+  let lastFence = 0;
+
+  const live = (identity: Identity): Entry | undefined => {
+    const entry = entries.get(nameOf(identity));
+    return entry && entry.expiresAt > now() ? entry : undefined;
+  };
+
+  const settle = (
+    identity: Identity,
+    ownerToken: string,
+    outcome: "completed" | "failed",
+    write: (entry: Entry) => void,
+  ): SettleResult => {
+    const entry = entries.get(nameOf(identity));
+    if (entry === undefined) return { outcome: "gone" };
+    if (entry.ownerToken === ownerToken) {
+      if (entry.status === "processing") write(entry);
+      if (entry.status === outcome) return { outcome: "recorded" };
+    }
+    if (entry.status !== "completed" || entry.answer === null) {
+      return { outcome: "lost" };
+    }
+    return { outcome: "replay", answer: copy(entry.answer) };
+  };
+
+  return {
+    claim(identity, request) {
+      const entry = live(identity);
+      const take = (attempt: number) => {
+        entries.set(nameOf(identity), {
+          status: "processing",
+          fingerprint: request.fingerprint,
+          ownerToken: request.ownerToken,
+          attempt,
+          fence: ++lastFence,
+          leaseEndsAt: now() + request.leaseSeconds * 1000,
+          claimedAt: now(),
+          expiresAt: now() +
+            Math.max(request.ttlSeconds, request.leaseSeconds) * 1000,
+          answer: null,
+        });
+        return { outcome: "claimed" as const, attempt, fence: lastFence };
+      };
+      return Promise.resolve().then(() => {
+        if (entry === undefined) return take(1);
+        if (entry.fingerprint !== request.fingerprint) {
+          return { outcome: "mismatch" };
+        }
+        if (entry.status === "completed" && entry.answer) {
+          return { outcome: "replay", answer: copy(entry.answer) };
+        }
+        if (entry.status === "failed") return take(entry.attempt + 1);
+        if (entry.ownerToken === request.ownerToken) {
+          const { attempt, fence } = entry;
+          return { outcome: "claimed", attempt, fence };
+        }
+        const left = entry.leaseEndsAt - now();
+        if (left > 0) {
+          return {
+            outcome: "in_progress",
+            retryAfterSeconds: Math.ceil(left / 1000),
+          };
+        }
+        return request.onAbandoned === "refuse"
+          ? { outcome: "abandoned" }
+          : take(entry.attempt + 1);
+      });
+    },
+
+    complete: (identity, ownerToken, answer, ttlSeconds) =>
+      Promise.resolve(
+        settle(identity, ownerToken, "completed", (entry) => {
+          entry.status = "completed";
+          entry.answer = copy(answer);
+          // Counted from the claim, but never gone before it could be asked
+          // for: an attempt may outlast a short retention.
+          entry.expiresAt = Math.max(
+            entry.claimedAt + ttlSeconds * 1000,
+            now() + ttlSeconds * 500,
+          );
+        }),
+      ),
+
+    fail: (identity, ownerToken, _errorMessage, ttlSeconds) =>
+      Promise.resolve(
+        settle(identity, ownerToken, "failed", (entry) => {
+          entry.status = "failed";
+          entry.expiresAt = now() + ttlSeconds * 1000;
+        }),
+      ),
+
+    read: (identity) => Promise.resolve(copy(live(identity)?.answer ?? null)),
+
+    countReplays: () => Promise.resolve(),
+  };
+}
+
+function nameOf({ userId, scope, key }: Identity): string {
+  return JSON.stringify([userId, scope, key]);
+}
+
+function copy<T extends Answer | null>(answer: T): T {
+  return structuredClone(answer);
+}

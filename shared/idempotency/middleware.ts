@@ -1,0 +1,223 @@
+import type { IdempotencyConfig, ResolvedConfig } from "./config.ts";
+import { resolveConfig } from "./config.ts";
+import { defineMiddleware, type Middleware } from "./deps.ts";
+import {
+  IdempotencyError,
+  KeyMissingError,
+  LedgerUnavailableError,
+} from "./errors.ts";
+import { fingerprintRequest } from "./fingerprint.ts";
+import { assertIdempotencyKey, getIdempotencyKey } from "./key.ts";
+import type { Identity, Ledger } from "./ledger.ts";
+import { problemOf, problemResponse } from "./problem.ts";
+import {
+  expose,
+  firstResponse,
+  readAnswer,
+  replayResponse,
+} from "./response.ts";
+import { begin, type Begun } from "./run.ts";
+import { sha256Hex } from "./sha256.ts";
+import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
+
+/** What the middleware puts at `ctx.idempotency`. */
+export interface IdempotencyContext {
+  /** The key of this request; `null` when it runs without protection. */
+  readonly key: string | null;
+  /** The route or operation that the key belongs to. */
+  readonly scope: string;
+  /** Which run of the key this is, from 1; 0 without a key. */
+  readonly attempt: number;
+  /** Greater than that of every earlier attempt of any key; 0 without a key. */
+  readonly fence: number;
+  /**
+   * Marks the answer of this run as no outcome: a question, or a refusal with
+   * nothing done. It is not recorded, and the same request runs again.
+   */
+  notFinal(response: Response): Response;
+}
+
+/** What `withSupabase` put there, as far as the middleware uses it. */
+export interface Upstream {
+  /** Calls go out as the caller. */
+  supabase: LedgerClient;
+  /** Calls go out with the secret key. */
+  supabaseAdmin: LedgerClient;
+  /** The verified token's identity; `null` when there was no token. */
+  userClaims: { id: string } | null;
+  /** How the caller was let in. */
+  authMode: string;
+}
+
+// RFC 9110, section 9.2.1: safe methods have no effect to protect.
+const SAFE_METHODS = new Set(["GET", "HEAD", "OPTIONS"]);
+
+const ENFORCED_METHODS = new Set(["POST", "PUT", "PATCH"]);
+
+/** The middleware form of `withIdempotency`. */
+export const idempotencyMiddleware: Middleware<
+  "idempotency",
+  IdempotencyConfig | undefined,
+  Upstream,
+  IdempotencyContext
+> = defineMiddleware<
+  "idempotency",
+  IdempotencyConfig | undefined,
+  Upstream,
+  IdempotencyContext
+>({
+  key: "idempotency",
+  run: (options) => {
+    const config = resolveConfig(options);
+    return async function* (req, ctx) {
+      const scope = config.scope ?? scopeOf(req);
+      const unprotected = { idempotency: withoutKey(scope) };
+      if (SAFE_METHODS.has(req.method)) return yield unprotected;
+
+      let begun: Begun | "unprotected";
+      try {
+        const key = await keyOf(req, config);
+        if (key === null) {
+          const enforced = ENFORCED_METHODS.has(req.method);
+          if (enforced && config.enforcement === "required") {
+            throw new KeyMissingError();
+          }
+          const response = yield unprotected;
+          if (!enforced || config.enforcement !== "warn") return response;
+          return markMissing(response);
+        }
+        begun = await beginRequest(req, ctx, config, { scope, key });
+      } catch (error) {
+        return refuse(error, req);
+      }
+      if (begun === "unprotected") return yield unprotected;
+      if (begun.kind === "replay") return replayResponse(begun.answer);
+
+      const { run } = begun;
+      let marked = false;
+      let response: Response;
+      let answer;
+      try {
+        response = yield {
+          idempotency: {
+            key: run.key,
+            scope,
+            attempt: run.attempt,
+            fence: run.fence,
+            notFinal: (response) => {
+              marked = true;
+              return response;
+            },
+          },
+        };
+        answer = await readAnswer(response);
+      } catch (error) {
+        await run.fail(error);
+        throw error;
+      }
+      try {
+        const isFinal = !marked && config.isFinal(response.status);
+        const finished = await run.finish(answer, isFinal);
+        return finished.as === "replayed"
+          ? replayResponse(finished.answer)
+          : firstResponse(
+            response,
+            answer.body,
+            finished.as === "stored" ? "X-Idempotency-Stored" : undefined,
+          );
+      } catch (error) {
+        return refuse(error, req);
+      }
+    };
+  },
+});
+
+async function beginRequest(
+  req: Request,
+  ctx: Upstream,
+  config: ResolvedConfig,
+  { scope, key }: { scope: string; key: string },
+): Promise<Begun | "unprotected"> {
+  const { ledger, userId } = callerOf(ctx, config);
+  const identity: Identity = { userId, scope, key };
+  const fingerprint = config.fingerprint === undefined
+    ? await fingerprintRequest(req.clone())
+    : await sha256Hex(await config.fingerprint(req.clone()));
+  try {
+    return await begin({ ledger, identity, fingerprint, config });
+  } catch (error) {
+    const ledgerIsDown = error instanceof LedgerUnavailableError;
+    if (ledgerIsDown) logCause(error);
+    if (ledgerIsDown && config.onLedgerDown === "run") return "unprotected";
+    throw error;
+  }
+}
+
+/** Identity comes from the verified token and from nowhere else. */
+function callerOf(
+  ctx: Upstream,
+  config: ResolvedConfig,
+): { ledger: Ledger; userId: string | null } {
+  const userId = ctx.userClaims?.id ?? null;
+  if (userId !== null) {
+    const asUser = config.ledger === "user";
+    return {
+      ledger: supabaseLedger(asUser ? ctx.supabase : ctx.supabaseAdmin),
+      userId,
+    };
+  }
+  // The project's own keys: whoever holds the secret key, or a route that says
+  // so. All its callers share one space of keys.
+  if (ctx.authMode === "secret" || config.ledger === "admin") {
+    return { ledger: supabaseLedger(ctx.supabaseAdmin), userId };
+  }
+  throw new TypeError(
+    `Cannot tell whose idempotency key this is: the route admits "${ctx.authMode}" callers; require auth "user" or "secret", or set ledger: "admin" to let all callers share one space of keys`,
+  );
+}
+
+async function keyOf(
+  req: Request,
+  config: ResolvedConfig,
+): Promise<string | null> {
+  if (config.key === undefined) return getIdempotencyKey(req);
+  const key = await config.key(req);
+  if (key !== null) assertIdempotencyKey(key, "The key of this request");
+  return key;
+}
+
+/** `/process-document` on the platform, `/functions/v1/…` behind a proxy. */
+function scopeOf(req: Request): string {
+  const path = new URL(req.url).pathname.replace(/^\/functions\/v1(?=\/)/, "");
+  return path.split("/")[1] || "default";
+}
+
+function withoutKey(scope: string): IdempotencyContext {
+  return {
+    key: null,
+    scope,
+    attempt: 0,
+    fence: 0,
+    notFinal: (response) => response,
+  };
+}
+
+function markMissing(response: Response): Response {
+  const marked = new Response(response.body, response);
+  marked.headers.set("X-Idempotency-Missing", "true");
+  return expose(marked);
+}
+
+function refuse(error: unknown, req: Request): Response {
+  if (!(error instanceof IdempotencyError)) throw error;
+  return expose(problemResponse(problemOf(error, new URL(req.url).pathname)));
+}
+
+function logCause(error: LedgerUnavailableError): void {
+  const cause = error.cause as { code?: string; message?: string } | undefined;
+  console.error(
+    `${error.message} (${cause?.code ?? "no code"}: ${
+      cause?.message ?? cause
+    })`,
+  );
+}

@@ -1,0 +1,148 @@
+import type { IdempotencyConfig } from "./config.ts";
+import { resolveConfig } from "./config.ts";
+import { IdempotencyError, LedgerUnavailableError } from "./errors.ts";
+import { fingerprintValue } from "./fingerprint.ts";
+import { assertIdempotencyKey } from "./key.ts";
+import type { Answer, Ledger } from "./ledger.ts";
+import { problemOf, problemResponse } from "./problem.ts";
+import { begin, type Begun } from "./run.ts";
+import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
+
+/** Whose operation this is, and under which key. */
+export interface OperationContext extends Omit<IdempotencyConfig, "key"> {
+  /** The caller's Supabase client, or the secret key's. */
+  supabase?: LedgerClient | undefined;
+  /** A ledger of your own, in place of `supabase`. */
+  store?: Ledger | undefined;
+  /** The verified user; `null` for the project itself. */
+  userId: string | null;
+  /** The route or operation: part of the key's identity. */
+  route: string;
+  /** The key; with `null` the operation runs as if it were not wrapped. */
+  key: string | null;
+  /**
+   * What was asked for, as JSON: the same key with another payload is refused.
+   *
+   * @default {null}
+   */
+  payload?: unknown;
+}
+
+/** What an operation answers, in the terms of HTTP. */
+export interface OperationResult<Body = unknown> {
+  /** HTTP status, 200–599. */
+  status: number;
+  /** Any JSON value. */
+  body: Body;
+  /** Headers to keep with the answer. */
+  headers?: Record<string, string>;
+}
+
+/** What the plain-operation form gives back. */
+export interface OperationOutcome<Body> extends OperationResult<Body> {
+  /** Headers to answer with: the operation's and the contract's. */
+  headers: Record<string, string>;
+  /** Whether this is the recorded answer of an earlier run. */
+  replayed: boolean;
+}
+
+/**
+ * Runs an operation once for each key, without HTTP. A refusal (in progress,
+ * another payload, …) comes back as its status with the problem document as
+ * body, so that it can be passed on.
+ */
+export async function runOperation<Body>(
+  context: OperationContext,
+  operation: (
+    run: { attempt: number; fence: number },
+  ) => Promise<OperationResult<Body>>,
+): Promise<OperationOutcome<Body>> {
+  const { supabase, store, userId, route, key, payload, ...options } = context;
+  if (key === null) return ranOnce(await operation({ attempt: 0, fence: 0 }));
+  const config = resolveConfig(options);
+  const ledger = store ?? (supabase && supabaseLedger(supabase));
+  if (ledger === undefined) {
+    throw new TypeError(
+      "Cannot run the operation once: neither supabase nor store was given",
+    );
+  }
+
+  let begun: Begun;
+  try {
+    assertIdempotencyKey(key, "The key of this operation");
+    begun = await begin({
+      ledger,
+      identity: { userId, scope: config.scope ?? route, key },
+      fingerprint: await fingerprintValue([route, payload ?? null]),
+      config,
+    });
+  } catch (error) {
+    const runAnyway = error instanceof LedgerUnavailableError &&
+      config.onLedgerDown === "run";
+    if (runAnyway) return ranOnce(await operation({ attempt: 0, fence: 0 }));
+    return await refusal(error);
+  }
+  if (begun.kind === "replay") return replayOf(begun.answer);
+
+  const { run } = begun;
+  let result: OperationResult<Body>;
+  try {
+    result = await operation({ attempt: run.attempt, fence: run.fence });
+  } catch (error) {
+    await run.fail(error);
+    throw error;
+  }
+  try {
+    const answer = answerOf(result);
+    const { as, answer: given } = await run.finish(
+      answer,
+      config.isFinal(result.status),
+    );
+    if (as === "replayed") return replayOf(given);
+    return ranOnce(result, as === "stored");
+  } catch (error) {
+    return await refusal(error);
+  }
+}
+
+function ranOnce<Body>(
+  result: OperationResult<Body>,
+  stored = false,
+): OperationOutcome<Body> {
+  const marker = stored ? { "X-Idempotency-Stored": "true" } : {};
+  return {
+    ...result,
+    headers: { ...result.headers, ...marker },
+    replayed: false,
+  };
+}
+
+function answerOf({ status, headers, body }: OperationResult): Answer {
+  const text = JSON.stringify(body);
+  return {
+    status,
+    headers: { ...headers },
+    body: new TextEncoder().encode(text ?? ""),
+  };
+}
+
+function replayOf<Body>(answer: Answer): OperationOutcome<Body> {
+  const text = new TextDecoder().decode(answer.body ?? undefined);
+  return {
+    status: answer.status,
+    headers: { ...answer.headers, "X-Idempotency-Replay": "true" },
+    body: text === "" ? undefined as Body : JSON.parse(text),
+    replayed: true,
+  };
+}
+
+async function refusal<Body>(error: unknown): Promise<OperationOutcome<Body>> {
+  if (!(error instanceof IdempotencyError)) throw error;
+  const response = problemResponse(problemOf(error));
+  return {
+    status: response.status,
+    headers: Object.fromEntries(response.headers),
+    body: await response.json(),
+    replayed: false,
+  };
+}

@@ -1,0 +1,49 @@
+/** How a stored body is written down. */
+export type BodyEncoding = "text" | "base64" | "none";
+
+/**
+ * Writes a body down as Postgres text that gives the same bytes back: valid
+ * UTF-8 as it is, anything else as base64. Postgres text cannot hold U+0000.
+ *
+ * @param body The bytes; `null` when they were too many to keep.
+ */
+export function encodeBody(
+  body: Uint8Array | null,
+): { body: string | null; encoding: BodyEncoding } {
+  if (body === null) return { body: null, encoding: "none" };
+  const text = decodeUtf8(body);
+  return text === null || text.includes("\0")
+    ? { body: toBase64(body), encoding: "base64" }
+    : { body: text, encoding: "text" };
+}
+
+/** The bytes that {@link encodeBody} wrote down. */
+export function decodeBody(
+  body: string | null,
+  encoding: BodyEncoding,
+): Uint8Array | null {
+  if (encoding === "none" || body === null) return null;
+  return encoding === "text"
+    ? new TextEncoder().encode(body)
+    : Uint8Array.from(atob(body), (char) => char.charCodeAt(0));
+}
+
+function decodeUtf8(bytes: Uint8Array): string | null {
+  try {
+    // Without ignoreBOM a leading byte order mark would be dropped.
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+      .decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+function toBase64(bytes: Uint8Array): string {
+  // fromCharCode takes its arguments on the stack: in slices, not at once.
+  const slice = 0x8000;
+  let binary = "";
+  for (let start = 0; start < bytes.length; start += slice) {
+    binary += String.fromCharCode(...bytes.subarray(start, start + slice));
+  }
+  return btoa(binary);
+}

@@ -1,0 +1,93 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { App } from "@supabase/lite";
+import { logFailure } from "./answers.ts";
+import type { Database } from "./database.ts";
+import type { Keys } from "./keys.ts";
+
+/** Supabase's Auth and Data APIs over one database. */
+export interface Lite {
+  /** Creates or completes the tables of the `auth` schema. */
+  createAuthTables(): Promise<void>;
+  /** Reads the schema now rather than at the first request. */
+  warmUp(): Promise<void>;
+  /** Makes the next request see tables and functions created meanwhile. */
+  forgetSchema(): Promise<void>;
+  fetch(request: Request): Promise<Response>;
+}
+
+// lite prints every database error with its stack, those of a healthy run included.
+const insideLite = new AsyncLocalStorage<true>();
+
+/** Sets lite up on a database; serves `/auth/v1` and `/rest/v1`. */
+export function createLite(database: Database, keys: Keys): Lite {
+  keepGrantsAsMigrated(database);
+  muteConsole();
+  const app = new App(
+    {
+      connection: database.connection,
+      auth: {
+        enabled: true,
+        jwt_secret: keys.jwtSecret,
+        publishable_key: keys.publishableKey,
+        secret_key: keys.secretKey,
+        enable_signup: true,
+        email: { enable_confirmations: false },
+      },
+      api: { schemas: ["public"] },
+      db: { migrations: { enabled: false } },
+      studio: { enabled: false },
+    } as unknown as ConstructorParameters<typeof App>[0],
+  );
+  return {
+    createAuthTables: () =>
+      insideLite.run(true, () => app.ensureSystemSchema()),
+    warmUp: async () => {
+      await app.init();
+      await insideLite.run(
+        true,
+        () => database.connection.introspect({ useCache: true }),
+      );
+    },
+    forgetSchema: () => database.connection.clearSchemaCache(),
+    fetch: async (request) => {
+      const response = await insideLite.run(true, () => app.fetch(request));
+      if (response.status >= 500) {
+        const { pathname } = new URL(request.url);
+        logFailure(
+          `${request.method} ${pathname} answered ${response.status}`,
+          await response.clone().text(),
+        );
+      }
+      return response;
+    },
+  };
+}
+
+/**
+ * At its first request lite grants every privilege on every table to the API
+ * roles, and sets default privileges to do so for later ones, as soon as one
+ * table has row level security. Hosted projects do not, and a test of our grants
+ * would prove nothing. Telling it that this has been done leaves them alone.
+ */
+function keepGrantsAsMigrated({ connection }: Database): void {
+  const internals = connection as unknown as { rlsState?: string };
+  if (internals.rlsState !== "unknown") {
+    throw new Error(
+      `Cannot keep @supabase/lite from granting privileges: expected its rlsState to be "unknown", found "${internals.rlsState}".`,
+    );
+  }
+  internals.rlsState = "active";
+}
+
+let muted = false;
+
+function muteConsole(): void {
+  if (muted) return;
+  muted = true;
+  for (const method of ["log", "info", "warn", "error"] as const) {
+    const original = console[method];
+    console[method] = (...values: unknown[]) => {
+      if (insideLite.getStore() === undefined) original(...values);
+    };
+  }
+}

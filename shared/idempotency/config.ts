@@ -48,7 +48,7 @@ export interface IdempotencyConfig {
    */
   leaseSeconds?: number | undefined;
   /**
-   * How long a key is kept, in seconds from its claim, 1 s to 366 days; one
+   * How long a key is kept, in seconds from its claim, 1 s to 365 days; one
    * number, or one for each outcome.
    *
    * @default {86400}
@@ -106,7 +106,7 @@ const MAX_WAIT_SECONDS = 120;
 // Answers about the moment, not about the effect (DESIGN, "The HTTP contract").
 const MOMENTARY = new Set([401, 403, 408, 409, 425, 429]);
 
-const ttl = z.int().min(1).max(366 * 86_400);
+const ttl = z.int().min(1).max(365 * 86_400);
 
 const schema = z.strictObject({
   scope: z.string().min(1).max(200).optional(),

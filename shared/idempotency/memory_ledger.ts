@@ -1,4 +1,11 @@
-import type { Answer, Identity, Ledger, SettleResult } from "./ledger.ts";
+import type {
+  Answer,
+  ClaimRequest,
+  ClaimResult,
+  Identity,
+  Ledger,
+  SettleResult,
+} from "./ledger.ts";
 
 interface Entry {
   status: "processing" | "completed" | "failed";
@@ -75,49 +82,54 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     return { outcome: "replay", answer: copy(entry.answer) };
   };
 
-  return {
-    claim(identity, request) {
-      const entry = live(identity);
-      const take = (attempt: number) => {
-        entries.set(nameOf(identity), {
-          status: "processing",
-          fingerprint: request.fingerprint,
-          ownerToken: request.ownerToken,
-          attempt,
-          fence: ++lastFence,
-          leaseEndsAt: now() + request.leaseSeconds * 1000,
-          claimedAt: now(),
-          expiresAt: now() +
-            Math.max(request.ttlSeconds, request.leaseSeconds) * 1000,
-          answer: null,
-        });
-        return { outcome: "claimed" as const, attempt, fence: lastFence };
-      };
-      return Promise.resolve().then(() => {
-        if (entry === undefined) return take(1);
-        if (entry.fingerprint !== request.fingerprint) {
-          return { outcome: "mismatch" };
-        }
-        if (entry.status === "completed" && entry.answer) {
-          return { outcome: "replay", answer: copy(entry.answer) };
-        }
-        if (entry.status === "failed") return take(entry.attempt + 1);
-        if (entry.ownerToken === request.ownerToken) {
-          const { attempt, fence } = entry;
-          return { outcome: "claimed", attempt, fence };
-        }
-        const left = entry.leaseEndsAt - now();
-        if (left > 0) {
-          return {
-            outcome: "in_progress",
-            retryAfterSeconds: Math.ceil(left / 1000),
-          };
-        }
-        return request.onAbandoned === "refuse"
-          ? { outcome: "abandoned" }
-          : take(entry.attempt + 1);
+  const claim = (identity: Identity, request: ClaimRequest): ClaimResult => {
+    const entry = live(identity);
+    const take = (attempt: number): ClaimResult => {
+      const leaseEndsAt = now() + request.leaseSeconds * 1000;
+      entries.set(nameOf(identity), {
+        status: "processing",
+        fingerprint: request.fingerprint,
+        ownerToken: request.ownerToken,
+        attempt,
+        fence: ++lastFence,
+        leaseEndsAt,
+        claimedAt: now(),
+        expiresAt: Math.max(leaseEndsAt, now() + request.ttlSeconds * 1000),
+        answer: null,
       });
-    },
+      return { outcome: "claimed", attempt, fence: lastFence };
+    };
+    if (entry === undefined) return take(1);
+    if (entry.fingerprint !== request.fingerprint) {
+      return { outcome: "mismatch" };
+    }
+    if (entry.answer !== null) {
+      return { outcome: "replay", answer: copy(entry.answer) };
+    }
+    if (entry.status === "failed") return take(entry.attempt + 1);
+    if (entry.ownerToken === request.ownerToken) {
+      return {
+        outcome: "claimed",
+        attempt: entry.attempt,
+        fence: entry.fence,
+      };
+    }
+    const left = entry.leaseEndsAt - now();
+    if (left > 0) {
+      return {
+        outcome: "in_progress",
+        retryAfterSeconds: Math.ceil(left / 1000),
+      };
+    }
+    return request.onAbandoned === "refuse"
+      ? { outcome: "abandoned" }
+      : take(entry.attempt + 1);
+  };
+
+  // Each decision is made before anything is awaited: that is what makes it
+  // atomic in one process.
+  return {
+    claim: (identity, request) => Promise.resolve(claim(identity, request)),
 
     complete: (identity, ownerToken, answer, ttlSeconds) =>
       Promise.resolve(

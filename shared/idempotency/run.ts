@@ -146,7 +146,7 @@ export async function begin(request: RunRequest): Promise<Begun> {
       settle("unrecorded", error);
       return { answer, as: "unstored" };
     }
-    throw new RequestInProgressError(identity.key, 1);
+    throw new RequestInProgressError(identity.key, MAX_RETRY_AFTER_SECONDS);
   };
 
   return {
@@ -154,6 +154,10 @@ export async function begin(request: RunRequest): Promise<Begun> {
     run: { key: identity.key, attempt, fence, finish, fail },
   };
 }
+
+// The lease says how long a crash may go unnoticed, not how long the work
+// takes; most of it is done in a second or two, and asking costs one read.
+const MAX_RETRY_AFTER_SECONDS = 2;
 
 type Claimed = Extract<ClaimResult, { outcome: "claimed" | "replay" }>;
 
@@ -168,7 +172,10 @@ function granted(key: string, result: ClaimResult): Claimed {
     case "abandoned":
       throw new OutcomeUnknownError(key);
     case "in_progress":
-      throw new RequestInProgressError(key, result.retryAfterSeconds);
+      throw new RequestInProgressError(
+        key,
+        Math.min(result.retryAfterSeconds, MAX_RETRY_AFTER_SECONDS),
+      );
   }
 }
 

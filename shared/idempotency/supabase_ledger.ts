@@ -50,6 +50,13 @@ const row = z.object({
 
 type Row = z.output<typeof row>;
 
+const statusRow = row.pick({
+  status_code: true,
+  response: true,
+  response_encoding: true,
+  response_headers: true,
+}).extend({ status: z.string(), is_expired: z.boolean() });
+
 /**
  * The ledger over supabase-js: one remote procedure call, and so one database
  * round trip, for each transition. The client decides as whom: pass the
@@ -133,11 +140,9 @@ export function supabaseLedger(client: LedgerClient): Ledger {
           p_user_id: userId,
         },
       );
-      const [found] = z.array(
-        row.omit({ outcome: true, retry_after_seconds: true })
-          .extend({ status: z.string() }),
-      ).max(1).parse(data);
-      return found?.status === "completed" ? toAnswer(found) : null;
+      const found = z.array(statusRow).parse(data)
+        .find((row) => row.status === "completed" && !row.is_expired);
+      return found === undefined ? null : toAnswer(found);
     },
 
     async countReplays(userId, scope, count) {

@@ -12,6 +12,9 @@ create function public.get_idempotency_status(
   is_stuck boolean,
   is_expired boolean,
   status_code integer,
+  response text,
+  response_encoding text,
+  response_headers jsonb,
   error_message text,
   metadata jsonb,
   created_at timestamptz,
@@ -36,7 +39,7 @@ begin
   select
     k.user_id, k.scope, k.idempotency_key, k.status, k.attempt, k.fence,
     coalesce(k.lease_expires_at <= clock_timestamp(), false), k.expires_at <= clock_timestamp(),
-    k.status_code::integer, k.error_message, k.metadata,
+    k.status_code::integer, k.response, k.response_encoding, k.response_headers, k.error_message, k.metadata,
     k.created_at, k.claimed_at, k.lease_expires_at, k.completed_at, k.expires_at
   from public.idempotency_keys as k
   where (k.user_id = v_user_id or (v_user_id is null and k.user_id is null))

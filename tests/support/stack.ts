@@ -1,0 +1,83 @@
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import { type Stack, startStack } from "../../scripts/stack/stack.ts";
+import type { Database } from "../../shared/database.types.ts";
+
+/**
+ * Starts the local stack once for the test file that calls it, and closes it
+ * after the last test: on the embedded database, or with `STACK=postgres` on
+ * the server at `DATABASE_URL`.
+ *
+ * @returns The running stack, for use inside the tests.
+ */
+export function withStack(): () => Stack {
+  let stack: Stack | undefined;
+  Deno.test.beforeAll(async () => {
+    stack = await startStack({ port: 0, probe: true, ...databaseOptions() });
+  });
+  Deno.test.afterAll(async () => await stack?.close());
+  return () => {
+    if (stack === undefined) throw new Error("The stack has not started yet");
+    return stack;
+  };
+}
+
+/** Somebody who uses the stack. */
+export interface Actor {
+  readonly client: SupabaseClient<Database>;
+  /** `null` for the project itself and for who is not signed in. */
+  readonly userId: string | null;
+  /** What to send with a request of one's own making. */
+  readonly headers: Record<string, string>;
+}
+
+/** Signs up a new user. */
+export async function signUp(
+  { apiUrl, publishableKey }: Stack,
+): Promise<Actor & { userId: string }> {
+  const client = createClient<Database>(apiUrl, publishableKey, {
+    auth: { persistSession: false, autoRefreshToken: false },
+  });
+  const { data, error } = await client.auth.signUp({
+    email: `${crypto.randomUUID()}@example.com`,
+    password: crypto.randomUUID(),
+  });
+  if (error) throw error;
+  if (!data.user || !data.session) throw new Error("Signed up, not signed in");
+  return {
+    client,
+    userId: data.user.id,
+    headers: {
+      apikey: publishableKey,
+      Authorization: `Bearer ${data.session.access_token}`,
+    },
+  };
+}
+
+/** The project itself: whoever holds the secret key. */
+export function project({ apiUrl, secretKey }: Stack): Actor {
+  return {
+    client: createClient<Database>(apiUrl, secretKey, {
+      auth: { persistSession: false, autoRefreshToken: false },
+    }),
+    userId: null,
+    headers: { apikey: secretKey },
+  };
+}
+
+/** Whoever has the publishable key, which is everybody. */
+export function anonymous({ apiUrl, publishableKey }: Stack): Actor {
+  return {
+    client: createClient<Database>(apiUrl, publishableKey, {
+      auth: { persistSession: false, autoRefreshToken: false },
+    }),
+    userId: null,
+    headers: { apikey: publishableKey },
+  };
+}
+
+function databaseOptions() {
+  if (Deno.env.get("STACK") !== "postgres") return { memory: true };
+  const databaseUrl = Deno.env.get("DATABASE_URL");
+  if (!databaseUrl) throw new Error("STACK=postgres needs DATABASE_URL");
+  return { databaseUrl };
+}

@@ -8,6 +8,8 @@ export interface CommandOptions {
   readonly input?: string;
   /** Folder to run in. @default the repository's root */
   readonly cwd?: string | URL;
+  /** Milliseconds after which it is ended. @default no limit */
+  readonly timeoutMs?: number;
 }
 
 /** How a command ended. */
@@ -30,6 +32,9 @@ export async function runCommand(
     stdin: options.input === undefined ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",
+    ...(options.timeoutMs === undefined
+      ? {}
+      : { signal: AbortSignal.timeout(options.timeoutMs) }),
   }).spawn();
   if (options.input !== undefined) {
     const writer = child.stdin.getWriter();

@@ -2,20 +2,40 @@ import { join } from "node:path";
 import { findPostgres } from "../../tests/support/postgres.ts";
 import { type Check, type Problems, ROOT } from "./check.ts";
 import { printed, runCommand } from "./command.ts";
-import { emptyCluster } from "./migrated_cluster.ts";
+import { emptyCluster } from "../../tests/support/supabase_cluster.ts";
 import { runSupabase } from "./supabase_cli.ts";
 
-const VERSION = /^(\d{14})_.+\.sql$/;
+/** A rollback script and the migrations that it takes back. */
+interface Rollback {
+  readonly file: URL;
+  readonly versions: readonly string[];
+}
 
-/** Names of the migrations, oldest first. */
-async function migrationNames(): Promise<string[]> {
-  const names: string[] = [];
-  for await (
-    const { name } of Deno.readDir(new URL("supabase/migrations/", ROOT))
-  ) {
-    if (VERSION.test(name)) names.push(name);
+/** Versions and file names of the SQL files of a folder, oldest first. */
+async function sqlFiles(folder: URL): Promise<[string, string][]> {
+  const files: [string, string][] = [];
+  for await (const { name } of Deno.readDir(folder)) {
+    const version = /^(\d{14})_.+\.sql$/.exec(name)?.[1];
+    if (version !== undefined) files.push([version, name]);
   }
-  return names.sort();
+  return files.sort();
+}
+
+/**
+ * The rollback scripts, newest first. Each takes back the migrations from its
+ * own version up to that of the next script.
+ */
+async function rollbacks(): Promise<Rollback[]> {
+  const folder = new URL("supabase/rollback/", ROOT);
+  const migrations = await sqlFiles(new URL("supabase/migrations/", ROOT));
+  const scripts = await sqlFiles(folder);
+  return scripts.map(([from, name], index) => {
+    const to = scripts[index + 1]?.[0];
+    const versions = migrations.map(([version]) => version).filter((version) =>
+      version >= from && (to === undefined || version < to)
+    );
+    return { file: new URL(name, folder), versions };
+  }).reverse();
 }
 
 async function runPostgres(
@@ -42,7 +62,7 @@ async function snapshot(url: string): Promise<string> {
     url,
     "-c",
     `select case when to_regclass('cron.job') is null then '' else
-       query_to_xml('select jobname, schedule, command from cron.job order by 1', true, false, '')::text end`,
+       query_to_xml('select jobname, schedule, command from cron.job order by 1', true, true, '')::text end`,
   ]);
   // pg_dump brackets its output with a word that is new each time.
   return schema.replaceAll(/^\\(un)?restrict .*$/gm, "") + jobs.trim();
@@ -56,7 +76,7 @@ async function supabase(url: string, args: readonly string[]): Promise<void> {
 }
 
 /**
- * Pushes the migrations as a user would, takes each back, newest first, and
+ * Pushes the migrations as a user would, takes them back, newest first, and
  * pushes them again: nothing may be left in between, nothing may be missing
  * after.
  */
@@ -68,28 +88,29 @@ async function run(): Promise<Problems> {
   const migrated = await snapshot(url);
   const problems: string[] = [];
   if (migrated === empty) problems.push("the migrations changed nothing");
-  for (const name of (await migrationNames()).reverse()) {
-    const script = new URL(`supabase/rollback/${name}`, ROOT);
+  for (const { file, versions } of await rollbacks()) {
     await runPostgres("psql", [
       "-Xq",
       "--single-transaction",
       "--set=ON_ERROR_STOP=1",
+      `--file=${decodeURIComponent(file.pathname)}`,
       url,
-      "-f",
-      decodeURIComponent(script.pathname),
     ]);
-    const version = VERSION.exec(name)?.[1] ?? name;
     await supabase(url, [
       "migration",
       "repair",
       "--status",
       "reverted",
-      version,
+      ...versions,
     ]);
   }
   const rolledBack = await snapshot(url);
   if (rolledBack !== empty) {
-    problems.push(`the rollback scripts leave behind:\n${rolledBack}`);
+    const before = empty.split("\n");
+    const left = rolledBack.split("\n").filter((line) =>
+      !before.includes(line)
+    );
+    problems.push(`the rollback scripts leave behind:\n${left.join("\n")}`);
   }
   await supabase(url, ["db", "push"]);
   if (await snapshot(url) !== migrated) {

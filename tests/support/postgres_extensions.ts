@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { findPostgres } from "../../tests/support/postgres.ts";
+import { findPostgres } from "./postgres.ts";
 
 /** Debian's package of each extension, after `postgresql-<version>-`. */
 const PACKAGES = {

@@ -1,0 +1,58 @@
+import { join } from "node:path";
+import { Parser } from "tap-parser";
+import { findPostgres } from "../../tests/support/postgres.ts";
+import { migratedCluster } from "../../tests/support/supabase_cluster.ts";
+import { ROOT } from "../check/check.ts";
+import { printed, runCommand } from "../check/command.ts";
+import type { Outcome } from "./phase.ts";
+
+const FOLDER = new URL("tests/sql/", ROOT);
+
+/** Names of the pgTAP files that contain `filter`. */
+async function pgtapFiles(filter: string | undefined): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(FOLDER)) {
+    if (name.endsWith(".sql") && name.includes(filter ?? "")) names.push(name);
+  }
+  return names.sort();
+}
+
+/** Runs one file through psql and counts its assertions. */
+async function runFile(url: string, name: string): Promise<Outcome> {
+  const psql = join(findPostgres()?.binDir ?? "", "psql");
+  const file = decodeURIComponent(new URL(name, FOLDER).pathname);
+  const result = await runCommand(psql, [
+    "--no-psqlrc",
+    "--quiet",
+    "--tuples-only",
+    "--no-align",
+    "--set=ON_ERROR_STOP=1",
+    "--pset=pager=off",
+    `--file=${file}`,
+    url,
+  ]);
+  const { pass, fail, ok } = Parser.parse(result.stdout, { bail: false })
+    .filter((event) => event[0] === "complete")
+    .map((event) => event[1] as { pass: number; fail: number; ok: boolean })
+    .at(0) ?? { pass: 0, fail: 0, ok: false };
+  // An error or a plan that was not kept fails the file beside its assertions.
+  const failed = result.code === 0 && ok ? 0 : Math.max(fail, 1);
+  return { passed: pass, failed, output: `${name}\n${printed(result)}` };
+}
+
+/** Runs `tests/sql/*.sql` on a cluster with the migrations and pg_cron. */
+export async function runPgtap(filter: string | undefined): Promise<Outcome> {
+  const files = await pgtapFiles(filter);
+  if (files.length === 0) return { passed: 0, failed: 0, output: "" };
+  await using cluster = await migratedCluster({ pgtap: true });
+  let passed = 0;
+  let failed = 0;
+  let output = "";
+  for (const file of files) {
+    const outcome = await runFile(cluster.url, file);
+    passed += outcome.passed;
+    failed += outcome.failed;
+    if (outcome.failed > 0) output += `${outcome.output}\n`;
+  }
+  return { passed, failed, output };
+}

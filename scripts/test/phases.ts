@@ -1,0 +1,72 @@
+import { startCluster } from "../../tests/support/postgres.ts";
+import { migratedCluster } from "../../tests/support/supabase_cluster.ts";
+import { ROOT } from "../check/check.ts";
+import { runDenoTest } from "./deno_test.ts";
+import { runPgtap } from "./pgtap.ts";
+import type { Phase } from "./phase.ts";
+
+// A folder of its own each, because each needs other surroundings.
+const INTEGRATION = "tests/integration";
+const CONCURRENCY = "tests/concurrency";
+
+/** Where examples are that run: the public module, and what is written about it. */
+async function documented(): Promise<string[]> {
+  const files = ["shared"];
+  for (const folder of [".", "docs"]) {
+    for await (const { name } of Deno.readDir(new URL(`${folder}/`, ROOT))) {
+      if (name.endsWith(".md")) files.push(`${folder}/${name}`);
+    }
+  }
+  return files;
+}
+
+/** Every part of the test run, the longest first so that two lanes end together. */
+export const phases: readonly Phase[] = [
+  {
+    name: "integration on Postgres",
+    postgres: ["pg_cron"],
+    async run(filter) {
+      const { url, close } = await startCluster({ preload: ["pg_cron"] });
+      try {
+        return await runDenoTest([INTEGRATION], filter, {
+          STACK: "postgres",
+          DATABASE_URL: url,
+        });
+      } finally {
+        await close();
+      }
+    },
+  },
+  {
+    name: "integration on the embedded database",
+    postgres: null,
+    run: (filter) => runDenoTest([INTEGRATION], filter, { STACK: "pglite" }),
+  },
+  {
+    name: "concurrency",
+    postgres: ["pg_cron"],
+    async run(filter) {
+      await using cluster = await migratedCluster();
+      return await runDenoTest([CONCURRENCY], filter, {
+        STACK: "postgres",
+        DATABASE_URL: cluster.url,
+      });
+    },
+  },
+  {
+    name: "unit",
+    postgres: null,
+    run: (filter) =>
+      runDenoTest(
+        [`--ignore=${INTEGRATION},${CONCURRENCY}`, "tests"],
+        filter,
+      ),
+  },
+  {
+    name: "doc examples",
+    postgres: null,
+    run: async (filter) =>
+      runDenoTest(["--doc", ...await documented()], filter),
+  },
+  { name: "pgTAP", postgres: ["pg_cron", "pgtap"], run: runPgtap },
+];

@@ -1,0 +1,685 @@
+// Generated from supabase/migrations by `deno task types`.
+export type Json = string | number | boolean | null | {
+  [key: string]: Json | undefined;
+} | Json[];
+
+export type Database = {
+  "public": {
+    Tables: {
+      "document_chunks": {
+        Row: {
+          "content": string;
+          "document_id": string;
+          "end_offset": number;
+          "position": number;
+          "sha256": string;
+          "start_offset": number;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "content": string;
+          "document_id": string;
+          "end_offset": number;
+          "position": number;
+          "sha256": string;
+          "start_offset": number;
+          "user_id"?: string;
+        };
+        Update: {
+          "content"?: string;
+          "document_id"?: string;
+          "end_offset"?: number;
+          "position"?: number;
+          "sha256"?: string;
+          "start_offset"?: number;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "document_chunks_document_fkey";
+            columns: ["user_id", "document_id"];
+            isOneToOne: false;
+            referencedRelation: "documents";
+            referencedColumns: ["user_id", "id"];
+          },
+        ];
+      };
+      "documents": {
+        Row: {
+          "content": string;
+          "created_at": string;
+          "id": string;
+          "mime_type": string;
+          "title": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "content": string;
+          "created_at"?: string;
+          "id"?: string;
+          "mime_type": string;
+          "title": string;
+          "user_id"?: string;
+        };
+        Update: {
+          "content"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "mime_type"?: string;
+          "title"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "idempotency_counted_users": {
+        Row: {
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "user_id": string;
+        };
+        Update: {
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "idempotency_keys": {
+        Row: {
+          "attempt": number;
+          "claimed_at": string;
+          "completed_at": string | null;
+          "created_at": string;
+          "error_message": string | null;
+          "expires_at": string;
+          "fence": number;
+          "id": number;
+          "idempotency_key": string;
+          "lease_expires_at": string | null;
+          "metadata": Json | null;
+          "owner_token": string;
+          "past_owners": (string)[] | null;
+          "request_fingerprint": string;
+          "response": string | null;
+          "response_encoding": string | null;
+          "response_headers": Json | null;
+          "scope": string;
+          "status": string;
+          "status_code": number | null;
+          "steps": Json | null;
+          "user_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt"?: number;
+          "claimed_at"?: string;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "error_message"?: string | null;
+          "expires_at": string;
+          "fence"?: number;
+          "id"?: never;
+          "idempotency_key": string;
+          "lease_expires_at"?: string | null;
+          "metadata"?: Json | null;
+          "owner_token": string;
+          "past_owners"?: (string)[] | null;
+          "request_fingerprint": string;
+          "response"?: string | null;
+          "response_encoding"?: string | null;
+          "response_headers"?: Json | null;
+          "scope": string;
+          "status"?: string;
+          "status_code"?: number | null;
+          "steps"?: Json | null;
+          "user_id"?: string | null;
+        };
+        Update: {
+          "attempt"?: number;
+          "claimed_at"?: string;
+          "completed_at"?: string | null;
+          "created_at"?: string;
+          "error_message"?: string | null;
+          "expires_at"?: string;
+          "fence"?: number;
+          "id"?: never;
+          "idempotency_key"?: string;
+          "lease_expires_at"?: string | null;
+          "metadata"?: Json | null;
+          "owner_token"?: string;
+          "past_owners"?: (string)[] | null;
+          "request_fingerprint"?: string;
+          "response"?: string | null;
+          "response_encoding"?: string | null;
+          "response_headers"?: Json | null;
+          "scope"?: string;
+          "status"?: string;
+          "status_code"?: number | null;
+          "steps"?: Json | null;
+          "user_id"?: string | null;
+        };
+        Relationships: [];
+      };
+      "idempotency_replay_counts": {
+        Row: {
+          "hour": string;
+          "replays": number;
+          "scope": string;
+          "user_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "hour": string;
+          "replays": number;
+          "scope": string;
+          "user_id"?: string | null;
+        };
+        Update: {
+          "hour"?: string;
+          "replays"?: number;
+          "scope"?: string;
+          "user_id"?: string | null;
+        };
+        Relationships: [];
+      };
+      "processing_jobs": {
+        Row: {
+          "characters": number;
+          "chunk_count": number;
+          "created_at": string;
+          "document_id": string;
+          "id": string;
+          "status": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "characters": number;
+          "chunk_count": number;
+          "created_at"?: string;
+          "document_id": string;
+          "id"?: string;
+          "status"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "characters"?: number;
+          "chunk_count"?: number;
+          "created_at"?: string;
+          "document_id"?: string;
+          "id"?: string;
+          "status"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "processing_jobs_document_fkey";
+            columns: ["user_id", "document_id"];
+            isOneToOne: false;
+            referencedRelation: "documents";
+            referencedColumns: ["user_id", "id"];
+          },
+        ];
+      };
+      "training_dataset_documents": {
+        Row: {
+          "dataset_id": string;
+          "document_id": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "dataset_id": string;
+          "document_id": string;
+          "user_id"?: string;
+        };
+        Update: {
+          "dataset_id"?: string;
+          "document_id"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "training_dataset_documents_dataset_fkey";
+            columns: ["user_id", "dataset_id"];
+            isOneToOne: false;
+            referencedRelation: "training_datasets";
+            referencedColumns: ["user_id", "id"];
+          },
+          {
+            foreignKeyName: "training_dataset_documents_document_fkey";
+            columns: ["user_id", "document_id"];
+            isOneToOne: false;
+            referencedRelation: "documents";
+            referencedColumns: ["user_id", "id"];
+          },
+        ];
+      };
+      "training_datasets": {
+        Row: {
+          "content": string;
+          "created_at": string;
+          "encoding": string;
+          "examples": number;
+          "format": string;
+          "id": string;
+          "tokens": number;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "content": string;
+          "created_at"?: string;
+          "encoding": string;
+          "examples": number;
+          "format": string;
+          "id"?: string;
+          "tokens": number;
+          "user_id"?: string;
+        };
+        Update: {
+          "content"?: string;
+          "created_at"?: string;
+          "encoding"?: string;
+          "examples"?: number;
+          "format"?: string;
+          "id"?: string;
+          "tokens"?: number;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "training_jobs": {
+        Row: {
+          "created_at": string;
+          "dataset_id": string;
+          "error_message": string | null;
+          "id": string;
+          "model": string;
+          "provider_file_id": string | null;
+          "provider_job_id": string | null;
+          "request_id": string;
+          "status": string;
+          "updated_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "dataset_id": string;
+          "error_message"?: string | null;
+          "id"?: string;
+          "model": string;
+          "provider_file_id"?: string | null;
+          "provider_job_id"?: string | null;
+          "request_id": string;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "dataset_id"?: string;
+          "error_message"?: string | null;
+          "id"?: string;
+          "model"?: string;
+          "provider_file_id"?: string | null;
+          "provider_job_id"?: string | null;
+          "request_id"?: string;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "training_jobs_dataset_fkey";
+            columns: ["user_id", "dataset_id"];
+            isOneToOne: false;
+            referencedRelation: "training_datasets";
+            referencedColumns: ["user_id", "id"];
+          },
+        ];
+      };
+    };
+    Views: {
+      "v_idempotency_stats": {
+        Row: {
+          "completed_count": number | null;
+          "duration_p50_ms": number | null;
+          "duration_p95_ms": number | null;
+          "expired_count": number | null;
+          "failed_count": number | null;
+          "oldest_processing_seconds": number | null;
+          "processing_count": number | null;
+          "replay_count": number | null;
+          "replay_rate": number | null;
+          "scope": string;
+          "stuck_count": number | null;
+          "total_count": number | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
+    };
+    Functions: {
+      "cleanup_expired_idempotency_keys": {
+        Args: { "p_batch_size"?: number };
+        Returns: number;
+      };
+      "get_idempotency_status": {
+        Args: {
+          "p_idempotency_key": string;
+          "p_scope"?: string;
+          "p_user_id"?: string;
+        };
+        Returns: {
+          "attempt": number;
+          "claimed_at": string;
+          "completed_at": string;
+          "created_at": string;
+          "error_message": string;
+          "expires_at": string;
+          "fence": number;
+          "idempotency_key": string;
+          "is_expired": boolean;
+          "is_stuck": boolean;
+          "lease_expires_at": string;
+          "metadata": Json;
+          "response": string;
+          "response_encoding": string;
+          "response_headers": Json;
+          "scope": string;
+          "status": string;
+          "status_code": number;
+          "user_id": string;
+        }[];
+      };
+      "idempotency_answer_to_loser": {
+        Args: {
+          "p_idempotency_key": string;
+          "p_owner_token": string;
+          "p_scope": string;
+          "p_status": string;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "idempotency_claim": {
+        Args: {
+          "p_fingerprint": string;
+          "p_idempotency_key": string;
+          "p_lease_seconds": number;
+          "p_metadata"?: Json;
+          "p_on_abandoned"?: string;
+          "p_owner_token": string;
+          "p_scope": string;
+          "p_ttl_seconds": number;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "idempotency_complete": {
+        Args: {
+          "p_idempotency_key": string;
+          "p_owner_token": string;
+          "p_response": string;
+          "p_response_encoding": string;
+          "p_response_headers": Json;
+          "p_scope": string;
+          "p_status_code": number;
+          "p_ttl_seconds"?: number;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "idempotency_count_replays": {
+        Args: { "p_count": number; "p_scope": string; "p_user_id": string };
+        Returns: undefined;
+      };
+      "idempotency_enforce_key_limit": {
+        Args: { "p_user_id": string };
+        Returns: undefined;
+      };
+      "idempotency_fail": {
+        Args: {
+          "p_error_message": string;
+          "p_idempotency_key": string;
+          "p_owner_token": string;
+          "p_scope": string;
+          "p_ttl_seconds"?: number;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "idempotency_signed_in_user": {
+        Args: { "p_user_id": string };
+        Returns: string;
+      };
+      "idempotency_trusts_caller": {
+        Args: Record<PropertyKey, never>;
+        Returns: boolean;
+      };
+      "read_processed_documents": {
+        Args: { "p_document_ids": (string)[]; "p_max_characters": number };
+        Returns: {
+          "characters": number;
+          "content": string;
+          "id": string;
+          "mime_type": string;
+          "title": string;
+        }[];
+      };
+      "store_processed_document": {
+        Args: { "p_chunks": Json; "p_document_id": string };
+        Returns: string;
+      };
+      "store_training_dataset": {
+        Args: {
+          "p_content": string;
+          "p_document_ids": (string)[];
+          "p_encoding": string;
+          "p_examples": number;
+          "p_format": string;
+          "p_tokens": number;
+        };
+        Returns: string;
+      };
+      "store_uploaded_document": {
+        Args: {
+          "p_chunks": Json;
+          "p_content": string;
+          "p_mime_type": string;
+          "p_title": string;
+        };
+        Returns: {
+          "document_id": string;
+          "job_id": string;
+        }[];
+      };
+    };
+    Enums: {
+      [_ in never]: never;
+    };
+    CompositeTypes: {
+      "idempotency_answer": {
+        "outcome": string | null;
+        "attempt": number | null;
+        "fence": number | null;
+        "retry_after_seconds": number | null;
+        "status_code": number | null;
+        "response": string | null;
+        "response_encoding": string | null;
+        "response_headers": Json | null;
+        "steps": Json | null;
+        "completed_at": string | null;
+      };
+    };
+  };
+};
+
+type DatabaseWithoutInternals = Omit<Database, "__InternalSupabase">;
+
+type DefaultSchema =
+  DatabaseWithoutInternals[Extract<keyof Database, "public">];
+
+export type Tables<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  } ? keyof (
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+        "Tables"
+      ]
+      & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+        "Views"
+      ]
+    )
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals } ? (
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Tables"
+    ]
+    & DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Views"
+    ]
+  )[TableName] extends {
+    Row: infer R;
+  } ? R
+  : never
+  : DefaultSchemaTableNameOrOptions extends
+    keyof (DefaultSchema["Tables"] & DefaultSchema["Views"])
+    ? (DefaultSchema["Tables"] & DefaultSchema["Views"])[
+      DefaultSchemaTableNameOrOptions
+    ] extends {
+      Row: infer R;
+    } ? R
+    : never
+  : never;
+
+export type TablesInsert<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Tables"
+    ]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+    "Tables"
+  ][TableName] extends {
+    Insert: infer I;
+  } ? I
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Insert: infer I;
+    } ? I
+    : never
+  : never;
+
+export type TablesUpdate<
+  DefaultSchemaTableNameOrOptions extends
+    | keyof DefaultSchema["Tables"]
+    | { schema: keyof DatabaseWithoutInternals },
+  TableName extends DefaultSchemaTableNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+      "Tables"
+    ]
+    : never = never,
+> = DefaultSchemaTableNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaTableNameOrOptions["schema"]][
+    "Tables"
+  ][TableName] extends {
+    Update: infer U;
+  } ? U
+  : never
+  : DefaultSchemaTableNameOrOptions extends keyof DefaultSchema["Tables"]
+    ? DefaultSchema["Tables"][DefaultSchemaTableNameOrOptions] extends {
+      Update: infer U;
+    } ? U
+    : never
+  : never;
+
+export type Enums<
+  DefaultSchemaEnumNameOrOptions extends
+    | keyof DefaultSchema["Enums"]
+    | { schema: keyof DatabaseWithoutInternals },
+  EnumName extends DefaultSchemaEnumNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]][
+      "Enums"
+    ]
+    : never = never,
+> = DefaultSchemaEnumNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[DefaultSchemaEnumNameOrOptions["schema"]]["Enums"][
+    EnumName
+  ]
+  : DefaultSchemaEnumNameOrOptions extends keyof DefaultSchema["Enums"]
+    ? DefaultSchema["Enums"][DefaultSchemaEnumNameOrOptions]
+  : never;
+
+export type CompositeTypes<
+  PublicCompositeTypeNameOrOptions extends
+    | keyof DefaultSchema["CompositeTypes"]
+    | { schema: keyof DatabaseWithoutInternals },
+  CompositeTypeName extends PublicCompositeTypeNameOrOptions extends {
+    schema: keyof DatabaseWithoutInternals;
+  }
+    ? keyof DatabaseWithoutInternals[
+      PublicCompositeTypeNameOrOptions["schema"]
+    ]["CompositeTypes"]
+    : never = never,
+> = PublicCompositeTypeNameOrOptions extends
+  { schema: keyof DatabaseWithoutInternals }
+  ? DatabaseWithoutInternals[PublicCompositeTypeNameOrOptions["schema"]][
+    "CompositeTypes"
+  ][CompositeTypeName]
+  : PublicCompositeTypeNameOrOptions extends
+    keyof DefaultSchema["CompositeTypes"]
+    ? DefaultSchema["CompositeTypes"][PublicCompositeTypeNameOrOptions]
+  : never;
+
+export const Constants = {
+  "public": {
+    Enums: {},
+  },
+} as const;

@@ -1,0 +1,88 @@
+import { startCluster } from "./postgres.ts";
+import { openPostgres } from "../../scripts/stack/database.ts";
+import { loadKeys } from "../../scripts/stack/keys.ts";
+import { createLite } from "../../scripts/stack/lite.ts";
+import {
+  applyMigrations,
+  readMigrations,
+} from "../../scripts/stack/migrations.ts";
+import { createAuthFunctions, createRoles } from "../../scripts/stack/roles.ts";
+import { SUPABASE_DIR } from "../../scripts/stack/settings.ts";
+import { type Extension, hasExtension } from "./postgres_extensions.ts";
+
+/** A throw-away cluster that ends with the block that declared it. */
+export interface SupabaseCluster extends AsyncDisposable {
+  /** Connection string of the superuser. */
+  readonly url: string;
+}
+
+// Projects made before Supabase stopped doing so grant the API roles everything
+// on whatever a migration creates: the migrations have to hold there as well.
+const LEGACY_DEFAULT_PRIVILEGES = ["tables", "functions", "sequences"].map(
+  (kind) =>
+    `alter default privileges in schema public grant all on ${kind} to anon, authenticated, service_role;`,
+).join("\n");
+
+// The tests run as the API roles, which have to reach the assertions.
+const PGTAP = `
+create extension if not exists pgtap schema extensions;
+alter database postgres set search_path = "$user", public, extensions;
+`;
+
+async function prepare(
+  url: string,
+  contents: ClusterContents,
+): Promise<void> {
+  const database = await openPostgres(url);
+  try {
+    await createRoles(database);
+    await createLite(database, await loadKeys(database)).createAuthTables();
+    await createAuthFunctions(database);
+    await database.transaction(({ script }) =>
+      script(LEGACY_DEFAULT_PRIVILEGES)
+    );
+    if (contents.pgtap) {
+      await database.transaction(({ script }) => script(PGTAP));
+    }
+    if (contents.migrations) {
+      const migrations = await readMigrations(`${SUPABASE_DIR}/migrations`);
+      await applyMigrations(database, migrations);
+    }
+  } finally {
+    await database.close();
+  }
+}
+
+/** What a cluster holds beside Supabase's own. */
+interface ClusterContents {
+  migrations?: boolean;
+  pgtap?: boolean;
+}
+
+async function cluster(contents: ClusterContents): Promise<SupabaseCluster> {
+  const preload: Extension[] = hasExtension("pg_cron") ? ["pg_cron"] : [];
+  const { url, close } = await startCluster({ preload });
+  try {
+    await prepare(url, contents);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { url, [Symbol.asyncDispose]: close };
+}
+
+/** Starts what a new Supabase project is: roles and `auth`, no migration. */
+export function emptyCluster(): Promise<SupabaseCluster> {
+  return cluster({});
+}
+
+/**
+ * Starts a Supabase project with this repository's migrations applied.
+ *
+ * @param options.pgtap Whether to add pgTAP, in the schema `extensions`.
+ */
+export function migratedCluster(
+  options: { pgtap?: boolean } = {},
+): Promise<SupabaseCluster> {
+  return cluster({ ...options, migrations: true });
+}

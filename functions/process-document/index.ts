@@ -1,0 +1,35 @@
+import { pipeline } from "@supabase/middleware";
+import { withSupabase } from "@supabase/server";
+import type { Database } from "../../shared/database.types.ts";
+import { documentStore } from "../../shared/documents/document_store.ts";
+import {
+  processStoredDocument,
+  processUpload,
+} from "../../shared/documents/process_document.ts";
+import { refuse } from "../../shared/http/refuse.ts";
+import { requireMethod } from "../../shared/http/require_method.ts";
+import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
+import { problems } from "./problems.ts";
+import { readRequest } from "./read_request.ts";
+
+export default {
+  fetch: pipeline(
+    [
+      withSupabase<Database>({ auth: "user", cors: { headers: corsHeaders } }),
+      withIdempotency({ scope: "process-document" }),
+    ],
+    async (req, { supabase, idempotency }) => {
+      try {
+        requireMethod(req, "POST");
+        const request = await readRequest(req);
+        const store = documentStore(supabase);
+        const processed = "file" in request
+          ? await processUpload(store, request.file)
+          : await processStoredDocument(store, request.documentId);
+        return Response.json(processed);
+      } catch (error) {
+        return idempotency.notFinal(refuse(error, problems));
+      }
+    },
+  ),
+};

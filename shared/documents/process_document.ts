@@ -1,0 +1,117 @@
+import { createHash } from "node:crypto";
+import { decodeBase64, encodeBase64 } from "./base64.ts";
+import { chunkText } from "./chunk_text.ts";
+import { DocumentError } from "./document_error.ts";
+import type { DocumentStore, HashedChunk } from "./document_store.ts";
+import { documentType } from "./document_type.ts";
+import { decodeText, extractText } from "./extract_text.ts";
+import { MAX_DOCUMENT_BYTES, MAX_TITLE_LENGTH } from "./limits.ts";
+
+/** What became of a document. */
+export interface ProcessedDocument {
+  jobId: string;
+  documentId: string;
+  status: "completed";
+  title: string;
+  mimeType: string;
+  /** How many pages it has; only of a PDF. */
+  pages?: number;
+  chunkCount: number;
+  /** Characters (code points) of its text. */
+  characters: number;
+}
+
+/**
+ * Extracts, chunks and stores the text of a document that is already stored.
+ *
+ * @throws {DocumentError} When there is none or it cannot be processed; nothing
+ * was stored then.
+ * @throws {StoreError} When the database fails.
+ */
+export async function processStoredDocument(
+  store: DocumentStore,
+  documentId: string,
+): Promise<ProcessedDocument> {
+  const document = await store.read(documentId);
+  if (document === null) throw notFound(documentId);
+  const type = documentType(document.mimeType);
+  const bytes = type === "application/pdf"
+    ? decodeBase64(document.content)
+    : new TextEncoder().encode(document.content);
+  assertSize(bytes.length);
+  const { text, ...rest } = await extractText(type, bytes);
+  const chunks = chunk(text);
+  const saved = await store.saveChunks(documentId, chunks);
+  if (saved === null) throw notFound(documentId);
+  return {
+    jobId: saved.jobId,
+    documentId,
+    status: "completed",
+    title: document.title,
+    mimeType: type,
+    ...rest,
+    ...count(chunks),
+  };
+}
+
+/**
+ * Stores a file as a new document together with its text and chunks.
+ *
+ * @throws {DocumentError} When it cannot be processed; nothing was stored then.
+ * @throws {StoreError} When the database fails.
+ */
+export async function processUpload(
+  store: DocumentStore,
+  file: File,
+): Promise<ProcessedDocument> {
+  const mimeType = documentType(file.type, file.name);
+  assertSize(file.size);
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const { text, ...rest } = await extractText(mimeType, bytes);
+  const chunks = chunk(text);
+  const title = titleOf(file.name);
+  const content = mimeType === "application/pdf"
+    ? encodeBase64(bytes)
+    : decodeText(bytes);
+  const saved = await store.saveUpload({ title, mimeType, content }, chunks);
+  return {
+    jobId: saved.jobId,
+    documentId: saved.documentId,
+    status: "completed",
+    title,
+    mimeType,
+    ...rest,
+    ...count(chunks),
+  };
+}
+
+function assertSize(bytes: number): void {
+  if (bytes <= MAX_DOCUMENT_BYTES) return;
+  throw new DocumentError(
+    "DOCUMENT_TOO_LARGE",
+    `The document has ${bytes} bytes, more than ${MAX_DOCUMENT_BYTES}: split it`,
+  );
+}
+
+function notFound(documentId: string): DocumentError {
+  return new DocumentError(
+    "DOCUMENT_NOT_FOUND",
+    `You have no document ${documentId}: insert it first, or check the id`,
+  );
+}
+
+function chunk(text: string): HashedChunk[] {
+  return chunkText(text).map((chunk) => ({
+    ...chunk,
+    sha256: createHash("sha256").update(chunk.content).digest("hex"),
+  }));
+}
+
+function count(chunks: HashedChunk[]) {
+  return { chunkCount: chunks.length, characters: chunks.at(-1)!.end };
+}
+
+function titleOf(fileName: string): string {
+  const clean = fileName.toWellFormed().replace(/\p{Cc}/gu, "").trim();
+  return Array.from(clean).slice(0, MAX_TITLE_LENGTH).join("") || "Untitled";
+}

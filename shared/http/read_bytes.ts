@@ -1,0 +1,37 @@
+import { Refusal } from "./refusal.ts";
+
+/**
+ * Reads the body of a request, but no more than `maxBytes` of it.
+ *
+ * @throws {Refusal} 413 when it is longer; at once where the request says so,
+ * else at the byte too many.
+ */
+export async function readBytes(
+  req: Request,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const declared = Number(req.headers.get("content-length") ?? 0);
+  if (declared > maxBytes) {
+    await req.body?.cancel();
+    throw tooLarge(maxBytes);
+  }
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let length = 0;
+  // Leaving the loop cancels the stream.
+  for await (const part of req.body ?? []) {
+    length += part.byteLength;
+    if (length > maxBytes) throw tooLarge(maxBytes);
+    parts.push(part);
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+function tooLarge(maxBytes: number): Refusal {
+  return new Refusal({
+    status: 413,
+    code: "REQUEST_TOO_LARGE",
+    title: "Request too large",
+    detail:
+      `The request body is larger than ${maxBytes} bytes, the most that this route takes`,
+  });
+}

@@ -1,0 +1,47 @@
+import { type Problem, problemResponse } from "../idempotency.ts";
+import { StoreError } from "../store_error.ts";
+import { Refusal } from "./refusal.ts";
+
+/** How each error code of a domain is told over HTTP. */
+export type ProblemTable<Code extends string> = Record<
+  Code,
+  Pick<Problem, "status" | "title" | "retryable" | "headers">
+>;
+
+// Long enough for a database to be back from a restart or a fail-over.
+const RETRY_AFTER_SECONDS = 5;
+
+/**
+ * The answer to an error that a route expects: a {@link Refusal}, a failing
+ * database, or an error whose code is in the table. Throws any other on.
+ */
+export function refuse<Code extends string>(
+  error: unknown,
+  table: ProblemTable<Code>,
+): Response {
+  if (error instanceof Refusal) return problemResponse(error.problem);
+  if (error instanceof StoreError) {
+    console.error(error.message);
+    return problemResponse({
+      status: 503,
+      code: "DATABASE_UNAVAILABLE",
+      title: "Database unavailable",
+      detail: "The database did not do its part: send the same request again",
+      retryable: true,
+      headers: { "Retry-After": String(RETRY_AFTER_SECONDS) },
+    });
+  }
+  if (hasCodeOf(error, table)) {
+    const { code, message } = error;
+    return problemResponse({ ...table[code], code, detail: message });
+  }
+  throw error;
+}
+
+function hasCodeOf<Code extends string>(
+  error: unknown,
+  table: ProblemTable<Code>,
+): error is Error & { code: Code } {
+  return error instanceof Error && "code" in error &&
+    typeof error.code === "string" && Object.hasOwn(table, error.code);
+}

@@ -11,6 +11,8 @@ interface Entry {
   status: "processing" | "completed" | "failed";
   fingerprint: string;
   ownerToken: string;
+  /** Who held the key before, in this generation. */
+  pastOwners: string[];
   attempt: number;
   fence: number;
   leaseEndsAt: number;
@@ -75,11 +77,13 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     if (entry.ownerToken === ownerToken) {
       if (entry.status === "processing") write(entry);
       if (entry.status === outcome) return { outcome: "recorded" };
+    } else if (!entry.pastOwners.includes(ownerToken)) {
+      // Of another generation, or a stranger: the answer is not theirs to see.
+      return { outcome: "gone" };
     }
-    if (entry.status !== "completed" || entry.answer === null) {
-      return { outcome: "lost" };
-    }
-    return { outcome: "replay", answer: copy(entry.answer) };
+    return entry.answer === null
+      ? { outcome: "lost" }
+      : { outcome: "replay", answer: copy(entry.answer) };
   };
 
   const claim = (identity: Identity, request: ClaimRequest): ClaimResult => {
@@ -90,6 +94,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
         status: "processing",
         fingerprint: request.fingerprint,
         ownerToken: request.ownerToken,
+        pastOwners: entry ? [entry.ownerToken, ...entry.pastOwners] : [],
         attempt,
         fence: ++lastFence,
         leaseEndsAt,

@@ -37,14 +37,19 @@ begin
     )::public.idempotency_answer;
   end if;
 
-  if v_key.status = 'completed' and p_owner_token = any (v_key.owner_token || v_key.past_owners) then
+  if not coalesce(p_owner_token = any (v_key.owner_token || v_key.past_owners), false) then
+    return row('stale', null, null, null, null, null, null, null, null, null)::public.idempotency_answer;
+  end if;
+
+  if v_key.status = 'completed' then
     return row(
       'replay', v_key.attempt, v_key.fence, null, v_key.status_code, v_key.response,
       v_key.response_encoding, v_key.response_headers, null, v_key.completed_at
     )::public.idempotency_answer;
   end if;
 
-  return row('stale', null, null, null, null, null, null, null, null, null)::public.idempotency_answer;
+  -- with the successor's attempt and fence: somebody is, or was last, at it
+  return row('stale', v_key.attempt, v_key.fence, null, null, null, null, null, null, null)::public.idempotency_answer;
 end;
 $$;
 

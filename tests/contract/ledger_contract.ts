@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import type {
   Answer,
   ClaimRequest,
@@ -159,11 +159,20 @@ export function ledgerContract(
     assertEquals(await t.fail(t.owner), told);
   });
 
-  test("whoever never claimed settles nothing", async (t) => {
+  test("whoever never claimed settles nothing and is told nothing", async (t) => {
     await t.claim({ ownerToken: t.owner });
-    assertNotEquals((await t.complete(t.other, OTHER)).outcome, "recorded");
-    assertNotEquals((await t.fail(t.other)).outcome, "recorded");
+    assertEquals(await t.complete(t.other, OTHER), { outcome: "gone" });
+    assertEquals(await t.fail(t.other), { outcome: "gone" });
     assertEquals((await t.complete(t.owner, CREATED)).outcome, "recorded");
+    assertEquals(await t.complete(t.other, OTHER), { outcome: "gone" });
+  });
+
+  test("an owner from before the key expired is not told its successor's answer", async (t) => {
+    await t.bring("processing");
+    await t.age(3601);
+    await t.claim({ ownerToken: t.other, fingerprint: OTHER_FINGERPRINT });
+    await t.complete(t.other, OTHER);
+    assertEquals(await t.complete(t.owner, CREATED), { outcome: "gone" });
   });
 
   test("settling a key that is gone says so", async (t) => {

@@ -13,6 +13,9 @@ export function withStack(): () => Stack {
   let stack: Stack | undefined;
   Deno.test.beforeAll(async () => {
     stack = await startStack({ port: 0, probe: true, ...databaseOptions() });
+    // The embedded Postgres leaves the status of its initdb behind, which the
+    // test runner takes for a failed test.
+    Deno.exitCode = 0;
   });
   Deno.test.afterAll(async () => await stack?.close());
   return () => {

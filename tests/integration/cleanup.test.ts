@@ -1,0 +1,84 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { printed, runDeno } from "../../scripts/check/command.ts";
+import type { Stack } from "../../scripts/stack/stack.ts";
+import { signUp, withStack } from "../support/stack.ts";
+
+const stack = withStack();
+
+async function insertKeys(
+  { sql }: Stack,
+  userId: string,
+  keys: Record<string, { expired: boolean; leased: boolean }>,
+): Promise<void> {
+  for (const [key, { expired, leased }] of Object.entries(keys)) {
+    await sql(
+      `insert into public.idempotency_keys (user_id, scope, idempotency_key,
+         request_fingerprint, status, owner_token, lease_expires_at, expires_at)
+       values ($1, 'cleanup', $2, repeat('0', 64), $3, gen_random_uuid(),
+         case when $4::boolean then now() + interval '1 minute' end,
+         now() + make_interval(hours => $5::int))`,
+      [
+        userId,
+        key,
+        leased ? "processing" : "failed",
+        leased,
+        expired ? -1 : 1,
+      ],
+    );
+  }
+}
+
+async function keysOf({ sql }: Stack, userId: string): Promise<string[]> {
+  const rows = await sql<{ idempotency_key: string }>(
+    "select idempotency_key from public.idempotency_keys where user_id = $1 order by 1",
+    [userId],
+  );
+  return rows.map(({ idempotency_key }) => idempotency_key);
+}
+
+async function cleanUp(args: string[], env: Record<string, string> = {}) {
+  const result = await runDeno(["run", "-A", "scripts/cleanup.ts", ...args], {
+    env,
+  });
+  return { code: result.code, text: printed(result) };
+}
+
+Deno.test("deno task cleanup deletes expired keys through the API and keeps the rest", async () => {
+  const { userId } = await signUp(stack());
+  await insertKeys(stack(), userId, {
+    "expired-1": { expired: true, leased: false },
+    "expired-2": { expired: true, leased: false },
+    "fresh": { expired: false, leased: false },
+    "running": { expired: false, leased: true },
+  });
+  const { apiUrl, secretKey } = stack();
+  const { code, text } = await cleanUp([], {
+    SUPABASE_URL: apiUrl,
+    SUPABASE_SECRET_KEY: secretKey,
+  });
+  assertEquals([code, text], [0, "2 expired keys deleted"]);
+  assertEquals(await keysOf(stack(), userId), ["fresh", "running"]);
+});
+
+Deno.test("deno task cleanup deletes expired keys over a database URL", async () => {
+  const { dbUrl } = stack();
+  // Only a database server can be reached from another process.
+  if (dbUrl === undefined) return;
+  const { userId } = await signUp(stack());
+  await insertKeys(stack(), userId, {
+    "expired": { expired: true, leased: false },
+    "fresh": { expired: false, leased: false },
+  });
+  const { code, text } = await cleanUp(["--database-url", dbUrl]);
+  assertEquals([code, text], [0, "1 expired key deleted"]);
+  assertEquals(await keysOf(stack(), userId), ["fresh"]);
+});
+
+Deno.test("deno task cleanup says which variable is missing", async () => {
+  const { code, text } = await cleanUp([], {
+    SUPABASE_URL: stack().apiUrl,
+    SUPABASE_SECRET_KEY: "",
+  });
+  assertEquals(code, 1);
+  assertStringIncludes(text, "SUPABASE_SECRET_KEY is not set");
+});

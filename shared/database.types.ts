@@ -302,7 +302,6 @@ export type Database = {
           "provider_job_id": string | null;
           "request_id": string;
           "status": string;
-          "updated_at": string;
           "user_id": string;
         };
         ComputedFields: never;
@@ -316,7 +315,6 @@ export type Database = {
           "provider_job_id"?: string | null;
           "request_id": string;
           "status"?: string;
-          "updated_at"?: string;
           "user_id"?: string;
         };
         Update: {
@@ -329,7 +327,6 @@ export type Database = {
           "provider_job_id"?: string | null;
           "request_id"?: string;
           "status"?: string;
-          "updated_at"?: string;
           "user_id"?: string;
         };
         Relationships: [

@@ -13,8 +13,8 @@ create table public.training_datasets (
   constraint training_datasets_pkey primary key (id),
   constraint training_datasets_user_id_id_key unique (user_id, id),
   constraint training_datasets_format_is_known check (format in ('qa', 'completion')),
-  constraint training_datasets_content_has_1_byte_to_64_mib
-    check (octet_length(content) between 1 and 67108864),
+  constraint training_datasets_content_has_1_byte_to_16_mib
+    check (octet_length(content) between 1 and 16777216),
   constraint training_datasets_examples_is_positive check (examples > 0),
   constraint training_datasets_tokens_is_positive check (tokens > 0),
   constraint training_datasets_encoding_has_1_to_50_characters check (char_length(encoding) between 1 and 50)
@@ -51,13 +51,10 @@ create table public.training_jobs (
   provider_job_id text,
   error_message text,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now(),
   constraint training_jobs_pkey primary key (id),
-  -- What makes a second attempt at one request find the first one's job.
-  constraint training_jobs_user_id_request_id_key unique (user_id, request_id),
   constraint training_jobs_dataset_fkey foreign key (user_id, dataset_id)
     references public.training_datasets (user_id, id) on delete cascade,
-  constraint training_jobs_request_id_has_1_to_100_characters check (char_length(request_id) between 1 and 100),
+  constraint training_jobs_request_id_has_1_to_256_characters check (char_length(request_id) between 1 and 256),
   constraint training_jobs_model_has_1_to_200_characters check (char_length(model) between 1 and 200),
   constraint training_jobs_status_is_known check (status in ('submitting', 'submitted', 'failed')),
   constraint training_jobs_submitted_has_provider_job_id
@@ -69,11 +66,13 @@ create table public.training_jobs (
 );
 
 comment on table public.training_jobs is 'Jobs handed to a training provider.';
+comment on column public.training_jobs.id is 'Also what the provider is told to recognise repeats by.';
 comment on column public.training_jobs.request_id is
-  'Names the request across its attempts; also what the provider is told to recognise repeats by.';
+  'The same for every attempt at one request, so that the next attempt finds the job of the last.';
 comment on column public.training_jobs.status is
   'submitting: the provider may or may not have it; submitted: it has; failed: the last attempt did not get through.';
 
+create index training_jobs_user_id_request_id_idx on public.training_jobs (user_id, request_id, created_at);
 create index training_jobs_user_id_dataset_id_idx on public.training_jobs (user_id, dataset_id);
 
 alter table public.training_datasets enable row level security;
@@ -100,7 +99,7 @@ create policy training_jobs_update_own on public.training_jobs
 revoke all on public.training_datasets, public.training_dataset_documents, public.training_jobs
   from public, anon, authenticated, service_role;
 grant select, insert on public.training_datasets, public.training_dataset_documents to authenticated;
-grant select, insert, update (status, provider_file_id, provider_job_id, error_message, updated_at)
+grant select, insert, update (status, provider_file_id, provider_job_id, error_message)
   on public.training_jobs to authenticated;
 grant select, insert, update, delete
   on public.training_datasets, public.training_dataset_documents, public.training_jobs

@@ -1,0 +1,36 @@
+import { pipeline } from "@supabase/middleware";
+import { withSupabase } from "@supabase/server";
+import { z } from "zod";
+import type { Database } from "../../shared/database.types.ts";
+import { readJson } from "../../shared/http/read_json.ts";
+import { refuse } from "../../shared/http/refuse.ts";
+import { requireMethod } from "../../shared/http/require_method.ts";
+import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
+import { datasetStore } from "../../shared/training/dataset_store.ts";
+import { generateTrainingData } from "../../shared/training/generate_training_data.ts";
+import { MAX_DOCUMENTS } from "../../shared/training/limits.ts";
+import { problems } from "./problems.ts";
+
+const GenerateRequest = z.object({
+  documentIds: z.array(z.guid()).min(1).max(MAX_DOCUMENTS),
+  format: z.enum(["qa", "completion"]).default("qa"),
+});
+
+export default {
+  fetch: pipeline(
+    [
+      withSupabase<Database>({ auth: "user", cors: { headers: corsHeaders } }),
+      withIdempotency({ scope: "generate-training-data" }),
+    ],
+    async (req, { supabase, idempotency }) => {
+      try {
+        requireMethod(req, "POST");
+        const request = await readJson(req, GenerateRequest);
+        const store = datasetStore(supabase);
+        return Response.json(await generateTrainingData(store, request));
+      } catch (error) {
+        return idempotency.notFinal(refuse(error, problems));
+      }
+    },
+  ),
+};

@@ -1,0 +1,11 @@
+import type { ProblemTable } from "../../shared/http/refuse.ts";
+import type { TrainingErrorCode } from "../../shared/training/training_error.ts";
+
+/** How what is wrong with training material is told over HTTP. */
+export const problems: ProblemTable<TrainingErrorCode> = {
+  DATASET_NOT_FOUND: { status: 404, title: "Data set not found" },
+  DATASET_TOO_LARGE: { status: 413, title: "Data set too large" },
+  DOCUMENT_NOT_FOUND: { status: 404, title: "Document not found" },
+  DOCUMENT_NOT_PROCESSED: { status: 409, title: "Document not processed" },
+  NO_EXAMPLES: { status: 422, title: "No examples found" },
+};

@@ -1,0 +1,41 @@
+import { pipeline } from "@supabase/middleware";
+import { withSupabase } from "@supabase/server";
+import { z } from "zod";
+import type { Database } from "../../shared/database.types.ts";
+import { readJson } from "../../shared/http/read_json.ts";
+import { refuse } from "../../shared/http/refuse.ts";
+import { requireMethod } from "../../shared/http/require_method.ts";
+import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
+import { jobStore } from "../../shared/training/job_store.ts";
+import { startTraining } from "../../shared/training/start_training.ts";
+import { problems } from "./problems.ts";
+import { providerFromEnvironment } from "./provider_from_environment.ts";
+
+const StartRequest = z.object({
+  datasetId: z.guid(),
+  model: z.string().trim().min(1).max(200),
+});
+
+export default {
+  fetch: pipeline(
+    [
+      withSupabase<Database>({ auth: "user", cors: { headers: corsHeaders } }),
+      withIdempotency({ scope: "start-training" }),
+    ],
+    async (req, { supabase, idempotency }) => {
+      try {
+        requireMethod(req, "POST");
+        const request = await readJson(req, StartRequest);
+        const provider = providerFromEnvironment();
+        const started = await startTraining(jobStore(supabase), provider, {
+          ...request,
+          requestId: idempotency.key ?? crypto.randomUUID(),
+          isRetry: idempotency.attempt > 1,
+        });
+        return Response.json(started, { status: 202 });
+      } catch (error) {
+        return idempotency.notFinal(refuse(error, problems));
+      }
+    },
+  ),
+};

@@ -1,0 +1,124 @@
+import { buildExamples } from "./build_examples.ts";
+import { countTokens, ENCODING } from "./count_tokens.ts";
+import type { DatasetStore, ProcessedText } from "./dataset_store.ts";
+import type { ExampleFormat } from "./example.ts";
+import { toJsonLines } from "./json_lines.ts";
+import { MAX_SOURCE_CHARACTERS } from "./limits.ts";
+import { TrainingError } from "./training_error.ts";
+
+/** A data set that was stored. */
+export interface GeneratedDataset {
+  datasetId: string;
+  format: ExampleFormat;
+  statistics: {
+    documents: number;
+    /** Characters of the documents' text. */
+    characters: number;
+    examples: number;
+    /** Tokens of all prompts and answers, without the format around them. */
+    tokens: number;
+    promptTokens: number;
+    answerTokens: number;
+    /** The encoding that tokens were counted in. */
+    encoding: string;
+    /** Size of the JSON Lines in UTF-8. */
+    bytes: number;
+  };
+}
+
+/**
+ * Makes a data set of examples from processed documents and stores it. A
+ * document that is named twice counts once.
+ *
+ * @throws {TrainingError} When a document is missing or not processed, when
+ * they are too long, or yield no example; nothing was stored then.
+ * @throws {StoreError} When the database fails.
+ */
+export async function generateTrainingData(
+  store: DatasetStore,
+  request: { documentIds: string[]; format: ExampleFormat },
+): Promise<GeneratedDataset> {
+  const { format } = request;
+  const ids = [...new Set(request.documentIds.map((id) => id.toLowerCase()))];
+  const documents = await store.readTexts(ids, MAX_SOURCE_CHARACTERS);
+  assertUsable(ids, documents);
+
+  const examples = documents.flatMap(({ title, mimeType, text }) =>
+    buildExamples({ title, mimeType, text: text! }, format)
+  );
+  if (examples.length === 0) {
+    throw new TrainingError(
+      "NO_EXAMPLES",
+      `The documents yield no ${format} example: they need sentences, best under headings`,
+    );
+  }
+  const content = toJsonLines(examples, format);
+  const promptTokens = sum(examples, ({ prompt }) => countTokens(prompt));
+  const answerTokens = sum(examples, ({ answer }) => countTokens(answer));
+  const tokens = promptTokens + answerTokens;
+  const saved = await store.save({
+    documentIds: ids,
+    format,
+    content,
+    examples: examples.length,
+    tokens,
+    encoding: ENCODING,
+  });
+  if (saved === null) {
+    throw new TrainingError(
+      "DOCUMENT_NOT_FOUND",
+      "One of the documents was deleted meanwhile: leave it out",
+    );
+  }
+  return {
+    datasetId: saved.datasetId,
+    format,
+    statistics: {
+      documents: documents.length,
+      characters: sum(documents, ({ characters }) => characters ?? 0),
+      examples: examples.length,
+      tokens,
+      promptTokens,
+      answerTokens,
+      encoding: ENCODING,
+      bytes: new TextEncoder().encode(content).length,
+    },
+  };
+}
+
+function assertUsable(ids: string[], documents: ProcessedText[]): void {
+  const found = new Set(documents.map(({ id }) => id));
+  const missing = ids.filter((id) => !found.has(id));
+  if (missing.length > 0) {
+    throw new TrainingError(
+      "DOCUMENT_NOT_FOUND",
+      `You have no document ${list(missing)}: check the ids`,
+    );
+  }
+  const unprocessed = documents.filter(({ characters }) => characters === null);
+  if (unprocessed.length > 0) {
+    throw new TrainingError(
+      "DOCUMENT_NOT_PROCESSED",
+      `Not processed yet: ${
+        list(unprocessed.map(({ id }) => id))
+      }. Call process-document on it first`,
+    );
+  }
+  if (documents.some(({ text }) => text === null)) {
+    const characters = sum(documents, ({ characters }) => characters ?? 0);
+    throw new TrainingError(
+      "DATASET_TOO_LARGE",
+      `The documents have ${characters} characters together, more than ${MAX_SOURCE_CHARACTERS}: make several data sets`,
+    );
+  }
+}
+
+/** The first few of them, since a message is read by people. */
+function list(ids: string[]): string {
+  const more = ids.length > 3 ? ` and ${ids.length - 3} more` : "";
+  return ids.slice(0, 3).join(", ") + more;
+}
+
+function sum<T>(items: T[], value: (item: T) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}

@@ -3,6 +3,8 @@ import { App } from "@supabase/lite";
 import { logFailure } from "./answers.ts";
 import type { Database } from "./database.ts";
 import type { Keys } from "./keys.ts";
+import { keepGrantsAsMigrated, setContextAtOnce } from "./lite_context.ts";
+import { asPostgrestError } from "./lite_errors.ts";
 
 /** Supabase's Auth and Data APIs over one database. */
 export interface Lite {
@@ -21,6 +23,8 @@ const insideLite = new AsyncLocalStorage<true>();
 /** Sets lite up on a database; serves `/auth/v1` and `/rest/v1`. */
 export function createLite(database: Database, keys: Keys): Lite {
   keepGrantsAsMigrated(database);
+  setContextAtOnce(database);
+  database.connection.normalizeDbError = asPostgrestError;
   muteConsole();
   const app = new App(
     {
@@ -61,22 +65,6 @@ export function createLite(database: Database, keys: Keys): Lite {
       return response;
     },
   };
-}
-
-/**
- * At its first request lite grants every privilege on every table to the API
- * roles, and sets default privileges to do so for later ones, as soon as one
- * table has row level security. Hosted projects do not, and a test of our grants
- * would prove nothing. Telling it that this has been done leaves them alone.
- */
-function keepGrantsAsMigrated({ connection }: Database): void {
-  const internals = connection as unknown as { rlsState?: string };
-  if (internals.rlsState !== "unknown") {
-    throw new Error(
-      `Cannot keep @supabase/lite from granting privileges: expected its rlsState to be "unknown", found "${internals.rlsState}".`,
-    );
-  }
-  internals.rlsState = "active";
 }
 
 let muted = false;

@@ -49,3 +49,6 @@ export const SUPABASE_DIR = join(
   dirname(dirname(import.meta.dirname!)),
   "supabase",
 );
+
+/** Where the stack keeps files of its own; not under version control. */
+export const LOCAL_DIR = join(SUPABASE_DIR, "..", ".local");

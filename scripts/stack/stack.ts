@@ -1,21 +1,18 @@
 import { join, resolve } from "node:path";
 import { startBackground } from "./background.ts";
-import {
-  type Database,
-  openPglite,
-  openPostgres,
-  type RunQuery,
-} from "./database.ts";
+import type { Database, RunQuery } from "./database.ts";
 import { setEnvironment } from "./environment.ts";
 import { createFunctionServer } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
 import { type Keys, loadKeys } from "./keys.ts";
 import { createLite, type Lite } from "./lite.ts";
 import { applyMigrations, readMigrations } from "./migrations.ts";
+import { openPglite } from "./pglite.ts";
+import { openPostgres } from "./postgres.ts";
 import { createProbeTable, PROBE } from "./probe.ts";
 import { createProvider } from "./provider.ts";
 import { createAuthFunctions, createRoles } from "./roles.ts";
-import { readFunctionSettings, SUPABASE_DIR } from "./settings.ts";
+import { LOCAL_DIR, readFunctionSettings, SUPABASE_DIR } from "./settings.ts";
 import { keySet } from "./tokens.ts";
 
 /** How a local Supabase is to run. */
@@ -140,7 +137,7 @@ async function openDatabase(options: StackOptions): Promise<Database> {
   }
   if (options.memory) return await openPglite();
   return await openPglite(
-    resolve(options.dataDir ?? join(SUPABASE_DIR, "..", ".local")),
+    resolve(options.dataDir ?? join(LOCAL_DIR, "pglite")),
   );
 }
 

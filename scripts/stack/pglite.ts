@@ -1,0 +1,89 @@
+import { createPgliteConnection } from "@supabase/lite/pglite";
+import { Kysely } from "kysely";
+import type { Database } from "./database.ts";
+import { createTurnstile } from "./one_at_a_time.ts";
+import { pgliteDialect } from "./pglite_dialect.ts";
+import { keepingExitCode } from "./pglite_exit_code.ts";
+import { keepTemplate, readTemplate } from "./pglite_template.ts";
+
+/** Opens the embedded database in `folder`, or in memory without one. */
+export async function openPglite(folder?: string): Promise<Database> {
+  const unlock = folder === undefined ? () => {} : await lockFolder(folder);
+  try {
+    const connection = await keepingExitCode(() => open(folder));
+    const { driver } = connection;
+    const turnstile = createTurnstile();
+    const send = <T>(text: string, params: unknown[] = []) =>
+      keepingExitCode(() => driver.query<T>(text, params));
+    const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
+      const leave = await turnstile.enter();
+      try {
+        return await work();
+      } finally {
+        leave();
+      }
+    };
+    connection.kysely = new Kysely({ dialect: pgliteDialect(send, turnstile) });
+    return {
+      kind: "pglite",
+      connection,
+      query: async <T>(text: string, params?: unknown[]) =>
+        (await inTurn(() => send<T>(text, params))).rows,
+      transaction: (work) =>
+        inTurn(() =>
+          keepingExitCode(() =>
+            driver.transaction((inner) =>
+              work({
+                query: async <T>(text: string, params?: unknown[]) =>
+                  (await inner.query<T>(text, params)).rows,
+                script: async (text) => void await inner.exec(text),
+              })
+            )
+          )
+        ),
+      // One process owns the folder, so nobody else can be at it.
+      exclusively: (work) => work(),
+      close: async () => {
+        await keepingExitCode(() => connection.close());
+        unlock();
+      },
+    };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+async function open(folder: string | undefined) {
+  const data = folder === undefined ? undefined : `${folder}/data`;
+  const template = data === undefined || !await exists(data)
+    ? await readTemplate()
+    : undefined;
+  const connection = await createPgliteConnection({
+    ...(data === undefined ? {} : { url: data }),
+    ...(template ? { pgliteOptions: { loadDataDir: template } } : {}),
+  });
+  const { driver } = connection;
+  await driver.waitReady;
+  if (data === undefined && template === undefined) {
+    await keepTemplate(async () => await driver.dumpDataDir("none"));
+  }
+  return connection;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+/** PGlite has no lock of its own, and two processes on one folder destroy it. */
+async function lockFolder(folder: string): Promise<() => void> {
+  await Deno.mkdir(folder, { recursive: true });
+  const lock = await Deno.open(`${folder}/lock`, { create: true, write: true });
+  if (!await lock.tryLock(true)) {
+    lock.close();
+    throw new Error(
+      `Cannot open the embedded database in ${folder}: another stack is using it. Stop that one, or start this one with --memory.`,
+    );
+  }
+  return () => lock.close();
+}

@@ -1,0 +1,73 @@
+// An optional peer of lite, found only when the graph holds it already.
+import "postgres";
+import { createPostgresConnection } from "@supabase/lite/postgres";
+import type { Database, RunQuery } from "./database.ts";
+
+// Enough for every request of a burst to wait for a connection rather than fail,
+// and far below the default limit of 100 of a Postgres server.
+const POOL_SIZE = 20;
+const CONNECT_TIMEOUT_SECONDS = 5;
+const START_LOCK = 7_145_239_061;
+
+/** Connects to a Postgres server by URL. */
+export async function openPostgres(url: string): Promise<Database> {
+  const connection = createPostgresConnection({
+    url: checkedUrl(url),
+    postgresOptions: {
+      max: POOL_SIZE,
+      connect_timeout: CONNECT_TIMEOUT_SECONDS,
+      onnotice: () => {},
+    },
+  });
+  const { driver } = connection;
+  const query: RunQuery = async <T>(text: string, params: unknown[] = []) =>
+    [
+      ...await driver.unsafe(text, params as never[]),
+    ] as T[];
+  try {
+    await query("select 1");
+  } catch (error) {
+    await driver.end({ timeout: 0 });
+    const { host } = new URL(url);
+    throw new Error(
+      `Cannot reach the database at ${host}: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+  return {
+    kind: "postgres",
+    connection,
+    query,
+    transaction: async (work) =>
+      await driver.begin((inner) =>
+        work({
+          query: async <T>(text: string, params: unknown[] = []) =>
+            [
+              ...await inner.unsafe(text, params as never[]),
+            ] as T[],
+          script: async (text) => void await inner.unsafe(text).simple(),
+        })
+      ) as Awaited<ReturnType<typeof work>>,
+    exclusively: async (work) => {
+      const session = await driver.reserve();
+      try {
+        await session`select pg_advisory_lock(${START_LOCK}::bigint)`;
+        return await work();
+      } finally {
+        await session`select pg_advisory_unlock(${START_LOCK}::bigint)`;
+        session.release();
+      }
+    },
+    close: async () => await driver.end({ timeout: 5 }),
+  };
+}
+
+function checkedUrl(url: string): string {
+  const { protocol } = URL.parse(url) ?? {};
+  if (protocol !== "postgres:" && protocol !== "postgresql:") {
+    throw new Error(
+      `Cannot use the database URL "${url}": expected postgresql://user@host:port/database.`,
+    );
+  }
+  return url;
+}

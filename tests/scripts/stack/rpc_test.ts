@@ -1,0 +1,112 @@
+import { assertEquals } from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
+import { testOnEachDatabase } from "./each_database.ts";
+
+testOnEachDatabase(
+  "A function that returns one composite row answers one object",
+  async (_t, stack) => {
+    const p_body =
+      "\"quoted\" 'single' \\back\\ \r\n\t {a,(b)} 😀 \u2028 e\u0301";
+    const response = await stack.call("/rest/v1/rpc/answer", {
+      method: "POST",
+      body: JSON.stringify({ p_body }),
+    });
+    assertEquals(response.status, 200);
+    const text = await response.text();
+    const row = JSON.parse(text);
+    assertEquals(row.outcome, "claimed");
+    assertEquals(row.body, p_body);
+    assertEquals(row.headers, { b: 1, a: "é" });
+    assertEquals(row.at, "2026-01-02T03:04:05.678901+00:00");
+    assertEquals(/"fence":\s*("?)9007199254740993\1/.exec(text)?.[1], "");
+  },
+);
+
+testOnEachDatabase(
+  "An error keeps its SQLSTATE, detail and hint, with PostgREST's status",
+  async (t, stack) => {
+    const { token } = await stack.signUp();
+    const expected: [state: string, status: number][] = [
+      ["22023", 400],
+      ["PT429", 429],
+      ["42501", 403],
+      ["P0001", 400],
+      ["23514", 400],
+      ["23505", 409],
+      ["40001", 500],
+      ["57014", 500],
+      ["XX001", 500],
+      ["IDK01", 400],
+    ];
+    for (const [state, status] of expected) {
+      await t.step(`${state} answers ${status}`, async () => {
+        const response = await stack.call("/rest/v1/rpc/refuse", {
+          method: "POST",
+          headers: { authorization: `Bearer ${token}` },
+          body: JSON.stringify({ p_state: state }),
+        });
+        const { code, message, details } = await response.json();
+        assertEquals({ status: response.status, code, message, details }, {
+          status,
+          code: state,
+          message: "refused",
+          details: "the detail",
+        });
+      });
+    }
+  },
+);
+
+testOnEachDatabase(
+  "A call runs as the role and with the claims of its caller",
+  async (_t, stack) => {
+    const { id, token } = await stack.signUp();
+    const whoami = async (headers: Record<string, string>) => {
+      const response = await stack.call("/rest/v1/rpc/whoami", {
+        method: "POST",
+        headers,
+        body: "{}",
+      });
+      return await response.json();
+    };
+    const role = (name: string, uid: string | null) => ({
+      uid,
+      role: name,
+      jwt_role: name,
+      user: name,
+      method: "POST",
+    });
+    assertEquals(
+      await whoami({ authorization: `Bearer ${token}` }),
+      role("authenticated", id),
+    );
+    assertEquals(await whoami({}), role("anon", null));
+    assertEquals(
+      await whoami({ apikey: stack.secretKey }),
+      role("service_role", null),
+    );
+  },
+);
+
+testOnEachDatabase(
+  "Fifty calls at once are all answered",
+  async (_t, stack) => {
+    const { token } = await stack.signUp();
+    const client = createClient(stack.apiUrl, stack.publishableKey, {
+      global: { headers: { Authorization: `Bearer ${token}` } },
+      auth: { persistSession: false, autoRefreshToken: false },
+    });
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, async (_, index) => {
+        const { error } = index % 2
+          ? await client.rpc("pause", { p_seconds: 0.02 })
+          : await client.from("notes").insert({ body: `note ${index}` });
+        return error;
+      }),
+    );
+    assertEquals(answers.filter((error) => error !== null), []);
+    const { count } = await client.from("notes")
+      .select("*", { count: "exact", head: true });
+    assertEquals(count, 25);
+  },
+);

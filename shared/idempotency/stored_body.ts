@@ -3,7 +3,8 @@ export type BodyEncoding = "text" | "base64" | "none";
 
 /**
  * Writes a body down as Postgres text that gives the same bytes back: valid
- * UTF-8 as it is, anything else as base64. Postgres text cannot hold U+0000.
+ * UTF-8 as it is, anything else as base64. Postgres text cannot hold U+0000,
+ * and some drivers drop a byte order mark.
  *
  * @param body The bytes; `null` when they were too many to keep.
  */
@@ -12,7 +13,7 @@ export function encodeBody(
 ): { body: string | null; encoding: BodyEncoding } {
   if (body === null) return { body: null, encoding: "none" };
   const text = decodeUtf8(body);
-  return text === null || text.includes("\0")
+  return text === null || text.includes("\0") || text.startsWith("\uFEFF")
     ? { body: toBase64(body), encoding: "base64" }
     : { body: text, encoding: "text" };
 }

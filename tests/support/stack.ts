@@ -13,10 +13,11 @@ export function withStack(): () => Stack {
   let stack: Stack | undefined;
   Deno.test.beforeAll(async () => {
     stack = await startStack({ port: 0, probe: true, ...databaseOptions() });
-    // The embedded Postgres leaves the status of its initdb behind, which the
-    // test runner takes for a failed test.
-    Deno.exitCode = 0;
   });
+  // The embedded Postgres sets the exit status of this process at initdb and at
+  // each SQL error, which the test runner takes for a failed test.
+  Deno.test.beforeEach(() => void (Deno.exitCode = 0));
+  Deno.test.afterEach(() => void (Deno.exitCode = 0));
   Deno.test.afterAll(async () => await stack?.close());
   return () => {
     if (stack === undefined) throw new Error("The stack has not started yet");

@@ -28,13 +28,16 @@ async function generate(): Promise<string> {
   if (start < 0) {
     throw new Error(`supabase gen types: no types in ${printed(generated)}`);
   }
-  const formatted = await runDeno(["fmt", "--ext", "ts", "-"], {
-    input: HEADER + generated.stdout.slice(start),
-  });
-  if (formatted.code !== 0) {
-    throw new Error(`format the database's types: ${printed(formatted)}`);
+  return await format(HEADER + generated.stdout.slice(start));
+}
+
+/** Formats until nothing changes: one pass leaves these long types half done. */
+async function format(source: string): Promise<string> {
+  const result = await runDeno(["fmt", "--ext", "ts", "-"], { input: source });
+  if (result.code !== 0) {
+    throw new Error(`format the database's types: ${printed(result)}`);
   }
-  return formatted.stdout;
+  return result.stdout === source ? source : await format(result.stdout);
 }
 
 /** Writes `shared/database.types.ts`; answers whether that changed it. */

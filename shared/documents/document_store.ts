@@ -41,11 +41,13 @@ export function documentStore(
     async read(id) {
       const { data, error } = await supabase
         .from("documents")
-        .select("title, mimeType:mime_type, content")
+        .select("title, mime_type, content")
         .eq("id", id)
         .maybeSingle();
       if (error) throw new StoreError(`Cannot read document ${id}`, error);
-      return data;
+      if (data === null) return null;
+      const { title, mime_type: mimeType, content } = data;
+      return { title, mimeType, content };
     },
     async saveChunks(documentId, chunks) {
       const { data, error } = await supabase.rpc("store_processed_document", {

@@ -11,17 +11,31 @@ export async function readBytes(
   maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const declared = Number(req.headers.get("content-length") ?? 0);
-  if (declared > maxBytes) {
-    await req.body?.cancel();
-    throw tooLarge(maxBytes);
-  }
+  if (declared > maxBytes) throw tooLarge(maxBytes);
+  const bytes = req.bodyUsed
+    ? await readAgain(req)
+    : await readStream(req, maxBytes);
+  if (bytes.length > maxBytes) throw tooLarge(maxBytes);
+  return bytes;
+}
+
+// Below a middleware that read the body for its fingerprint, a request hands
+// out what was read, but its stream is gone.
+async function readAgain(req: Request): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await req.arrayBuffer());
+}
+
+async function readStream(
+  req: Request,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
   // Leaving the loop cancels the stream.
   for await (const part of req.body ?? []) {
-    length += part.byteLength;
-    if (length > maxBytes) throw tooLarge(maxBytes);
     parts.push(part);
+    length += part.length;
+    if (length > maxBytes) break;
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }

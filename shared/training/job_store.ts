@@ -31,8 +31,7 @@ export type JobProgress =
   | { status: "submitted"; providerJobId: string }
   | { status: "failed"; errorMessage: string };
 
-const COLUMNS =
-  "id, providerFileId:provider_file_id, providerJobId:provider_job_id" as const;
+const COLUMNS = "id, provider_file_id, provider_job_id";
 
 // The bound of the column; messages are made to be shorter.
 const MAX_ERROR_LENGTH = 500;
@@ -60,7 +59,7 @@ export function jobStore(supabase: SupabaseClient<Database>): JobStore {
         .limit(1)
         .maybeSingle();
       if (error) throw new StoreError("Cannot look for a training job", error);
-      return data;
+      return data && fromColumns(data);
     },
     async createJob({ requestId, datasetId, model }) {
       const { data, error } = await supabase
@@ -69,7 +68,7 @@ export function jobStore(supabase: SupabaseClient<Database>): JobStore {
         .select(COLUMNS)
         .single();
       if (error) throw new StoreError("Cannot record a training job", error);
-      return data;
+      return fromColumns(data);
     },
     async updateJob(id, progress) {
       const { error } = await supabase
@@ -83,6 +82,18 @@ export function jobStore(supabase: SupabaseClient<Database>): JobStore {
         );
       }
     },
+  };
+}
+
+function fromColumns(row: {
+  id: string;
+  provider_file_id: string | null;
+  provider_job_id: string | null;
+}): TrainingJob {
+  return {
+    id: row.id,
+    providerFileId: row.provider_file_id,
+    providerJobId: row.provider_job_id,
   };
 }
 

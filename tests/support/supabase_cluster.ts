@@ -1,5 +1,5 @@
 import { startCluster } from "./postgres.ts";
-import { openPostgres } from "../../scripts/stack/database.ts";
+import { openPostgres } from "../../scripts/stack/postgres.ts";
 import { loadKeys } from "../../scripts/stack/keys.ts";
 import { createLite } from "../../scripts/stack/lite.ts";
 import {

@@ -5,6 +5,7 @@ import { createTurnstile } from "./one_at_a_time.ts";
 import { pgliteDialect } from "./pglite_dialect.ts";
 import { keepingExitCode } from "./pglite_exit_code.ts";
 import { keepTemplate, readTemplate } from "./pglite_template.ts";
+import { jsonTimestamp, TIMESTAMP_OIDS } from "./timestamps.ts";
 
 /** Opens the embedded database in `folder`, or in memory without one. */
 export async function openPglite(folder?: string): Promise<Database> {
@@ -61,7 +62,12 @@ async function open(folder: string | undefined) {
     : undefined;
   const connection = await createPgliteConnection({
     ...(data === undefined ? {} : { url: data }),
-    ...(template ? { pgliteOptions: { loadDataDir: template } } : {}),
+    pgliteOptions: {
+      parsers: Object.fromEntries(
+        TIMESTAMP_OIDS.map((oid) => [oid, jsonTimestamp]),
+      ),
+      ...(template ? { loadDataDir: template } : {}),
+    },
   });
   const { driver } = connection;
   await driver.waitReady;

@@ -2,6 +2,7 @@
 import "postgres";
 import { createPostgresConnection } from "@supabase/lite/postgres";
 import type { Database, RunQuery } from "./database.ts";
+import { jsonTimestamp, TIMESTAMP_OIDS } from "./timestamps.ts";
 
 // Enough for every request of a burst to wait for a connection rather than fail,
 // and far below the default limit of 100 of a Postgres server.
@@ -17,6 +18,14 @@ export async function openPostgres(url: string): Promise<Database> {
       max: POOL_SIZE,
       connect_timeout: CONNECT_TIMEOUT_SECONDS,
       onnotice: () => {},
+      types: {
+        timestamptz: {
+          to: 1184,
+          from: [...TIMESTAMP_OIDS],
+          serialize: (value: unknown) => value,
+          parse: jsonTimestamp,
+        },
+      },
     },
   });
   const { driver } = connection;

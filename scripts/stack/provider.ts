@@ -44,12 +44,12 @@ export function createProvider(): Provider {
     const body = await request.text();
     const wanted = JobRequest.safeParse(parseJson(body));
     if (!wanted.success) return failure(400, z.prettifyError(wanted.error));
-    requests += 1;
     const key = request.headers.get("idempotency-key");
     const earlier = key === null ? undefined : jobOfKey.get(key);
     if (earlier && earlier.body !== body) {
       return failure(400, `Idempotency-Key ${key} was used with another body.`);
     }
+    requests += 1;
     if (earlier) return Response.json(earlier.job);
     const job: Job = {
       object: "fine_tuning.job",

@@ -72,10 +72,12 @@ export async function openPostgres(url: string): Promise<Database> {
 }
 
 function checkedUrl(url: string): string {
-  const { protocol } = URL.parse(url) ?? {};
+  const { protocol, host } = URL.parse(url) ?? {};
   if (protocol !== "postgres:" && protocol !== "postgresql:") {
+    // Never the whole URL: it may hold a password.
+    const given = protocol === undefined ? "no URL" : `${protocol}//…${host}`;
     throw new Error(
-      `Cannot use the database URL "${url}": expected postgresql://user@host:port/database.`,
+      `Cannot use the database URL: expected postgresql://user@host:port/database, found ${given}.`,
     );
   }
   return url;

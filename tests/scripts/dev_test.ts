@@ -1,0 +1,114 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { join } from "node:path";
+import { findPostgres, startCluster } from "../support/postgres.ts";
+
+const SCRIPT = join(import.meta.dirname!, "../../scripts/dev.ts");
+
+Deno.test("deno task dev prints where it is, then ready, and ends cleanly on Ctrl-C", async () => {
+  const dev = await startDev(["--port", "0", "--memory", "--probe"]);
+  const settings = dev.settings();
+  assertEquals([...settings.keys()], [
+    "API_URL",
+    "PUBLISHABLE_KEY",
+    "SECRET_KEY",
+  ]);
+  const apiUrl = settings.get("API_URL");
+  const health = await fetch(`${apiUrl}/functions/v1/_health`);
+  assertEquals(await health.json(), { status: "ok", database: "pglite" });
+  const counted = await fetch(`${apiUrl}/functions/v1/probe?effect=none`);
+  assertEquals(await counted.json(), { count: 0 });
+  // An error that a client made is no news for the terminal.
+  const refused = await fetch(`${apiUrl}/rest/v1/idempotency_keys`, {
+    headers: { apikey: settings.get("PUBLISHABLE_KEY")! },
+  });
+  assertEquals(refused.status, 401);
+  await refused.body?.cancel();
+  assertEquals(await dev.stop("SIGINT"), { code: 0, stderr: "" });
+});
+
+Deno.test({
+  name:
+    "deno task dev on Postgres keeps its keys over a restart and applies migrations once",
+  ignore: findPostgres() === null,
+  fn: async () => {
+    const cluster = await startCluster();
+    try {
+      const args = ["--port", "0", "--database-url", cluster.url];
+      const one = await startDev(args);
+      assertEquals(one.settings().get("DB_URL"), cluster.url);
+      assertEquals(await one.stop("SIGTERM"), { code: 0, stderr: "" });
+      const two = await startDev(args);
+      for (const name of ["PUBLISHABLE_KEY", "SECRET_KEY"]) {
+        assertEquals(two.settings().get(name), one.settings().get(name));
+      }
+      assertEquals(await two.stop("SIGINT"), { code: 0, stderr: "" });
+    } finally {
+      await cluster.close();
+    }
+  },
+});
+
+Deno.test("deno task dev refuses what it cannot do in one helpful line", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const cases: [args: string[], message: RegExp][] = [
+    [["--bogus"], /--bogus.*Usage: deno task dev/],
+    [["extra"], /extra.*Usage/],
+    [["--port", "70000"], /--port 70000: expected a number from 0 to 65535/],
+    [["--memory", "--database-url", "postgres://x/y"], /does not go with/],
+    [
+      ["--database-url", "mysql://u:secret@x/y"],
+      /expected postgresql:.*found mysql:\/\/…x/,
+    ],
+    [["--database-url", "nonsense"], /found no URL/],
+    [
+      ["--port", "0", "--database-url", "postgres://u:secret@127.0.0.1:1/x"],
+      /Cannot reach the database at 127\.0\.0\.1:1/,
+    ],
+    [
+      ["--memory", "--port", String(taken.addr.port)],
+      /port is in use\. Choose another with --port/,
+    ],
+  ];
+  await Promise.all(cases.map(async ([args, message]) => {
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", SCRIPT, ...args],
+    }).output();
+    const text = new TextDecoder().decode(stderr);
+    assertEquals(code, 1, text);
+    assertEquals(stdout.length, 0);
+    assertMatch(text, message);
+    assertEquals(text.trimEnd().split("\n").length, 1, text);
+    assertEquals(text.includes("secret"), false);
+  }));
+});
+
+async function startDev(args: string[]) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", SCRIPT, ...args],
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const stderr = new Response(child.stderr).text();
+  let stdout = "";
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  while (!stdout.endsWith("\nready\n")) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`The stack did not start: ${await stderr}`);
+    stdout += value;
+  }
+  return {
+    settings: () =>
+      new Map(
+        stdout.trimEnd().split("\n").slice(0, -1).map((line) => {
+          const [, name, value] = /^([A-Z_]+)=(.+)$/.exec(line) ?? [];
+          return [name!, value!] as const;
+        }),
+      ),
+    stop: async (signal: Deno.Signal) => {
+      child.kill(signal);
+      const { code } = await child.status;
+      await reader.cancel();
+      return { code, stderr: await stderr };
+    },
+  };
+}

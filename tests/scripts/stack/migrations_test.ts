@@ -1,0 +1,116 @@
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import {
+  applyMigrations,
+  readMigrations,
+} from "../../../scripts/stack/migrations.ts";
+import { openPglite } from "../../../scripts/stack/pglite.ts";
+import { openPostgres } from "../../../scripts/stack/postgres.ts";
+import type { Database } from "../../../scripts/stack/database.ts";
+import { findPostgres, startCluster } from "../../support/postgres.ts";
+
+const first = {
+  version: "20260101000000",
+  name: "first",
+  sql: "create table public.a (id integer); insert into public.a values (1);",
+};
+const second = {
+  version: "20260102000000",
+  name: "second",
+  sql: "insert into public.a values (2);",
+};
+
+Deno.test("Migrations are read in the order of their versions, and only they", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (
+      const file of ["2_b.sql", "10_a.sql", "1_c.sql", "README.md", "x.sql"]
+    ) {
+      await Deno.writeTextFile(`${folder}/${file}`, `-- ${file}`);
+    }
+    const migrations = await readMigrations(folder);
+    assertEquals(migrations.map(({ version }) => version), ["1", "10", "2"]);
+    assertEquals(migrations[0], { version: "1", name: "c", sql: "-- 1_c.sql" });
+    assertEquals(await readMigrations(`${folder}/absent`), []);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("Only pending migrations are applied, and recorded as the Supabase CLI records them", async () => {
+  const database = await openPglite();
+  try {
+    assertEquals(await applyMigrations(database, [first]), [first.version]);
+    assertEquals(await applyMigrations(database, [first, second]), [
+      second.version,
+    ]);
+    assertEquals(await applyMigrations(database, [first, second]), []);
+    assertEquals(
+      await database.query(
+        "select version, name, statements from supabase_migrations.schema_migrations order by version",
+      ),
+      [first, second].map(({ version, name, sql }) => ({
+        version,
+        name,
+        statements: [sql],
+      })),
+    );
+  } finally {
+    await database.close();
+  }
+});
+
+Deno.test("A migration that fails leaves nothing behind and is named", async () => {
+  const database = await openPglite();
+  try {
+    const broken = {
+      version: "3",
+      name: "broken",
+      sql: "create table public.b (); select nonsense;",
+    };
+    const error = await assertRejects(
+      () => applyMigrations(database, [first, broken]),
+      Error,
+    );
+    assertMatch(error.message, /^Migration 3_broken\.sql failed: .*nonsense/);
+    assertEquals(
+      await database.query("select to_regclass('public.b') as b"),
+      [{ b: null }],
+    );
+    assertEquals(
+      await database.query(
+        "select version from supabase_migrations.schema_migrations",
+      ),
+      [{ version: first.version }],
+    );
+  } finally {
+    await database.close();
+  }
+});
+
+Deno.test({
+  name:
+    "Two stacks that start at once on one Postgres apply each migration once",
+  ignore: findPostgres() === null,
+  fn: async () => {
+    const cluster = await startCluster();
+    const databases: Database[] = [];
+    try {
+      for (let opened = 0; opened < 4; opened++) {
+        databases.push(await openPostgres(cluster.url));
+      }
+      const applied = await Promise.all(
+        databases.map((database) =>
+          database.exclusively(() => applyMigrations(database, [first, second]))
+        ),
+      );
+      assertEquals(applied.flat().sort(), [first.version, second.version]);
+      assertEquals(
+        await databases[0]!.query("select id from public.a order by id"),
+        [{ id: 1 }, { id: 2 }],
+      );
+    } finally {
+      for (const database of databases) await database.close();
+      await cluster.close();
+    }
+  },
+});

@@ -25,6 +25,12 @@ export async function openPostgres(url: string): Promise<Database> {
           serialize: (value: unknown) => value,
           parse: jsonTimestamp,
         },
+        jsonb: {
+          to: 3802,
+          from: [3802],
+          serialize: jsonText,
+          parse: (text: string) => JSON.parse(text),
+        },
       },
     },
   });
@@ -69,6 +75,20 @@ export async function openPostgres(url: string): Promise<Database> {
     },
     close: async () => await driver.end({ timeout: 5 }),
   };
+}
+
+/**
+ * For procedure arguments lite has written the JSON already; written a second
+ * time, an object would arrive as a string.
+ */
+function jsonText(value: unknown): string {
+  if (typeof value !== "string") return JSON.stringify(value);
+  try {
+    JSON.parse(value);
+    return value;
+  } catch {
+    return JSON.stringify(value);
+  }
 }
 
 function checkedUrl(url: string): string {

@@ -29,7 +29,7 @@ export default {
         const store = datasetStore(supabase);
         return Response.json(await generateTrainingData(store, request));
       } catch (error) {
-        return idempotency.notFinal(refuse(error, problems));
+        return idempotency.notFinal(refuse(error, problems, req));
       }
     },
   ),

@@ -28,7 +28,7 @@ export default {
           : await processStoredDocument(store, request.documentId);
         return Response.json(processed);
       } catch (error) {
-        return idempotency.notFinal(refuse(error, problems));
+        return idempotency.notFinal(refuse(error, problems, req));
       }
     },
   ),

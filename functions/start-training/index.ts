@@ -34,7 +34,7 @@ export default {
         });
         return Response.json(started, { status: 202 });
       } catch (error) {
-        return idempotency.notFinal(refuse(error, problems));
+        return idempotency.notFinal(refuse(error, problems, req));
       }
     },
   ),

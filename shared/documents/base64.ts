@@ -13,12 +13,13 @@ export function encodeBase64(bytes: Uint8Array): string {
  * @throws {DocumentError} `BROKEN_DOCUMENT` when it is something else.
  */
 export function decodeBase64(text: string): Uint8Array {
+  const compact = text.replace(/\s+/g, "");
   // Buffer skips what is not base64 instead of refusing it.
-  if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text)) {
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(compact)) {
     throw new DocumentError(
       "BROKEN_DOCUMENT",
       "The content of a PDF document is not base64: store the file in base64, or upload it",
     );
   }
-  return new Uint8Array(Buffer.from(text, "base64"));
+  return new Uint8Array(Buffer.from(compact, "base64"));
 }

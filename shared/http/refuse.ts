@@ -14,12 +14,18 @@ const RETRY_AFTER_SECONDS = 5;
 /**
  * The answer to an error that a route expects: a {@link Refusal}, a failing
  * database, or an error whose code is in the table. Throws any other on.
+ *
+ * @param req The request, whose path names this occurrence in the answer.
  */
 export function refuse<Code extends string>(
   error: unknown,
   table: ProblemTable<Code>,
+  req: Request,
 ): Response {
-  if (error instanceof Refusal) return problemResponse(error.problem);
+  const instance = new URL(req.url).pathname;
+  if (error instanceof Refusal) {
+    return problemResponse({ ...error.problem, instance });
+  }
   if (error instanceof StoreError) {
     console.error(error.message);
     return problemResponse({
@@ -28,12 +34,13 @@ export function refuse<Code extends string>(
       title: "Database unavailable",
       detail: "The database did not do its part: send the same request again",
       retryable: true,
+      instance,
       headers: { "Retry-After": String(RETRY_AFTER_SECONDS) },
     });
   }
   if (hasCodeOf(error, table)) {
     const { code, message } = error;
-    return problemResponse({ ...table[code], code, detail: message });
+    return problemResponse({ ...table[code], code, detail: message, instance });
   }
   throw error;
 }

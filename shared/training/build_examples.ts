@@ -4,6 +4,7 @@ import { definitionExamples } from "./definition_examples.ts";
 import type { Example, ExampleFormat, SourceDocument } from "./example.ts";
 import { markdownSections } from "./markdown_sections.ts";
 import { plainSections } from "./plain_sections.ts";
+import type { Section } from "./section.ts";
 import { sectionExamples } from "./section_examples.ts";
 import { sentencesOf } from "./sentences.ts";
 
@@ -20,16 +21,11 @@ export function buildExamples(
   format: ExampleFormat,
 ): Example[] {
   const { title, text } = document;
-  const sections = document.mimeType === "text/markdown"
-    ? markdownSections(text)
-    : plainSections(text);
+  const sections = sectionsOf(document.mimeType, text).filter(isReadable);
   const examples = format === "completion"
     ? completionExamples(title, sections)
     : questions();
-  const readable = examples.filter(({ prompt, answer }) =>
-    !UNREADABLE.test(prompt) && !UNREADABLE.test(answer)
-  );
-  return [...new Map(readable.map((example) => [key(example), example]))
+  return [...new Map(examples.map((example) => [key(example), example]))
     .values()];
 
   function questions(): Example[] {
@@ -42,6 +38,16 @@ export function buildExamples(
       ...clozeExamples(title, sentences),
     ];
   }
+}
+
+function sectionsOf(mimeType: string, text: string): Section[] {
+  return mimeType === "text/markdown"
+    ? markdownSections(text)
+    : plainSections(text);
+}
+
+function isReadable({ headings, body }: Section): boolean {
+  return ![body, ...headings].some((text) => UNREADABLE.test(text));
 }
 
 function key({ prompt, answer }: Example): string {

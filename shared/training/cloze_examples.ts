@@ -4,6 +4,9 @@ import { wordsOf } from "./sentences.ts";
 // Below this a sentence with a gap does not tell which word is missing.
 const MIN_WORDS = 6;
 
+// Above this it is no sentence but text without punctuation.
+const MAX_SENTENCE_LENGTH = 600;
+
 // Shorter words are mostly of the kind that every sentence has.
 const MIN_WORD_LENGTH = 4;
 
@@ -26,10 +29,9 @@ const MIN_WORD_LENGTH = 4;
  * ```
  */
 export function clozeExamples(title: string, sentences: string[]): Example[] {
-  const split = sentences.map((sentence) => ({
-    sentence,
-    words: wordsOf(sentence),
-  }));
+  const split = sentences
+    .filter((sentence) => sentence.length <= MAX_SENTENCE_LENGTH)
+    .map((sentence) => ({ sentence, words: wordsOf(sentence) }));
   const frequency = new Map<string, number>();
   for (const { word } of split.flatMap(({ words }) => words)) {
     const folded = word.toLowerCase();

@@ -1,6 +1,10 @@
+import { chunkText } from "../documents/chunk_text.ts";
 import type { Example } from "./example.ts";
 import type { Section } from "./section.ts";
 import { sentencesOf } from "./sentences.ts";
+
+// About 1,000 tokens, so that prompt and answer fit the window of any model.
+const MAX_PASSAGE_LENGTH = 4_000;
 
 /**
  * The first half of each passage, to be completed with the second; halves are
@@ -25,8 +29,11 @@ export function completionExamples(
 ): Example[] {
   return sections.flatMap(({ headings, passages }) => {
     const path = [...new Set([title, ...headings])].join(" › ");
-    return passages.flatMap((passage) => {
-      const sentences = sentencesOf(passage);
+    const parts = passages.flatMap((passage) =>
+      chunkText(passage, { maxLength: MAX_PASSAGE_LENGTH })
+    );
+    return parts.flatMap(({ content }) => {
+      const sentences = sentencesOf(content);
       if (sentences.length < 2) return [];
       const half = Math.ceil(sentences.length / 2);
       return [{

@@ -1,0 +1,81 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { DocumentError } from "../../../shared/documents/document_error.ts";
+import type { DocumentType } from "../../../shared/documents/document_type.ts";
+import { extractText } from "../../../shared/documents/extract_text.ts";
+
+const fixture = (name: string) =>
+  Deno.readFile(new URL(`../../fixtures/${name}`, import.meta.url));
+
+async function refusal(type: DocumentType, bytes: Uint8Array): Promise<string> {
+  const error = await assertRejects(
+    () => extractText(type, bytes),
+    DocumentError,
+  );
+  return error.code;
+}
+
+Deno.test("extractText() reads every page of a PDF", async () => {
+  const { text, pages } = await extractText(
+    "application/pdf",
+    await fixture("claims.pdf"),
+  );
+  assertEquals(pages, 3);
+  assertStringIncludes(text, "Retries\nA client that gets no answer");
+  assertStringIncludes(text, "naïve\nZähler genügen nicht.\n\nReplays\n");
+});
+
+Deno.test("extractText() leaves the bytes of a PDF as they were", async () => {
+  const bytes = await fixture("claims.pdf");
+  await extractText("application/pdf", bytes);
+  assertEquals(bytes, await fixture("claims.pdf"));
+});
+
+Deno.test("extractText() keeps Markdown as it is written", async () => {
+  const bytes = await fixture("guide.md");
+  const { text } = await extractText("text/markdown", bytes);
+  assertEquals(text, new TextDecoder().decode(bytes));
+});
+
+Deno.test("extractText() ends lines with line feeds", async () => {
+  const { text } = await extractText(
+    "text/plain",
+    await fixture("letters.txt"),
+  );
+  assertStringIncludes(text, "Lost letters\n\nA letter");
+  assertEquals(text.includes("\r"), false);
+});
+
+Deno.test("extractText() tells an encrypted PDF from a broken one", async () => {
+  const pdf = "application/pdf";
+  assertEquals(
+    await refusal(pdf, await fixture("encrypted.pdf")),
+    "ENCRYPTED_DOCUMENT",
+  );
+  assertEquals(
+    await refusal(pdf, await fixture("broken.pdf")),
+    "BROKEN_DOCUMENT",
+  );
+  assertEquals(
+    await refusal(pdf, await fixture("guide.md")),
+    "BROKEN_DOCUMENT",
+  );
+});
+
+Deno.test("extractText() refuses a PDF without text, such as a scan", async () => {
+  assertEquals(
+    await refusal("application/pdf", await fixture("scanned.pdf")),
+    "NO_TEXT_FOUND",
+  );
+});
+
+Deno.test("extractText() refuses text that is empty, blank, binary or not UTF-8", async () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const plain = "text/plain";
+  assertEquals(await refusal(plain, bytes("")), "EMPTY_DOCUMENT");
+  assertEquals(await refusal(plain, bytes(" \n\t")), "NO_TEXT_FOUND");
+  assertEquals(await refusal(plain, bytes("a\0b")), "BROKEN_DOCUMENT");
+  assertEquals(
+    await refusal(plain, await fixture("latin1.txt")),
+    "BROKEN_DOCUMENT",
+  );
+});

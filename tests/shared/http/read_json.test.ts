@@ -1,0 +1,60 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { z } from "zod";
+import { readJson } from "../../../shared/http/read_json.ts";
+import { Refusal } from "../../../shared/http/refusal.ts";
+
+const schema = z.object({ count: z.int() });
+
+const post = (body: BodyInit | null, type = "application/json") =>
+  new Request("http://x/", {
+    method: "POST",
+    body,
+    headers: { "Content-Type": type },
+  });
+
+async function refused(req: Request): Promise<[number, string]> {
+  const error = await assertRejects(() => readJson(req, schema), Refusal);
+  return [error.problem.status, error.problem.code];
+}
+
+Deno.test("readJson() gives what the body says", async () => {
+  assertEquals(await readJson(post('{"count":1}'), schema), { count: 1 });
+});
+
+Deno.test("readJson() tells malformed JSON from JSON of another shape", async () => {
+  assertEquals(await refused(post("{")), [400, "JSON_MALFORMED"]);
+  assertEquals(await refused(post("")), [400, "JSON_MALFORMED"]);
+  assertEquals(await refused(post(new Uint8Array([34, 233, 34]))), [
+    400,
+    "JSON_MALFORMED",
+  ]);
+  for (const body of ["null", "[]", '{"count":"1"}', "{}"]) {
+    assertEquals(await refused(post(body)), [400, "REQUEST_INVALID"]);
+  }
+});
+
+Deno.test("readJson() refuses a body of another type, or without one", async () => {
+  const code = "UNSUPPORTED_CONTENT_TYPE";
+  assertEquals(await refused(post("{}", "text/plain")), [415, code]);
+});
+
+Deno.test("readJson() stops reading at 64 KiB, whatever length is declared", async () => {
+  let pulled = 0;
+  const endless = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      pulled += 16_384;
+      controller.enqueue(new Uint8Array(16_384));
+    },
+  });
+  assertEquals(await refused(post(endless)), [413, "REQUEST_TOO_LARGE"]);
+  assertEquals(pulled < 200_000, true);
+});
+
+Deno.test("readJson() refuses a body at once that declares too great a length", async () => {
+  const req = new Request("http://x/", {
+    method: "POST",
+    body: "{}",
+    headers: { "Content-Type": "application/json", "Content-Length": "99999" },
+  });
+  assertEquals(await refused(req), [413, "REQUEST_TOO_LARGE"]);
+});

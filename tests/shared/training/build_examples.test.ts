@@ -1,0 +1,118 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { buildExamples } from "../../../shared/training/build_examples.ts";
+import { countTokens } from "../../../shared/training/count_tokens.ts";
+import { toJsonLines } from "../../../shared/training/json_lines.ts";
+
+const guide = {
+  title: "Keys for couriers",
+  mimeType: "text/markdown",
+  text: await Deno.readTextFile(
+    new URL("../../fixtures/guide.md", import.meta.url),
+  ),
+};
+
+const answerTo = (prompt: string) =>
+  buildExamples(guide, "qa").find((example) => example.prompt === prompt)
+    ?.answer;
+
+Deno.test("buildExamples() asks a heading that is a question as it stands", () => {
+  assertEquals(
+    answerTo("What is a key?")?.startsWith(
+      "A key is a name for one intention.",
+    ),
+    true,
+  );
+});
+
+Deno.test("buildExamples() asks for what stands under any other heading", () => {
+  const answer = answerTo(
+    'What does "Keys for couriers" say about "Keys for couriers 📦 › Rules"?',
+  );
+  assert(answer?.startsWith("- Leases are the only timers"));
+  assert(answer?.endsWith("echo once\n```"));
+});
+
+Deno.test("buildExamples() makes a question of a definition, without markup", () => {
+  assertEquals(
+    answerTo("What are Leases?"),
+    "Leases are the only timers in this guide, and the database keeps them.",
+  );
+});
+
+Deno.test("buildExamples() asks for the rarest word of a sentence", () => {
+  const gapped =
+    'Fill in the missing word, from "Keys for couriers": Every parcel has a label, and so has every ____.';
+  assertEquals(answerTo(gapped), "request");
+});
+
+Deno.test("buildExamples() takes no heading and no sentence from code", () => {
+  for (const format of ["qa", "completion"] as const) {
+    for (const { prompt } of buildExamples(guide, format)) {
+      assertEquals(prompt.includes("not a heading"), false);
+    }
+  }
+});
+
+Deno.test("buildExamples() finds the headings of text without markup", () => {
+  const text =
+    "Lost letters\n\nA letter that is lost twice was sent twice.\n\nCounting\nCareful senders number them.";
+  const document = { title: "T", mimeType: "text/plain", text };
+  const prompts = buildExamples(document, "qa").map(({ prompt }) => prompt);
+  assert(prompts.includes('What does "T" say about "Counting"?'));
+});
+
+Deno.test("buildExamples() halves passages for completion, headings first", () => {
+  const [example] = buildExamples(guide, "completion");
+  assertEquals(example, {
+    prompt:
+      "Keys for couriers › Keys for couriers 📦 › What is a key?\n\nA key is a name for one intention.",
+    answer:
+      " The client chooses it before the first attempt and sends it again with every retry.",
+  });
+});
+
+Deno.test("buildExamples() gives the same examples each time, none twice or empty", () => {
+  const anyText = fc.string({
+    maxLength: 400,
+    unit: fc.constantFrom(
+      "# ",
+      "\n",
+      "\n\n",
+      "- ",
+      "A lease is a timer. ",
+      "Every retry carries the same key again. ",
+      "**",
+      "`",
+      "😀 ",
+      "> ",
+    ),
+  });
+  fc.assert(fc.property(
+    anyText,
+    fc.constantFrom("text/markdown", "text/plain"),
+    fc.constantFrom("qa" as const, "completion" as const),
+    (text, mimeType, format) => {
+      const document = { title: "T", mimeType, text };
+      const examples = buildExamples(document, format);
+      assertEquals(buildExamples(document, format), examples);
+      const lines = toJsonLines(examples, format).split("\n").slice(0, -1);
+      assertEquals(new Set(lines).size, examples.length);
+      for (const { prompt, answer } of examples) {
+        assert(prompt.trim() !== "" && answer.trim() !== "");
+      }
+    },
+  ));
+});
+
+Deno.test("buildExamples() leaves out what no model can learn from", () => {
+  const text = `# Key\n\nThe key of today is ${"QUJD".repeat(2000)} for all.`;
+  const document = { title: "T", mimeType: "text/markdown", text };
+  assertEquals(buildExamples(document, "qa"), []);
+});
+
+Deno.test("countTokens() counts as the models do, control tokens as text", () => {
+  assertEquals(countTokens("hello world"), 2);
+  assertEquals(countTokens(""), 0);
+  assert(countTokens("<|endoftext|>") > 1);
+});

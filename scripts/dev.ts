@@ -5,16 +5,19 @@ const HELP =
   "deno task dev [--port N] [--memory] [--database-url URL] [--probe]";
 
 try {
-  const stack = await startStack(readOptions(Deno.args));
+  const options = readOptions(Deno.args);
+  const starting = startStack(options);
   let stopping = false;
+  // From the first moment: a first start cut short would leave half a database.
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, async () => {
       if (stopping) return;
       stopping = true;
-      await stack.close();
+      await (await starting).close();
       Deno.exit(0);
     });
   }
+  const stack = await starting;
   console.log(`API_URL=${stack.apiUrl}`);
   console.log(`PUBLISHABLE_KEY=${stack.publishableKey}`);
   console.log(`SECRET_KEY=${stack.secretKey}`);

@@ -57,9 +57,13 @@ export async function openPglite(folder?: string): Promise<Database> {
 
 async function open(folder: string | undefined) {
   const data = folder === undefined ? undefined : `${folder}/data`;
-  const template = data === undefined || !await exists(data)
-    ? await readTemplate()
-    : undefined;
+  const complete = `${folder}/complete`;
+  const fresh = folder === undefined || !await exists(complete);
+  if (data !== undefined && fresh) {
+    // What an interrupted first start left there is no database.
+    await Deno.remove(data, { recursive: true }).catch(() => {});
+  }
+  const template = fresh ? await readTemplate() : undefined;
   const connection = await createPgliteConnection({
     ...(data === undefined ? {} : { url: data }),
     pgliteOptions: {
@@ -71,9 +75,10 @@ async function open(folder: string | undefined) {
   });
   const { driver } = connection;
   await driver.waitReady;
-  if (data === undefined && template === undefined) {
+  if (fresh && template === undefined) {
     await keepTemplate(async () => await driver.dumpDataDir("none"));
   }
+  if (fresh && folder !== undefined) await Deno.writeTextFile(complete, "");
   return connection;
 }
 

@@ -1,0 +1,74 @@
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { startStack } from "../../../scripts/stack/stack.ts";
+import { openPglite } from "../../../scripts/stack/pglite.ts";
+import { FIXTURE, withStack } from "./each_database.ts";
+
+Deno.test("The embedded database keeps data, keys and sessions over a restart", async () => {
+  const dataDir = await Deno.makeTempDir();
+  try {
+    // As an interrupted first start would have left it.
+    await Deno.mkdir(`${dataDir}/data`);
+    await Deno.writeTextFile(`${dataDir}/data/PG_VERSION`, "17");
+
+    let token = "";
+    let keys: unknown;
+    await withStack({ dataDir }, async (stack) => {
+      ({ token } = await stack.signUp());
+      keys = [stack.publishableKey, stack.secretKey];
+      const response = await stack.call("/rest/v1/notes", {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}` },
+        body: JSON.stringify({ body: "kept" }),
+      });
+      assertEquals(response.status, 201);
+      await response.body?.cancel();
+    });
+    await withStack({ dataDir }, async (stack) => {
+      assertEquals([stack.publishableKey, stack.secretKey], keys);
+      const response = await stack.call("/rest/v1/notes?select=body", {
+        headers: { authorization: `Bearer ${token}` },
+      });
+      assertEquals(await response.json(), [{ body: "kept" }]);
+    });
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("A second stack on the same folder is refused, and the folder left alone", async () => {
+  const dataDir = await Deno.makeTempDir();
+  try {
+    const database = await openPglite(dataDir);
+    const error = await assertRejects(
+      () => startStack({ port: 0, dataDir, supabaseDir: FIXTURE }),
+      Error,
+    );
+    assertMatch(error.message, /another stack is using it/);
+    assertEquals(await database.query("select 1 as one"), [{ one: 1 }]);
+    await database.close();
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("One process runs one stack at a time", async () => {
+  await withStack({ memory: true }, async () => {
+    const error = await assertRejects(
+      () => startStack({ port: 0, memory: true }),
+      Error,
+    );
+    assertMatch(error.message, /second local stack in this process/);
+  });
+});
+
+Deno.test("The embedded database leaves the program's exit code alone", async () => {
+  assertEquals(Deno.exitCode, 0);
+  const database = await openPglite();
+  await assertRejects(() => database.query("select 1 / 0"));
+  await assertRejects(() =>
+    database.transaction(({ script }) => script("select 1 / 0"))
+  );
+  assertEquals(Deno.exitCode, 0);
+  await database.close();
+  assertEquals(Deno.exitCode, 0);
+});

@@ -26,86 +26,88 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_trusted constant boolean :=
-    current_setting('role') = 'service_role' or public.idempotency_trusts_caller();
   v_user_id uuid := p_user_id;
+  v_trusted boolean := true;
+  v_answer public.idempotency_answer;
+  v_row_seen boolean;
   v_now timestamptz;
   v_lease_end timestamptz;
   v_expiry timestamptz;
-  v_new boolean;
-  v_id bigint;
-  v_status text;
-  v_fingerprint text;
+  v_free boolean;
+  v_key public.idempotency_keys;
   v_attempt integer;
   v_fence bigint;
-  v_owner_token uuid;
-  v_lease_expires_at timestamptz;
-  v_expires_at timestamptz;
-  v_status_code smallint;
-  v_response text;
-  v_response_encoding text;
-  v_response_headers jsonb;
   v_steps jsonb;
-  v_completed_at timestamptz;
 begin
-  if not v_trusted then
+  -- the service role first: nearly every call comes from there, and the rest costs a look-up
+  if current_setting('role') <> 'service_role' and not public.idempotency_trusts_caller() then
+    v_trusted := false;
     v_user_id := public.idempotency_signed_in_user(p_user_id);
   end if;
+
+  -- The replay, and nothing but. Each expression that plpgsql evaluates is set up anew in each
+  -- transaction, so the decision is made inside the one statement that reads the row.
+  select
+    case
+      when k.status = 'completed'
+        and k.request_fingerprint = p_fingerprint
+        and k.expires_at > clock_timestamp()
+        then 'replay'
+    end,
+    k.attempt, k.fence, null, k.status_code, k.response, k.response_encoding, k.response_headers,
+    null, k.completed_at
+  into v_answer
+  from public.idempotency_keys as k
+  where k.user_id = v_user_id and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
+
+  if v_answer.outcome is not null then
+    return v_answer;
+  end if;
+
+  -- the project's keys (no user) are not found by "=": they take the way round
+  v_row_seen := found or v_user_id is null;
 
   -- Each further round means that somebody else changed the row in between; the bound is for a
   -- row that can neither be seen nor inserted, such as behind a project's own trigger.
   for v_round in 1..20 loop
-    -- two statements: "is not distinct from" would not use the index
-    if v_user_id is not null then
-      select
-        k.id, k.status, k.request_fingerprint, k.attempt, k.fence, k.owner_token,
-        k.lease_expires_at, k.expires_at, k.status_code, k.response, k.response_encoding,
-        k.response_headers, k.steps, k.completed_at
-      into
-        v_id, v_status, v_fingerprint, v_attempt, v_fence, v_owner_token,
-        v_lease_expires_at, v_expires_at, v_status_code, v_response, v_response_encoding,
-        v_response_headers, v_steps, v_completed_at
+    if v_row_seen or v_round > 1 then
+      select k.* into v_key
       from public.idempotency_keys as k
-      where k.user_id = v_user_id and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
-    else
-      select
-        k.id, k.status, k.request_fingerprint, k.attempt, k.fence, k.owner_token,
-        k.lease_expires_at, k.expires_at, k.status_code, k.response, k.response_encoding,
-        k.response_headers, k.steps, k.completed_at
-      into
-        v_id, v_status, v_fingerprint, v_attempt, v_fence, v_owner_token,
-        v_lease_expires_at, v_expires_at, v_status_code, v_response, v_response_encoding,
-        v_response_headers, v_steps, v_completed_at
-      from public.idempotency_keys as k
-      where k.user_id is null and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
+      where (k.user_id = v_user_id or (v_user_id is null and k.user_id is null))
+        and k.scope = p_scope
+        and k.idempotency_key = p_idempotency_key;
     end if;
 
     v_now := clock_timestamp();
-    v_new := v_id is null or v_expires_at <= v_now;
+    v_free := v_key.id is null or v_key.expires_at <= v_now;
 
-    if not v_new then
-      if v_fingerprint is distinct from p_fingerprint then
-        return row('mismatch', v_attempt, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
-      end if;
-
-      if v_status = 'completed' then
+    if not v_free then
+      if v_key.request_fingerprint is distinct from p_fingerprint then
         return row(
-          'replay', v_attempt, v_fence, null, v_status_code, v_response, v_response_encoding,
-          v_response_headers, null, v_completed_at
+          'mismatch', v_key.attempt, v_key.fence, null, null, null, null, null, null, null
         )::public.idempotency_answer;
       end if;
 
-      if v_status = 'processing' and v_owner_token is distinct from p_owner_token then
-        if v_lease_expires_at > v_now then
+      if v_key.status = 'completed' then
+        return row(
+          'replay', v_key.attempt, v_key.fence, null, v_key.status_code, v_key.response,
+          v_key.response_encoding, v_key.response_headers, null, v_key.completed_at
+        )::public.idempotency_answer;
+      end if;
+
+      if v_key.status = 'processing' and v_key.owner_token is distinct from p_owner_token then
+        if v_key.lease_expires_at > v_now then
           return row(
-            'in_progress', v_attempt, v_fence,
-            greatest(1, ceil(extract(epoch from v_lease_expires_at - v_now)))::integer,
+            'in_progress', v_key.attempt, v_key.fence,
+            ceil(extract(epoch from v_key.lease_expires_at - v_now))::integer,
             null, null, null, null, null, null
           )::public.idempotency_answer;
         end if;
 
         if p_on_abandoned = 'refuse' then
-          return row('abandoned', v_attempt, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
+          return row(
+            'abandoned', v_key.attempt, v_key.fence, null, null, null, null, null, null, null
+          )::public.idempotency_answer;
         end if;
       end if;
     end if;
@@ -142,7 +144,7 @@ begin
     v_lease_end := v_now + make_interval(secs => p_lease_seconds);
     v_expiry := v_now + make_interval(secs => greatest(p_ttl_seconds, p_lease_seconds));
 
-    if v_id is null then
+    if v_key.id is null then
       if not v_trusted then
         perform public.idempotency_enforce_key_limit(v_user_id);
       end if;
@@ -161,7 +163,7 @@ begin
       if found then
         return row('claimed', 1, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
       end if;
-    elsif v_new then
+    elsif v_free then
       -- a new generation: nothing of the old one may be seen through it
       update public.idempotency_keys as k
       set
@@ -183,22 +185,24 @@ begin
         claimed_at = v_now,
         completed_at = null,
         expires_at = v_expiry
-      where k.id = v_id and k.fence = v_fence and k.expires_at <= v_now
+      where k.id = v_key.id and k.fence = v_key.fence and k.expires_at <= v_now
       returning k.fence into v_fence;
 
       if found then
         return row('claimed', 1, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
       end if;
-    elsif v_status = 'processing' and v_owner_token = p_owner_token then
+    elsif v_key.status = 'processing' and v_key.owner_token = p_owner_token then
       -- The answer to the first claim was lost on the way; a caller that asks now starts now.
       update public.idempotency_keys as k
       set
         lease_expires_at = greatest(k.lease_expires_at, v_lease_end),
         expires_at = greatest(k.expires_at, v_lease_end)
-      where k.id = v_id and k.fence = v_fence and k.status = 'processing';
+      where k.id = v_key.id and k.fence = v_key.fence and k.status = 'processing';
 
       if found then
-        return row('claimed', v_attempt, v_fence, null, null, null, null, null, v_steps, null)::public.idempotency_answer;
+        return row(
+          'claimed', v_key.attempt, v_key.fence, null, null, null, null, null, v_key.steps, null
+        )::public.idempotency_answer;
       end if;
     else
       -- Guarded by what was seen: of many callers exactly one finds the fence unchanged. The lease
@@ -215,8 +219,8 @@ begin
         error_message = null,
         claimed_at = v_now,
         expires_at = v_expiry
-      where k.id = v_id
-        and k.fence = v_fence
+      where k.id = v_key.id
+        and k.fence = v_key.fence
         and (k.status = 'failed' or k.lease_expires_at <= v_now)
       returning k.attempt, k.fence, k.steps into v_attempt, v_fence, v_steps;
 

@@ -8,6 +8,8 @@ export interface FunctionSettings {
   verifyJwt: boolean;
 }
 
+// `import_map` is read by a deploy. Here a function runs under the import map that
+// this process was started with, which is the one our functions name.
 const ConfigFile = z.object({
   functions: z.record(
     z.string(),
@@ -15,7 +17,6 @@ const ConfigFile = z.object({
       enabled: z.boolean().default(true),
       verify_jwt: z.boolean().default(true),
       entrypoint: z.string().optional(),
-      import_map: z.string().optional(),
     }),
   ).default({}),
 });

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
-import { testOnEachDatabase } from "./each_database.ts";
+import { findPostgres, startCluster } from "../../support/postgres.ts";
+import { testOnEachDatabase, withStack } from "./each_database.ts";
 
 testOnEachDatabase(
   "A function that returns one composite row answers one object",
@@ -111,3 +112,29 @@ testOnEachDatabase(
     assertEquals(count, 25);
   },
 );
+
+Deno.test({
+  name: "A database that has gone away answers 503 as PostgREST does",
+  ignore: findPostgres() === null,
+  fn: async () => {
+    const cluster = await startCluster();
+    try {
+      await withStack({ databaseUrl: cluster.url }, async (stack) => {
+        const call = () =>
+          stack.call("/rest/v1/rpc/whoami", { method: "POST", body: "{}" });
+        assertEquals((await call()).status, 200);
+        await cluster.close();
+        for (let attempt = 0; attempt < 3; attempt++) {
+          const response = await call();
+          const { code, message } = await response.json();
+          assertEquals([response.status, code], [503, "PGRST001"], message);
+        }
+        const health = await fetch(`${stack.apiUrl}/functions/v1/_health`);
+        assertEquals(health.status, 503);
+        await health.body?.cancel();
+      });
+    } finally {
+      await cluster.close();
+    }
+  },
+});

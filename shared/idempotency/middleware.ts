@@ -146,9 +146,9 @@ async function beginRequest(
   try {
     return await begin({ ledger, identity, fingerprint, config });
   } catch (error) {
-    const ledgerIsDown = error instanceof LedgerUnavailableError;
-    if (ledgerIsDown) logCause(error);
-    if (ledgerIsDown && config.onLedgerDown === "run") return "unprotected";
+    const runAnyway = error instanceof LedgerUnavailableError &&
+      config.onLedgerDown === "run";
+    if (runAnyway) return "unprotected";
     throw error;
   }
 }
@@ -211,13 +211,4 @@ function markMissing(response: Response): Response {
 function refuse(error: unknown, req: Request): Response {
   if (!(error instanceof IdempotencyError)) throw error;
   return expose(problemResponse(problemOf(error, new URL(req.url).pathname)));
-}
-
-function logCause(error: LedgerUnavailableError): void {
-  const cause = error.cause as { code?: string; message?: string } | undefined;
-  console.error(
-    `${error.message} (${cause?.code ?? "no code"}: ${
-      cause?.message ?? cause
-    })`,
-  );
 }

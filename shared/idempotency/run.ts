@@ -218,6 +218,7 @@ function outcomeOfRefusal(error: unknown, config: ResolvedConfig): Outcome {
 
 function reporter({ identity, config }: RunRequest, startedAt: number) {
   return (outcome: Outcome, attempt: number, error?: unknown) => {
+    if (error instanceof LedgerUnavailableError) logCause(error);
     const { onEvent } = config;
     if (onEvent === undefined) return;
     const durationMs = performance.now() - startedAt;
@@ -243,4 +244,13 @@ function messageOf(error: unknown): string {
     ? `${error.name}: ${error.message}`
     : String(error);
   return text.slice(0, MAX_ERROR_CHARS);
+}
+
+/** The client is told that the ledger is out of reach; the log is told why. */
+function logCause({ message, cause }: LedgerUnavailableError): void {
+  const { code = "no code", message: why = cause } = cause as {
+    code?: string;
+    message?: string;
+  };
+  console.error(`${message} (${code || "no code"}: ${why})`);
 }

@@ -1,0 +1,243 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { call, fixture, formWith } from "../support/call.ts";
+import { unique } from "../support/probe.ts";
+import { type Actor, anonymous, signUp, withStack } from "../support/stack.ts";
+
+const FUNCTION = "process-document";
+const PDF = "application/pdf";
+
+const CHUNK = {
+  position: 0,
+  start_offset: 0,
+  end_offset: 3,
+  content: "abc",
+  sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+};
+
+const stack = withStack();
+let ada: Actor & { userId: string };
+let ben: Actor & { userId: string };
+
+Deno.test.beforeAll(async () => {
+  ada = await signUp(stack());
+  ben = await signUp(stack());
+});
+
+async function insertDocument(
+  { client }: Actor,
+  content: string,
+  mime_type = "text/markdown",
+): Promise<string> {
+  const { data } = await client
+    .from("documents")
+    .insert({ title: "Guide", mime_type, content })
+    .select("id").single().throwOnError();
+  return data.id;
+}
+
+async function countJobs({ client }: Actor, documentId: string) {
+  const { data } = await client.from("processing_jobs").select("id")
+    .eq("document_id", documentId).throwOnError();
+  return data.length;
+}
+
+async function chunksOf({ client }: Actor, documentId: string) {
+  const { data } = await client.from("document_chunks").select()
+    .eq("document_id", documentId).order("position").throwOnError();
+  return data;
+}
+
+Deno.test("a stored document is chunked, and the chunks are its text", async () => {
+  const text = "# Keys 📦\n\n" + "Every parcel has a label. ".repeat(300);
+  const documentId = await insertDocument(ada, text);
+  const { status, body } = await call(stack(), ada, FUNCTION, {
+    body: { documentId },
+  });
+  assertEquals(status, 200);
+  const { jobId, ...rest } = body;
+  assertEquals(typeof jobId, "string");
+  const chunks = await chunksOf(ada, documentId);
+  assertEquals(rest, {
+    documentId,
+    status: "completed",
+    title: "Guide",
+    mimeType: "text/markdown",
+    chunkCount: chunks.length,
+    characters: Array.from(text).length,
+  });
+  assertEquals(chunks.map(({ content }) => content).join(""), text);
+});
+
+Deno.test("twenty calls with one key make one job, and all answers name it", async () => {
+  const documentId = await insertDocument(ada, "One parcel, one label.");
+  const request = { body: { documentId }, key: unique("key") };
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, () => call(stack(), ada, FUNCTION, request)),
+  );
+  const { body } = await call(stack(), ada, FUNCTION, request);
+  for (const answer of answers) {
+    assert([200, 409].includes(answer.status), `got ${answer.status}`);
+    if (answer.status === 200) assertEquals(answer.body.jobId, body.jobId);
+  }
+  assertEquals(await countJobs(ada, documentId), 1);
+});
+
+Deno.test("an upload is stored once, however often it is sent with its key", async () => {
+  const key = unique("key");
+  const pdf = await fixture("claims.pdf");
+  const send = () =>
+    call(stack(), ada, FUNCTION, {
+      body: formWith(pdf, "claims.pdf", PDF),
+      key,
+    });
+  const first = await send();
+  assertEquals([first.status, first.body.pages], [200, 3]);
+  const second = await send();
+  assertEquals([second.replayed, second.body], [true, first.body]);
+  assertEquals(await countJobs(ada, first.body.documentId), 1);
+
+  const again = await call(stack(), ada, FUNCTION, {
+    body: { documentId: first.body.documentId },
+  });
+  assertEquals(again.body.characters, first.body.characters);
+});
+
+Deno.test("processing a document anew replaces its chunks", async () => {
+  const documentId = await insertDocument(ada, "Every parcel has a label.");
+  const request = { body: { documentId } };
+  const jobs = await Promise.all(
+    Array.from({ length: 5 }, () => call(stack(), ada, FUNCTION, request)),
+  );
+  assertEquals(jobs.map(({ status }) => status), Array(5).fill(200));
+  assertEquals(await countJobs(ada, documentId), 5);
+  assertEquals((await chunksOf(ada, documentId)).length, 1);
+});
+
+Deno.test("somebody else's document is as unknown as one that is not there", async () => {
+  const documentId = await insertDocument(ada, "Private.");
+  const missing = crypto.randomUUID();
+  const other = await call(stack(), ben, FUNCTION, { body: { documentId } });
+  const none = await call(stack(), ben, FUNCTION, {
+    body: { documentId: missing },
+  });
+  assertEquals([other.status, none.status], [404, 404]);
+  const named = JSON.stringify(other.body).replaceAll(documentId, missing);
+  assertEquals(JSON.parse(named), none.body);
+});
+
+Deno.test("a user can neither read nor write what hangs on another's document", async () => {
+  const documentId = await insertDocument(ada, "Private.");
+  await call(stack(), ada, FUNCTION, { body: { documentId } });
+  assertEquals(await chunksOf(ben, documentId), []);
+  assertEquals(await countJobs(ben, documentId), 0);
+
+  const chunk = { ...CHUNK, document_id: documentId };
+  const own = await ben.client.from("document_chunks").insert(chunk);
+  assertEquals(own.error?.code, "23503");
+  const forged = { ...chunk, user_id: ada.userId };
+  const hers = await ben.client.from("document_chunks").insert(forged);
+  assertEquals(hers.error?.code, "42501");
+  const job = { document_id: documentId, chunk_count: 1, characters: 1 };
+  const { error } = await ben.client.from("processing_jobs").insert(job);
+  assertEquals(error?.code, "23503");
+  const stored = await ben.client.rpc("store_processed_document", {
+    p_document_id: documentId,
+    p_chunks: [],
+  });
+  assertEquals(stored.error?.code, "P0002");
+  assertEquals((await chunksOf(ada, documentId)).length, 1);
+});
+
+Deno.test("a chunk whose hash or offsets do not fit its text is not stored", async () => {
+  const documentId = await insertDocument(ada, "abc");
+  const store = (chunk: typeof CHUNK) =>
+    ada.client.rpc("store_processed_document", {
+      p_document_id: documentId,
+      p_chunks: [chunk],
+    });
+  const altered = await store({ ...CHUNK, content: "abd" });
+  const moved = await store({ ...CHUNK, end_offset: 4 });
+  assertEquals([altered.error?.code, moved.error?.code], ["23514", "23514"]);
+  assertEquals(await countJobs(ada, documentId), 0);
+  assertEquals((await store(CHUNK)).error, null);
+});
+
+Deno.test("who is not signed in sees and calls nothing", async () => {
+  const { client } = anonymous(stack());
+  for (
+    const table of ["documents", "document_chunks", "processing_jobs"] as const
+  ) {
+    const { error } = await client.from(table).select();
+    assertEquals(error?.code, "42501");
+  }
+  const answer = await call(stack(), anonymous(stack()), FUNCTION);
+  assertEquals(answer.status, 401);
+});
+
+Deno.test("bad input gets a problem document that says what to do", async () => {
+  const binary = (size: number) => new Uint8Array(size);
+  const emptyId = await insertDocument(ada, "");
+  const imageId = await insertDocument(ada, "x", "image/png");
+  const brokenId = await insertDocument(ada, "!", PDF);
+  for (
+    const [body, status, code] of [
+      ["{", 400, "JSON_MALFORMED"],
+      ["", 400, "JSON_MALFORMED"],
+      [{}, 400, "REQUEST_INVALID"],
+      [{ documentId: 7 }, 400, "REQUEST_INVALID"],
+      [{ documentId: "7" }, 400, "REQUEST_INVALID"],
+      [{ documentId: emptyId }, 422, "EMPTY_DOCUMENT"],
+      [{ documentId: imageId }, 415, "UNSUPPORTED_DOCUMENT_TYPE"],
+      [{ documentId: brokenId }, 422, "BROKEN_DOCUMENT"],
+      [new FormData(), 400, "FORM_INVALID"],
+      [formWith("", "a.txt", "text/plain"), 422, "EMPTY_DOCUMENT"],
+      [formWith("x", "a.png", "image/png"), 415, "UNSUPPORTED_DOCUMENT_TYPE"],
+      [formWith("a\0b", "a.txt", "text/plain"), 422, "BROKEN_DOCUMENT"],
+      [formWith(binary(50e6), "a.txt", "text/plain"), 413, "REQUEST_TOO_LARGE"],
+      [formWith(await fixture("broken.pdf"), "a.pdf"), 422, "BROKEN_DOCUMENT"],
+      [
+        formWith(await fixture("encrypted.pdf"), "a.pdf"),
+        422,
+        "ENCRYPTED_DOCUMENT",
+      ],
+      [formWith(await fixture("scanned.pdf"), "a.pdf"), 422, "NO_TEXT_FOUND"],
+    ] as const
+  ) {
+    for (const key of [unique("key"), undefined]) {
+      const answer = await call(stack(), ada, FUNCTION, {
+        body,
+        ...(key === undefined ? {} : { key }),
+      });
+      assertEquals([answer.status, answer.body.code], [status, code]);
+      assertStringIncludes(
+        answer.headers.get("content-type")!,
+        "application/problem+json",
+      );
+      assertEquals(answer.body.status, status);
+      assertEquals(answer.headers.has("x-idempotency-stored"), false);
+    }
+  }
+});
+
+Deno.test("a refused request runs under the same key once its cause is gone", async () => {
+  const documentId = crypto.randomUUID();
+  const request = { body: { documentId }, key: unique("key") };
+  const refused = await call(stack(), ada, FUNCTION, request);
+  assertEquals(refused.status, 404);
+  await ada.client.from("documents").insert({
+    id: documentId,
+    title: "Late",
+    mime_type: "text/plain",
+    content: "Better than never.",
+  }).throwOnError();
+  const answer = await call(stack(), ada, FUNCTION, request);
+  assertEquals([answer.status, answer.replayed], [200, false]);
+});
+
+Deno.test("methods other than POST are refused with what is allowed", async () => {
+  for (const method of ["GET", "PUT", "DELETE"]) {
+    const answer = await call(stack(), ada, FUNCTION, { method });
+    assertEquals(answer.status, 405);
+    assertEquals(answer.headers.get("allow"), "POST, OPTIONS");
+  }
+});

@@ -1,0 +1,163 @@
+import { assert, assertEquals } from "@std/assert";
+import { call, fixture, formWith } from "../support/call.ts";
+import { unique } from "../support/probe.ts";
+import { type Actor, signUp, withStack } from "../support/stack.ts";
+
+const FUNCTION = "start-training";
+
+const stack = withStack();
+let ada: Actor;
+let ben: Actor;
+let request: { datasetId: string; model: string };
+
+Deno.test.beforeAll(async () => {
+  ada = await signUp(stack());
+  ben = await signUp(stack());
+  const document = await call(stack(), ada, "process-document", {
+    body: formWith(await fixture("guide.md"), "guide.md"),
+  });
+  const dataset = await call(stack(), ada, "generate-training-data", {
+    body: { documentIds: [document.body.documentId] },
+  });
+  request = { datasetId: dataset.body.datasetId, model: "gpt-4o-mini" };
+});
+
+async function jobs({ client }: Actor) {
+  const { data } = await client.from("training_jobs").select().throwOnError();
+  return data;
+}
+
+/** Points the functions, which run in this process, at another provider. */
+async function withProvider(
+  answer: () => Response,
+  test: () => Promise<void>,
+): Promise<void> {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (req) => {
+      await req.body?.cancel();
+      return answer();
+    },
+  );
+  const before = Deno.env.get("TRAINING_API_URL")!;
+  Deno.env.set("TRAINING_API_URL", `http://127.0.0.1:${server.addr.port}`);
+  try {
+    await test();
+  } finally {
+    Deno.env.set("TRAINING_API_URL", before);
+    await server.shutdown();
+  }
+}
+
+Deno.test("a training job is submitted, recorded and answered with 202", async () => {
+  const { status, body } = await call(stack(), ada, FUNCTION, {
+    body: request,
+  });
+  assertEquals([status, body.status], [202, "submitted"]);
+  const job = (await jobs(ada)).find(({ id }) => id === body.jobId)!;
+  assertEquals(job.provider_job_id, body.providerJobId);
+  assertEquals(
+    [job.status, job.dataset_id, job.model],
+    ["submitted", request.datasetId, request.model],
+  );
+});
+
+Deno.test("twenty calls with one key make one job, here and at the provider", async () => {
+  const callsBefore = stack().providerCalls();
+  const jobsBefore = (await jobs(ada)).length;
+  const keyed = { body: request, key: unique("key") };
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, () => call(stack(), ada, FUNCTION, keyed)),
+  );
+  const { body, replayed } = await call(stack(), ada, FUNCTION, keyed);
+  assert(replayed);
+  for (const answer of answers) {
+    assert([202, 409].includes(answer.status), `got ${answer.status}`);
+    if (answer.status === 202) assertEquals(answer.body, body);
+  }
+  assertEquals(stack().providerCalls() - callsBefore, 1);
+  assertEquals((await jobs(ada)).length - jobsBefore, 1);
+});
+
+Deno.test("a provider that is down gets 503, and the retry goes on with the same job", async () => {
+  const keyed = { body: request, key: unique("key") };
+  await withProvider(() => new Response("down", { status: 500 }), async () => {
+    const answer = await call(stack(), ada, FUNCTION, keyed);
+    assertEquals(
+      [answer.status, answer.body.code, answer.body.retryable],
+      [503, "PROVIDER_UNAVAILABLE", true],
+    );
+    assert(answer.headers.has("retry-after"));
+  });
+  const failed = (await jobs(ada)).filter(({ status }) => status === "failed");
+  assertEquals(failed.length, 1);
+  const answer = await call(stack(), ada, FUNCTION, keyed);
+  assertEquals([answer.status, answer.body.jobId], [202, failed[0]!.id]);
+});
+
+Deno.test("a provider's refusal is told as 502 with its reason, without our key", async () => {
+  const apiKey = Deno.env.get("TRAINING_API_KEY");
+  const refuse = () =>
+    Response.json({ error: { message: `No such model, ${apiKey}` } }, {
+      status: 400,
+    });
+  await withProvider(refuse, async () => {
+    const answer = await call(stack(), ada, FUNCTION, { body: request });
+    assertEquals(
+      [answer.status, answer.body.code, answer.body.retryable],
+      [502, "PROVIDER_REFUSED", false],
+    );
+    assertEquals(
+      answer.body.detail,
+      "Cannot upload the data set: the provider answered 400: No such model, [key]",
+    );
+  });
+});
+
+Deno.test("without a provider the answer says which secrets to set", async () => {
+  const apiKey = Deno.env.get("TRAINING_API_KEY")!;
+  Deno.env.delete("TRAINING_API_KEY");
+  try {
+    const answer = await call(stack(), ada, FUNCTION, { body: request });
+    assertEquals(
+      [answer.status, answer.body.code],
+      [503, "PROVIDER_NOT_CONFIGURED"],
+    );
+  } finally {
+    Deno.env.set("TRAINING_API_KEY", apiKey);
+  }
+});
+
+Deno.test("somebody else's data set is as unknown as one that is not there", async () => {
+  const before = stack().providerCalls();
+  for (const datasetId of [request.datasetId, crypto.randomUUID()]) {
+    const answer = await call(stack(), ben, FUNCTION, {
+      body: { ...request, datasetId },
+    });
+    assertEquals([answer.status, answer.body.code], [404, "DATASET_NOT_FOUND"]);
+  }
+  const { error } = await ben.client.from("training_jobs").insert({
+    request_id: "r",
+    dataset_id: request.datasetId,
+    model: "m",
+  });
+  assertEquals(error?.code, "23503");
+  assertEquals(await jobs(ben), []);
+  assertEquals(stack().providerCalls(), before);
+});
+
+Deno.test("a malformed request is refused before a job is recorded", async () => {
+  const before = (await jobs(ada)).length;
+  for (
+    const body of [
+      {},
+      { ...request, model: " " },
+      { ...request, model: "m".repeat(201) },
+      { ...request, datasetId: 1 },
+    ]
+  ) {
+    const answer = await call(stack(), ada, FUNCTION, { body });
+    assertEquals([answer.status, answer.body.code], [400, "REQUEST_INVALID"]);
+  }
+  assertEquals((await jobs(ada)).length, before);
+});

@@ -1,0 +1,66 @@
+import type { Stack } from "../../scripts/stack/stack.ts";
+import type { Actor } from "./stack.ts";
+
+/** A request to an edge function. */
+export interface Call {
+  /** A form as it is, text as JSON as it is, anything else as JSON. */
+  body?: unknown;
+  /** The key; without one the header is left out. */
+  key?: string;
+  /** @default {"POST"} */
+  method?: string;
+}
+
+/** The answer of an edge function, its body read. */
+export interface CallAnswer {
+  status: number;
+  headers: Headers;
+  // deno-lint-ignore no-explicit-any -- a test looks into whatever came
+  body: any;
+  /** Whether it is a replay. */
+  replayed: boolean;
+}
+
+/** Calls an edge function as an actor. */
+export async function call(
+  { apiUrl }: Stack,
+  actor: Actor,
+  name: string,
+  { body, key, method = "POST" }: Call = {},
+): Promise<CallAnswer> {
+  const isForm = body instanceof FormData;
+  const response = await fetch(`${apiUrl}/functions/v1/${name}`, {
+    method,
+    headers: {
+      ...actor.headers,
+      ...(isForm ? {} : { "Content-Type": "application/json" }),
+      ...(key === undefined ? {} : { "Idempotency-Key": key }),
+    },
+    ...(body === undefined ? {} : {
+      body: isForm || typeof body === "string" ? body : JSON.stringify(body),
+    }),
+  });
+  const text = await response.text();
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: text === "" ? null : JSON.parse(text),
+    replayed: response.headers.has("x-idempotency-replay"),
+  };
+}
+
+/** A form with one file, as a browser sends it. */
+export function formWith(
+  content: BlobPart,
+  name: string,
+  type = "",
+): FormData {
+  const form = new FormData();
+  form.set("file", new File([content], name, { type }));
+  return form;
+}
+
+/** The bytes of a file under `tests/fixtures`. */
+export function fixture(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return Deno.readFile(new URL(`../fixtures/${name}`, import.meta.url));
+}

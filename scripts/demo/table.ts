@@ -1,0 +1,35 @@
+import Table from "cli-table3";
+
+/** Prints rows under their headings, plain enough for any terminal. */
+export function printTable(head: string[], rows: unknown[][]): void {
+  const noLinesBetweenRows = {
+    "mid": "",
+    "left-mid": "",
+    "mid-mid": "",
+    "right-mid": "",
+  };
+  const table = new Table({
+    head,
+    chars: noLinesBetweenRows,
+    style: { head: [], border: [] },
+  });
+  table.push(...rows.map((row) => row.map(cell)));
+  console.log(table.toString());
+}
+
+function cell(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  return typeof value === "number" && !Number.isInteger(value)
+    ? value.toFixed(2)
+    : String(value);
+}
+
+/** Prints database rows under a title. */
+export function printRows(
+  title: string,
+  rows: Record<string, unknown>[],
+): void {
+  console.log(`\n${title}:`);
+  const columns = Object.keys(rows[0] ?? {});
+  printTable(columns, rows.map((row) => columns.map((name) => row[name])));
+}

@@ -23,6 +23,20 @@ async function documented(): Promise<string[]> {
 /** Every part of the test run, the longest first so that two lanes end together. */
 export const phases: readonly Phase[] = [
   {
+    name: "unit",
+    postgres: null,
+    run: (filter) =>
+      runDenoTest(
+        [`--ignore=${INTEGRATION},${CONCURRENCY}`, "tests"],
+        filter,
+      ),
+  },
+  {
+    name: "integration on the embedded database",
+    postgres: null,
+    run: (filter) => runDenoTest([INTEGRATION], filter, { STACK: "pglite" }),
+  },
+  {
     name: "integration on Postgres",
     postgres: ["pg_cron"],
     async run(filter) {
@@ -38,11 +52,6 @@ export const phases: readonly Phase[] = [
     },
   },
   {
-    name: "integration on the embedded database",
-    postgres: null,
-    run: (filter) => runDenoTest([INTEGRATION], filter, { STACK: "pglite" }),
-  },
-  {
     name: "concurrency",
     postgres: ["pg_cron"],
     async run(filter) {
@@ -52,15 +61,6 @@ export const phases: readonly Phase[] = [
         DATABASE_URL: cluster.url,
       });
     },
-  },
-  {
-    name: "unit",
-    postgres: null,
-    run: (filter) =>
-      runDenoTest(
-        [`--ignore=${INTEGRATION},${CONCURRENCY}`, "tests"],
-        filter,
-      ),
   },
   {
     name: "doc examples",

@@ -12,10 +12,10 @@ export const MAX_DOCUMENT_BYTES = 10 * 1024 * 1024;
 export const MAX_TEXT_LENGTH = MAX_DOCUMENT_BYTES;
 
 /**
- * The most pages read from a PDF. Reading takes about 2 ms a page, and an edge
- * function may compute for 2 s per request.
+ * The most pages read from a PDF. A page full of text takes about 7 ms, and an
+ * edge function may compute for 2 s per request.
  */
-export const MAX_PDF_PAGES = 1_000;
+export const MAX_PDF_PAGES = 300;
 
 /** The longest title, in characters; the table has the same bound. */
 export const MAX_TITLE_LENGTH = 200;

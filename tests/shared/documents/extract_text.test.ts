@@ -2,6 +2,7 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DocumentError } from "../../../shared/documents/document_error.ts";
 import type { DocumentType } from "../../../shared/documents/document_type.ts";
 import { extractText } from "../../../shared/documents/extract_text.ts";
+import { MAX_PDF_PAGES } from "../../../shared/documents/limits.ts";
 
 const fixture = (name: string) =>
   Deno.readFile(new URL(`../../fixtures/${name}`, import.meta.url));
@@ -58,6 +59,21 @@ Deno.test("extractText() tells an encrypted PDF from a broken one", async () => 
   assertEquals(
     await refusal(pdf, await fixture("guide.md")),
     "BROKEN_DOCUMENT",
+  );
+});
+
+Deno.test("extractText() refuses a PDF of more pages than it can read in time", async () => {
+  const kids = Array.from({ length: MAX_PDF_PAGES + 1 }, () => "3 0 R");
+  const pdf = [
+    "%PDF-1.4",
+    "1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj",
+    `2 0 obj<</Type/Pages/Count ${kids.length}/Kids[${kids.join(" ")}]>>endobj`,
+    "3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>endobj",
+    "trailer<</Root 1 0 R>>",
+  ].join("\n");
+  assertEquals(
+    await refusal("application/pdf", new TextEncoder().encode(pdf)),
+    "DOCUMENT_TOO_LARGE",
   );
 });
 

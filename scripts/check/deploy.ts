@@ -26,6 +26,9 @@ const ModuleGraph = z.object({
   ),
 });
 
+// Tests and scripts may be imported by mistake, and would then be deployed.
+const DEPLOYED = /^(functions|shared)\//;
+
 /** Path below the repository's root, of a path in `supabase/config.toml`. */
 function fromRoot(path: string): string {
   return new URL(path, new URL("supabase/", ROOT)).href.slice(ROOT.href.length);
@@ -82,6 +85,8 @@ async function compare(
   for (const path of upload.files.keys()) {
     if (!expected.has(path)) {
       problems.push(`${name}: the upload holds ${path}, which nothing imports`);
+    } else if (path !== importMap && !DEPLOYED.test(path)) {
+      problems.push(`${name}: imports ${path}, which is not to be deployed`);
     }
   }
   const stated = {

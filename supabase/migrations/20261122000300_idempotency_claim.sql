@@ -116,7 +116,8 @@ begin
       p_idempotency_key !~ '[^A-Za-z0-9_-]'
       and length(p_idempotency_key) between 3 and 256
       and length(p_scope) between 1 and 200
-      and p_fingerprint ~ '^[0-9a-f]{64}$'
+      and p_fingerprint !~ '[^0-9a-f]'
+      and length(p_fingerprint) = 64
       and p_owner_token is not null
       and p_lease_seconds between 1 and 86400
       and p_ttl_seconds between 1 and 31536000
@@ -129,7 +130,7 @@ begin
             then 'the key must be 3 to 256 letters, digits, - or _, not ' || coalesce(quote_literal(left(p_idempotency_key, 300)), 'null')
           when (length(p_scope) between 1 and 200) is not true
             then 'the scope must be 1 to 200 characters, not ' || coalesce(length(p_scope)::text, 'null')
-          when (p_fingerprint ~ '^[0-9a-f]{64}$') is not true
+          when (p_fingerprint !~ '[^0-9a-f]' and length(p_fingerprint) = 64) is not true
             then 'the fingerprint must be 64 lowercase hex digits, not ' || coalesce(quote_literal(left(p_fingerprint, 100)), 'null')
           when p_owner_token is null
             then 'the owner token must not be null'

@@ -17,29 +17,45 @@ export interface Running extends Stack {
   signUp(): Promise<{ id: string; token: string }>;
 }
 
-/** Registers `test` against the embedded database and, where found, Postgres. */
-export function testOnEachDatabase(
-  name: string,
-  test: (t: Deno.TestContext, stack: Running) => Promise<void>,
-): void {
-  Deno.test(`${name}, on the embedded database`, async (t) => {
-    await withStack({ memory: true }, (stack) => test(t, stack));
+type Case = (t: Deno.TestContext, stack: Running) => Promise<void>;
+
+const cases = new Map<string, Case>();
+
+/**
+ * Adds a case to those that run against the embedded database and, where found,
+ * Postgres. Starting a stack takes longer than any of them, so the cases of one
+ * file share one on each.
+ */
+export function testOnEachDatabase(name: string, test: Case): void {
+  if (cases.size === 0) registerOnce();
+  cases.set(name, test);
+}
+
+function registerOnce(): void {
+  Deno.test("On the embedded database", async (t) => {
+    await withStack({ memory: true }, (stack) => runCases(t, stack));
   });
   Deno.test({
-    name: `${name}, on Postgres`,
+    name: "On Postgres",
     ignore: findPostgres() === null,
     fn: async (t) => {
       const cluster = await startCluster();
       try {
         await withStack(
           { databaseUrl: cluster.url },
-          (stack) => test(t, stack),
+          (stack) => runCases(t, stack),
         );
       } finally {
         await cluster.close();
       }
     },
   });
+}
+
+async function runCases(t: Deno.TestContext, stack: Running): Promise<void> {
+  for (const [name, test] of cases) {
+    await t.step(name, (step) => test(step, stack));
+  }
 }
 
 /** Runs `use` with a stack of the fixture project, and closes it. */

@@ -65,13 +65,13 @@ Deno.test("deno task dev refuses what it cannot do in one helpful line", async (
       /Cannot reach the database at 127\.0\.0\.1:1/,
     ],
     [
-      ["--memory", "--port", String(taken.addr.port)],
+      ["--memory", `--port=${taken.addr.port}`],
       /port is in use\. Choose another with --port/,
     ],
   ];
   await Promise.all(cases.map(async ([args, message]) => {
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", SCRIPT, ...args],
+      args: ["run", "-A", SCRIPT, "--port", "0", ...args],
     }).output();
     const text = new TextDecoder().decode(stderr);
     assertEquals(code, 1, text);

@@ -25,6 +25,25 @@ testOnEachDatabase(
 );
 
 testOnEachDatabase(
+  "A JSON argument arrives as what it is",
+  async (_t, stack) => {
+    const values: [value: unknown, kind: string][] = [
+      [{ a: "1" }, "object"],
+      [["a"], "array"],
+      [1, "number"],
+      [true, "boolean"],
+    ];
+    for (const [p_value, kind] of values) {
+      const response = await stack.call("/rest/v1/rpc/kind", {
+        method: "POST",
+        body: JSON.stringify({ p_value }),
+      });
+      assertEquals(await response.json(), kind);
+    }
+  },
+);
+
+testOnEachDatabase(
   "An error keeps its SQLSTATE, detail and hint, with PostgREST's status",
   async (t, stack) => {
     const { token } = await stack.signUp();

@@ -1,5 +1,6 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
+import { type Stack, startStack } from "../../../scripts/stack/stack.ts";
 import { withStack } from "./each_database.ts";
 
 Deno.test("The gateway serves Auth, data and health", async (t) => {
@@ -64,6 +65,14 @@ Deno.test("The gateway serves Auth, data and health", async (t) => {
       assertEquals(await response.json(), { status: "ok", database: "pglite" });
     });
 
+    await t.step("one process runs one stack at a time", async () => {
+      const error = await assertRejects(
+        () => startStack({ port: 0, memory: true }),
+        Error,
+      );
+      assertMatch(error.message, /second local stack in this process/);
+    });
+
     await t.step("nothing else is served", async () => {
       for (
         const path of ["/", "/_system", "/storage/v1/bucket", "/rest/v2/x"]
@@ -82,58 +91,61 @@ Deno.test("The gateway serves Auth, data and health", async (t) => {
       assertEquals(response.status, 413);
       await response.body?.cancel();
     });
+
+    await t.step(
+      "the emulated provider makes one job for one idempotency key",
+      () => useProvider(stack),
+    );
   });
 });
 
-Deno.test("The emulated provider makes one job for one idempotency key", async () => {
-  await withStack({ memory: true }, async (stack) => {
-    const base = Deno.env.get("TRAINING_API_URL")!;
-    const authorization = `Bearer ${Deno.env.get("TRAINING_API_KEY")}`;
-    const form = new FormData();
-    form.set("purpose", "fine-tune");
-    form.set("file", new File(['{"a":1}\n'], "data.jsonl"));
-    const upload = await fetch(`${base}/files`, {
-      method: "POST",
-      headers: { authorization },
-      body: form,
-    });
-    const { id: training_file } = await upload.json();
-    assertMatch(training_file, /^file-/);
-
-    const create = async (key: string | null, model = "gpt-x") => {
-      const response = await fetch(`${base}/fine_tuning/jobs`, {
-        method: "POST",
-        headers: {
-          authorization,
-          "content-type": "application/json",
-          ...(key === null ? {} : { "idempotency-key": key }),
-        },
-        body: JSON.stringify({ model, training_file }),
-      });
-      return { status: response.status, job: await response.json() };
-    };
-    const [one, again] = await Promise.all([create("k-1"), create("k-1")]);
-    assertEquals(one, again);
-    assertEquals(one.job.object, "fine_tuning.job");
-    assertEquals(one.job.status, "queued");
-    assertMatch(one.job.id, /^ftjob-/);
-    assertEquals((await create("k-1", "other")).status, 400);
-    const unkeyed = await create(null);
-    assert(unkeyed.job.id !== one.job.id);
-
-    const found = await fetch(`${base}/fine_tuning/jobs/${one.job.id}`, {
-      headers: { authorization },
-    });
-    assertEquals(await found.json(), one.job);
-    const anonymous = await fetch(`${base}/fine_tuning/jobs`, {
-      method: "POST",
-      body: "{}",
-    });
-    assertEquals(anonymous.status, 401);
-    await anonymous.body?.cancel();
-
-    const calls = await fetch(`${stack.apiUrl}/_provider/calls`);
-    assertEquals(await calls.json(), { files: 1, jobs: 2, requests: 3 });
-    assertEquals(stack.providerCalls(), 3);
+async function useProvider(stack: Stack): Promise<void> {
+  const base = Deno.env.get("TRAINING_API_URL")!;
+  const authorization = `Bearer ${Deno.env.get("TRAINING_API_KEY")}`;
+  const form = new FormData();
+  form.set("purpose", "fine-tune");
+  form.set("file", new File(['{"a":1}\n'], "data.jsonl"));
+  const upload = await fetch(`${base}/files`, {
+    method: "POST",
+    headers: { authorization },
+    body: form,
   });
-});
+  const { id: training_file } = await upload.json();
+  assertMatch(training_file, /^file-/);
+
+  const create = async (key: string | null, model = "gpt-x") => {
+    const response = await fetch(`${base}/fine_tuning/jobs`, {
+      method: "POST",
+      headers: {
+        authorization,
+        "content-type": "application/json",
+        ...(key === null ? {} : { "idempotency-key": key }),
+      },
+      body: JSON.stringify({ model, training_file }),
+    });
+    return { status: response.status, job: await response.json() };
+  };
+  const [one, again] = await Promise.all([create("k-1"), create("k-1")]);
+  assertEquals(one, again);
+  assertEquals(one.job.object, "fine_tuning.job");
+  assertEquals(one.job.status, "queued");
+  assertMatch(one.job.id, /^ftjob-/);
+  assertEquals((await create("k-1", "other")).status, 400);
+  const unkeyed = await create(null);
+  assert(unkeyed.job.id !== one.job.id);
+
+  const found = await fetch(`${base}/fine_tuning/jobs/${one.job.id}`, {
+    headers: { authorization },
+  });
+  assertEquals(await found.json(), one.job);
+  const anonymous = await fetch(`${base}/fine_tuning/jobs`, {
+    method: "POST",
+    body: "{}",
+  });
+  assertEquals(anonymous.status, 401);
+  await anonymous.body?.cancel();
+
+  const calls = await fetch(`${stack.apiUrl}/_provider/calls`);
+  assertEquals(await calls.json(), { files: 1, jobs: 2, requests: 3 });
+  assertEquals(stack.providerCalls(), 3);
+}

@@ -51,16 +51,6 @@ Deno.test("A second stack on the same folder is refused, and the folder left alo
   }
 });
 
-Deno.test("One process runs one stack at a time", async () => {
-  await withStack({ memory: true }, async () => {
-    const error = await assertRejects(
-      () => startStack({ port: 0, memory: true }),
-      Error,
-    );
-    assertMatch(error.message, /second local stack in this process/);
-  });
-});
-
 Deno.test("The embedded database leaves the program's exit code alone", async () => {
   assertEquals(Deno.exitCode, 0);
   const database = await openPglite();

@@ -1,0 +1,52 @@
+-- The table's promises about any row, whoever writes it.
+begin;
+select plan(19);
+
+insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
+insert into public.idempotency_keys (scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
+values ('s', 'row', repeat('a', 64), gen_random_uuid(), now(), now() + interval '1 hour');
+
+create function pg_temp.refused(p_set text, p_constraint text) returns text language plpgsql as $$
+begin
+  execute 'update public.idempotency_keys set ' || p_set || ' where idempotency_key = ''row''';
+  return fail(p_constraint || ' let ' || left(p_set, 60) || ' through');
+exception when check_violation then
+  return ok(sqlerrm like '%"' || p_constraint || '"%', p_constraint);
+end;
+$$;
+
+select pg_temp.refused($$idempotency_key = 'ab'$$, 'key_is_3_to_256_letters_digits_dashes_underscores');
+select pg_temp.refused($$idempotency_key = 'a/b'$$, 'key_is_3_to_256_letters_digits_dashes_underscores');
+select pg_temp.refused($$idempotency_key = 'abc' || chr(10)$$, 'key_is_3_to_256_letters_digits_dashes_underscores');
+select pg_temp.refused($$scope = ''$$, 'scope_is_1_to_200_characters');
+select pg_temp.refused($$request_fingerprint = repeat('A', 64)$$, 'fingerprint_is_64_lowercase_hex_digits');
+select pg_temp.refused($$status = 'done', lease_expires_at = null$$, 'status_is_known');
+select pg_temp.refused($$attempt = 0$$, 'attempt_starts_at_1');
+select pg_temp.refused($$lease_expires_at = null$$, 'processing_has_a_lease');
+select pg_temp.refused($$lease_expires_at = expires_at + interval '1 second'$$, 'expires_no_earlier_than_its_lease');
+select pg_temp.refused($$status = 'completed', lease_expires_at = null, completed_at = now(), response_encoding = 'none'$$, 'completed_has_status_code');
+select pg_temp.refused($$status = 'completed', lease_expires_at = null, status_code = 200, response_encoding = 'none'$$, 'completed_has_completion_time');
+select pg_temp.refused($$status = 'completed', lease_expires_at = null, completed_at = now(), status_code = 200$$, 'completed_has_response_encoding');
+select pg_temp.refused($$status = 'completed', lease_expires_at = null, completed_at = now(), status_code = 99, response_encoding = 'none'$$, 'status_code_is_an_http_status');
+select pg_temp.refused($$status = 'completed', lease_expires_at = null, completed_at = now(), status_code = 200, response_encoding = 'text'$$, 'encoding_none_means_no_response');
+select pg_temp.refused($$metadata = '[]'$$, 'metadata_is_an_object_of_at_most_16_kib');
+select pg_temp.refused($$steps = to_jsonb(repeat('x', 2000000))$$, 'steps_are_an_object_of_at_most_1_mib');
+
+select throws_ok(
+  $$
+    insert into public.idempotency_keys (scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
+    values ('s', 'row', repeat('a', 64), gen_random_uuid(), now(), now() + interval '1 hour')
+  $$,
+  '23505', null, 'the project''s own keys collide as well'
+);
+
+update public.idempotency_keys set user_id = '00000000-0000-4000-8000-00000000000a' where idempotency_key = 'row';
+delete from auth.users where id = '00000000-0000-4000-8000-00000000000a';
+select is_empty($$select from public.idempotency_keys where idempotency_key = 'row'$$, 'a user''s keys go with the user');
+select is_empty(
+  $$select relname from pg_class where relnamespace = 'public'::regnamespace and relname ~ '^idempotency.*(keys|counts|users)$' and relkind = 'r' and not relrowsecurity$$,
+  'row level security is on for each table of the ledger'
+);
+
+select * from finish();
+rollback;

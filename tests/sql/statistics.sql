@@ -1,0 +1,47 @@
+-- The numbers of the statistics view, replay counts and the status of a key.
+begin;
+select plan(14);
+
+set local role service_role;
+delete from public.idempotency_keys;
+delete from public.idempotency_replay_counts;
+insert into public.idempotency_keys (
+  scope, idempotency_key, request_fingerprint, status, attempt, owner_token, lease_expires_at,
+  status_code, response_encoding, created_at, claimed_at, completed_at, expires_at
+)
+select
+  's', key, repeat('a', 64), status, attempt, gen_random_uuid(), now() + lease,
+  case when status = 'completed' then 200 end, case when status = 'completed' then 'none' end,
+  now() - interval '90 seconds', now() - interval '90 seconds', now() - interval '90 seconds' + took, now() + expiry
+from (values
+  ('done-1', 'completed', 1, null, interval '100 milliseconds', interval '1 hour'),
+  ('done-2', 'completed', 2, null, interval '300 milliseconds', interval '-1 second'),
+  ('running', 'processing', 1, interval '1 minute', null, interval '1 hour'),
+  ('stuck', 'processing', 1, interval '-1 second', null, interval '1 hour'),
+  ('failed', 'failed', 1, null, null, interval '1 hour')
+) as rows (key, status, attempt, lease, took, expiry);
+
+select lives_ok($$select public.idempotency_count_replays(null, 's', 4)$$, 'replays are counted');
+select lives_ok($$select public.idempotency_count_replays(null, 's', 14)$$, 'and added up');
+select lives_ok($$select public.idempotency_count_replays(null, 'unknown', 1)$$, 'those of a scope without keys are left out');
+select is((select count(*) from public.idempotency_replay_counts), 1::bigint, 'one row per user, scope and hour');
+select throws_ok($$select public.idempotency_count_replays(null, 's', 0)$$, '22023', null, 'a count of none is refused');
+insert into public.idempotency_replay_counts (scope, hour, replays) values ('s', now() - interval '2 days', 1000);
+
+select results_eq(
+  $$select total_count, processing_count, completed_count, failed_count, stuck_count, expired_count from public.v_idempotency_stats where scope = 's'$$,
+  $$values (5::bigint, 2::bigint, 2::bigint, 1::bigint, 1::bigint, 1::bigint)$$,
+  'keys are counted by state'
+);
+select is((select replay_count from public.v_idempotency_stats where scope = 's'), 18::bigint, 'replays are counted as far back as the keys go');
+select is((select replay_rate from public.v_idempotency_stats where scope = 's'), 0.75::double precision, 'the rate is replays among replays and executions');
+select is((select oldest_processing_seconds from public.v_idempotency_stats where scope = 's'), 90::double precision, 'the oldest running one is 90 seconds old');
+select is((select round(duration_p50_ms::numeric) from public.v_idempotency_stats where scope = 's'), 200::numeric, 'p50 is between the two durations');
+select is((select round(duration_p95_ms::numeric) from public.v_idempotency_stats where scope = 's'), 290::numeric, 'p95 is close to the longer one');
+
+select is((select is_stuck from public.get_idempotency_status('stuck')), true, 'the status says that a run is stuck');
+select is((select is_expired from public.get_idempotency_status('done-2', 's')), true, 'and that a key has expired');
+select is_empty($$select * from public.get_idempotency_status('stuck', 'other')$$, 'another scope is another key');
+
+select * from finish();
+rollback;

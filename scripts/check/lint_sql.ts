@@ -11,7 +11,7 @@ const LintReport = z.object({
     issues: z.array(z.object({
       level: z.string(),
       message: z.string(),
-      sqlState: z.string().optional(),
+      detail: z.string().optional(),
       statement: z.object({ lineNumber: z.string(), text: z.string() })
         .optional(),
     })),
@@ -53,9 +53,11 @@ async function runLint(): Promise<Problems> {
   );
   const findings: Finding[] = results.flatMap((result) =>
     result.issues.map((issue) => ({
-      key: `${result.function}: ${issue.message}`,
+      key: [result.function, issue.message, issue.detail].filter(Boolean)
+        .join(": "),
       text: [
-        `${result.function}: ${issue.level}: ${issue.message}`,
+        [result.function, issue.level, issue.message, issue.detail]
+          .filter(Boolean).join(": "),
         issue.statement &&
         `line ${issue.statement.lineNumber}, ${issue.statement.text}`,
       ].filter(Boolean).join(" at "),

@@ -109,12 +109,9 @@ function ranOnce<Body>(
   result: OperationResult<Body>,
   stored = false,
 ): OperationOutcome<Body> {
-  const marker = stored ? { "X-Idempotency-Stored": "true" } : {};
-  return {
-    ...result,
-    headers: { ...result.headers, ...marker },
-    replayed: false,
-  };
+  const headers = { ...result.headers };
+  if (stored) headers["X-Idempotency-Stored"] = "true";
+  return { ...result, headers, replayed: false };
 }
 
 function answerOf({ status, headers, body }: OperationResult): Answer {

@@ -248,7 +248,7 @@ function messageOf(error: unknown): string {
 
 /** The client is told that the ledger is out of reach; the log is told why. */
 function logCause({ message, cause }: LedgerUnavailableError): void {
-  const { code = "no code", message: why = cause } = cause as {
+  const { code = "no code", message: why = cause } = (cause ?? {}) as {
     code?: string;
     message?: string;
   };

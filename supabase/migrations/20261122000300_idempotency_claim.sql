@@ -1,13 +1,9 @@
--- Claiming: the one place that decides who runs.
+-- Claiming: the one way in, and the replay.
 --
 -- Select, then insert … on conflict do nothing, then select again. A replay ends at the first
 -- select, so it neither writes nor locks; insert … on conflict do update would do both even where
--- its where clause fails. In read committed each statement of a plpgsql function sees what was
--- committed before that statement, which is what makes the second look find the winner's row.
---
--- clock_timestamp(), not now(): now() stands still in a transaction. Somebody who claims late in
--- a long one would get a lease that is already over, and whoever waited for a lock would judge
--- leases by a clock from before the wait.
+-- its where clause fails. All else is decided by idempotency_decide_claim: plpgsql sets up each
+-- variable and each expression anew in each call, so the replay carries none that it does not use.
 
 create function public.idempotency_claim(
   p_user_id uuid,
@@ -26,27 +22,19 @@ security definer
 set search_path = ''
 as $$
 declare
-  v_user_id uuid := p_user_id;
-  v_trusted boolean := true;
   v_answer public.idempotency_answer;
-  v_row_seen boolean;
-  v_now timestamptz;
-  v_lease_end timestamptz;
-  v_expiry timestamptz;
-  v_free boolean;
-  v_key public.idempotency_keys;
-  v_attempt integer;
-  v_fence bigint;
-  v_steps jsonb;
+  v_limited boolean;
 begin
-  -- the service role first: nearly every call comes from there, and the rest costs a look-up
-  if current_setting('role') <> 'service_role' and not public.idempotency_trusts_caller() then
-    v_trusted := false;
-    v_user_id := public.idempotency_signed_in_user(p_user_id);
+  -- the service role first, and apart: what follows costs a look-up
+  if current_setting('role') <> 'service_role' then
+    if not public.idempotency_trusts_caller() then
+      p_user_id := public.idempotency_signed_in_user(p_user_id);
+      v_limited := true;
+    end if;
   end if;
 
-  -- The replay, and nothing but. Each expression that plpgsql evaluates is set up anew in each
-  -- transaction, so the decision is made inside the one statement that reads the row.
+  -- Cast where the table's type differs: a row that is exactly the answer's type is taken over
+  -- whole, any other column by column.
   select
     case
       when k.status = 'completed'
@@ -54,185 +42,21 @@ begin
         and k.expires_at > clock_timestamp()
         then 'replay'
     end,
-    k.attempt, k.fence, null, k.status_code, k.response, k.response_encoding, k.response_headers,
-    null, k.completed_at
+    k.attempt, k.fence, null::integer, k.status_code::integer, k.response, k.response_encoding,
+    k.response_headers, null::jsonb, k.completed_at
   into v_answer
   from public.idempotency_keys as k
-  where k.user_id = v_user_id and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
+  where k.user_id = p_user_id and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
 
   if v_answer.outcome is not null then
     return v_answer;
   end if;
 
-  -- the project's keys (no user) are not found by "=": they take the way round
-  v_row_seen := found or v_user_id is null;
-
-  -- Each further round means that somebody else changed the row in between; the bound is for a
-  -- row that can neither be seen nor inserted, such as behind a project's own trigger.
-  for v_round in 1..20 loop
-    if v_row_seen or v_round > 1 then
-      select k.* into v_key
-      from public.idempotency_keys as k
-      where (k.user_id = v_user_id or (v_user_id is null and k.user_id is null))
-        and k.scope = p_scope
-        and k.idempotency_key = p_idempotency_key;
-    end if;
-
-    v_now := clock_timestamp();
-    v_free := v_key.id is null or v_key.expires_at <= v_now;
-
-    if not v_free then
-      if v_key.request_fingerprint is distinct from p_fingerprint then
-        return row(
-          'mismatch', v_key.attempt, v_key.fence, null, null, null, null, null, null, null
-        )::public.idempotency_answer;
-      end if;
-
-      if v_key.status = 'completed' then
-        return row(
-          'replay', v_key.attempt, v_key.fence, null, v_key.status_code, v_key.response,
-          v_key.response_encoding, v_key.response_headers, null, v_key.completed_at
-        )::public.idempotency_answer;
-      end if;
-
-      if v_key.status = 'processing' and v_key.owner_token is distinct from p_owner_token then
-        if v_key.lease_expires_at > v_now then
-          return row(
-            'in_progress', v_key.attempt, v_key.fence,
-            ceil(extract(epoch from v_key.lease_expires_at - v_now))::integer,
-            null, null, null, null, null, null
-          )::public.idempotency_answer;
-        end if;
-
-        if p_on_abandoned = 'refuse' then
-          return row(
-            'abandoned', v_key.attempt, v_key.fence, null, null, null, null, null, null, null
-          )::public.idempotency_answer;
-        end if;
-      end if;
-    end if;
-
-    if (
-      p_idempotency_key !~ '[^A-Za-z0-9_-]'
-      and length(p_idempotency_key) between 3 and 256
-      and length(p_scope) between 1 and 200
-      and p_fingerprint !~ '[^0-9a-f]'
-      and length(p_fingerprint) = 64
-      and p_owner_token is not null
-      and p_lease_seconds between 1 and 86400
-      and p_ttl_seconds between 1 and 31536000
-      and p_on_abandoned in ('retry', 'refuse')
-    ) is not true then
-      raise exception using
-        errcode = '22023',
-        message = 'claiming an idempotency key: ' || case
-          when (p_idempotency_key !~ '[^A-Za-z0-9_-]' and length(p_idempotency_key) between 3 and 256) is not true
-            then 'the key must be 3 to 256 letters, digits, - or _, not ' || coalesce(quote_literal(left(p_idempotency_key, 300)), 'null')
-          when (length(p_scope) between 1 and 200) is not true
-            then 'the scope must be 1 to 200 characters, not ' || coalesce(length(p_scope)::text, 'null')
-          when (p_fingerprint !~ '[^0-9a-f]' and length(p_fingerprint) = 64) is not true
-            then 'the fingerprint must be 64 lowercase hex digits, not ' || coalesce(quote_literal(left(p_fingerprint, 100)), 'null')
-          when p_owner_token is null
-            then 'the owner token must not be null'
-          when (p_lease_seconds between 1 and 86400) is not true
-            then 'the lease must be 1 to 86400 seconds, not ' || coalesce(p_lease_seconds::text, 'null')
-          when (p_ttl_seconds between 1 and 31536000) is not true
-            then 'the TTL must be 1 to 31536000 seconds, not ' || coalesce(p_ttl_seconds::text, 'null')
-          else 'the policy for abandoned keys must be retry or refuse, not ' || coalesce(quote_literal(p_on_abandoned), 'null')
-        end;
-    end if;
-
-    v_lease_end := v_now + make_interval(secs => p_lease_seconds);
-    v_expiry := v_now + make_interval(secs => greatest(p_ttl_seconds, p_lease_seconds));
-
-    if v_key.id is null then
-      if not v_trusted then
-        perform public.idempotency_enforce_key_limit(v_user_id);
-      end if;
-
-      insert into public.idempotency_keys (
-        user_id, scope, idempotency_key, request_fingerprint, owner_token,
-        lease_expires_at, metadata, created_at, claimed_at, expires_at
-      )
-      values (
-        v_user_id, p_scope, p_idempotency_key, p_fingerprint, p_owner_token,
-        v_lease_end, p_metadata, v_now, v_now, v_expiry
-      )
-      on conflict do nothing
-      returning fence into v_fence;
-
-      if found then
-        return row('claimed', 1, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
-      end if;
-    elsif v_free then
-      -- a new generation: nothing of the old one may be seen through it
-      update public.idempotency_keys as k
-      set
-        request_fingerprint = p_fingerprint,
-        status = 'processing',
-        attempt = 1,
-        fence = nextval('public.idempotency_fence_seq'),
-        owner_token = p_owner_token,
-        past_owners = null,
-        lease_expires_at = v_lease_end,
-        response = null,
-        response_encoding = null,
-        status_code = null,
-        response_headers = null,
-        error_message = null,
-        steps = null,
-        metadata = p_metadata,
-        created_at = v_now,
-        claimed_at = v_now,
-        completed_at = null,
-        expires_at = v_expiry
-      where k.id = v_key.id and k.fence = v_key.fence and k.expires_at <= v_now
-      returning k.fence into v_fence;
-
-      if found then
-        return row('claimed', 1, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
-      end if;
-    elsif v_key.status = 'processing' and v_key.owner_token = p_owner_token then
-      -- The answer to the first claim was lost on the way; a caller that asks now starts now.
-      update public.idempotency_keys as k
-      set
-        lease_expires_at = greatest(k.lease_expires_at, v_lease_end),
-        expires_at = greatest(k.expires_at, v_lease_end)
-      where k.id = v_key.id and k.fence = v_key.fence and k.status = 'processing';
-
-      if found then
-        return row(
-          'claimed', v_key.attempt, v_key.fence, null, null, null, null, null, v_key.steps, null
-        )::public.idempotency_answer;
-      end if;
-    else
-      -- Guarded by what was seen: of many callers exactly one finds the fence unchanged. The lease
-      -- is looked at again, because renewing it leaves the fence as it is.
-      update public.idempotency_keys as k
-      set
-        status = 'processing',
-        attempt = k.attempt + 1,
-        fence = nextval('public.idempotency_fence_seq'),
-        owner_token = p_owner_token,
-        -- bounded: whoever lost the key 32 attempts ago is past caring
-        past_owners = (k.owner_token || k.past_owners)[1:32],
-        lease_expires_at = v_lease_end,
-        error_message = null,
-        claimed_at = v_now,
-        expires_at = v_expiry
-      where k.id = v_key.id
-        and k.fence = v_key.fence
-        and (k.status = 'failed' or k.lease_expires_at <= v_now)
-      returning k.attempt, k.fence, k.steps into v_attempt, v_fence, v_steps;
-
-      if found then
-        return row('claimed', v_attempt, v_fence, null, null, null, null, null, v_steps, null)::public.idempotency_answer;
-      end if;
-    end if;
-  end loop;
-
-  raise exception 'claiming an idempotency key: the row of key % changed under each of 20 attempts', p_idempotency_key
-    using errcode = '40001', hint = 'Send the claim again.';
+  -- the project's keys have no user, and "=" does not find those
+  return public.idempotency_decide_claim(
+    p_user_id, p_scope, p_idempotency_key, p_fingerprint, p_owner_token, p_lease_seconds,
+    p_ttl_seconds, p_on_abandoned, p_metadata, found or p_user_id is null, coalesce(v_limited, false)
+  );
 end;
 $$;
 

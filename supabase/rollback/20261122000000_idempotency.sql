@@ -23,6 +23,7 @@ drop function if exists public.idempotency_fail(uuid, text, text, uuid, text, in
 drop function if exists public.idempotency_complete(uuid, text, text, uuid, integer, text, text, jsonb, integer);
 drop function if exists public.idempotency_answer_to_loser(uuid, text, text, uuid, text);
 drop function if exists public.idempotency_claim(uuid, text, text, text, uuid, integer, integer, text, jsonb);
+drop function if exists public.idempotency_decide_claim(uuid, text, text, text, uuid, integer, integer, text, jsonb, boolean, boolean);
 drop function if exists public.idempotency_enforce_key_limit(uuid);
 drop table if exists public.idempotency_counted_users;
 drop function if exists public.idempotency_signed_in_user(uuid);

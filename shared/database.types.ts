@@ -453,6 +453,28 @@ export type Database = {
         Args: { "p_count": number; "p_scope": string; "p_user_id": string };
         Returns: undefined;
       };
+      "idempotency_decide_claim": {
+        Args: {
+          "p_fingerprint": string;
+          "p_idempotency_key": string;
+          "p_lease_seconds": number;
+          "p_limited": boolean;
+          "p_metadata": Json;
+          "p_on_abandoned": string;
+          "p_owner_token": string;
+          "p_row_seen": boolean;
+          "p_scope": string;
+          "p_ttl_seconds": number;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "idempotency_enforce_key_limit": {
         Args: { "p_user_id": string };
         Returns: undefined;

@@ -79,7 +79,10 @@ create table public.idempotency_keys (
     check (jsonb_typeof(steps) = 'object' and pg_column_size(steps) <= 1048576),
   constraint metadata_is_an_object_of_at_most_16_kib
     check (jsonb_typeof(metadata) = 'object' and pg_column_size(metadata) <= 16384)
-) with (fillfactor = 50);
+)
+-- Completing doubles a row. Completed soon after its claim, the update is HOT up to 85; with 5,000
+-- claims open at once, 72 of 100 are at 50 and 42 at 85.
+with (fillfactor = 50);
 
 alter sequence public.idempotency_fence_seq owned by public.idempotency_keys.fence;
 

@@ -11,6 +11,26 @@ export interface Ledger {
    * the same owner token asking again is told `claimed` again.
    */
   claim(identity: Identity, request: ClaimRequest): Promise<ClaimResult>;
+  /**
+   * Extends the lease of an attempt to this many seconds from now; 0 ends it
+   * at once, so that the next caller may take the key over.
+   */
+  renew(
+    identity: Identity,
+    ownerToken: string,
+    leaseSeconds: number,
+  ): Promise<SettleResult>;
+  /**
+   * Keeps the result of a finished step, so that no later attempt repeats it,
+   * and renews the lease in the same trip. The first result stays.
+   */
+  checkpoint(
+    identity: Identity,
+    ownerToken: string,
+    step: string,
+    result: unknown,
+    leaseSeconds: number,
+  ): Promise<SettleResult>;
   /** Records the final answer of an attempt. */
   complete(
     identity: Identity,
@@ -73,15 +93,20 @@ export interface Answer {
 
 /** What {@link Ledger.claim} decided. */
 export type ClaimResult =
-  | { readonly outcome: "claimed"; readonly attempt: number; fence: number }
+  | {
+    readonly outcome: "claimed";
+    readonly attempt: number;
+    readonly fence: number;
+    /** The results of the steps that earlier attempts finished, by name. */
+    readonly steps: Readonly<Record<string, unknown>>;
+  }
   | { readonly outcome: "replay"; readonly answer: Answer }
   | { readonly outcome: "mismatch" }
   | { readonly outcome: "in_progress"; readonly retryAfterSeconds: number }
   | { readonly outcome: "abandoned" };
 
 /**
- * What became of {@link Ledger.complete} and {@link Ledger.fail}: `recorded`;
- * `replay`, somebody else completed the key first, with this answer; `lost`,
+ * What became of a transition by an owner token: `recorded`; `replay`, somebody else completed the key first, with this answer; `lost`,
  * somebody else has the key now; `gone`, nobody has it any more.
  */
 export type SettleResult =

@@ -18,6 +18,7 @@ interface Entry {
   leaseEndsAt: number;
   claimedAt: number;
   expiresAt: number;
+  steps: Record<string, unknown>;
   answer: Answer | null;
 }
 
@@ -69,7 +70,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
   const settle = (
     identity: Identity,
     ownerToken: string,
-    outcome: "completed" | "failed",
+    outcome: Entry["status"],
     write: (entry: Entry) => void,
   ): SettleResult => {
     const entry = entries.get(nameOf(identity));
@@ -86,6 +87,16 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
       : { outcome: "replay", answer: copy(entry.answer) };
   };
 
+  const granted = (identity: Identity): ClaimResult => {
+    const { attempt, fence, steps } = entries.get(nameOf(identity))!;
+    return { outcome: "claimed", attempt, fence, steps: { ...steps } };
+  };
+
+  const renew = (entry: Entry, leaseSeconds: number) => {
+    entry.leaseEndsAt = now() + leaseSeconds * 1000;
+    entry.expiresAt = Math.max(entry.expiresAt, entry.leaseEndsAt);
+  };
+
   const claim = (identity: Identity, request: ClaimRequest): ClaimResult => {
     const entry = live(identity);
     const take = (attempt: number): ClaimResult => {
@@ -100,9 +111,10 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
         leaseEndsAt,
         claimedAt: now(),
         expiresAt: Math.max(leaseEndsAt, now() + request.ttlSeconds * 1000),
+        steps: entry?.steps ?? {},
         answer: null,
       });
-      return { outcome: "claimed", attempt, fence: lastFence };
+      return granted(identity);
     };
     if (entry === undefined) return take(1);
     if (entry.fingerprint !== request.fingerprint) {
@@ -112,13 +124,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
       return { outcome: "replay", answer: copy(entry.answer) };
     }
     if (entry.status === "failed") return take(entry.attempt + 1);
-    if (entry.ownerToken === request.ownerToken) {
-      return {
-        outcome: "claimed",
-        attempt: entry.attempt,
-        fence: entry.fence,
-      };
-    }
+    if (entry.ownerToken === request.ownerToken) return granted(identity);
     const left = entry.leaseEndsAt - now();
     if (left > 0) {
       return {
@@ -135,6 +141,23 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
   // atomic in one process.
   return {
     claim: (identity, request) => Promise.resolve(claim(identity, request)),
+
+    renew: (identity, ownerToken, leaseSeconds) =>
+      Promise.resolve(
+        settle(identity, ownerToken, "processing", (entry) => {
+          renew(entry, leaseSeconds);
+        }),
+      ),
+
+    checkpoint: (identity, ownerToken, step, result, leaseSeconds) =>
+      Promise.resolve(
+        settle(identity, ownerToken, "processing", (entry) => {
+          if (!Object.hasOwn(entry.steps, step)) {
+            entry.steps[step] = structuredClone(result);
+          }
+          renew(entry, leaseSeconds);
+        }),
+      ),
 
     complete: (identity, ownerToken, answer, ttlSeconds) =>
       Promise.resolve(

@@ -37,6 +37,8 @@ const row = z.object({
     "abandoned",
     "completed",
     "failed",
+    "recorded",
+    "renewed",
     "stale",
   ]),
   attempt: z.int().nullable(),
@@ -46,6 +48,7 @@ const row = z.object({
   response: z.string().nullable(),
   response_encoding: z.enum(["text", "base64", "none"]).nullable(),
   response_headers: z.record(z.string(), z.string()).nullable(),
+  steps: z.record(z.string(), z.unknown()).nullable(),
 });
 
 type Row = z.output<typeof row>;
@@ -97,6 +100,32 @@ export function supabaseLedger(client: LedgerClient): Ledger {
         p_metadata: request.metadata,
       });
       return toClaimResult(answer);
+    },
+
+    async renew({ userId, scope, key }, ownerToken, leaseSeconds) {
+      return toSettleResult(
+        await call(client, "renew the lease", "idempotency_renew", {
+          p_user_id: userId,
+          p_scope: scope,
+          p_idempotency_key: key,
+          p_owner_token: ownerToken,
+          p_lease_seconds: leaseSeconds,
+        }),
+      );
+    },
+
+    async checkpoint(identity, ownerToken, step, result, leaseSeconds) {
+      return toSettleResult(
+        await call(client, "keep the step's result", "idempotency_checkpoint", {
+          p_user_id: identity.userId,
+          p_scope: identity.scope,
+          p_idempotency_key: identity.key,
+          p_owner_token: ownerToken,
+          p_step: step,
+          p_result: result,
+          p_lease_seconds: leaseSeconds,
+        }),
+      );
     },
 
     async complete({ userId, scope, key }, ownerToken, answer, ttlSeconds) {
@@ -203,6 +232,7 @@ function toClaimResult(row: Row): ClaimResult {
         outcome: "claimed",
         attempt: row.attempt ?? 1,
         fence: row.fence ?? 0,
+        steps: row.steps ?? {},
       };
     case "replay":
       return { outcome: "replay", answer: toAnswer(row) };
@@ -226,6 +256,8 @@ function toSettleResult(row: Row): SettleResult {
   switch (row.outcome) {
     case "completed":
     case "failed":
+    case "recorded":
+    case "renewed":
       return { outcome: "recorded" };
     case "replay":
       return { outcome: "replay", answer: toAnswer(row) };

@@ -40,15 +40,15 @@ function app(config: IdempotencyConfig) {
 const KEY = { "Idempotency-Key": "order-17" };
 
 Deno.test("a ledger out of reach refuses the request with 503 and when to come back", async () => {
-  const events: IdempotencyEvent[] = [];
-  const { post, runs } = app({ onEvent: (event) => events.push(event) });
+  const told = Promise.withResolvers<IdempotencyEvent>();
+  const { post, runs } = app({ onEvent: told.resolve });
   const response = await post(KEY);
   assertEquals(response.status, 503);
   assert(Number(response.headers.get("retry-after")) >= 1);
   const problem = await response.json();
   assertEquals([problem.code, problem.retryable], ["LEDGER_UNAVAILABLE", true]);
   assertEquals(runs(), 0);
-  assertEquals(events.map(({ outcome }) => outcome), ["unavailable"]);
+  assertEquals((await told.promise).outcome, "unavailable");
 });
 
 Deno.test("a ledger out of reach lets the request run where the route says so", async () => {

@@ -12,6 +12,7 @@ export {
   KeyInvalidError,
   KeyMissingError,
   KeyReusedError,
+  LeaseLostError,
   LedgerUnavailableError,
   OutcomeUnknownError,
   RequestInProgressError,
@@ -47,6 +48,7 @@ export {
   type OperationContext,
   type OperationOutcome,
   type OperationResult,
+  type OperationRun,
 } from "./idempotency/operation.ts";
 export { type Problem, problemResponse } from "./idempotency/problem.ts";
 export { flushReplayCounts } from "./idempotency/replay_counts.ts";
@@ -62,6 +64,11 @@ export {
   type SingleCallConfig,
   storeIdempotencyResult,
 } from "./idempotency/single_calls.ts";
+export {
+  type Step,
+  type StepContext,
+  type StepOptions,
+} from "./idempotency/steps.ts";
 export {
   type LedgerCall,
   type LedgerClient,

@@ -41,10 +41,10 @@ export interface IdempotencyConfig {
    */
   onAbandoned?: "retry" | "refuse" | undefined;
   /**
-   * How long an attempt may run before others take it for crashed, in
-   * seconds, 1–3600.
+   * How long an attempt may go unheard of before others take it for crashed,
+   * in seconds, 1–3600. It is renewed while the attempt runs, at a third.
    *
-   * @default {420}
+   * @default {30}
    */
   leaseSeconds?: number | undefined;
   /**
@@ -91,9 +91,11 @@ export interface IdempotencyConfig {
   onEvent?: ((event: IdempotencyEvent) => void) | undefined;
 }
 
-// The wall clock of an edge function ends at 400 s on paid plans and 150 s on
-// the free one: no live attempt can outlast a lease that is longer than that.
-const DEFAULT_LEASE_SECONDS = 420;
+// A crash goes unnoticed for this long, so it is short. It is not shorter
+// because a handler may keep the event loop to itself for the 2 s of CPU time
+// that the platform grants, and a renewal may need its three tries of 4 s: the
+// renewal after it still comes in time.
+const DEFAULT_LEASE_SECONDS = 30;
 
 // A day covers a client that was offline overnight; it is also what the
 // providers of payment APIs grant.

@@ -198,3 +198,13 @@ export class RequestTooLargeError extends IdempotencyError {
     );
   }
 }
+
+/** Another attempt has taken the key over while this one was running. */
+export class LeaseLostError extends Error {
+  override readonly name = "LeaseLostError";
+  constructor(key: string) {
+    super(
+      `Cannot go on with the key "${key}": another attempt has taken it over`,
+    );
+  }
+}

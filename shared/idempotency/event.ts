@@ -1,3 +1,4 @@
+import { LedgerUnavailableError } from "./errors.ts";
 import type { Identity } from "./ledger.ts";
 import { sha256Hex } from "./sha256.ts";
 
@@ -9,6 +10,8 @@ export type Outcome =
   | "replayed"
   /** It waited for a running one and got that one's answer. */
   | "replayed_after_wait"
+  /** It got the answer of a running one in the same isolate. */
+  | "shared"
   /** Somebody else runs the key. */
   | "in_progress"
   /** The key belongs to another payload. */
@@ -42,8 +45,43 @@ export interface IdempotencyEvent {
   readonly error?: unknown;
 }
 
+/** Tells `onEvent` and the log what became of one request. */
+export function reporterOf(
+  identity: Identity,
+  onEvent: ((event: IdempotencyEvent) => void) | undefined,
+): (
+  outcome: Outcome,
+  details?: { attempt?: number; error?: unknown },
+) => void {
+  const startedAt = performance.now();
+  return (outcome, { attempt = 0, error } = {}) => {
+    if (error instanceof LedgerUnavailableError) logCause(error);
+    if (onEvent === undefined) return;
+    const durationMs = performance.now() - startedAt;
+    hashIdentity(identity).then((keyHash) =>
+      onEvent({
+        outcome,
+        scope: identity.scope,
+        keyHash,
+        durationMs,
+        attempt,
+        ...(error === undefined ? {} : { error }),
+      })
+    ).catch((cause) => console.error("onEvent threw:", cause));
+  };
+}
+
 /** Hides who and which key, and still tells two keys apart. */
-export async function hashIdentity(identity: Identity): Promise<string> {
+async function hashIdentity(identity: Identity): Promise<string> {
   const { userId, scope, key } = identity;
   return (await sha256Hex(JSON.stringify([userId, scope, key]))).slice(0, 16);
+}
+
+/** The client is told that the ledger is out of reach; the log is told why. */
+function logCause({ message, cause }: LedgerUnavailableError): void {
+  const { code, message: why = cause } = (cause ?? {}) as {
+    code?: string;
+    message?: string;
+  };
+  console.error(`${message} (${code || "no code"}: ${why})`);
 }

@@ -18,6 +18,7 @@ import {
 } from "./response.ts";
 import { begin, type Begun } from "./run.ts";
 import { sha256Hex } from "./sha256.ts";
+import { type Step, unprotectedStep } from "./steps.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
 /** What the middleware puts at `ctx.idempotency`. */
@@ -30,6 +31,10 @@ export interface IdempotencyContext {
   readonly attempt: number;
   /** Greater than that of every earlier attempt of any key; 0 without a key. */
   readonly fence: number;
+  /** Aborted when another attempt takes the key over, or the worker must go. */
+  readonly signal: AbortSignal;
+  /** Runs a part of the handler once over all attempts of the key. */
+  readonly step: Step;
   /**
    * Marks the answer of this run as no outcome: a question, or a refusal with
    * nothing done. It is not recorded, and the same request runs again.
@@ -104,6 +109,8 @@ export const idempotencyMiddleware: Middleware<
             scope,
             attempt: run.attempt,
             fence: run.fence,
+            signal: run.signal,
+            step: run.step,
             notFinal: (response) => {
               marked = true;
               return response;
@@ -112,7 +119,8 @@ export const idempotencyMiddleware: Middleware<
         };
         answer = await readAnswer(response);
       } catch (error) {
-        await run.fail(error);
+        const recorded = await run.fail(error);
+        if (recorded !== null) return replayResponse(recorded);
         throw error;
       }
       try {
@@ -198,6 +206,8 @@ function withoutKey(scope: string): IdempotencyContext {
     scope,
     attempt: 0,
     fence: 0,
+    signal: new AbortController().signal,
+    step: unprotectedStep,
     notFinal: (response) => response,
   };
 }

@@ -5,7 +5,8 @@ import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import type { Answer, Ledger } from "./ledger.ts";
 import { problemOf, problemResponse } from "./problem.ts";
-import { begin, type Begun } from "./run.ts";
+import { begin, type Begun, type Run } from "./run.ts";
+import { unprotectedStep } from "./steps.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
 /** Whose operation this is, and under which key. */
@@ -27,6 +28,16 @@ export interface OperationContext extends Omit<IdempotencyConfig, "key"> {
    */
   payload?: unknown;
 }
+
+/** What an operation is told about its run. */
+export type OperationRun = Pick<Run, "attempt" | "fence" | "signal" | "step">;
+
+const UNPROTECTED: OperationRun = {
+  attempt: 0,
+  fence: 0,
+  signal: new AbortController().signal,
+  step: unprotectedStep,
+};
 
 /** What an operation answers, in the terms of HTTP. */
 export interface OperationResult<Body = unknown> {
@@ -54,11 +65,11 @@ export interface OperationOutcome<Body> extends OperationResult<Body> {
 export async function runOperation<Body>(
   context: OperationContext,
   operation: (
-    run: { attempt: number; fence: number },
+    run: OperationRun,
   ) => Promise<OperationResult<Body>>,
 ): Promise<OperationOutcome<Body>> {
   const { supabase, store, userId, route, key, payload, ...options } = context;
-  if (key === null) return ranOnce(await operation({ attempt: 0, fence: 0 }));
+  if (key === null) return ranOnce(await operation(UNPROTECTED));
   const config = resolveConfig(options);
   const ledger = store ?? (supabase && supabaseLedger(supabase));
   if (ledger === undefined) {
@@ -79,7 +90,7 @@ export async function runOperation<Body>(
   } catch (error) {
     const runAnyway = error instanceof LedgerUnavailableError &&
       config.onLedgerDown === "run";
-    if (runAnyway) return ranOnce(await operation({ attempt: 0, fence: 0 }));
+    if (runAnyway) return ranOnce(await operation(UNPROTECTED));
     return await refusal(error);
   }
   if (begun.kind === "replay") return replayOf(begun.answer);
@@ -87,9 +98,10 @@ export async function runOperation<Body>(
   const { run } = begun;
   let result: OperationResult<Body>;
   try {
-    result = await operation({ attempt: run.attempt, fence: run.fence });
+    result = await operation(run);
   } catch (error) {
-    await run.fail(error);
+    const recorded = await run.fail(error);
+    if (recorded !== null) return replayOf(recorded);
     throw error;
   }
   try {

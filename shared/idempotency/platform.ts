@@ -6,6 +6,8 @@ interface EdgeRuntime {
 export interface Platform {
   /** Keeps the worker alive until background work is done. */
   waitUntil(work: Promise<unknown>): void;
+  /** Calls back when the worker is told to go. */
+  onUnload(listener: () => void): void;
 }
 
 /** Supabase's edge runtime where there is one, plain promises elsewhere. */
@@ -13,5 +15,8 @@ export const platform: Platform = {
   waitUntil(work) {
     const { EdgeRuntime } = globalThis as { EdgeRuntime?: EdgeRuntime };
     EdgeRuntime?.waitUntil(work);
+  },
+  onUnload(listener) {
+    globalThis.addEventListener("beforeunload", listener);
   },
 };

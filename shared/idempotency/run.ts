@@ -1,16 +1,26 @@
+import {
+  claimWhenSettled,
+  type Granted,
+  granted,
+  kept,
+  MAX_RETRY_AFTER_SECONDS,
+} from "./claim.ts";
 import type { ResolvedConfig } from "./config.ts";
-import { pRetry } from "./deps.ts";
 import {
   KeyReusedError,
+  LeaseLostError,
   LedgerUnavailableError,
   OutcomeUnknownError,
   RequestInProgressError,
   ResponseNotStoredError,
 } from "./errors.ts";
-import { hashIdentity, type Outcome } from "./event.ts";
-import type { Answer, ClaimResult, Identity, Ledger } from "./ledger.ts";
+import { type Outcome, reporterOf } from "./event.ts";
+import { keepLease } from "./lease.ts";
+import type { Answer, Identity, Ledger, SettleResult } from "./ledger.ts";
 import { countReplay } from "./replay_counts.ts";
 import { MAX_STORED_BYTES } from "./response.ts";
+import { announceRun, joinRun } from "./single_flight.ts";
+import { type Step, stepsOf } from "./steps.ts";
 
 /** What {@link begin} needs. */
 export interface RunRequest {
@@ -31,6 +41,10 @@ export interface Run {
   readonly attempt: number;
   /** Greater than that of every earlier attempt of any key. */
   readonly fence: number;
+  /** Aborted when the key is lost, or the worker must go. */
+  readonly signal: AbortSignal;
+  /** Runs a part of the operation once over all attempts. */
+  readonly step: Step;
   /**
    * Records the answer and says which one to give: this one, or the one that
    * another attempt recorded first.
@@ -38,8 +52,13 @@ export interface Run {
    * @throws {RequestInProgressError} When another attempt has the key now.
    */
   finish(answer: Answer, final: boolean): Promise<Finished>;
-  /** Records that the attempt did not take effect. */
-  fail(error: unknown): Promise<void>;
+  /**
+   * Records that the attempt did not take effect.
+   *
+   * @returns The answer to give instead of the error, when another attempt has
+   * recorded one; else `null`.
+   */
+  fail(error: unknown): Promise<Answer | null>;
 }
 
 /** What became of {@link Run.finish}. */
@@ -56,156 +75,164 @@ export type Begun =
   | { readonly kind: "run"; readonly run: Run };
 
 /**
- * The first half of the state machine: claim, or wait for the claim's holder,
+ * The first half of the state machine: claim, or wait for whoever has claimed,
  * or replay. The second half is {@link Run}.
  *
  * @throws {IdempotencyError} When the request must not run.
  */
 export async function begin(request: RunRequest): Promise<Begun> {
-  const { ledger, identity, config } = request;
-  const startedAt = performance.now();
+  const { ledger, identity, fingerprint, config } = request;
+  const report = reporterOf(identity, config.onEvent);
   const ownerToken = crypto.randomUUID();
-  const report = reporter(request, startedAt);
+  const waitUntil = performance.now() + config.waitSeconds * 1000;
+  const waits = config.onConcurrent === "wait";
   let tries = 0;
 
-  const claim = async (): Promise<Claimed> => {
+  const claim = async (): Promise<Granted> => {
     tries += 1;
-    return granted(
-      identity.key,
-      await ledger.claim(identity, {
-        fingerprint: request.fingerprint,
-        ownerToken,
-        leaseSeconds: config.leaseSeconds,
-        ttlSeconds: config.ttlSeconds.completed,
-        onAbandoned: config.onAbandoned,
-        metadata: request.metadata ?? null,
-      }),
-    );
+    const result = await ledger.claim(identity, {
+      fingerprint,
+      ownerToken,
+      leaseSeconds: config.leaseSeconds,
+      ttlSeconds: config.ttlSeconds.completed,
+      onAbandoned: config.onAbandoned,
+      metadata: request.metadata ?? null,
+    });
+    return granted(identity.key, result);
   };
 
-  let claimed: Claimed;
+  const shared = waits
+    ? await joinRun(identity, fingerprint, config.waitSeconds * 1000)
+    : null;
+  if (shared !== null) return replay(shared, "shared");
+
+  let claimed: Granted;
   try {
-    claimed = config.onConcurrent === "wait"
-      ? await untilSettled(claim, config.waitSeconds)
+    claimed = waits
+      ? await claimWhenSettled(
+        claim,
+        Math.max(0, waitUntil - performance.now()),
+      )
       : await claim();
   } catch (error) {
-    report(outcomeOfRefusal(error, config), 0, error);
+    report(refusalOf(error, config), { error });
     throw error;
   }
-  if (claimed.outcome === "replay") {
-    countReplay(ledger, identity);
-    report(tries > 1 ? "replayed_after_wait" : "replayed", 0);
-    return { kind: "replay", answer: claimed.answer };
+  if (claimed.outcome === "claimed") {
+    return { kind: "run", run: runOf(request, ownerToken, claimed, report) };
   }
-  const { attempt, fence } = claimed;
-  const settle = (outcome: Outcome, error?: unknown) =>
-    report(outcome, attempt, error);
+  return replay(claimed.answer, tries > 1 ? "replayed_after_wait" : "replayed");
 
-  const fail = async (error: unknown) => {
-    settle("failed", error);
+  function replay(answer: Answer, outcome: Outcome): Begun {
+    countReplay(ledger, identity);
+    report(outcome);
+    return { kind: "replay", answer };
+  }
+}
+
+function runOf(
+  { ledger, identity, fingerprint, config }: RunRequest,
+  ownerToken: string,
+  { attempt, fence, steps }: Extract<Granted, { outcome: "claimed" }>,
+  reportAny: ReturnType<typeof reporterOf>,
+): Run {
+  const { key } = identity;
+  const { leaseSeconds, ttlSeconds } = config;
+  const lease = keepLease(ledger, identity, ownerToken, leaseSeconds);
+  const share = announceRun(identity, fingerprint);
+  const report = (outcome: Outcome, error?: unknown) =>
+    reportAny(outcome, { attempt, error });
+
+  const end = (answer: Answer | null) => {
+    lease.end();
+    share(answer);
+  };
+
+  const fail = async (error: unknown): Promise<Answer | null> => {
+    end(null);
+    report(error instanceof LeaseLostError ? "lost_lease" : "failed", error);
     try {
-      await ledger.fail(
+      const message = messageOf(error);
+      const result = await ledger.fail(
         identity,
         ownerToken,
-        messageOf(error),
-        config.ttlSeconds.failed,
+        message,
+        ttlSeconds.failed,
       );
+      return result.outcome === "replay" ? kept(key, result.answer) : null;
     } catch (cause) {
       // The key frees itself when its lease ends; the handler's own error is
       // what the caller needs to see.
-      settle("unrecorded", cause);
+      report("unrecorded", cause);
+      return null;
+    }
+  };
+
+  const complete = async (answer: Answer): Promise<SettleResult | null> => {
+    try {
+      return await ledger.complete(
+        identity,
+        ownerToken,
+        keepable(answer),
+        ttlSeconds.completed,
+      );
+    } catch (error) {
+      // The effect has happened. Its answer stops the client from asking
+      // again, which an error would invite.
+      report("unrecorded", error);
+      return null;
     }
   };
 
   const finish = async (answer: Answer, final: boolean): Promise<Finished> => {
     if (!final) {
-      await fail(`answered with status ${answer.status}, which is not final`);
-      return { answer, as: "unstored" };
-    }
-    try {
-      const result = await ledger.complete(
-        identity,
-        ownerToken,
-        keepable(answer),
-        config.ttlSeconds.completed,
+      const other = await fail(
+        `answered with status ${answer.status}, which is not final`,
       );
-      if (result.outcome === "recorded") {
-        settle("executed");
-        return { answer, as: "stored" };
-      }
-      settle("lost_lease");
-      if (result.outcome === "replay") {
-        return { answer: kept(identity.key, result.answer), as: "replayed" };
-      }
-      // Nobody else will answer for this key any more: ours is the only word.
-      if (result.outcome === "gone") return { answer, as: "unstored" };
-    } catch (error) {
-      if (!(error instanceof LedgerUnavailableError)) throw error;
-      // The effect has happened. Its answer stops the client from asking
-      // again, which an error would invite.
-      settle("unrecorded", error);
-      return { answer, as: "unstored" };
+      return other === null
+        ? { answer, as: "unstored" }
+        : { answer: other, as: "replayed" };
     }
-    throw new RequestInProgressError(identity.key, MAX_RETRY_AFTER_SECONDS);
+    lease.end();
+    const result = await complete(answer);
+    const recorded = result?.outcome === "recorded";
+    end(recorded && isKeepable(answer) ? answer : null);
+    if (recorded) report("executed");
+    else if (result !== null) report("lost_lease");
+    switch (result?.outcome) {
+      case "recorded":
+        return { answer, as: "stored" };
+      case "replay":
+        return { answer: kept(key, result.answer), as: "replayed" };
+      case "lost":
+        throw new RequestInProgressError(key, MAX_RETRY_AFTER_SECONDS);
+      // Nobody else answers for this key any more: ours is the only word.
+      case "gone":
+      case undefined:
+        return { answer, as: "unstored" };
+    }
   };
 
   return {
-    kind: "run",
-    run: { key: identity.key, attempt, fence, finish, fail },
+    key,
+    attempt,
+    fence,
+    signal: lease.signal,
+    step: stepsOf(ledger, identity, ownerToken, leaseSeconds, steps),
+    finish,
+    fail,
   };
 }
 
-// The lease says how long a crash may go unnoticed, not how long the work
-// takes; most of it is done in a second or two, and asking costs one read.
-const MAX_RETRY_AFTER_SECONDS = 2;
-
-type Claimed = Extract<ClaimResult, { outcome: "claimed" | "replay" }>;
-
-function granted(key: string, result: ClaimResult): Claimed {
-  switch (result.outcome) {
-    case "claimed":
-      return result;
-    case "replay":
-      return { outcome: "replay", answer: kept(key, result.answer) };
-    case "mismatch":
-      throw new KeyReusedError(key);
-    case "abandoned":
-      throw new OutcomeUnknownError(key);
-    case "in_progress":
-      throw new RequestInProgressError(
-        key,
-        Math.min(result.retryAfterSeconds, MAX_RETRY_AFTER_SECONDS),
-      );
-  }
-}
-
-/** Polls with back-off and full jitter: the database must not block for us. */
-function untilSettled(
-  claim: () => Promise<Claimed>,
-  waitSeconds: number,
-): Promise<Claimed> {
-  return pRetry(claim, {
-    retries: Infinity,
-    maxRetryTime: waitSeconds * 1000,
-    minTimeout: 40,
-    factor: 1.5,
-    maxTimeout: 1_000,
-    randomize: true,
-    shouldRetry: ({ error }) => error instanceof RequestInProgressError,
-  });
+function isKeepable(answer: Answer): boolean {
+  return (answer.body?.byteLength ?? 0) <= MAX_STORED_BYTES;
 }
 
 function keepable(answer: Answer): Answer {
-  const tooLarge = (answer.body?.byteLength ?? 0) > MAX_STORED_BYTES;
-  return tooLarge ? { ...answer, body: null } : answer;
+  return isKeepable(answer) ? answer : { ...answer, body: null };
 }
 
-function kept(key: string, answer: Answer): Answer {
-  if (answer.body !== null) return answer;
-  throw new ResponseNotStoredError(key, answer.status);
-}
-
-function outcomeOfRefusal(error: unknown, config: ResolvedConfig): Outcome {
+function refusalOf(error: unknown, config: ResolvedConfig): Outcome {
   if (error instanceof RequestInProgressError) return "in_progress";
   if (error instanceof KeyReusedError) return "mismatch";
   if (error instanceof OutcomeUnknownError) return "abandoned";
@@ -214,25 +241,6 @@ function outcomeOfRefusal(error: unknown, config: ResolvedConfig): Outcome {
       config.onLedgerDown === "run"
     ? "unprotected"
     : "unavailable";
-}
-
-function reporter({ identity, config }: RunRequest, startedAt: number) {
-  return (outcome: Outcome, attempt: number, error?: unknown) => {
-    if (error instanceof LedgerUnavailableError) logCause(error);
-    const { onEvent } = config;
-    if (onEvent === undefined) return;
-    const durationMs = performance.now() - startedAt;
-    hashIdentity(identity).then((keyHash) =>
-      onEvent({
-        outcome,
-        scope: identity.scope,
-        keyHash,
-        durationMs,
-        attempt,
-        ...(error === undefined ? {} : { error }),
-      })
-    ).catch((cause) => console.error("onEvent threw:", cause));
-  };
 }
 
 // A message is for people who look at the key later; a stack or a response
@@ -244,13 +252,4 @@ function messageOf(error: unknown): string {
     ? `${error.name}: ${error.message}`
     : String(error);
   return text.slice(0, MAX_ERROR_CHARS);
-}
-
-/** The client is told that the ledger is out of reach; the log is told why. */
-function logCause({ message, cause }: LedgerUnavailableError): void {
-  const { code = "no code", message: why = cause } = (cause ?? {}) as {
-    code?: string;
-    message?: string;
-  };
-  console.error(`${message} (${code || "no code"}: ${why})`);
 }

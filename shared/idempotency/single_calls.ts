@@ -71,6 +71,10 @@ export class NotOwnerError extends Error {
   }
 }
 
+// Nothing renews the lease between two single calls, so it has to outlast the
+// attempt: the wall clock of an edge function ends at 400 s.
+const UNRENEWED_LEASE_SECONDS = 420;
+
 // Which claim a client made for a key, so that the calls fit together without
 // handing it around. "several" means that the client cannot tell them apart.
 const claims = new WeakMap<LedgerClient, Map<string, KeyClaim | "several">>();
@@ -120,7 +124,7 @@ export async function createIdempotencyKey(
       config.payload ?? null,
     ]),
     ownerToken,
-    leaseSeconds: resolved.leaseSeconds,
+    leaseSeconds: config.leaseSeconds ?? UNRENEWED_LEASE_SECONDS,
     ttlSeconds: resolved.ttlSeconds.completed,
     onAbandoned: resolved.onAbandoned,
     metadata: null,

@@ -9,6 +9,7 @@ import {
   type OperationContext,
   type OperationOutcome,
   type OperationResult,
+  type OperationRun,
   runOperation,
 } from "./operation.ts";
 
@@ -16,9 +17,7 @@ import {
 export type WithIdempotency =
   & (<Body>(
     context: OperationContext,
-    operation: (
-      run: { attempt: number; fence: number },
-    ) => Promise<OperationResult<Body>>,
+    operation: (run: OperationRun) => Promise<OperationResult<Body>>,
   ) => Promise<OperationOutcome<Body>>)
   & Middleware<
     "idempotency",

@@ -1,0 +1,119 @@
+import { LeaseLostError } from "./errors.ts";
+import type { Identity, Ledger } from "./ledger.ts";
+import { sha256Hex } from "./sha256.ts";
+
+/** What a step's work is given. */
+export interface StepContext {
+  /**
+   * A key for the provider that the step calls: the same in every attempt, so
+   * that the provider deduplicates the one call whose outcome nobody knows.
+   */
+  readonly idempotencyKey: string;
+}
+
+/** Options of a step. */
+export interface StepOptions<T> {
+  /**
+   * Checks a result that an earlier attempt left, for instance with a zod
+   * schema's `parse`: the code may have changed since.
+   *
+   * @default {"takes it as it is"}
+   */
+  parse?: (result: unknown) => T;
+}
+
+/**
+ * Runs a part of an operation once over all attempts of a key. A finished
+ * step's result is kept in one trip, with the lease renewed, and given to later
+ * attempts, which do not repeat the work.
+ *
+ * The result must have a JSON form; it is given back as JSON reads it, in the
+ * first attempt too, so that no attempt sees anything else.
+ *
+ * @throws {LeaseLostError} When another attempt has taken the key over.
+ * @throws {LedgerUnavailableError} When the result could not be kept.
+ * @throws {TypeError} When the result has no JSON form, or the name is not 1 to
+ * 100 characters.
+ */
+export type Step = <T>(
+  name: string,
+  work: (step: StepContext) => Promise<T> | T,
+  options?: StepOptions<T>,
+) => Promise<T>;
+
+/** What a kept result looks like: `undefined` has no member `value`. */
+interface Kept {
+  value?: unknown;
+}
+
+/** Makes the `step` of one attempt. */
+export function stepsOf(
+  ledger: Ledger,
+  identity: Identity,
+  ownerToken: string,
+  leaseSeconds: number,
+  finished: Readonly<Record<string, unknown>>,
+): Step {
+  const running = new Map<string, Promise<unknown>>();
+
+  const perform = async <T>(
+    name: string,
+    work: (step: StepContext) => Promise<T> | T,
+    { parse = (result) => result as T }: StepOptions<T>,
+  ): Promise<T> => {
+    if (Object.hasOwn(finished, name)) {
+      return parse((finished[name] as Kept).value);
+    }
+    const idempotencyKey = await deriveKey(identity, name);
+    const kept = toJson(name, { value: await work({ idempotencyKey }) });
+    const { outcome } = await ledger.checkpoint(
+      identity,
+      ownerToken,
+      name,
+      kept,
+      leaseSeconds,
+    );
+    if (outcome !== "recorded") throw new LeaseLostError(identity.key);
+    return kept.value as T;
+  };
+
+  return (name, work, options = {}) => {
+    if (name.length < 1 || name.length > 100) {
+      throw new TypeError(
+        `Cannot run a step with a name of ${name.length} characters: use 1 to 100`,
+      );
+    }
+    // Asked twice in one attempt, a step still runs once.
+    const known = running.get(name);
+    if (known !== undefined) return known as Promise<never>;
+    const result = perform(name, work, options);
+    running.set(name, result);
+    // One that failed may be tried again.
+    result.catch(() => running.delete(name));
+    return result;
+  };
+}
+
+/** `step` for a request without a key: it runs, and nothing remembers it. */
+export const unprotectedStep: Step = async (_name, work) =>
+  await work({ idempotencyKey: `idem_${crypto.randomUUID()}` });
+
+/** A key for a provider: stable for a user, scope, key and step. */
+async function deriveKey(
+  { userId, scope, key }: Identity,
+  step: string,
+): Promise<string> {
+  const hash = await sha256Hex(JSON.stringify([userId, scope, key, step]));
+  return `idem_${hash}`;
+}
+
+function toJson(name: string, kept: Kept): Kept {
+  try {
+    return JSON.parse(JSON.stringify(kept));
+  } catch (cause) {
+    throw new TypeError(
+      `Cannot keep the result of the step "${name}": it has no JSON form`,
+      { cause },
+    );
+  }
+}

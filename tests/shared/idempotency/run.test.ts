@@ -1,0 +1,254 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  type IdempotencyConfig,
+  resolveConfig,
+} from "../../../shared/idempotency/config.ts";
+import {
+  LeaseLostError,
+  RequestInProgressError,
+} from "../../../shared/idempotency/errors.ts";
+import type { IdempotencyEvent } from "../../../shared/idempotency/event.ts";
+import type { Answer, Ledger } from "../../../shared/idempotency/ledger.ts";
+import { memoryLedger } from "../../../shared/idempotency/memory_ledger.ts";
+import { begin, type Run } from "../../../shared/idempotency/run.ts";
+
+const ANSWER: Answer = {
+  status: 200,
+  headers: {},
+  body: new TextEncoder().encode("done"),
+};
+
+/** One key on a ledger whose clock can be moved. */
+function bench(options: IdempotencyConfig = {}) {
+  let ahead = 0;
+  const events: IdempotencyEvent[] = [];
+  const calls: string[] = [];
+  const ledger = listening(
+    memoryLedger({ now: () => Date.now() + ahead }),
+    calls,
+  );
+  const identity = { userId: "ada", scope: "orders", key: crypto.randomUUID() };
+  const start = (more: IdempotencyConfig = {}) =>
+    begin({
+      ledger,
+      identity,
+      fingerprint: "a".repeat(64),
+      config: resolveConfig({
+        onEvent: (event) => events.push(event),
+        ...options,
+        ...more,
+      }),
+    });
+  return {
+    ledger,
+    identity,
+    calls,
+    events,
+    begin: start,
+    run: async (more: IdempotencyConfig = {}): Promise<Run> => {
+      const begun = await start(more);
+      if (begun.kind === "replay") throw new Error("expected to run");
+      return begun.run;
+    },
+    age: (seconds: number) => void (ahead += seconds * 1000),
+  };
+}
+
+function listening(ledger: Ledger, calls: string[]): Ledger {
+  return new Proxy(ledger, {
+    get(target, name: keyof Ledger) {
+      const method = target[name] as (...args: unknown[]) => unknown;
+      return (...args: unknown[]) => {
+        calls.push(name);
+        return method.apply(target, args);
+      };
+    },
+  });
+}
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+Deno.test("a lease is renewed for as long as the handler runs", async () => {
+  const t = bench({ leaseSeconds: 1 });
+  const run = await t.run();
+  await sleep(2_500);
+  await assertRejects(() => t.begin(), RequestInProgressError);
+  assertEquals((await run.finish(ANSWER, true)).as, "stored");
+  assertEquals((await t.begin()).kind, "replay");
+});
+
+Deno.test("nothing is renewed once the handler has ended", async () => {
+  const t = bench({ leaseSeconds: 1 });
+  await (await t.run()).finish(ANSWER, true);
+  const next = bench({ leaseSeconds: 1 });
+  await (await next.run()).fail("no");
+  await sleep(800);
+  assertEquals([...t.calls, ...next.calls].includes("renew"), false);
+});
+
+Deno.test("a handler that lost its lease is told so, and its answer gives way", async () => {
+  const t = bench({ leaseSeconds: 1 });
+  const late = await t.run();
+  t.age(60);
+  const winner = await t.run({ leaseSeconds: 60 });
+  assertEquals(winner.attempt, 2);
+  assert(winner.fence > late.fence);
+  await sleep(600);
+  assertEquals(late.signal.aborted, true);
+
+  await assertRejects(() => late.finish(ANSWER, true), RequestInProgressError);
+  const won = { ...ANSWER, status: 201 };
+  await winner.finish(won, true);
+  const finished = await late.finish(ANSWER, true);
+  assertEquals([finished.as, finished.answer], ["replayed", won]);
+});
+
+Deno.test("a handler that throws after it lost its lease gives the winner's answer", async () => {
+  const t = bench();
+  const late = await t.run();
+  t.age(60);
+  await (await t.run()).finish(ANSWER, true);
+  assertEquals(await late.fail(new Error("too late")), ANSWER);
+});
+
+Deno.test("when the worker is told to go, its keys are free within seconds", async () => {
+  const t = bench({ leaseSeconds: 600 });
+  const run = await t.run();
+  globalThis.dispatchEvent(new Event("beforeunload"));
+  assertEquals(run.signal.aborted, true);
+  await sleep(10);
+  t.age(5);
+  assertEquals((await t.run()).attempt, 2);
+});
+
+Deno.test("a finished step is not run again by a later attempt", async () => {
+  const t = bench();
+  const keys: string[] = [];
+  let charges = 0;
+  const charge = (run: Run) =>
+    run.step("charge", ({ idempotencyKey }) => {
+      keys.push(idempotencyKey);
+      return { charge: ++charges };
+    });
+  const first = await t.run();
+  assertEquals(await charge(first), { charge: 1 });
+  t.age(60);
+  const second = await t.run();
+  assertEquals(await charge(second), { charge: 1 });
+  assertEquals([charges, keys.length], [1, 1]);
+  await second.finish(ANSWER, true);
+  first.fail("late");
+});
+
+Deno.test("a step costs one call, and none when it is finished", async () => {
+  const t = bench();
+  const run = await t.run();
+  await run.step("a", () => 1);
+  await run.step("a", () => 2);
+  await run.finish(ANSWER, true);
+  assertEquals(t.calls, ["claim", "checkpoint", "complete"]);
+});
+
+Deno.test("a step hands the provider the same key in every attempt, and no other step does", async () => {
+  const t = bench();
+  const keys: string[] = [];
+  const ask = (run: Run, name: string) =>
+    run.step(name, ({ idempotencyKey }) => {
+      keys.push(idempotencyKey);
+      throw new Error("no answer from the provider");
+    });
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    const run = await t.run();
+    await assertRejects(() => ask(run, "charge"));
+    await assertRejects(() => ask(run, "refund"));
+    await run.fail("no answer");
+  }
+  assertEquals([keys[0], keys[1]], [keys[2], keys[3]]);
+  assert(keys[0] !== keys[1]);
+  assert(/^idem_[0-9a-f]{64}$/.test(keys[0] ?? ""));
+});
+
+for (const result of [false, 0, "", null, undefined, [], { a: [1] }]) {
+  Deno.test(`a step's result of ${JSON.stringify(result)} is kept as it was`, async () => {
+    const t = bench();
+    const first = await t.run();
+    assertEquals(await first.step("s", () => result as unknown), result);
+    await first.fail("again");
+    const second = await t.run();
+    assertEquals(await second.step("s", () => "other" as unknown), result);
+    await second.finish(ANSWER, true);
+  });
+}
+
+Deno.test("a step sees what its result will be, in the first attempt too", async () => {
+  const run = await bench().run();
+  const when: unknown = await run.step("s", () => new Date(0));
+  assertEquals(when, "1970-01-01T00:00:00.000Z");
+  await assertRejects(
+    () => run.step("n", () => 10n),
+    TypeError,
+    "no JSON form",
+  );
+  await run.fail("done");
+});
+
+Deno.test("a kept result is checked before a later attempt takes it", async () => {
+  const t = bench();
+  const first = await t.run();
+  await first.step("s", () => ({ v: 1 }));
+  await first.fail("again");
+  const second = await t.run();
+  const parse = () => {
+    throw new TypeError("v must be a string");
+  };
+  await assertRejects(() => second.step("s", () => 1, { parse }), TypeError);
+  await second.fail("done");
+});
+
+Deno.test("a step whose attempt lost the key says so", async () => {
+  const t = bench();
+  const late = await t.run();
+  t.age(60);
+  const winner = await t.run();
+  await assertRejects(() => late.step("s", () => 1), LeaseLostError);
+  await winner.finish(ANSWER, true);
+  assertEquals(await late.fail(new LeaseLostError("k")), ANSWER);
+});
+
+Deno.test("duplicates that wait in one isolate share one run and one claim", async () => {
+  const t = bench({ onConcurrent: "wait" });
+  const run = await t.run();
+  const duplicates = Array.from({ length: 10 }, () => t.begin());
+  await sleep(20);
+  await run.finish(ANSWER, true);
+  for (const begun of await Promise.all(duplicates)) {
+    assert(begun.kind === "replay");
+  }
+  assertEquals(t.calls.filter((call) => call === "claim").length, 1);
+  await sleep(20);
+  assertEquals(
+    t.events.filter(({ outcome }) => outcome === "shared").length,
+    10,
+  );
+});
+
+Deno.test("a duplicate that waits runs itself when the first one fails", async () => {
+  const t = bench({ onConcurrent: "wait" });
+  const run = await t.run();
+  const duplicate = t.run();
+  await run.fail(new Error("no"));
+  assertEquals((await duplicate).attempt, 2);
+  await (await duplicate).finish(ANSWER, true);
+});
+
+Deno.test("events say what became of each request, without its key", async () => {
+  const t = bench();
+  await (await t.run()).finish(ANSWER, true);
+  await t.begin();
+  await sleep(20);
+  assertEquals(t.events.map(({ outcome, attempt }) => [outcome, attempt]), [
+    ["executed", 1],
+    ["replayed", 0],
+  ]);
+  assert(t.events.every(({ keyHash }) => /^[0-9a-f]{16}$/.test(keyHash)));
+});

@@ -25,6 +25,7 @@ export {
   type FingerprintOptions,
   fingerprintRequest,
 } from "./idempotency/fingerprint.ts";
+export { type IdempotencyContext } from "./idempotency/handler_run.ts";
 export {
   extractIdempotencyKey,
   generateIdempotencyKey,
@@ -43,7 +44,6 @@ export {
   memoryLedger,
   type MemoryLedgerOptions,
 } from "./idempotency/memory_ledger.ts";
-export { type IdempotencyContext } from "./idempotency/middleware.ts";
 export {
   type OperationContext,
   type OperationOutcome,

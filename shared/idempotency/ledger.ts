@@ -47,6 +47,8 @@ export interface Ledger {
   ): Promise<SettleResult>;
   /** Reads the final answer, if there is one; decides nothing. */
   read(identity: Identity): Promise<Answer | null>;
+  /** Tells the user, where a channel for it is installed, that a key is completed. */
+  notify(identity: Identity): Promise<void>;
   /** Adds to the statistics; replays themselves never write. */
   countReplays(
     userId: string | null,

@@ -183,6 +183,8 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
 
     read: (identity) => Promise.resolve(copy(live(identity)?.answer ?? null)),
 
+    notify: () => Promise.resolve(),
+
     countReplays: () => Promise.resolve(),
   };
 }

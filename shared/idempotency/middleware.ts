@@ -7,40 +7,18 @@ import {
   LedgerUnavailableError,
 } from "./errors.ts";
 import { fingerprintRequest } from "./fingerprint.ts";
+import {
+  handlerRun,
+  type IdempotencyContext,
+  withoutKey,
+} from "./handler_run.ts";
 import { assertIdempotencyKey, getIdempotencyKey } from "./key.ts";
 import type { Identity, Ledger } from "./ledger.ts";
 import { problemOf, problemResponse } from "./problem.ts";
-import {
-  expose,
-  firstResponse,
-  readAnswer,
-  replayResponse,
-} from "./response.ts";
+import { expose, replayResponse } from "./response.ts";
 import { begin, type Begun } from "./run.ts";
 import { sha256Hex } from "./sha256.ts";
-import { type Step, unprotectedStep } from "./steps.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
-
-/** What the middleware puts at `ctx.idempotency`. */
-export interface IdempotencyContext {
-  /** The key of this request; `null` when it runs without protection. */
-  readonly key: string | null;
-  /** The route or operation that the key belongs to. */
-  readonly scope: string;
-  /** Which run of the key this is, from 1; 0 without a key. */
-  readonly attempt: number;
-  /** Greater than that of every earlier attempt of any key; 0 without a key. */
-  readonly fence: number;
-  /** Aborted when another attempt takes the key over, or the worker must go. */
-  readonly signal: AbortSignal;
-  /** Runs a part of the handler once over all attempts of the key. */
-  readonly step: Step;
-  /**
-   * Marks the answer of this run as no outcome: a question, or a refusal with
-   * nothing done. It is not recorded, and the same request runs again.
-   */
-  notFinal(response: Response): Response;
-}
 
 /** What `withSupabase` put there, as far as the middleware uses it. */
 export interface Upstream {
@@ -98,41 +76,15 @@ export const idempotencyMiddleware: Middleware<
       if (begun === "unprotected") return yield unprotected;
       if (begun.kind === "replay") return replayResponse(begun.answer);
 
-      const { run } = begun;
-      let marked = false;
+      const run = handlerRun(begun.run, scope, config);
       let response: Response;
-      let answer;
       try {
-        response = yield {
-          idempotency: {
-            key: run.key,
-            scope,
-            attempt: run.attempt,
-            fence: run.fence,
-            signal: run.signal,
-            step: run.step,
-            notFinal: (response) => {
-              marked = true;
-              return response;
-            },
-          },
-        };
-        answer = await readAnswer(response);
+        response = yield { idempotency: run.context };
       } catch (error) {
-        const recorded = await run.fail(error);
-        if (recorded !== null) return replayResponse(recorded);
-        throw error;
+        return await run.fail(error);
       }
       try {
-        const isFinal = !marked && config.isFinal(response.status);
-        const finished = await run.finish(answer, isFinal);
-        return finished.as === "replayed"
-          ? replayResponse(finished.answer)
-          : firstResponse(
-            response,
-            answer.body,
-            finished.as === "stored" ? "X-Idempotency-Stored" : undefined,
-          );
+        return await run.settle(response);
       } catch (error) {
         return refuse(error, req);
       }
@@ -198,18 +150,6 @@ async function keyOf(
 function scopeOf(req: Request): string {
   const path = new URL(req.url).pathname.replace(/^\/functions\/v1(?=\/)/, "");
   return path.split("/")[1] || "default";
-}
-
-function withoutKey(scope: string): IdempotencyContext {
-  return {
-    key: null,
-    scope,
-    attempt: 0,
-    fence: 0,
-    signal: new AbortController().signal,
-    step: unprotectedStep,
-    notFinal: (response) => response,
-  };
 }
 
 function markMissing(response: Response): Response {

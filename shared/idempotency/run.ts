@@ -59,6 +59,8 @@ export interface Run {
    * recorded one; else `null`.
    */
   fail(error: unknown): Promise<Answer | null>;
+  /** Tells the user that the key is completed; never throws. */
+  notify(): Promise<void>;
 }
 
 /** What became of {@link Run.finish}. */
@@ -221,6 +223,14 @@ function runOf(
     step: stepsOf(ledger, identity, ownerToken, leaseSeconds, steps),
     finish,
     fail,
+    notify: async () => {
+      try {
+        await ledger.notify(identity);
+      } catch (error) {
+        // The answer is recorded; whoever asks for it gets it all the same.
+        console.error(`Could not notify the user of "${key}":`, error);
+      }
+    },
   };
 }
 

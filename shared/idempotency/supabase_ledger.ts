@@ -174,6 +174,14 @@ export function supabaseLedger(client: LedgerClient): Ledger {
       return found === undefined ? null : toAnswer(found);
     },
 
+    async notify({ userId, scope, key }) {
+      await send(client, "notify the user", "idempotency_notify", {
+        p_user_id: userId,
+        p_scope: scope,
+        p_idempotency_key: key,
+      });
+    },
+
     async countReplays(userId, scope, count) {
       await send(client, "count replays", "idempotency_count_replays", {
         p_user_id: userId,

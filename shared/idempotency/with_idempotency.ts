@@ -1,10 +1,7 @@
 import type { IdempotencyConfig } from "./config.ts";
 import type { Middleware } from "./deps.ts";
-import {
-  type IdempotencyContext,
-  idempotencyMiddleware,
-  type Upstream,
-} from "./middleware.ts";
+import type { IdempotencyContext } from "./handler_run.ts";
+import { idempotencyMiddleware, type Upstream } from "./middleware.ts";
 import {
   type OperationContext,
   type OperationOutcome,

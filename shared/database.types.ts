@@ -73,6 +73,58 @@ export type Database = {
         };
         Relationships: [];
       };
+      "gpu_pools": {
+        Row: {
+          "hours_free": number;
+          "id": string;
+          "name": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "hours_free": number;
+          "id"?: string;
+          "name": string;
+        };
+        Update: {
+          "hours_free"?: number;
+          "id"?: string;
+          "name"?: string;
+        };
+        Relationships: [];
+      };
+      "gpu_reservations": {
+        Row: {
+          "created_at": string;
+          "hours": number;
+          "id": string;
+          "pool_id": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "hours": number;
+          "id"?: string;
+          "pool_id": string;
+          "user_id"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "hours"?: number;
+          "id"?: string;
+          "pool_id"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "gpu_reservations_pool_id_fkey";
+            columns: ["pool_id"];
+            isOneToOne: false;
+            referencedRelation: "gpu_pools";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "idempotency_counted_users": {
         Row: {
           "user_id": string;
@@ -180,6 +232,40 @@ export type Database = {
           "hour"?: string;
           "replays"?: number;
           "scope"?: string;
+          "user_id"?: string | null;
+        };
+        Relationships: [];
+      };
+      "payments": {
+        Row: {
+          "amount": number;
+          "created_at": string;
+          "currency": string;
+          "event_id": string;
+          "id": string;
+          "paid_at": string;
+          "payment_intent_id": string;
+          "user_id": string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "amount": number;
+          "created_at"?: string;
+          "currency": string;
+          "event_id": string;
+          "id"?: string;
+          "paid_at": string;
+          "payment_intent_id": string;
+          "user_id"?: string | null;
+        };
+        Update: {
+          "amount"?: number;
+          "created_at"?: string;
+          "currency"?: string;
+          "event_id"?: string;
+          "id"?: string;
+          "paid_at"?: string;
+          "payment_intent_id"?: string;
           "user_id"?: string | null;
         };
         Relationships: [];
@@ -409,6 +495,24 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "idempotency_checkpoint": {
+        Args: {
+          "p_idempotency_key": string;
+          "p_lease_seconds": number;
+          "p_owner_token": string;
+          "p_result": Json;
+          "p_scope": string;
+          "p_step": string;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "idempotency_claim": {
         Args: {
           "p_fingerprint": string;
@@ -496,6 +600,22 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "idempotency_renew": {
+        Args: {
+          "p_idempotency_key": string;
+          "p_lease_seconds": number;
+          "p_owner_token": string;
+          "p_scope": string;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "idempotency_signed_in_user": {
         Args: { "p_user_id": string };
         Returns: string;
@@ -513,6 +633,21 @@ export type Database = {
           "mime_type": string;
           "title": string;
         }[];
+      };
+      "reserve_gpu_hours": {
+        Args: {
+          "p_fingerprint": string;
+          "p_hours": number;
+          "p_idempotency_key": string;
+          "p_pool_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       "store_processed_document": {
         Args: { "p_chunks": Json; "p_document_id": string };

@@ -1,0 +1,183 @@
+-- GPU hours out of a common pool, reserved in the same transaction as the idempotency key.
+--
+-- Taking hours is not a right of its own: a signed-in user may insert a reservation, and the
+-- trigger on it takes the hours, whoever inserts and by whatever route. A function that took hours
+-- for a caller could be called without a reservation, since the API offers every function in public.
+
+create table public.gpu_pools (
+  id uuid not null default gen_random_uuid(),
+  name text not null,
+  hours_free integer not null,
+  constraint gpu_pools_pkey primary key (id),
+  constraint gpu_pools_name_key unique (name),
+  constraint gpu_pools_name_has_1_to_100_characters check (char_length(name) between 1 and 100),
+  constraint gpu_pools_hours_free_is_not_negative check (hours_free >= 0)
+);
+
+comment on table public.gpu_pools is 'Machines whose hours users share; filled by the service role.';
+
+create table public.gpu_reservations (
+  id uuid not null default gen_random_uuid(),
+  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  pool_id uuid not null references public.gpu_pools (id),
+  hours integer not null,
+  created_at timestamptz not null default now(),
+  constraint gpu_reservations_pkey primary key (id),
+  constraint gpu_reservations_hours_are_1_to_10000 check (hours between 1 and 10000)
+);
+
+comment on table public.gpu_reservations is 'Hours that a user has taken from a pool.';
+
+create index gpu_reservations_user_id_idx on public.gpu_reservations (user_id);
+create index gpu_reservations_pool_id_idx on public.gpu_reservations (pool_id);
+
+alter table public.gpu_pools enable row level security;
+alter table public.gpu_reservations enable row level security;
+
+create policy gpu_pools_select_all on public.gpu_pools
+  for select to authenticated using (true);
+
+create policy gpu_reservations_select_own on public.gpu_reservations
+  for select to authenticated using ((select auth.uid()) = user_id);
+create policy gpu_reservations_insert_own on public.gpu_reservations
+  for insert to authenticated with check ((select auth.uid()) = user_id);
+
+revoke all on public.gpu_pools, public.gpu_reservations from public, anon, authenticated, service_role;
+grant select on public.gpu_pools to authenticated;
+grant select, insert (pool_id, hours) on public.gpu_reservations to authenticated;
+grant select, insert, update, delete on public.gpu_pools, public.gpu_reservations to service_role;
+
+create function public.gpu_reservations_take_hours() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  -- No look before: the constraint refuses the update that would go below zero, and the row's lock
+  -- makes everybody else's update wait for this one. An unknown pool is left to the foreign key.
+  update public.gpu_pools as p
+  set hours_free = p.hours_free - new.hours
+  where p.id = new.pool_id;
+
+  return new;
+end;
+$$;
+
+comment on function public.gpu_reservations_take_hours() is
+  'Takes the hours of a new reservation from its pool. SQLSTATE 23514: too few are free.';
+
+revoke all on function public.gpu_reservations_take_hours() from public, anon, authenticated, service_role;
+
+create trigger gpu_reservations_take_hours
+  before insert on public.gpu_reservations
+  for each row execute function public.gpu_reservations_take_hours();
+
+-- Claim, effect and answer in one transaction: they commit together or not at all.
+--
+-- security invoker: the reservation is written as the caller, under row level security; claim and
+-- complete have the rights that they need themselves, and act for auth.uid().
+create function public.reserve_gpu_hours(
+  p_pool_id uuid,
+  p_hours integer,
+  p_idempotency_key text,
+  p_fingerprint text
+) returns public.idempotency_answer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  c_scope constant text := 'reserve-gpu';
+  -- Made here, not by the caller: a caller needs its own token to find a claim again whose answer
+  -- was lost. Of this claim nobody ever sees the middle. If it committed, the answer is recorded
+  -- and a retry replays it, whatever token it brings; if not, there is nothing to be found.
+  v_owner_token constant uuid := gen_random_uuid();
+  v_user_id constant uuid := auth.uid();
+  v_answer public.idempotency_answer;
+  v_completed public.idempotency_answer;
+  v_reservation_id uuid;
+  v_hours_free integer;
+  v_constraint text;
+begin
+  -- The lease only has to be positive: it is never seen running, because it ends with the
+  -- transaction. The second caller waits in the claim until the first has committed or rolled back.
+  v_answer := public.idempotency_claim(
+    v_user_id, c_scope, p_idempotency_key, p_fingerprint, v_owner_token, 10, 86400
+  );
+
+  if v_answer.outcome <> 'claimed' then
+    return v_answer;
+  end if;
+
+  -- Raised, and so not recorded: the claim is rolled back with everything else.
+  if not exists (select from public.gpu_pools as p where p.id = p_pool_id) then
+    raise exception 'reserving GPU hours: there is no pool %', p_pool_id using errcode = 'P0002';
+  end if;
+
+  begin
+    insert into public.gpu_reservations (pool_id, hours)
+    values (p_pool_id, p_hours)
+    returning id into v_reservation_id;
+  exception
+    -- undoes this block only: the claim outside it stands, to be completed with the refusal
+    when check_violation then
+      get stacked diagnostics v_constraint = constraint_name;
+
+      if v_constraint <> 'gpu_pools_hours_free_is_not_negative' then
+        raise;
+      end if;
+  end;
+
+  select p.hours_free into v_hours_free from public.gpu_pools as p where p.id = p_pool_id;
+
+  if v_reservation_id is not null then
+    v_answer.status_code := 201;
+    v_answer.response_headers := '{"content-type": "application/json"}';
+    v_answer.response := json_build_object(
+      'reservationId', v_reservation_id,
+      'poolId', p_pool_id,
+      'hours', p_hours,
+      'hoursFree', v_hours_free
+    );
+  else
+    v_answer.status_code := 422;
+    v_answer.response_headers := '{"content-type": "application/problem+json"}';
+    v_answer.response := json_build_object(
+      'type', 'urn:problem-type:too-few-gpu-hours',
+      'title', 'Too few GPU hours',
+      'status', 422,
+      'detail', format(
+        'Cannot reserve %s hours: the pool has %s hours free; ask for fewer under a new key', p_hours, v_hours_free
+      ),
+      'instance', '/reserve-gpu',
+      'code', 'TOO_FEW_GPU_HOURS',
+      'retryable', false,
+      'hoursFree', v_hours_free
+    );
+  end if;
+
+  v_completed := public.idempotency_complete(
+    v_user_id, c_scope, p_idempotency_key, v_owner_token,
+    v_answer.status_code, v_answer.response, 'text', v_answer.response_headers
+  );
+
+  -- cannot happen to a claim of this same transaction; if it did, nothing of it may stay
+  if v_completed.outcome <> 'completed' then
+    raise exception 'reserving GPU hours: completing the key % was answered with %', p_idempotency_key, v_completed.outcome;
+  end if;
+
+  v_answer.outcome := v_completed.outcome;
+  v_answer.response_encoding := 'text';
+  v_answer.completed_at := v_completed.completed_at;
+  return v_answer;
+end;
+$$;
+
+comment on function public.reserve_gpu_hours(uuid, integer, text, text) is
+  'Reserves hours once per key of the caller: completed, replay, mismatch, …, with the answer. SQLSTATE P0002: no such pool.';
+
+revoke all on function public.reserve_gpu_hours(uuid, integer, text, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.reserve_gpu_hours(uuid, integer, text, text) to authenticated;

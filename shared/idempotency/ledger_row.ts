@@ -1,0 +1,100 @@
+import { z } from "./deps.ts";
+import { LedgerUnavailableError } from "./errors.ts";
+import type { Answer, ClaimResult, SettleResult } from "./ledger.ts";
+import { decodeBody } from "./stored_body.ts";
+
+/** What a transition answers: the SQL type `idempotency_answer`. */
+export const ledgerRow = z.object({
+  outcome: z.enum([
+    "claimed",
+    "replay",
+    "mismatch",
+    "in_progress",
+    "abandoned",
+    "completed",
+    "failed",
+    "recorded",
+    "renewed",
+    "stale",
+  ]),
+  attempt: z.int().nullable(),
+  fence: z.int().nullable(),
+  retry_after_seconds: z.int().nullable(),
+  status_code: z.int().nullable(),
+  response: z.string().nullable(),
+  response_encoding: z.enum(["text", "base64", "none"]).nullable(),
+  response_headers: z.record(z.string(), z.string()).nullable(),
+  steps: z.record(z.string(), z.unknown()).nullable(),
+});
+
+/** A row of the SQL type `idempotency_answer`. */
+export type LedgerRow = z.output<typeof ledgerRow>;
+
+/** What reading a key answers, as far as the ledger uses it. */
+export const statusRow = ledgerRow.pick({
+  status_code: true,
+  response: true,
+  response_encoding: true,
+  response_headers: true,
+}).extend({ status: z.string(), is_expired: z.boolean() });
+
+/**
+ * Reads the answer of a claim.
+ *
+ * @throws {LedgerUnavailableError} When it is not one of a claim.
+ */
+export function toClaimResult(row: LedgerRow): ClaimResult {
+  switch (row.outcome) {
+    case "claimed":
+      return {
+        outcome: "claimed",
+        attempt: row.attempt ?? 1,
+        fence: row.fence ?? 0,
+        steps: row.steps ?? {},
+      };
+    case "replay":
+      return { outcome: "replay", answer: toAnswer(row) };
+    case "in_progress":
+      return {
+        outcome: "in_progress",
+        retryAfterSeconds: row.retry_after_seconds ?? 1,
+      };
+    case "mismatch":
+    case "abandoned":
+      return { outcome: row.outcome };
+    default:
+      throw new LedgerUnavailableError(
+        "claim the key",
+        new TypeError(`idempotency_claim answered "${row.outcome}"`),
+      );
+  }
+}
+
+/** Reads the answer of any other transition. */
+export function toSettleResult(row: LedgerRow): SettleResult {
+  switch (row.outcome) {
+    case "completed":
+    case "failed":
+    case "recorded":
+    case "renewed":
+      return { outcome: "recorded" };
+    case "replay":
+      return { outcome: "replay", answer: toAnswer(row) };
+    default:
+      return { outcome: row.fence === null ? "gone" : "lost" };
+  }
+}
+
+/** The final answer that a row holds. */
+export function toAnswer(
+  row: Pick<
+    LedgerRow,
+    "status_code" | "response" | "response_encoding" | "response_headers"
+  >,
+): Answer {
+  return {
+    status: row.status_code ?? 200,
+    headers: row.response_headers ?? {},
+    body: decodeBody(row.response, row.response_encoding ?? "none"),
+  };
+}

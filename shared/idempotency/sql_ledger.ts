@@ -1,0 +1,191 @@
+import { pRetry, z } from "./deps.ts";
+import { LedgerUnavailableError, TooManyKeysError } from "./errors.ts";
+import type { Ledger } from "./ledger.ts";
+import {
+  type LedgerRow,
+  ledgerRow,
+  statusRow,
+  toAnswer,
+  toClaimResult,
+  toSettleResult,
+} from "./ledger_row.ts";
+import { encodeBody } from "./stored_body.ts";
+
+/** What became of one call of a SQL function: its rows, or why there are none. */
+export type CallOutcome =
+  | { readonly data: unknown; readonly error: null }
+  | {
+    readonly error: { readonly message: string; readonly code?: string };
+    /** Whether the same call may get through a moment later. */
+    readonly isTransient: boolean;
+  };
+
+/** Calls a SQL function of the ledger, once, with its parameters by name. */
+export type CallFunction = (
+  fn: string,
+  args: Readonly<Record<string, unknown>>,
+) => Promise<CallOutcome>;
+
+/**
+ * How long one call may take, in ms. A claim takes milliseconds. The API ends
+ * statements of signed-in users after 8 s; three tries of 4 s stay inside the
+ * 15 s that clients tend to wait.
+ */
+export const CALL_DEADLINE_MS = 4_000;
+const RETRIES = 2;
+
+/**
+ * The ledger over its SQL functions, whichever way they are called: one call,
+ * and so one database round trip, for each transition. Calls are retried,
+ * because each is safe to send twice.
+ */
+export function sqlLedger(callFunction: CallFunction): Ledger {
+  const send = async (
+    attempted: string,
+    fn: string,
+    args: Record<string, unknown>,
+  ): Promise<unknown> => {
+    const outcome = await pRetry(async () => {
+      const outcome = await callFunction(fn, args);
+      if (outcome.error !== null && outcome.isTransient) {
+        throw new LedgerUnavailableError(attempted, outcome.error);
+      }
+      return outcome;
+    }, { retries: RETRIES, minTimeout: 50, maxTimeout: 500, randomize: true });
+    if (outcome.error === null) return outcome.data;
+    if (outcome.error.code === "PT429") {
+      throw new TooManyKeysError(outcome.error);
+    }
+    throw new LedgerUnavailableError(attempted, outcome.error);
+  };
+
+  const call = async (
+    attempted: string,
+    fn: string,
+    args: Record<string, unknown>,
+  ): Promise<LedgerRow> => {
+    const data = await send(attempted, fn, args);
+    const parsed = ledgerRow.safeParse(Array.isArray(data) ? data[0] : data);
+    if (parsed.success) return parsed.data;
+    throw new LedgerUnavailableError(attempted, parsed.error);
+  };
+
+  return {
+    async claim({ userId, scope, key }, request) {
+      const answer = await call("claim the key", "idempotency_claim", {
+        p_user_id: userId,
+        p_scope: scope,
+        p_idempotency_key: key,
+        p_fingerprint: request.fingerprint,
+        p_owner_token: request.ownerToken,
+        p_lease_seconds: request.leaseSeconds,
+        p_ttl_seconds: request.ttlSeconds,
+        p_on_abandoned: request.onAbandoned,
+        p_metadata: request.metadata,
+      });
+      return toClaimResult(answer);
+    },
+
+    async renew({ userId, scope, key }, ownerToken, leaseSeconds) {
+      return toSettleResult(
+        await call("renew the lease", "idempotency_renew", {
+          p_user_id: userId,
+          p_scope: scope,
+          p_idempotency_key: key,
+          p_owner_token: ownerToken,
+          p_lease_seconds: leaseSeconds,
+        }),
+      );
+    },
+
+    async checkpoint(identity, ownerToken, step, result, leaseSeconds) {
+      return toSettleResult(
+        await call("keep the step's result", "idempotency_checkpoint", {
+          p_user_id: identity.userId,
+          p_scope: identity.scope,
+          p_idempotency_key: identity.key,
+          p_owner_token: ownerToken,
+          p_step: step,
+          p_result: result,
+          p_lease_seconds: leaseSeconds,
+        }),
+      );
+    },
+
+    async complete({ userId, scope, key }, ownerToken, answer, ttlSeconds) {
+      const { body, encoding } = encodeBody(answer.body);
+      return toSettleResult(
+        await call("record the answer", "idempotency_complete", {
+          p_user_id: userId,
+          p_scope: scope,
+          p_idempotency_key: key,
+          p_owner_token: ownerToken,
+          p_status_code: answer.status,
+          p_response: body,
+          p_response_encoding: encoding,
+          p_response_headers: answer.headers,
+          p_ttl_seconds: ttlSeconds,
+        }),
+      );
+    },
+
+    async fail({ userId, scope, key }, ownerToken, errorMessage, ttlSeconds) {
+      return toSettleResult(
+        await call("record the failure", "idempotency_fail", {
+          p_user_id: userId,
+          p_scope: scope,
+          p_idempotency_key: key,
+          p_owner_token: ownerToken,
+          p_error_message: errorMessage,
+          p_ttl_seconds: ttlSeconds,
+        }),
+      );
+    },
+
+    async read({ userId, scope, key }) {
+      const data = await send(
+        "read the key",
+        "get_idempotency_status",
+        {
+          p_idempotency_key: key,
+          p_scope: scope,
+          p_user_id: userId,
+        },
+      );
+      const found = z.array(statusRow).parse(data)
+        .find((row) => row.status === "completed" && !row.is_expired);
+      return found === undefined ? null : toAnswer(found);
+    },
+
+    async notify({ userId, scope, key }) {
+      await send("notify the user", "idempotency_notify", {
+        p_user_id: userId,
+        p_scope: scope,
+        p_idempotency_key: key,
+      });
+    },
+
+    async countReplays(userId, scope, count) {
+      await send("count replays", "idempotency_count_replays", {
+        p_user_id: userId,
+        p_scope: scope,
+        p_count: count,
+      });
+    },
+  };
+}
+
+/**
+ * Whether an SQLSTATE names a condition that passes with time: class 08
+ * (connection), 40 (serialization failure, deadlock), 53 (no resources) and 57
+ * (shutdown, cancelled).
+ */
+export function passesWithTime(sqlState: string): boolean {
+  return /^(08|40|53|57)/.test(sqlState);
+}
+
+/** Whether an error's code is the database's own, not that of what is before it. */
+export function isSqlState(code: string): boolean {
+  // EPIPE is as long, but each SQLSTATE has a digit.
+  return /^(?=.*\d)[0-9A-Z]{5}$/.test(code);
+}

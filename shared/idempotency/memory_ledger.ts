@@ -92,9 +92,22 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     return { outcome: "claimed", attempt, fence, steps: { ...steps } };
   };
 
+  // Never sooner than it was: a call that was late on the way must not cut
+  // short the one that overtook it. Only letting go does.
   const renew = (entry: Entry, leaseSeconds: number) => {
-    entry.leaseEndsAt = now() + leaseSeconds * 1000;
+    entry.leaseEndsAt = leaseSeconds === 0
+      ? Math.min(entry.leaseEndsAt, now())
+      : Math.max(entry.leaseEndsAt, now() + leaseSeconds * 1000);
     entry.expiresAt = Math.max(entry.expiresAt, entry.leaseEndsAt);
+  };
+
+  // Counted from the claim, but never gone before it could be asked for: an
+  // attempt may outlast a short retention.
+  const keep = (entry: Entry, ttlSeconds: number) => {
+    entry.expiresAt = Math.max(
+      entry.claimedAt + ttlSeconds * 1000,
+      now() + ttlSeconds * 500,
+    );
   };
 
   const claim = (identity: Identity, request: ClaimRequest): ClaimResult => {
@@ -124,7 +137,11 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
       return { outcome: "replay", answer: copy(entry.answer) };
     }
     if (entry.status === "failed") return take(entry.attempt + 1);
-    if (entry.ownerToken === request.ownerToken) return granted(identity);
+    if (entry.ownerToken === request.ownerToken) {
+      // The first answer was lost; a caller that asks now starts now.
+      renew(entry, request.leaseSeconds);
+      return granted(identity);
+    }
     const left = entry.leaseEndsAt - now();
     if (left > 0) {
       return {
@@ -164,12 +181,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
         settle(identity, ownerToken, "completed", (entry) => {
           entry.status = "completed";
           entry.answer = copy(answer);
-          // Counted from the claim, but never gone before it could be asked
-          // for: an attempt may outlast a short retention.
-          entry.expiresAt = Math.max(
-            entry.claimedAt + ttlSeconds * 1000,
-            now() + ttlSeconds * 500,
-          );
+          keep(entry, ttlSeconds);
         }),
       ),
 
@@ -177,7 +189,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
       Promise.resolve(
         settle(identity, ownerToken, "failed", (entry) => {
           entry.status = "failed";
-          entry.expiresAt = now() + ttlSeconds * 1000;
+          keep(entry, ttlSeconds);
         }),
       ),
 

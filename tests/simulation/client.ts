@@ -1,0 +1,144 @@
+import type { Answer, Identity } from "../../shared/idempotency/ledger.ts";
+import type { Call, Result } from "./call.ts";
+import type { Random } from "./random.ts";
+
+/** What a client does next. */
+export type Action =
+  /** Sends a call and waits; resumed with the result, or `null` for none. */
+  | { readonly kind: "send"; readonly call: Call }
+  /** Does what the key is there to have done once. `step`: a part of it. */
+  | {
+    readonly kind: "effect";
+    readonly identity: Identity;
+    readonly ownerToken: string;
+    readonly step: string | null;
+  };
+
+/** A client at work on one request; a crash is to never resume it. */
+export type Client = Generator<Action, void, Result | null>;
+
+/** What clients choose from. */
+export interface Choices {
+  readonly identities: readonly Identity[];
+  readonly fingerprints: readonly string[];
+  newToken(): string;
+}
+
+// Halves and wholes of these never meet a multiple of 10: on SQL, where the
+// clock moves in such steps, the time that the schedule itself takes decides
+// nothing.
+const LEASES = [15, 35];
+const TTLS = [25, 65, 605];
+const STEPS = ["reserve", "charge", "ship"];
+const MAX_SENDS = 3;
+
+/** One request, from the claim to whatever becomes of it. */
+export function* client(random: Random, choices: Choices): Client {
+  const identity = likely(random, choices.identities);
+  const ownerToken = choices.newToken();
+  const leaseSeconds = random.pick(LEASES);
+  const claimed = yield* ask(random, {
+    method: "claim",
+    identity,
+    request: {
+      fingerprint: likely(random, choices.fingerprints),
+      ownerToken,
+      leaseSeconds,
+      ttlSeconds: random.pick(TTLS),
+      onAbandoned: random.chance(0.7) ? "retry" : "refuse",
+      metadata: null,
+    },
+  });
+  if (claimed?.outcome !== "claimed") return;
+
+  if (random.chance(0.15)) {
+    yield* ask(random, {
+      method: "fail",
+      identity,
+      ownerToken,
+      ttlSeconds: random.pick(TTLS),
+    });
+    return;
+  }
+  for (const step of STEPS.slice(0, random.below(STEPS.length + 1))) {
+    if (Object.hasOwn(claimed.steps, step)) continue;
+    yield { kind: "effect", identity, ownerToken, step };
+    const kept = yield* ask(random, {
+      method: "checkpoint",
+      identity,
+      ownerToken,
+      step,
+      result: { by: ownerToken, step },
+      leaseSeconds: random.pick(LEASES),
+    });
+    if (kept !== null && kept.outcome !== "recorded") return;
+  }
+  if (random.chance(0.3)) {
+    const renewed = yield* ask(random, {
+      method: "renew",
+      identity,
+      ownerToken,
+      leaseSeconds: random.pick(LEASES),
+    });
+    if (renewed !== null && renewed.outcome !== "recorded") return;
+  }
+  if (random.chance(0.1)) {
+    // Told to go, and nothing done yet that a step does not remember.
+    yield* ask(random, {
+      method: "renew",
+      identity,
+      ownerToken,
+      leaseSeconds: 0,
+    });
+    return;
+  }
+  yield { kind: "effect", identity, ownerToken, step: null };
+  const completion = (body: string): Call => ({
+    method: "complete",
+    identity,
+    ownerToken,
+    answer: answerOf(random, body),
+    ttlSeconds: random.pick(TTLS),
+  });
+  yield* ask(random, completion(`done by ${ownerToken}`));
+  // What no honest client does. The answer must not change for it.
+  if (random.chance(0.1)) {
+    yield* ask(random, completion(`changed by ${ownerToken}`));
+  }
+  if (random.chance(0.05)) {
+    const ttlSeconds = random.pick(TTLS);
+    yield* ask(random, { method: "fail", identity, ownerToken, ttlSeconds });
+  }
+}
+
+/** Sends a call again, as it was, while no answer comes. */
+function* ask(
+  random: Random,
+  call: Call,
+): Generator<Action, Result | null, Result | null> {
+  for (let send = 1;; send++) {
+    const result = yield { kind: "send", call };
+    if (result !== null) return result;
+    if (send === MAX_SENDS || random.chance(0.2)) return null;
+  }
+}
+
+/** The first more often than all others: races are what is looked for. */
+function likely<T>(random: Random, from: readonly T[]): T {
+  return random.chance(0.6) ? from[0]! : random.pick(from);
+}
+
+function answerOf(random: Random, text: string): Answer {
+  const status = random.pick([200, 201, 404]);
+  const bytes = new TextEncoder().encode(text);
+  const body = random.weighted({ text: 8, binary: 1, none: 1 });
+  return {
+    status,
+    headers: { "x-answer": text },
+    body: body === "none"
+      ? null
+      : body === "text"
+      ? bytes
+      : Uint8Array.of(0, 255, ...bytes),
+  };
+}

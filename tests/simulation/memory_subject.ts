@@ -1,0 +1,28 @@
+import type { Ledger } from "../../shared/idempotency/ledger.ts";
+import { memoryLedger } from "../../shared/idempotency/memory_ledger.ts";
+import { callLedger } from "./call.ts";
+import type { Subject } from "./play.ts";
+
+/**
+ * The ledger in memory, under a clock of its own.
+ *
+ * @param wrap Breaks it on purpose. It has to decide in the order of the calls.
+ */
+export function memorySubject(
+  wrap: (ledger: Ledger, now: () => number) => Ledger = (ledger) => ledger,
+): Subject {
+  let now = 0;
+  const open = () => wrap(memoryLedger({ now: () => now }), () => now);
+  let ledger = open();
+  return {
+    // Leases and halves of TTLs end on multiples: the exact moment is tried too.
+    surroundings: { grain: 2.5, purges: false },
+    clear() {
+      now = 0;
+      ledger = open();
+    },
+    call: (call) => callLedger(ledger, call),
+    moveClock: (seconds) => void (now += seconds * 1000),
+    purge() {},
+  };
+}

@@ -1,0 +1,189 @@
+import { equal } from "@std/assert";
+import { openBooks } from "./books.ts";
+import { type Call, nameOf, type Result, tokenOf } from "./call.ts";
+import { createSchedule, type Event, type Schedule } from "./schedule.ts";
+import type { Surroundings } from "./schedule.ts";
+
+/** A ledger to simulate, with what only tests can do to it. */
+export interface Subject {
+  readonly surroundings: Surroundings;
+  /** Empties the ledger. */
+  clear(): Promise<void> | void;
+  /** Calls are decided in the order in which they are made. */
+  call(call: Call): Promise<Result>;
+  moveClock(seconds: number): Promise<unknown> | void;
+  purge(): Promise<unknown> | void;
+}
+
+/** A schedule that a ledger did not pass. */
+export interface Failure {
+  readonly seed: number;
+  /** What was wrong, then the schedule up to there. */
+  readonly report: string;
+}
+
+/** Plays the schedule of a seed; `null` when all is as it ought to be. */
+export async function play(
+  seed: number,
+  subject: Subject,
+  tally?: Map<string, number>,
+): Promise<Failure | null> {
+  const schedule = createSchedule(seed, subject.surroundings);
+  const answers = await answersTo(schedule, subject);
+  const books = openBooks();
+  // The model numbers fences from 1, and a ledger as it likes.
+  const fences = new Map<number, number>();
+  for (const [at, event] of schedule.events.entries()) {
+    const answered = answers[at];
+    try {
+      if (event.kind === "call") {
+        if (answered instanceof Error) throw answered;
+        const { expected } = event;
+        if (!agree(expected, answered!, fences)) {
+          throw new Error(
+            `expected ${describeResult(expected)}, got ${
+              describeResult(answered!)
+            }`,
+          );
+        }
+        count(tally, event, answered!);
+        books.enter(event, answered);
+      } else {
+        if (answered instanceof Error) throw answered;
+        books.enter(event);
+      }
+    } catch (error) {
+      return { seed, report: describe(schedule, at, error) };
+    }
+  }
+  return null;
+}
+
+/** Sends all at once, in order: on a database the trips overlap. */
+async function answersTo(
+  { events }: Schedule,
+  subject: Subject,
+): Promise<(Result | Error | undefined)[]> {
+  await subject.clear();
+  const answers = events.map(async (event): Promise<
+    Result | Error | undefined
+  > => {
+    try {
+      if (event.kind === "call") return await subject.call(event.call);
+      if (event.kind === "clock") await subject.moveClock(event.seconds);
+      if (event.kind === "purge") await subject.purge();
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  });
+  return await Promise.all(answers);
+}
+
+// A database's clock runs on while the schedule is played.
+const SECONDS_OF_PLAY = 2;
+
+function agree(
+  expected: Result,
+  answered: Result,
+  fences: Map<number, number>,
+): boolean {
+  if (expected.outcome === "claimed" && answered.outcome === "claimed") {
+    const fence = fences.get(expected.fence) ?? answered.fence;
+    fences.set(expected.fence, fence);
+    return equal({ ...expected, fence }, answered);
+  }
+  if (expected.outcome === "in_progress" && answered.outcome === "in_progress") {
+    const early = expected.retryAfterSeconds - answered.retryAfterSeconds;
+    return early >= 0 && early <= SECONDS_OF_PLAY;
+  }
+  return equal(expected, answered);
+}
+
+/** Counts what was seen, so that a simulation of nothing is noticed. */
+function count(
+  tally: Map<string, number> | undefined,
+  { call }: Extract<Event, { kind: "call" }>,
+  answered: Result,
+): void {
+  if (tally === undefined) return;
+  const detail = answered.outcome !== "claimed"
+    ? ""
+    : answered.attempt > 1
+    ? " once more"
+    : "";
+  const name = `${call.method}: ${answered.outcome}${detail}`;
+  tally.set(name, (tally.get(name) ?? 0) + 1);
+}
+
+function describe({ seed, events }: Schedule, at: number, error: unknown) {
+  let clock = 0;
+  const lines = events.map((event, n) => {
+    if (event.kind === "clock") clock += event.seconds;
+    const mark = n === at ? ">>>" : "   ";
+    return `${mark} ${String(n).padStart(3)} ${clock.toFixed(1).padStart(7)} s  ${
+      describeEvent(event)
+    }`;
+  });
+  const why = error instanceof Error ? error.message : String(error);
+  return `seed ${seed}, event ${at}: ${why}\n${lines.join("\n")}`;
+}
+
+function describeEvent(event: Event): string {
+  switch (event.kind) {
+    case "note":
+      return event.text;
+    case "purge":
+      return "purge";
+    case "clock":
+      return `the clock moves ${event.seconds} s`;
+    case "effect":
+      return `effect of ${short(event.ownerToken)} on ${nameOf(event.identity)}${
+        event.step === null ? "" : `, step ${event.step}`
+      }`;
+    case "call":
+      return `client ${event.client}: ${describeCall(event.call)} -> ${
+        describeResult(event.expected)
+      }${event.heard ? "" : " (unheard)"}`;
+  }
+}
+
+function describeCall(call: Call): string {
+  const who = tokenOf(call);
+  const what = `${call.method} ${nameOf(call.identity)}${
+    who === null ? "" : ` as ${short(who)}`
+  }`;
+  switch (call.method) {
+    case "claim": {
+      const { fingerprint, leaseSeconds, ttlSeconds, onAbandoned } =
+        call.request;
+      return `${what} payload ${
+        fingerprint[0]
+      } lease ${leaseSeconds} ttl ${ttlSeconds} ${onAbandoned}`;
+    }
+    case "renew":
+      return `${what} lease ${call.leaseSeconds}`;
+    case "checkpoint":
+      return `${what} step ${call.step} lease ${call.leaseSeconds}`;
+    case "complete":
+      return `${what} ttl ${call.ttlSeconds} ${call.answer.status} ${
+        call.answer.headers["x-answer"] ?? ""
+      }`;
+    case "fail":
+      return `${what} ttl ${call.ttlSeconds}`;
+    case "read":
+      return what;
+  }
+}
+
+function describeResult(result: Result): string {
+  return JSON.stringify(
+    result,
+    (_, value) =>
+      value instanceof Uint8Array ? new TextDecoder().decode(value) : value,
+  );
+}
+
+function short(token: string): string {
+  return `#${Number.parseInt(token.slice(-12), 16)}`;
+}

@@ -1,0 +1,275 @@
+import type { Identity } from "../../shared/idempotency/ledger.ts";
+import { type Call, nameOf, type Result } from "./call.ts";
+import { type Action, type Choices, type Client, client } from "./client.ts";
+import { createModel, type Model } from "./model.ts";
+import { type Random, randomFrom } from "./random.ts";
+
+/** What happens at one moment of a schedule. */
+export type Event =
+  /** A call reaches the ledger, which ought to answer as expected. */
+  | {
+    readonly kind: "call";
+    readonly client: number;
+    readonly call: Call;
+    readonly expected: Result;
+    /** Whether the client hears the answer. */
+    readonly heard: boolean;
+  }
+  | { readonly kind: "clock"; readonly seconds: number }
+  | { readonly kind: "purge" }
+  | Extract<Action, { kind: "effect" }>
+  /** For people who read the schedule; nothing reaches the ledger. */
+  | { readonly kind: "note"; readonly text: string };
+
+/** A whole run, decided by its seed before any ledger is asked. */
+export interface Schedule {
+  readonly seed: number;
+  readonly events: readonly Event[];
+}
+
+/** What the ledger under test can do. */
+export interface Surroundings {
+  /** Seconds that the clock moves at least; all moves are multiples of it. */
+  readonly grain: number;
+  /** Whether expired keys are purged. */
+  readonly purges: boolean;
+}
+
+interface Slot {
+  running: Client | null;
+  /** The message whose answer it waits for; `null` when it is at work. */
+  waitsFor: number | null;
+  /** What it is resumed with. */
+  reply: Result | null;
+}
+
+interface Message {
+  readonly id: number;
+  readonly from: number;
+  readonly call: Call;
+}
+
+const USERS = [
+  "00000000-0000-4000-8000-00000000000a",
+  "00000000-0000-4000-8000-00000000000b",
+  null,
+];
+const SCOPES = ["orders", "refunds"];
+const FINGERPRINTS = ["a".repeat(64), "b".repeat(64)];
+
+/** The users that schedules act for, where a ledger has to know them. */
+export const userIds: readonly string[] = USERS.filter((id) => id !== null);
+
+/**
+ * Makes the schedule of a seed: clients that ask, crash and are slow, and a
+ * network that loses, delays, reorders and repeats what they send. Who is told
+ * what is taken from the model, so the schedule is the same for every ledger
+ * with these surroundings, whatever that one answers.
+ */
+export function createSchedule(
+  seed: number,
+  surroundings: Surroundings,
+): Schedule {
+  const random = randomFrom(seed);
+  const model = createModel();
+  const events: Event[] = [];
+  const identities = someIdentities(random);
+  let tokens = 0;
+  const choices: Choices = {
+    identities,
+    fingerprints: FINGERPRINTS,
+    newToken: () => token(seed, ++tokens),
+  };
+  const slots: Slot[] = Array.from(
+    { length: 2 + random.below(7) },
+    () => ({ running: null, waitsFor: null, reply: null }),
+  );
+  const flying: Message[] = [];
+  const calm = random.chance(0.2);
+  let sent = 0;
+
+  const deliver = (message: Message) => {
+    const { from, call, id } = message;
+    const expected = model.apply(call);
+    const slot = slots[from]!;
+    const heard = slot.waitsFor === id && (calm || random.chance(0.85));
+    events.push({ kind: "call", client: from, call, expected, heard });
+    if (heard) Object.assign(slot, { waitsFor: null, reply: expected });
+  };
+
+  const proceed = (from: number) => {
+    const slot = slots[from]!;
+    slot.running ??= client(random, choices);
+    const { value, done } = slot.running.next(slot.reply);
+    slot.reply = null;
+    if (done) {
+      slot.running = null;
+    } else if (value.kind === "effect") {
+      events.push(value);
+    } else {
+      slot.waitsFor = ++sent;
+      flying.push({ id: sent, from, call: value.call });
+    }
+  };
+
+  const happenings = {
+    proceed() {
+      const able = slots.keys().filter((n) => slots[n]!.waitsFor === null);
+      const ready = [...able];
+      if (ready.length > 0) proceed(random.pick(ready));
+    },
+    deliver() {
+      if (flying.length === 0) return;
+      const at = random.chance(0.5) ? 0 : random.below(flying.length);
+      // Some arrive twice: a proxy, or a retry below the client.
+      const [message] = !calm && random.chance(0.05)
+        ? [flying[at]!]
+        : flying.splice(at, 1);
+      deliver(message!);
+    },
+    lose() {
+      if (flying.length === 0) return;
+      const [{ from, call }] = flying.splice(random.below(flying.length), 1) as
+        [Message];
+      events.push({
+        kind: "note",
+        text: `client ${from}: ${call.method} is lost on its way`,
+      });
+    },
+    timeOut() {
+      const waiting = [
+        ...slots.keys().filter((n) => slots[n]!.waitsFor !== null),
+      ];
+      if (waiting.length === 0) return;
+      const from = random.pick(waiting);
+      Object.assign(slots[from]!, { waitsFor: null, reply: null });
+      events.push({ kind: "note", text: `client ${from} waits no longer` });
+    },
+    crash() {
+      const from = random.below(slots.length);
+      Object.assign(slots[from]!, {
+        running: null,
+        waitsFor: null,
+        reply: null,
+      });
+      events.push({ kind: "note", text: `client ${from} crashes` });
+    },
+    pass: () => pass(surroundings.grain * (1 + random.below(4))),
+    jump: () => pass(surroundings.grain * random.pick([-3, -1, 20, 70])),
+    purge() {
+      if (!surroundings.purges) return;
+      model.purge();
+      events.push({ kind: "purge" });
+    },
+  };
+  let setBack = 0;
+  const pass = (seconds: number) => {
+    setBack += Math.max(0, -seconds);
+    model.moveClock(seconds);
+    events.push({ kind: "clock", seconds });
+  };
+  const weights = calm
+    ? {
+      proceed: 40,
+      deliver: 40,
+      lose: 0,
+      timeOut: 0,
+      crash: 0,
+      pass: 4,
+      jump: 0,
+      purge: 1,
+    }
+    : {
+      proceed: 40,
+      deliver: 40,
+      lose: 3,
+      timeOut: 6,
+      crash: 3,
+      pass: 7,
+      jump: 1,
+      purge: 2,
+    };
+  const length = 40 + random.below(100);
+  for (let n = 0; n < length; n++) happenings[random.weighted(weights)]();
+
+  events.push({ kind: "note", text: "all faults end" });
+  // A clock set back lets leases end as much later.
+  pass(ALL_LEASES + setBack);
+  settle(identities, model, events, choices);
+  return { seed, events };
+}
+
+/** Longer than any lease, in a multiple of every grain. */
+const ALL_LEASES = 40;
+
+/**
+ * The faults are over: nobody is under way any more and each lease has lapsed.
+ * Now each key must be claimable or answer, then be completed, then replay.
+ */
+function settle(
+  identities: readonly Identity[],
+  model: Model,
+  events: Event[],
+  choices: Choices,
+): void {
+  const send = (call: Call): Result => {
+    const expected = model.apply(call);
+    events.push({ kind: "call", client: -1, call, expected, heard: true });
+    return expected;
+  };
+  for (const identity of identities) {
+    for (const fingerprint of FINGERPRINTS) {
+      const ownerToken = choices.newToken();
+      const claim: Call = {
+        method: "claim",
+        identity,
+        request: {
+          fingerprint,
+          ownerToken,
+          leaseSeconds: 15,
+          ttlSeconds: 605,
+          onAbandoned: "retry",
+          metadata: null,
+        },
+      };
+      if (send(claim).outcome === "claimed") {
+        events.push({ kind: "effect", identity, ownerToken, step: null });
+        const body = new TextEncoder().encode(`done by ${ownerToken}`);
+        send({
+          method: "complete",
+          identity,
+          ownerToken,
+          answer: { status: 200, headers: {}, body },
+          ttlSeconds: 605,
+        });
+      }
+      send({
+        ...claim,
+        request: { ...claim.request, ownerToken: choices.newToken() },
+      });
+    }
+    send({ method: "read", identity });
+  }
+}
+
+function someIdentities(random: Random): Identity[] {
+  const keys = Array.from({ length: 1 + random.below(3) }, (_, n) => `key-${n}`);
+  const all = USERS.flatMap((userId) =>
+    SCOPES.flatMap((scope) => keys.map((key) => ({ userId, scope, key })))
+  );
+  // The same key of others has to be there often, for theirs to be mistaken
+  // for it; but few enough that most clients meet.
+  const first = random.below(all.length);
+  return Array.from(
+    { length: 1 + random.below(4) },
+    (_, n) => all[(first + n * keys.length) % all.length]!,
+  ).filter((identity, n, list) =>
+    list.findIndex((other) => nameOf(other) === nameOf(identity)) === n
+  );
+}
+
+function token(seed: number, n: number): string {
+  const hex = (value: number, digits: number) =>
+    value.toString(16).padStart(digits, "0");
+  return `${hex(seed >>> 0, 8)}-0000-4000-8000-${hex(n, 12)}`;
+}

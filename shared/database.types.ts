@@ -616,9 +616,43 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "idempotency_resolve": {
+        Args: {
+          "p_idempotency_key": string;
+          "p_note"?: string;
+          "p_resolution": string;
+          "p_response"?: string;
+          "p_response_encoding"?: string;
+          "p_response_headers"?: Json;
+          "p_scope": string;
+          "p_status_code"?: number;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "idempotency_signed_in_user": {
         Args: { "p_user_id": string };
         Returns: string;
+      };
+      "idempotency_stuck_keys": {
+        Args: { "p_limit"?: number };
+        Returns: {
+          "attempt": number;
+          "claimed_at": string;
+          "expires_at": string;
+          "idempotency_key": string;
+          "lease_expires_at": string;
+          "metadata": Json;
+          "scope": string;
+          "steps": Json;
+          "user_id": string;
+        }[];
       };
       "idempotency_trusts_caller": {
         Args: Record<PropertyKey, never>;

@@ -145,9 +145,10 @@ export function openBooks(): Books {
     if (!own?.claimedAt.has(ownerToken)) return;
     const name = step === null ? ownerToken : `${ownerToken} ${step}`;
     own.effects.add(name);
-    const times = [...own.effects].filter((other) =>
-      step === null ? !other.includes(" ") : other.endsWith(` ${step}`)
-    ).length;
+    const times =
+      [...own.effects].filter((other) =>
+        step === null ? !other.includes(" ") : other.endsWith(` ${step}`)
+      ).length;
     must(
       times <= 1 + own.takeovers,
       `no effect twice without a takeover: ${times} times, ${own.takeovers} takeovers`,
@@ -171,7 +172,9 @@ export function openBooks(): Books {
       } else if (event.client === -1 && call.method === "claim") {
         must(
           answered.outcome === "mismatch",
-          `no key is stuck when faults are over, but ${tokenOf(call)} is told ${answered.outcome}`,
+          `no key is stuck when faults are over, but ${
+            tokenOf(call)
+          } is told ${answered.outcome}`,
         );
       }
     },

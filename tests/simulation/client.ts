@@ -28,7 +28,7 @@ export interface Choices {
 // clock moves in such steps, the time that the schedule itself takes decides
 // nothing.
 const LEASES = [15, 35];
-const TTLS = [25, 65, 605];
+const TTLS = [25, 65, 605, 605];
 const STEPS = ["reserve", "charge", "ship"];
 const MAX_SENDS = 3;
 
@@ -41,11 +41,11 @@ export function* client(random: Random, choices: Choices): Client {
     method: "claim",
     identity,
     request: {
-      fingerprint: likely(random, choices.fingerprints),
+      fingerprint: choices.fingerprints[random.chance(0.9) ? 0 : 1]!,
       ownerToken,
       leaseSeconds,
       ttlSeconds: random.pick(TTLS),
-      onAbandoned: random.chance(0.7) ? "retry" : "refuse",
+      onAbandoned: random.chance(0.8) ? "retry" : "refuse",
       metadata: null,
     },
   });

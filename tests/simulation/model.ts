@@ -71,7 +71,12 @@ export function createModel(): Model {
         steps,
         answer: null,
       });
-      return { outcome: "claimed", attempt, fence: fences, steps: { ...steps } };
+      return {
+        outcome: "claimed",
+        attempt,
+        fence: fences,
+        steps: { ...steps },
+      };
     };
     if (row === undefined) return grant(1);
     if (row.fingerprint !== fingerprint) return { outcome: "mismatch" };
@@ -92,7 +97,9 @@ export function createModel(): Model {
     return grant(row.attempt + 1);
   };
 
-  const settle = (call: Exclude<Call, { method: "claim" | "read" }>): Result => {
+  const settle = (
+    call: Exclude<Call, { method: "claim" | "read" }>,
+  ): Result => {
     const row = rows.get(nameOf(call.identity));
     const isOwner = row?.owner === call.ownerToken;
     if (!row || !(isOwner || row.pastOwners.has(call.ownerToken))) {

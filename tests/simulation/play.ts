@@ -46,7 +46,7 @@ export async function play(
             }`,
           );
         }
-        count(tally, event, answered!);
+        count(tally, event.call, answered!);
         books.enter(event, answered);
       } else {
         if (answered instanceof Error) throw answered;
@@ -93,7 +93,9 @@ function agree(
     fences.set(expected.fence, fence);
     return equal({ ...expected, fence }, answered);
   }
-  if (expected.outcome === "in_progress" && answered.outcome === "in_progress") {
+  if (
+    expected.outcome === "in_progress" && answered.outcome === "in_progress"
+  ) {
     const early = expected.retryAfterSeconds - answered.retryAfterSeconds;
     return early >= 0 && early <= SECONDS_OF_PLAY;
   }
@@ -103,16 +105,12 @@ function agree(
 /** Counts what was seen, so that a simulation of nothing is noticed. */
 function count(
   tally: Map<string, number> | undefined,
-  { call }: Extract<Event, { kind: "call" }>,
+  call: Call,
   answered: Result,
 ): void {
   if (tally === undefined) return;
-  const detail = answered.outcome !== "claimed"
-    ? ""
-    : answered.attempt > 1
-    ? " once more"
-    : "";
-  const name = `${call.method}: ${answered.outcome}${detail}`;
+  const next = answered.outcome === "claimed" && answered.attempt > 1;
+  const name = `${call.method}: ${answered.outcome}${next ? " anew" : ""}`;
   tally.set(name, (tally.get(name) ?? 0) + 1);
 }
 
@@ -121,9 +119,9 @@ function describe({ seed, events }: Schedule, at: number, error: unknown) {
   const lines = events.map((event, n) => {
     if (event.kind === "clock") clock += event.seconds;
     const mark = n === at ? ">>>" : "   ";
-    return `${mark} ${String(n).padStart(3)} ${clock.toFixed(1).padStart(7)} s  ${
-      describeEvent(event)
-    }`;
+    return `${mark} ${String(n).padStart(3)} ${
+      clock.toFixed(1).padStart(7)
+    } s  ${describeEvent(event)}`;
   });
   const why = error instanceof Error ? error.message : String(error);
   return `seed ${seed}, event ${at}: ${why}\n${lines.join("\n")}`;
@@ -138,9 +136,9 @@ function describeEvent(event: Event): string {
     case "clock":
       return `the clock moves ${event.seconds} s`;
     case "effect":
-      return `effect of ${short(event.ownerToken)} on ${nameOf(event.identity)}${
-        event.step === null ? "" : `, step ${event.step}`
-      }`;
+      return `effect of ${short(event.ownerToken)} on ${
+        nameOf(event.identity)
+      }${event.step === null ? "" : `, step ${event.step}`}`;
     case "call":
       return `client ${event.client}: ${describeCall(event.call)} -> ${
         describeResult(event.expected)

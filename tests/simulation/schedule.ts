@@ -41,6 +41,8 @@ interface Slot {
   waitsFor: number | null;
   /** What it is resumed with. */
   reply: Result | null;
+  /** The moment before which it does nothing: a worker may stop and go on. */
+  asleepUntil: number;
 }
 
 interface Message {
@@ -82,11 +84,12 @@ export function createSchedule(
   };
   const slots: Slot[] = Array.from(
     { length: 2 + random.below(7) },
-    () => ({ running: null, waitsFor: null, reply: null }),
+    () => ({ running: null, waitsFor: null, reply: null, asleepUntil: 0 }),
   );
   const flying: Message[] = [];
   const calm = random.chance(0.2);
   let sent = 0;
+  let moment = 0;
 
   const deliver = (message: Message) => {
     const { from, call, id } = message;
@@ -114,8 +117,9 @@ export function createSchedule(
 
   const happenings = {
     proceed() {
-      const able = slots.keys().filter((n) => slots[n]!.waitsFor === null);
-      const ready = [...able];
+      const ready = [...slots.keys()].filter((n) =>
+        slots[n]!.waitsFor === null && slots[n]!.asleepUntil <= moment
+      );
       if (ready.length > 0) proceed(random.pick(ready));
     },
     deliver() {
@@ -129,21 +133,30 @@ export function createSchedule(
     },
     lose() {
       if (flying.length === 0) return;
-      const [{ from, call }] = flying.splice(random.below(flying.length), 1) as
-        [Message];
+      const [{ from, call }] = flying.splice(
+        random.below(flying.length),
+        1,
+      ) as [Message];
       events.push({
         kind: "note",
         text: `client ${from}: ${call.method} is lost on its way`,
       });
     },
     timeOut() {
-      const waiting = [
-        ...slots.keys().filter((n) => slots[n]!.waitsFor !== null),
-      ];
+      const waiting = [...slots.keys()].filter((n) =>
+        slots[n]!.waitsFor !== null
+      );
       if (waiting.length === 0) return;
       const from = random.pick(waiting);
       Object.assign(slots[from]!, { waitsFor: null, reply: null });
       events.push({ kind: "note", text: `client ${from} waits no longer` });
+    },
+    stall() {
+      const working = [...slots.keys()].filter((n) => slots[n]!.running);
+      if (working.length === 0) return;
+      const from = random.pick(working);
+      slots[from]!.asleepUntil = moment + 20 + random.below(80);
+      events.push({ kind: "note", text: `client ${from} stalls` });
     },
     crash() {
       const from = random.below(slots.length);
@@ -174,6 +187,7 @@ export function createSchedule(
       deliver: 40,
       lose: 0,
       timeOut: 0,
+      stall: 0,
       crash: 0,
       pass: 4,
       jump: 0,
@@ -184,13 +198,14 @@ export function createSchedule(
       deliver: 40,
       lose: 3,
       timeOut: 6,
-      crash: 3,
-      pass: 7,
+      stall: 4,
+      crash: 2,
+      pass: 10,
       jump: 1,
       purge: 2,
     };
-  const length = 40 + random.below(100);
-  for (let n = 0; n < length; n++) happenings[random.weighted(weights)]();
+  const length = 60 + random.below(180);
+  for (; moment < length; moment++) happenings[random.weighted(weights)]();
 
   events.push({ kind: "note", text: "all faults end" });
   // A clock set back lets leases end as much later.
@@ -253,7 +268,10 @@ function settle(
 }
 
 function someIdentities(random: Random): Identity[] {
-  const keys = Array.from({ length: 1 + random.below(3) }, (_, n) => `key-${n}`);
+  const keys = Array.from(
+    { length: 1 + random.below(3) },
+    (_, n) => `key-${n}`,
+  );
   const all = USERS.flatMap((userId) =>
     SCOPES.flatMap((scope) => keys.map((key) => ({ userId, scope, key })))
   );

@@ -71,6 +71,11 @@ async function cluster(contents: ClusterContents): Promise<SupabaseCluster> {
   return { url, [Symbol.asyncDispose]: close };
 }
 
+/** Makes a fresh database a Supabase project with this repository's migrations. */
+export function migrate(url: string): Promise<void> {
+  return prepare(url, { migrations: true });
+}
+
 /** Starts what a new Supabase project is: roles and `auth`, no migration. */
 export function emptyCluster(): Promise<SupabaseCluster> {
   return cluster({});

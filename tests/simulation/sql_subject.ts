@@ -1,0 +1,170 @@
+import postgres from "postgres";
+import type { Answer } from "../../shared/idempotency/ledger.ts";
+import {
+  ledgerRow,
+  statusRow,
+  toAnswer,
+  toClaimResult,
+  toSettleResult,
+} from "../../shared/idempotency/ledger_row.ts";
+import { startCluster } from "../support/postgres.ts";
+import { migrate } from "../support/supabase_cluster.ts";
+import type { Call, Result } from "./call.ts";
+import type { Subject } from "./play.ts";
+import { userIds } from "./schedule.ts";
+
+/** The ledger's SQL, in a database of its own. */
+export interface SqlSubject extends Subject {
+  /** Runs anything, to break the ledger on purpose. */
+  run<T extends object>(text: string, params?: string[]): Promise<T[]>;
+}
+
+/** Several of them: cleaning up reaches all keys of a database. */
+export interface SqlSubjects extends AsyncDisposable {
+  readonly subjects: readonly SqlSubject[];
+}
+
+/** Starts a cluster with as many databases, each with the migrations. */
+export async function startSqlSubjects(count: number): Promise<SqlSubjects> {
+  // No job may clean up behind a schedule's back: without pg_cron.
+  const cluster = await startCluster();
+  const connections: postgres.Sql[] = [];
+  const close = async () => {
+    await Promise.all(connections.map((sql) => sql.end()));
+    await cluster.close();
+  };
+  try {
+    await migrate(cluster.url);
+    const admin = postgres(cluster.url, { max: 1, database: "template1" });
+    for (let lane = 0; lane < count; lane++) {
+      await admin.unsafe(`create database lane_${lane} template postgres`);
+    }
+    await admin.end();
+    const subjects = await Promise.all(
+      Array.from({ length: count }, async (_, lane) => {
+        const sql = postgres(cluster.url, {
+          max: 1,
+          database: `lane_${lane}`,
+          // int8: fences are far from 2^53
+          types: {
+            fence: { to: 20, from: [20], serialize: String, parse: Number },
+          },
+        });
+        connections.push(sql);
+        for (const id of userIds) {
+          await sql.unsafe("insert into auth.users (id) values ($1)", [id]);
+        }
+        return sqlSubject(sql);
+      }),
+    );
+    return { subjects, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+// Calls go out without waiting for each other, so none may take a longer way
+// through this process than the others: hence no adapter of the product's, whose
+// part is proven by the contract suite. What rows mean is the product's word.
+function sqlSubject(sql: postgres.Sql): SqlSubject {
+  const run = async <T extends object>(text: string, params: unknown[] = []) =>
+    [
+      ...await sql.unsafe<T[]>(text, params as never[], { prepare: true }),
+    ] as T[];
+  return {
+    surroundings: { grain: 10, purges: true },
+    run,
+    clear: async () => void await run("delete from public.idempotency_keys"),
+    call: async (call) => {
+      const [fn, args] = statementOf(call);
+      const holders = args.map((_, n) => `$${n + 1}`).join(", ");
+      return resultOf(
+        call,
+        await run(`select * from public.${fn}(${holders})`, args),
+      );
+    },
+    // The SQL reads the clock itself, so the rows move the other way.
+    moveClock: (seconds) =>
+      run(
+        `update public.idempotency_keys set
+           created_at = created_at - make_interval(secs => $1),
+           claimed_at = claimed_at - make_interval(secs => $1),
+           completed_at = completed_at - make_interval(secs => $1),
+           lease_expires_at = lease_expires_at - make_interval(secs => $1),
+           expires_at = expires_at - make_interval(secs => $1)`,
+        [seconds],
+      ),
+    purge: () => run("select public.cleanup_expired_idempotency_keys()"),
+  };
+}
+
+function statementOf(call: Call): [fn: string, args: unknown[]] {
+  const { userId, scope, key } = call.identity;
+  if (call.method === "read") {
+    return ["get_idempotency_status", [key, scope, userId]];
+  }
+  const named = [userId, scope, key];
+  switch (call.method) {
+    case "claim": {
+      const { request } = call;
+      return ["idempotency_claim", [
+        ...named,
+        request.fingerprint,
+        request.ownerToken,
+        request.leaseSeconds,
+        request.ttlSeconds,
+        request.onAbandoned,
+        request.metadata,
+      ]];
+    }
+    case "renew":
+      return [
+        "idempotency_renew",
+        [...named, call.ownerToken, call.leaseSeconds],
+      ];
+    case "checkpoint":
+      return ["idempotency_checkpoint", [
+        ...named,
+        call.ownerToken,
+        call.step,
+        call.result,
+        call.leaseSeconds,
+      ]];
+    case "complete":
+      return ["idempotency_complete", [
+        ...named,
+        call.ownerToken,
+        call.answer.status,
+        ...bodyOf(call.answer),
+        call.answer.headers,
+        call.ttlSeconds,
+      ]];
+    case "fail":
+      return [
+        "idempotency_fail",
+        [...named, call.ownerToken, "it did not work", call.ttlSeconds],
+      ];
+  }
+}
+
+function bodyOf({ body }: Answer): [body: string | null, encoding: string] {
+  if (body === null) return [null, "none"];
+  // The schedules' binary bodies begin with a zero, which no text may hold.
+  return body[0] === 0
+    ? [btoa(String.fromCharCode(...body)), "base64"]
+    : [new TextDecoder().decode(body), "text"];
+}
+
+async function resultOf(call: Call, rows: object[]): Promise<Result> {
+  if (call.method === "read") {
+    const found = rows.map((row) => statusRow.parse(row))
+      .find((row) => row.status === "completed" && !row.is_expired);
+    const read = found === undefined ? null : await toAnswer(found);
+    return { outcome: "read", read };
+  }
+  const row = ledgerRow.parse(rows[0]);
+  return call.method === "claim"
+    ? await toClaimResult(row)
+    : await toSettleResult(row);
+}

@@ -50,6 +50,11 @@ export {
   type OperationResult,
   type OperationRun,
 } from "./idempotency/operation.ts";
+export {
+  type PostgresClient,
+  postgresLedger,
+  type QueryClient,
+} from "./idempotency/postgres_ledger.ts";
 export { type Problem, problemResponse } from "./idempotency/problem.ts";
 export { flushReplayCounts } from "./idempotency/replay_counts.ts";
 export {

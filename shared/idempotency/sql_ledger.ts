@@ -178,10 +178,10 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
 /**
  * Whether an SQLSTATE names a condition that passes with time: class 08
  * (connection), 40 (serialization failure, deadlock), 53 (no resources) and 57
- * (shutdown, cancelled).
+ * (shutdown, cancelled), and 55P03 (waited too long for a lock).
  */
 export function passesWithTime(sqlState: string): boolean {
-  return /^(08|40|53|57)/.test(sqlState);
+  return /^(08|40|53|57|55P03)/.test(sqlState);
 }
 
 /** Whether an error's code is the database's own, not that of what is before it. */

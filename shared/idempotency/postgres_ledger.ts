@@ -1,0 +1,173 @@
+import type { Ledger } from "./ledger.ts";
+import {
+  CALL_DEADLINE_MS,
+  type CallOutcome,
+  isSqlState,
+  passesWithTime,
+  sqlLedger,
+} from "./sql_ledger.ts";
+
+/**
+ * What the ledger needs of postgres.js: its `Sql`, or the transaction that
+ * `sql.begin` gives, fits without a cast.
+ */
+export interface PostgresClient {
+  /** Runs a statement; with `prepare`, as a named prepared one. */
+  unsafe(
+    statement: string,
+    parameters: (string | number | null)[],
+    options: { prepare: true },
+  ): PromiseLike<readonly unknown[]>;
+  /** What a client has and a transaction has not. */
+  readonly begin?: unknown;
+}
+
+/**
+ * What the ledger needs of `@supabase/server`'s `ctx.postgres` (calls go out as
+ * the caller) and `ctx.postgresAdmin` (as the connection's role).
+ */
+export interface QueryClient {
+  /** Runs a statement with its parameters apart. */
+  queryRaw(statement: string, params: unknown[]): PromiseLike<unknown[]>;
+}
+
+/**
+ * The ledger over a direct Postgres connection: one prepared statement, and so
+ * one trip, for each transition. It acts as the role of the connection; the
+ * owner of the tables and the service role may name any user.
+ *
+ * Given the transaction of `sql.begin`, claim, effect and completion are
+ * committed together, or not at all.
+ *
+ * Leave the client's names of columns as they are (no `transform`).
+ *
+ * @throws {LedgerUnavailableError} From each method, when the database could
+ * not be reached or refused the call.
+ *
+ * @example
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import postgres from "postgres";
+ * import { LedgerUnavailableError } from "./errors.ts";
+ * import { postgresLedger } from "./postgres_ledger.ts";
+ *
+ * const sql = postgres("postgres://postgres@127.0.0.1:9/postgres");
+ * const ledger = postgresLedger(sql);
+ * await assertRejects(
+ *   () => ledger.read({ userId: null, scope: "orders", key: "order-17" }),
+ *   LedgerUnavailableError,
+ * );
+ * ```
+ */
+export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
+  const run = "queryRaw" in client
+    ? (text: string, values: Value[]) => client.queryRaw(text, values)
+    // The client's own `prepare: false`, for a pooler in transaction mode,
+    // outweighs this.
+    : (text: string, values: Value[]) =>
+      client.unsafe(text, values, { prepare: true });
+  const statements = new Map<string, string>();
+  const bounded = "queryRaw" in client || "begin" in client;
+
+  return sqlLedger(async (fn, args) => {
+    let text = statements.get(fn);
+    if (text === undefined) {
+      text = statementOf(fn, Object.keys(args), bounded);
+      statements.set(fn, text);
+    }
+    const values = Object.entries(args).map(([name, value]) =>
+      isJson(name) && value !== null ? JSON.stringify(value) : value as Value
+    );
+    try {
+      return { data: await inTime(run(text, values)), error: null };
+    } catch (error) {
+      return failure(error);
+    }
+  });
+}
+
+type Value = string | number | null;
+
+// The server gives up waiting for a lock before this side gives up waiting for
+// the server: what it answers is certain, and its connection is free again.
+const LOCK_TIMEOUT_MS = CALL_DEADLINE_MS - 500;
+
+const ANSWER = answerColumns("response_headers, steps");
+
+const COLUMNS: Readonly<Record<string, string>> = {
+  get_idempotency_status:
+    "status, is_expired, status_code, response, response_encoding, response_headers",
+  idempotency_count_replays: "true as counted",
+  idempotency_notify: "true as notified",
+};
+
+// Drivers read a bigint as a string; a double holds 2^53 fences.
+function answerColumns(last: string): string {
+  return `outcome, attempt, fence::float8 as fence, retry_after_seconds, status_code, response, response_encoding, ${last}`;
+}
+
+/**
+ * @param bounded Whether the statement limits its own waiting for locks. The
+ * limit ends with the statement's transaction, so one of the user's own must
+ * not get it.
+ */
+function statementOf(
+  fn: string,
+  parameters: readonly string[],
+  bounded: boolean,
+): string {
+  const list = parameters.map((name, index) => {
+    const value = isJson(name)
+      // As text: one driver writes a list as an array of Postgres, not as JSON.
+      ? `$${index + 1}::text::jsonb`
+      : name === "p_scope" && bounded
+      // Arguments come before the call, whatever the planner makes of it; a
+      // second statement would be a second trip.
+      ? `case when set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true) <> '' then $${
+        index + 1
+      }::text end`
+      : `$${index + 1}`;
+    return `${name} => ${value}`;
+  }).join(", ");
+  return `select ${COLUMNS[fn] ?? ANSWER} from public.${fn}(${list})`;
+}
+
+const JSON_PARAMETERS = new Set([
+  "p_metadata",
+  "p_requests",
+  "p_response_headers",
+  "p_result",
+  "p_settlements",
+]);
+
+function isJson(parameter: string): boolean {
+  return JSON_PARAMETERS.has(parameter);
+}
+
+async function inTime<T>(rows: PromiseLike<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeIsUp = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () =>
+        reject(
+          new Error(`The database did not answer in ${CALL_DEADLINE_MS} ms`),
+        ),
+      CALL_DEADLINE_MS,
+    );
+  });
+  try {
+    return await Promise.race([rows, timeIsUp]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Whatever has no SQLSTATE comes from the driver or the network: try again. */
+function failure(error: unknown): CallOutcome {
+  const { code = "" } = error as { code?: string };
+  const message = error instanceof Error ? error.message : String(error);
+  return {
+    error: { message, code },
+    isTransient: !isSqlState(code) || passesWithTime(code),
+  };
+}

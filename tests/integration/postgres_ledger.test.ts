@@ -1,0 +1,177 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { defineMiddleware, pipeline } from "@supabase/middleware";
+import { withPostgresClient } from "@supabase/server/middleware/postgres";
+import { withPostgresAdminClient } from "@supabase/server/middleware/postgres-admin";
+// An optional peer of @supabase/server: it resolves where somebody imports it.
+import "pg";
+import postgres from "postgres";
+import { type Ledger, postgresLedger } from "../../shared/idempotency.ts";
+import { ledgerContract } from "../contract/ledger_contract.ts";
+import { unique } from "../support/probe.ts";
+import { signUp, withStack } from "../support/stack.ts";
+
+// The embedded database has no port to connect to.
+const url = Deno.env.get("STACK") === "postgres"
+  ? Deno.env.get("DATABASE_URL")
+  : undefined;
+
+if (url === undefined) {
+  Deno.test.ignore("Postgres ledger: needs a Postgres server", () => {});
+} else {
+  testOn(url);
+}
+
+function testOn(url: string): void {
+  const stack = withStack();
+  const statements: string[] = [];
+  let sql: postgres.Sql;
+  let one: postgres.Sql;
+  let ledger: Ledger;
+  let ada: string;
+  let bob: string;
+
+  Deno.test.beforeAll(async () => {
+    sql = postgres(url, { max: 4 });
+    one = postgres(url, {
+      max: 1,
+      debug: (_connection, text) => void statements.push(text),
+    });
+    ledger = postgresLedger(one);
+    ada = (await signUp(stack())).userId;
+    bob = (await signUp(stack())).userId;
+  });
+  Deno.test.afterAll(async () => {
+    await one.end();
+    await sql.end();
+  });
+
+  ledgerContract("Postgres ledger", () => {
+    const ledger = postgresLedger(sql);
+    return {
+      ledgers: { ada: ledger, bob: ledger, project: ledger },
+      userIds: { ada, bob, project: null },
+      age: async (seconds) => {
+        await sql`update public.idempotency_keys set
+          created_at = created_at - make_interval(secs => ${seconds}),
+          claimed_at = claimed_at - make_interval(secs => ${seconds}),
+          completed_at = completed_at - make_interval(secs => ${seconds}),
+          lease_expires_at = lease_expires_at - make_interval(secs => ${seconds}),
+          expires_at = expires_at - make_interval(secs => ${seconds})`;
+      },
+    };
+  });
+
+  const identity = () => ({ userId: ada, scope: "direct", key: unique("key") });
+  const request = () => ({
+    fingerprint: "a".repeat(64),
+    ownerToken: crypto.randomUUID(),
+    leaseSeconds: 60,
+    ttlSeconds: 3600,
+    onAbandoned: "retry" as const,
+    metadata: { note: ["a", "list"] },
+  });
+  const answer = {
+    status: 201,
+    headers: { "content-type": "text/plain" },
+    body: new TextEncoder().encode("done"),
+  };
+
+  Deno.test("a call is one named, prepared statement, and leaves no setting behind", async () => {
+    const key = identity();
+    const owner = request();
+    await ledger.claim(key, owner);
+    await ledger.complete(key, owner.ownerToken, answer, 3600);
+    statements.length = 0;
+    for (let n = 0; n < 3; n++) {
+      assertEquals((await ledger.claim(key, request())).outcome, "replay");
+    }
+    assertEquals(statements.length, 3);
+    const prepared = await one`select 1 from pg_prepared_statements
+      where statement like 'select outcome%idempotency_claim%'`;
+    assertEquals(prepared.length, 1);
+    const [setting] = await one`show lock_timeout`;
+    assertEquals(setting, { lock_timeout: "0" });
+  });
+
+  Deno.test("a call that waits for a lock is ended by the server, and sent again", async () => {
+    const key = identity();
+    const owner = request();
+    await ledger.claim(key, owner);
+    const locked = Promise.withResolvers<void>();
+    const holder = sql.begin(async (sql) => {
+      await sql`select from public.idempotency_keys
+        where idempotency_key = ${key.key} for update`;
+      locked.resolve();
+      await new Promise((resolve) => setTimeout(resolve, 4_000));
+    });
+    await locked.promise;
+    const settled = await ledger.complete(key, owner.ownerToken, answer, 3600);
+    await holder;
+    assertEquals(settled.outcome, "recorded");
+  });
+
+  Deno.test("in one transaction, key and effect are kept together or not at all", async () => {
+    await sql`create table if not exists public.direct_effects (key text)`;
+    const key = identity();
+    const order = (isLucky: boolean) =>
+      sql.begin(async (sql) => {
+        const ledger = postgresLedger(sql);
+        const owner = request();
+        const claimed = await ledger.claim(key, owner);
+        if (claimed.outcome !== "claimed") return claimed.outcome;
+        await sql`insert into public.direct_effects values (${key.key})`;
+        if (!isLucky) throw new Error("the worker dies");
+        await ledger.complete(key, owner.ownerToken, answer, 3600);
+        const [setting] = await sql`show lock_timeout`;
+        assertEquals(setting, { lock_timeout: "0" });
+        return "ran";
+      });
+    try {
+      await assertRejects(() => order(false), Error, "the worker dies");
+      assertEquals(await order(true), "ran");
+      assertEquals(await order(true), "replay");
+      const effects = await sql`select from public.direct_effects`;
+      assertEquals(effects.length, 1);
+    } finally {
+      await sql`drop table public.direct_effects`;
+    }
+  });
+
+  Deno.test("@supabase/server's connections serve as well: as the caller, and as the owner", async () => {
+    const claims = defineMiddleware<"jwtClaims", void, object, object>({
+      key: "jwtClaims",
+      run: () => () =>
+        Promise.resolve({ jwtClaims: { sub: ada, role: "authenticated" } }),
+    });
+    const app = pipeline(
+      [
+        claims(),
+        withPostgresClient({ connectionString: url }),
+        withPostgresAdminClient({ connectionString: url }),
+      ],
+      async (_req, { postgres, postgresAdmin }) => {
+        const key = identity();
+        const owner = request();
+        const caller = postgresLedger(postgres);
+        await caller.claim(key, owner);
+        await caller.checkpoint(
+          key,
+          owner.ownerToken,
+          "one",
+          { value: [1] },
+          60,
+        );
+        const again = await postgresLedger(postgresAdmin).claim(key, owner);
+        assertEquals(again.outcome === "claimed" && again.steps, {
+          one: { value: [1] },
+        });
+        await caller.complete(key, owner.ownerToken, answer, 3600);
+        assertEquals(await caller.read(key), answer);
+        await assertRejects(() => caller.claim({ ...key, userId: bob }, owner));
+        return new Response("ok");
+      },
+    );
+    const response = await app(new Request("http://127.0.0.1/"));
+    assertEquals(await response.text(), "ok");
+  });
+}

@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { findPostgres, startCluster } from "../tests/support/postgres.ts";
 import { migratedCluster } from "../tests/support/supabase_cluster.ts";
+import { benchDirect } from "./bench/direct.ts";
 import { benchHttp } from "./bench/http.ts";
 import type { BenchRow } from "./bench/row.ts";
 import { benchSql } from "./bench/sql.ts";
@@ -36,7 +37,13 @@ if (json) {
 
 async function sqlRows(): Promise<BenchRow[]> {
   await using cluster = await migratedCluster();
-  return await benchSql(cluster.url, quick ? { rounds: 3, seconds: 1 } : {});
+  return [
+    ...await benchSql(cluster.url, quick ? { rounds: 3, seconds: 1 } : {}),
+    ...await benchDirect(
+      cluster.url,
+      quick ? { rounds: 3, operations: 500 } : {},
+    ),
+  ];
 }
 
 async function httpRows(): Promise<BenchRow[]> {

@@ -1,0 +1,154 @@
+import postgres from "postgres";
+import { postgresLedger } from "../../shared/idempotency.ts";
+import { type BenchRow, percentile } from "./row.ts";
+
+/** How long {@link benchDirect} takes. */
+export interface DirectBenchOptions {
+  /**
+   * Rounds of each kind; ledger and bare statements take turns.
+   *
+   * @default {15}
+   */
+  rounds?: number;
+  /**
+   * Operations of one round.
+   *
+   * @default {2000}
+   */
+  operations?: number;
+}
+
+const AT_ONCE = 16;
+const SCOPE = "bench-direct";
+const FINGERPRINT = "a".repeat(64);
+const OWNER = "00000000-0000-4000-9000-000000000000";
+// Users of their own, as many as connections: a shared one would make them
+// queue for the lock that its foreign key takes.
+const USERS = Array.from(
+  { length: AT_ONCE },
+  (_, n) => `00000000-0000-4000-8000-1${String(n).padStart(11, "0")}`,
+);
+const HEADERS = { "content-type": "application/json" };
+const BODY = "x".repeat(300);
+const ANSWER = {
+  status: 200,
+  headers: HEADERS,
+  body: new TextEncoder().encode(BODY),
+};
+
+type Operation = (n: number) => Promise<unknown>;
+
+/**
+ * The throughput of the ledger over a direct connection beside bare prepared
+ * statements on the same table through the same driver, 16 at once, 300-byte
+ * bodies. The ratio is the median of each round over its neighbour.
+ *
+ * @param url A Postgres server of the bench's own, with the migrations applied.
+ */
+export async function benchDirect(
+  url: string,
+  { rounds = 15, operations = 2000 }: DirectBenchOptions = {},
+): Promise<BenchRow[]> {
+  const sql = postgres(url, { max: AT_ONCE, onnotice: () => {} });
+  try {
+    await sql`insert into auth.users ${
+      sql(USERS.map((id) => ({ id })))
+    } on conflict do nothing`;
+    const { claim, complete, insert, update, select } = operationsOn(sql);
+    await claim("hot", 0);
+    await complete("hot", 0);
+
+    const contests: [string, Operation, Operation][] = [
+      ["direct: replay", () => claim("hot", 0), () => select("hot", 0)],
+      ["direct: claim+complete", async (n) => {
+        const key = crypto.randomUUID();
+        await claim(key, n);
+        await complete(key, n);
+      }, async (n) => {
+        const key = crypto.randomUUID();
+        await insert(key, n);
+        await update(key, n);
+      }],
+    ];
+    const rows: BenchRow[] = [];
+    for (const [name, ledger, bare] of contests) {
+      const rates: [number, number][] = [];
+      // The first round prepares the statements on each connection.
+      for (let round = -1; round < rounds; round++) {
+        const turns = [ledger, bare];
+        if (round % 2) turns.reverse();
+        const pair = [];
+        for (const turn of turns) pair.push(await rate(turn, operations));
+        if (round % 2) pair.reverse();
+        if (round >= 0) rates.push([pair[0]!, pair[1]!]);
+      }
+      rows.push({
+        name,
+        value: Math.round(median(rates.map(([ledger]) => ledger))),
+        unit: "operations/s",
+        baseline: Math.round(median(rates.map(([, bare]) => bare))),
+        ratio: median(rates.map(([ledger, bare]) => ledger / bare)),
+      });
+    }
+    return rows;
+  } finally {
+    await sql.end();
+  }
+}
+
+function operationsOn(sql: postgres.Sql) {
+  const ledger = postgresLedger(sql);
+  const user = (n: number) => USERS[n % AT_ONCE]!;
+  const identity = (key: string, n: number) => ({
+    userId: user(n),
+    scope: SCOPE,
+    key,
+  });
+  return {
+    claim: (key: string, n: number) =>
+      ledger.claim(identity(key, n), {
+        fingerprint: FINGERPRINT,
+        ownerToken: OWNER,
+        leaseSeconds: 60,
+        ttlSeconds: 86_400,
+        onAbandoned: "retry",
+        metadata: null,
+      }),
+    complete: (key: string, n: number) =>
+      ledger.complete(identity(key, n), OWNER, ANSWER, 86_400),
+    insert: (key: string, n: number) =>
+      sql`insert into public.idempotency_keys (
+          user_id, scope, idempotency_key, request_fingerprint, owner_token,
+          lease_expires_at, expires_at
+        ) values (
+          ${user(n)}, ${SCOPE}, ${key}, ${FINGERPRINT}, ${OWNER},
+          now() + interval '60 seconds', now() + interval '1 day'
+        )`,
+    update: (key: string, n: number) =>
+      sql`update public.idempotency_keys set
+          status = 'completed', status_code = 200, response = ${BODY},
+          response_encoding = 'text', response_headers = ${sql.json(HEADERS)},
+          completed_at = now(), lease_expires_at = null
+        where user_id = ${user(n)} and scope = ${SCOPE}
+          and idempotency_key = ${key}`,
+    select: (key: string, n: number) =>
+      sql`select status, status_code, response, response_encoding, response_headers
+        from public.idempotency_keys
+        where user_id = ${user(n)} and scope = ${SCOPE}
+          and idempotency_key = ${key}`,
+  };
+}
+
+/** Operations in a second, 16 at once. */
+async function rate(operation: Operation, count: number): Promise<number> {
+  const startedAt = performance.now();
+  let next = 0;
+  await Promise.all(Array.from({ length: AT_ONCE }, async (_, lane) => {
+    while (next++ < count) await operation(lane);
+  }));
+  return count * 1000 / (performance.now() - startedAt);
+}
+
+function median(numbers: readonly number[]): number {
+  return percentile(numbers, 50);
+}

@@ -159,6 +159,12 @@ export function openBooks(): Books {
     enter(event, answered) {
       if (event.kind === "clock") now += event.seconds;
       if (event.kind === "effect") effect(event);
+      if (event.kind === "purge") {
+        // Gone for good, even if the clock is set back afterwards.
+        for (const [name, { keptUntil }] of generations) {
+          if (keptUntil <= now) generations.delete(name);
+        }
+      }
       if (event.kind !== "call" || answered === undefined) return;
       const { call } = event;
       if (answered.outcome === "claimed" && call.method === "claim") {

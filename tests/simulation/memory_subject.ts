@@ -6,17 +6,18 @@ import type { Subject } from "./play.ts";
 /**
  * The ledger in memory, under a clock of its own.
  *
- * @param wrap Breaks it on purpose. It has to decide in the order of the calls.
+ * @param wrap Breaks it on purpose.
  */
 export function memorySubject(
-  wrap: (ledger: Ledger, now: () => number) => Ledger = (ledger) => ledger,
+  wrap: (ledger: Ledger) => Ledger = (ledger) => ledger,
 ): Subject {
   let now = 0;
-  const open = () => wrap(memoryLedger({ now: () => now }), () => now);
+  const open = () => wrap(memoryLedger({ now: () => now }));
   let ledger = open();
   return {
     // Leases and halves of TTLs end on multiples: the exact moment is tried too.
     surroundings: { grain: 2.5, purges: false },
+    overlaps: false,
     clear() {
       now = 0;
       ledger = open();

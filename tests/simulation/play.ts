@@ -7,6 +7,11 @@ import type { Surroundings } from "./schedule.ts";
 /** A ledger to simulate, with what only tests can do to it. */
 export interface Subject {
   readonly surroundings: Surroundings;
+  /**
+   * Whether a call may be made before the one before it was answered: on a
+   * database the trips then overlap.
+   */
+  readonly overlaps: boolean;
   /** Empties the ledger. */
   clear(): Promise<void> | void;
   /** Calls are decided in the order in which they are made. */
@@ -29,7 +34,24 @@ export async function play(
   tally?: Map<string, number>,
 ): Promise<Failure | null> {
   const schedule = createSchedule(seed, subject.surroundings);
-  const answers = await answersTo(schedule, subject);
+  for (let tries = 1;; tries++) {
+    const start = performance.now();
+    const answers = await answersTo(schedule, subject);
+    const seconds = (performance.now() - start) / 1000;
+    const failure = audit(schedule, answers, tally);
+    // A database's clock ran on meanwhile, on a busy machine for too long.
+    const late = seconds > SECONDS_OF_PLAY && tries < 5;
+    if (failure === null || !late) return failure;
+  }
+}
+
+type Answered = Result | Error | undefined;
+
+function audit(
+  schedule: Schedule,
+  answers: readonly Answered[],
+  tally: Map<string, number> | undefined,
+): Failure | null {
   const books = openBooks();
   // The model numbers fences from 1, and a ledger as it likes.
   const fences = new Map<number, number>();
@@ -53,34 +75,38 @@ export async function play(
         books.enter(event);
       }
     } catch (error) {
-      return { seed, report: describe(schedule, at, error) };
+      return { seed: schedule.seed, report: describe(schedule, at, error) };
     }
   }
   return null;
 }
 
-/** Sends all at once, in order: on a database the trips overlap. */
 async function answersTo(
   { events }: Schedule,
   subject: Subject,
-): Promise<(Result | Error | undefined)[]> {
+): Promise<Answered[]> {
+  const answers: Promise<Answered>[] = [];
   await subject.clear();
-  const answers = events.map(async (event): Promise<
-    Result | Error | undefined
-  > => {
-    try {
-      if (event.kind === "call") return await subject.call(event.call);
-      if (event.kind === "clock") await subject.moveClock(event.seconds);
-      if (event.kind === "purge") await subject.purge();
-      return undefined;
-    } catch (error) {
-      return error instanceof Error ? error : new Error(String(error));
-    }
-  });
+  for (const event of events) {
+    const answer = answerTo(event, subject);
+    answers.push(answer);
+    if (!subject.overlaps) await answer;
+  }
   return await Promise.all(answers);
 }
 
-// A database's clock runs on while the schedule is played.
+async function answerTo(event: Event, subject: Subject): Promise<Answered> {
+  try {
+    if (event.kind === "call") return await subject.call(event.call);
+    if (event.kind === "clock") await subject.moveClock(event.seconds);
+    if (event.kind === "purge") await subject.purge();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+// All that is moved or set is this far from any moment that decides something.
 const SECONDS_OF_PLAY = 2;
 
 function agree(

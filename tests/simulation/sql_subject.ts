@@ -74,6 +74,7 @@ function sqlSubject(sql: postgres.Sql): SqlSubject {
     ] as T[];
   return {
     surroundings: { grain: 10, purges: true },
+    overlaps: true,
     run,
     clear: async () => void await run("delete from public.idempotency_keys"),
     call: async (call) => {

@@ -1,0 +1,64 @@
+import { assert, assertEquals } from "@std/assert";
+import { memoryMutations } from "./memory_mutations.ts";
+import { memorySubject } from "./memory_subject.ts";
+import { createSchedule } from "./schedule.ts";
+import { simulate } from "./simulate.ts";
+
+const SCHEDULES = 20_000;
+const MOST_SCHEDULES_TO_NOTICE = 500;
+
+Deno.test(`the memory ledger keeps its promises in ${SCHEDULES} simulated schedules`, async () => {
+  const { failure, tally } = await simulate({
+    subjects: [memorySubject()],
+    firstSeed: 1,
+    schedules: SCHEDULES,
+  });
+  assert(failure === null, failure?.report);
+  // A simulation in which something never happens proves nothing about it.
+  for (
+    const seen of [
+      ...["claimed", "claimed anew", "replay", "mismatch", "in_progress"],
+      "abandoned",
+    ]
+  ) {
+    assert((tally.get(`claim: ${seen}`) ?? 0) > 1000, `claim: ${seen}`);
+  }
+  for (const method of ["renew", "checkpoint", "complete", "fail"]) {
+    for (const seen of ["recorded", "replay", "lost", "gone"]) {
+      const times = tally.get(`${method}: ${seen}`) ?? 0;
+      assert(times > 10, `${method}: ${seen} was seen ${times} times`);
+    }
+  }
+});
+
+Deno.test("a seed makes the same schedule each time, and another one another", () => {
+  const surroundings = { grain: 10, purges: true };
+  const first = createSchedule(7, surroundings);
+  assertEquals(createSchedule(7, surroundings), first);
+  assert(
+    JSON.stringify(createSchedule(8, surroundings).events) !==
+      JSON.stringify(first.events),
+  );
+});
+
+Deno.test("a failure names its seed, shows the whole schedule and repeats", async () => {
+  const broken = memoryMutations["the payload is not compared"]!;
+  const run = (firstSeed: number, schedules: number) =>
+    simulate({ subjects: [memorySubject(broken)], firstSeed, schedules });
+  const { failure } = await run(1, MOST_SCHEDULES_TO_NOTICE);
+  const { seed = -1, report = "" } = failure ?? {};
+  assert(report.startsWith(`seed ${seed}, event `), report);
+  assert(report.includes("all faults end"), report);
+  assertEquals((await run(seed, 1)).failure, failure);
+});
+
+for (const [name, break_] of Object.entries(memoryMutations)) {
+  Deno.test(`the simulation notices a ledger where ${name}`, async () => {
+    const { failure } = await simulate({
+      subjects: [memorySubject(break_)],
+      firstSeed: 1,
+      schedules: MOST_SCHEDULES_TO_NOTICE,
+    });
+    assert(failure !== null, "all schedules passed");
+  });
+}

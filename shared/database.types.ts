@@ -533,6 +533,24 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "idempotency_claim_many": {
+        Args: {
+          "p_lease_seconds": number;
+          "p_on_abandoned"?: string;
+          "p_requests": Json;
+          "p_scope": string;
+          "p_ttl_seconds": number;
+          "p_user_id": string;
+        };
+        Returns:
+          Database["public"]["CompositeTypes"]["idempotency_item_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_item_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       "idempotency_complete": {
         Args: {
           "p_idempotency_key": string;
@@ -600,6 +618,14 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "idempotency_notify": {
+        Args: {
+          "p_idempotency_key": string;
+          "p_scope": string;
+          "p_user_id": string;
+        };
+        Returns: string;
+      };
       "idempotency_renew": {
         Args: {
           "p_idempotency_key": string;
@@ -634,6 +660,39 @@ export type Database = {
           to: "idempotency_answer";
           isOneToOne: true;
           isSetofReturn: false;
+        };
+      };
+      "idempotency_settle_item": {
+        Args: {
+          "p_failed_ttl_seconds": number;
+          "p_scope": string;
+          "p_settlement": Json;
+          "p_ttl_seconds": number;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "idempotency_settle_many": {
+        Args: {
+          "p_failed_ttl_seconds"?: number;
+          "p_scope": string;
+          "p_settlements": Json;
+          "p_ttl_seconds"?: number;
+          "p_user_id": string;
+        };
+        Returns:
+          Database["public"]["CompositeTypes"]["idempotency_item_answer"][];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_item_answer";
+          isOneToOne: false;
+          isSetofReturn: true;
         };
       };
       "idempotency_signed_in_user": {
@@ -726,6 +785,21 @@ export type Database = {
         "response_headers": Json | null;
         "steps": Json | null;
         "completed_at": string | null;
+      };
+      "idempotency_item_answer": {
+        "idempotency_key": string | null;
+        "outcome": string | null;
+        "attempt": number | null;
+        "fence": number | null;
+        "retry_after_seconds": number | null;
+        "status_code": number | null;
+        "response": string | null;
+        "response_encoding": string | null;
+        "response_headers": Json | null;
+        "steps": Json | null;
+        "completed_at": string | null;
+        "error_code": string | null;
+        "error_message": string | null;
       };
     };
   };

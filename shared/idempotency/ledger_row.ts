@@ -1,7 +1,7 @@
+import { restoreBody } from "./compressed_body.ts";
 import { z } from "./deps.ts";
 import { LedgerUnavailableError } from "./errors.ts";
 import type { Answer, ClaimResult, SettleResult } from "./ledger.ts";
-import { decodeBody } from "./stored_body.ts";
 
 /** What a transition answers: the SQL type `idempotency_answer`. */
 export const ledgerRow = z.object({
@@ -22,7 +22,7 @@ export const ledgerRow = z.object({
   retry_after_seconds: z.int().nullable(),
   status_code: z.int().nullable(),
   response: z.string().nullable(),
-  response_encoding: z.enum(["text", "base64", "none"]).nullable(),
+  response_encoding: z.enum(["text", "base64", "gzip", "none"]).nullable(),
   response_headers: z.record(z.string(), z.string()).nullable(),
   steps: z.record(z.string(), z.unknown()).nullable(),
 });
@@ -43,7 +43,7 @@ export const statusRow = ledgerRow.pick({
  *
  * @throws {LedgerUnavailableError} When it is not one of a claim.
  */
-export function toClaimResult(row: LedgerRow): ClaimResult {
+export async function toClaimResult(row: LedgerRow): Promise<ClaimResult> {
   switch (row.outcome) {
     case "claimed":
       return {
@@ -53,7 +53,7 @@ export function toClaimResult(row: LedgerRow): ClaimResult {
         steps: row.steps ?? {},
       };
     case "replay":
-      return { outcome: "replay", answer: toAnswer(row) };
+      return { outcome: "replay", answer: await toAnswer(row) };
     case "in_progress":
       return {
         outcome: "in_progress",
@@ -71,7 +71,7 @@ export function toClaimResult(row: LedgerRow): ClaimResult {
 }
 
 /** Reads the answer of any other transition. */
-export function toSettleResult(row: LedgerRow): SettleResult {
+export async function toSettleResult(row: LedgerRow): Promise<SettleResult> {
   switch (row.outcome) {
     case "completed":
     case "failed":
@@ -79,22 +79,22 @@ export function toSettleResult(row: LedgerRow): SettleResult {
     case "renewed":
       return { outcome: "recorded" };
     case "replay":
-      return { outcome: "replay", answer: toAnswer(row) };
+      return { outcome: "replay", answer: await toAnswer(row) };
     default:
       return { outcome: row.fence === null ? "gone" : "lost" };
   }
 }
 
 /** The final answer that a row holds. */
-export function toAnswer(
+export async function toAnswer(
   row: Pick<
     LedgerRow,
     "status_code" | "response" | "response_encoding" | "response_headers"
   >,
-): Answer {
+): Promise<Answer> {
   return {
     status: row.status_code ?? 200,
     headers: row.response_headers ?? {},
-    body: decodeBody(row.response, row.response_encoding ?? "none"),
+    body: await restoreBody(row.response, row.response_encoding ?? "none"),
   };
 }

@@ -1,3 +1,4 @@
+import { storeBody } from "./compressed_body.ts";
 import { pRetry, z } from "./deps.ts";
 import { LedgerUnavailableError, TooManyKeysError } from "./errors.ts";
 import type { Ledger } from "./ledger.ts";
@@ -9,7 +10,6 @@ import {
   toClaimResult,
   toSettleResult,
 } from "./ledger_row.ts";
-import { encodeBody } from "./stored_body.ts";
 
 /** What became of one call of a SQL function: its rows, or why there are none. */
 export type CallOutcome =
@@ -113,7 +113,7 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
     },
 
     async complete({ userId, scope, key }, ownerToken, answer, ttlSeconds) {
-      const { body, encoding } = encodeBody(answer.body);
+      const { body, encoding } = await storeBody(answer.body, answer.headers);
       return toSettleResult(
         await call("record the answer", "idempotency_complete", {
           p_user_id: userId,
@@ -154,7 +154,7 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
       );
       const found = z.array(statusRow).parse(data)
         .find((row) => row.status === "completed" && !row.is_expired);
-      return found === undefined ? null : toAnswer(found);
+      return found === undefined ? null : await toAnswer(found);
     },
 
     async notify({ userId, scope, key }) {

@@ -26,7 +26,12 @@ export function decodeBody(
   if (encoding === "none" || body === null) return null;
   return encoding === "text"
     ? new TextEncoder().encode(body)
-    : Uint8Array.from(atob(body), (char) => char.charCodeAt(0));
+    : bytesOfBase64(body);
+}
+
+/** The bytes behind base64. */
+export function bytesOfBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 }
 
 function decodeUtf8(bytes: Uint8Array): string | null {
@@ -39,7 +44,8 @@ function decodeUtf8(bytes: Uint8Array): string | null {
   }
 }
 
-function toBase64(bytes: Uint8Array): string {
+/** Bytes in base64 (RFC 4648, section 4). */
+export function toBase64(bytes: Uint8Array): string {
   // fromCharCode takes its arguments on the stack: in slices, not at once.
   const slice = 0x8000;
   let binary = "";

@@ -79,6 +79,7 @@ begin
           i.request ->> 'key' as key,
           i.request ->> 'fingerprint' as fingerprint,
           i.request ->> 'owner_token' as owner_token,
+          nullif(i.request -> 'metadata', 'null') as metadata,
           -- To the claim a token that it knows is a call sent twice, and granted twice. Within one
           -- call it is two items that would both run.
           row_number() over (
@@ -98,15 +99,17 @@ begin
           begin
             v_answer := public.idempotency_decide_claim(
               v_user_id, p_scope, v_item.key, v_item.fingerprint, v_item.owner_token::uuid,
-              p_lease_seconds, p_ttl_seconds, p_on_abandoned, null, true, v_limited
+              p_lease_seconds, p_ttl_seconds, p_on_abandoned, v_item.metadata, true, v_limited
             );
-          exception when invalid_parameter_value or invalid_text_representation or sqlstate 'PT429' then
+          exception when
+            invalid_parameter_value or invalid_text_representation or check_violation or sqlstate 'PT429'
+          then
             get stacked diagnostics v_code = returned_sqlstate, v_message = message_text;
           end;
         else
           v_answer := public.idempotency_decide_claim(
             v_user_id, p_scope, v_item.key, v_item.fingerprint, v_item.owner_token::uuid,
-            p_lease_seconds, p_ttl_seconds, p_on_abandoned, null, true, v_limited
+            p_lease_seconds, p_ttl_seconds, p_on_abandoned, v_item.metadata, true, v_limited
           );
         end if;
 
@@ -116,7 +119,9 @@ begin
         v_answers[v_item.place] := row(v_item.key, v_answer.*, v_code, v_message);
       end loop;
       exit;
-    exception when invalid_parameter_value or invalid_text_representation or sqlstate 'PT429' then
+    exception when
+      invalid_parameter_value or invalid_text_representation or check_violation or sqlstate 'PT429'
+    then
       if v_apart then
         raise;
       end if;
@@ -131,7 +136,7 @@ end;
 $$;
 
 comment on function public.idempotency_claim_many(uuid, text, jsonb, integer, integer, text) is
-  'Claims up to 100 keys [{key, fingerprint, owner_token}] of one scope: one row each, in the order given, with the outcome of idempotency_claim or refused.';
+  'Claims up to 100 keys [{key, fingerprint, owner_token, metadata}] of one scope: one row each, in the order given, with the outcome of idempotency_claim or refused.';
 
 revoke all on function public.idempotency_claim_many(uuid, text, jsonb, integer, integer, text)
   from public, anon, authenticated, service_role;

@@ -1,6 +1,6 @@
 -- Batches: each item decided as the single call decides it, in the order given, whatever the others hold.
 begin;
-select plan(54);
+select plan(56);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -89,6 +89,12 @@ select is(
   (select array_agg(k.fence > 0 and k.lease_expires_at > now() and k.expires_at > now() + interval '59 minutes') from public.idempotency_keys as k where k.idempotency_key = 'batch-fresh'),
   array[true], 'a key granted in a batch has fence, lease and TTL'
 );
+
+select is(
+  (select array_agg(error_code) from pg_temp.claims(jsonb_build_array(pg_temp.request('noted', 1) || '{"metadata": {"order": 7}}', pg_temp.request('ill-noted', 1) || '{"metadata": 7}'))),
+  array[null, '23514'], 'metadata is an object in a batch too'
+);
+select is((pg_temp.row_of('noted')).metadata, '{"order": 7}', 'and kept with the key');
 
 -- order
 select results_eq(

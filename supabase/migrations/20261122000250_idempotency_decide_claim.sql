@@ -167,11 +167,13 @@ begin
       set
         lease_expires_at = greatest(k.lease_expires_at, v_lease_end),
         expires_at = greatest(k.expires_at, v_lease_end)
-      where k.id = v_key.id and k.fence = v_key.fence and k.status = 'processing';
+      where k.id = v_key.id and k.fence = v_key.fence and k.status = 'processing'
+      -- as they are now: a step may have been recorded while this waited for the row
+      returning k.steps into v_steps;
 
       if found then
         return row(
-          'claimed', v_key.attempt, v_key.fence, null, null, null, null, null, v_key.steps, null
+          'claimed', v_key.attempt, v_key.fence, null, null, null, null, null, v_steps, null
         )::public.idempotency_answer;
       end if;
     else

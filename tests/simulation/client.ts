@@ -63,15 +63,18 @@ export function* client(random: Random, choices: Choices): Client {
   for (const step of STEPS.slice(0, random.below(STEPS.length + 1))) {
     if (Object.hasOwn(claimed.steps, step)) continue;
     yield { kind: "effect", identity, ownerToken, step };
-    const kept = yield* ask(random, {
+    const checkpoint = (by: string): Call => ({
       method: "checkpoint",
       identity,
       ownerToken,
       step,
-      result: { by: ownerToken, step },
+      result: { by, step },
       leaseSeconds: random.pick(LEASES),
     });
+    const kept = yield* ask(random, checkpoint(ownerToken));
     if (kept !== null && kept.outcome !== "recorded") return;
+    // The same step under way twice, in one attempt: the first result stays.
+    if (random.chance(0.1)) yield* ask(random, checkpoint("a second thought"));
   }
   if (random.chance(0.3)) {
     const renewed = yield* ask(random, {

@@ -22,6 +22,8 @@ export interface SqlSubject extends Subject {
 /** Several of them: cleaning up reaches all keys of a database. */
 export interface SqlSubjects extends AsyncDisposable {
   readonly subjects: readonly SqlSubject[];
+  /** A further connection to the first one's database. */
+  connect(): SqlSubject;
 }
 
 /** Starts a cluster with as many databases, each with the migrations. */
@@ -40,24 +42,29 @@ export async function startSqlSubjects(count: number): Promise<SqlSubjects> {
       await admin.unsafe(`create database lane_${lane} template postgres`);
     }
     await admin.end();
-    const subjects = await Promise.all(
-      Array.from({ length: count }, async (_, lane) => {
-        const sql = postgres(cluster.url, {
-          max: 1,
-          database: `lane_${lane}`,
-          // int8: fences are far from 2^53
-          types: {
-            fence: { to: 20, from: [20], serialize: String, parse: Number },
-          },
-        });
-        connections.push(sql);
-        for (const id of userIds) {
-          await sql.unsafe("insert into auth.users (id) values ($1)", [id]);
-        }
-        return sqlSubject(sql);
-      }),
-    );
-    return { subjects, [Symbol.asyncDispose]: close };
+    const connect = (lane: number): SqlSubject => {
+      const sql = postgres(cluster.url, {
+        max: 1,
+        database: `lane_${lane}`,
+        // int8: fences are far from 2^53
+        types: {
+          fence: { to: 20, from: [20], serialize: String, parse: Number },
+        },
+      });
+      connections.push(sql);
+      return sqlSubject(sql);
+    };
+    const subjects = Array.from({ length: count }, (_, lane) => connect(lane));
+    for (const { run } of subjects) {
+      for (const id of userIds) {
+        await run("insert into auth.users (id) values ($1)", [id]);
+      }
+    }
+    return {
+      subjects,
+      connect: () => connect(0),
+      [Symbol.asyncDispose]: close,
+    };
   } catch (error) {
     await close();
     throw error;

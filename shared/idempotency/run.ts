@@ -220,7 +220,13 @@ function runOf(
     attempt,
     fence,
     signal: lease.signal,
-    step: stepsOf(ledger, identity, ownerToken, leaseSeconds, steps),
+    step: stepsOf(
+      ledger,
+      identity,
+      ownerToken,
+      { fingerprint, leaseSeconds },
+      steps,
+    ),
     finish,
     fail,
     notify: async () => {

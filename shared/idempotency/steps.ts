@@ -51,7 +51,7 @@ export function stepsOf(
   ledger: Ledger,
   identity: Identity,
   ownerToken: string,
-  leaseSeconds: number,
+  { fingerprint, leaseSeconds }: { fingerprint: string; leaseSeconds: number },
   finished: Readonly<Record<string, unknown>>,
 ): Step {
   const running = new Map<string, Promise<unknown>>();
@@ -64,7 +64,7 @@ export function stepsOf(
     if (Object.hasOwn(finished, name)) {
       return parse((finished[name] as Kept).value);
     }
-    const idempotencyKey = await deriveKey(identity, name);
+    const idempotencyKey = await deriveKey(identity, fingerprint, name);
     const kept = toJson(name, { value: await work({ idempotencyKey }) });
     const { outcome } = await ledger.checkpoint(
       identity,
@@ -98,13 +98,17 @@ export function stepsOf(
 export const unprotectedStep: Step = async (_name, work) =>
   await work({ idempotencyKey: `idem_${crypto.randomUUID()}` });
 
-/** A key for a provider: stable for a user, scope, key and step. */
+/**
+ * A key for a provider. The fingerprint is in it for the key's next life: once
+ * expired, it may come back with another payload.
+ */
 async function deriveKey(
   { userId, scope, key }: Identity,
+  fingerprint: string,
   step: string,
 ): Promise<string> {
-  const hash = await sha256Hex(JSON.stringify([userId, scope, key, step]));
-  return `idem_${hash}`;
+  const parts = [userId, scope, key, fingerprint, step];
+  return `idem_${await sha256Hex(JSON.stringify(parts))}`;
 }
 
 function toJson(name: string, kept: Kept): Kept {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+export { answerResponse } from "./idempotency/answer_response.ts";
 export { type IdempotencyConfig } from "./idempotency/config.ts";
 export { corsHeaders } from "./idempotency/cors.ts";
 export {
@@ -56,6 +57,7 @@ export {
   type QueryClient,
 } from "./idempotency/postgres_ledger.ts";
 export { type Problem, problemResponse } from "./idempotency/problem.ts";
+export { refusalResponse } from "./idempotency/refusal_response.ts";
 export { flushReplayCounts } from "./idempotency/replay_counts.ts";
 export {
   AlreadyCompletedError,

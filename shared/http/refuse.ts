@@ -1,4 +1,9 @@
-import { type Problem, problemResponse } from "../idempotency.ts";
+import {
+  IdempotencyError,
+  type Problem,
+  problemResponse,
+  refusalResponse,
+} from "../idempotency.ts";
 import { StoreError } from "../store_error.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -12,8 +17,9 @@ export type ProblemTable<Code extends string> = Record<
 const RETRY_AFTER_SECONDS = 5;
 
 /**
- * The answer to an error that a route expects: a {@link Refusal}, a failing
- * database, or an error whose code is in the table. Throws any other on.
+ * The answer to an error that a route expects: a {@link Refusal}, an
+ * `IdempotencyError`, a failing database, or an error whose code is in the
+ * table. Throws any other on.
  *
  * @param req The request, whose path names this occurrence in the answer.
  */
@@ -26,6 +32,7 @@ export function refuse<Code extends string>(
   if (error instanceof Refusal) {
     return problemResponse({ ...error.problem, instance });
   }
+  if (error instanceof IdempotencyError) return refusalResponse(error, req);
   if (error instanceof StoreError) {
     console.error(error.message);
     return problemResponse({

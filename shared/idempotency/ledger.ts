@@ -45,6 +45,26 @@ export interface Ledger {
     errorMessage: string,
     ttlSeconds: number,
   ): Promise<SettleResult>;
+  /**
+   * Claims many keys of one scope in one trip, each as {@link Ledger.claim}
+   * would, in the order given: at most {@link MAX_BATCH}.
+   */
+  claimMany(
+    userId: string | null,
+    scope: string,
+    requests: readonly BatchClaim[],
+    terms: BatchTerms,
+  ): Promise<(ClaimResult | Refused)[]>;
+  /**
+   * Completes and fails many keys of one scope in one trip, each as the single
+   * call would, in the order given: at most {@link MAX_BATCH}.
+   */
+  settleMany(
+    userId: string | null,
+    scope: string,
+    settlements: readonly Settlement[],
+    ttlSeconds: { readonly completed: number; readonly failed: number },
+  ): Promise<(SettleResult | Refused)[]>;
   /** Reads the final answer, if there is one; decides nothing. */
   read(identity: Identity): Promise<Answer | null>;
   /** Tells the user, where a channel for it is installed, that a key is completed. */
@@ -81,6 +101,32 @@ export interface ClaimRequest {
   readonly onAbandoned: "retry" | "refuse";
   /** Kept with the key, for people; never read by the ledger. */
   readonly metadata: Record<string, unknown> | null;
+}
+
+/** The most keys that one {@link Ledger.claimMany} or `settleMany` takes. */
+export const MAX_BATCH = 100;
+
+/** What a batch's claims have in common. */
+export type BatchTerms = Pick<
+  ClaimRequest,
+  "leaseSeconds" | "ttlSeconds" | "onAbandoned"
+>;
+
+/** One key of {@link Ledger.claimMany}. */
+export interface BatchClaim extends Omit<ClaimRequest, keyof BatchTerms> {
+  /** The idempotency key. */
+  readonly key: string;
+}
+
+/** One key of {@link Ledger.settleMany}: completed, or failed. */
+export type Settlement =
+  & { readonly key: string; readonly ownerToken: string }
+  & ({ readonly answer: Answer } | { readonly errorMessage: string });
+
+/** What the single call would throw for one key of a batch. */
+export interface Refused {
+  readonly outcome: "refused";
+  readonly error: Error;
 }
 
 /** A final answer, as it was sent. */

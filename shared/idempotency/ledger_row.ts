@@ -16,6 +16,7 @@ export const ledgerRow = z.object({
     "recorded",
     "renewed",
     "stale",
+    "refused",
   ]),
   attempt: z.int().nullable(),
   fence: z.int().nullable(),
@@ -29,6 +30,12 @@ export const ledgerRow = z.object({
 
 /** A row of the SQL type `idempotency_answer`. */
 export type LedgerRow = z.output<typeof ledgerRow>;
+
+/** What a batch answers for one key: the SQL type `idempotency_item_answer`. */
+export const batchRow = ledgerRow.extend({
+  error_code: z.string().nullable(),
+  error_message: z.string().nullable(),
+});
 
 /** What reading a key answers, as far as the ledger uses it. */
 export const statusRow = ledgerRow.pick({

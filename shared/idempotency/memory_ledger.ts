@@ -156,7 +156,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
 
   // Each decision is made before anything is awaited: that is what makes it
   // atomic in one process.
-  return {
+  const ledger: Ledger = {
     claim: (identity, request) => Promise.resolve(claim(identity, request)),
 
     renew: (identity, ownerToken, leaseSeconds) =>
@@ -193,12 +193,41 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
         }),
       ),
 
+    claimMany: (userId, scope, requests, terms) =>
+      Promise.all(
+        requests.map(({ key, ...request }) =>
+          ledger.claim({ userId, scope, key }, { ...request, ...terms })
+        ),
+      ),
+
+    settleMany: (userId, scope, settlements, ttlSeconds) =>
+      Promise.all(
+        settlements.map((settlement) => {
+          const { key, ownerToken } = settlement;
+          const identity = { userId, scope, key };
+          return "answer" in settlement
+            ? ledger.complete(
+              identity,
+              ownerToken,
+              settlement.answer,
+              ttlSeconds.completed,
+            )
+            : ledger.fail(
+              identity,
+              ownerToken,
+              settlement.errorMessage,
+              ttlSeconds.failed,
+            );
+        }),
+      ),
+
     read: (identity) => Promise.resolve(copy(live(identity)?.answer ?? null)),
 
     notify: () => Promise.resolve(),
 
     countReplays: () => Promise.resolve(),
   };
+  return ledger;
 }
 
 function nameOf({ userId, scope, key }: Identity): string {

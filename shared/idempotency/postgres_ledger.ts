@@ -92,19 +92,19 @@ type Value = string | number | null;
 // the server: what it answers is certain, and its connection is free again.
 const LOCK_TIMEOUT_MS = CALL_DEADLINE_MS - 500;
 
-const ANSWER = answerColumns("response_headers, steps");
+// Drivers read a bigint as a string; a double holds 2^53 fences.
+const ANSWER =
+  "outcome, attempt, fence::float8 as fence, retry_after_seconds, status_code, response, response_encoding, response_headers, steps";
+const BATCH_ANSWER = `${ANSWER}, error_code, error_message`;
 
 const COLUMNS: Readonly<Record<string, string>> = {
   get_idempotency_status:
     "status, is_expired, status_code, response, response_encoding, response_headers",
+  idempotency_claim_many: BATCH_ANSWER,
   idempotency_count_replays: "true as counted",
   idempotency_notify: "true as notified",
+  idempotency_settle_many: BATCH_ANSWER,
 };
-
-// Drivers read a bigint as a string; a double holds 2^53 fences.
-function answerColumns(last: string): string {
-  return `outcome, attempt, fence::float8 as fence, retry_after_seconds, status_code, response, response_encoding, ${last}`;
-}
 
 /**
  * @param bounded Whether the statement limits its own waiting for locks. The

@@ -1,8 +1,13 @@
 import { storeBody } from "./compressed_body.ts";
 import { pRetry, z } from "./deps.ts";
-import { LedgerUnavailableError, TooManyKeysError } from "./errors.ts";
-import type { Ledger } from "./ledger.ts";
 import {
+  type IdempotencyError,
+  LedgerUnavailableError,
+  TooManyKeysError,
+} from "./errors.ts";
+import type { Ledger, Refused, Settlement } from "./ledger.ts";
+import {
+  batchRow,
   type LedgerRow,
   ledgerRow,
   statusRow,
@@ -53,10 +58,7 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
       return outcome;
     }, { retries: RETRIES, minTimeout: 50, maxTimeout: 500, randomize: true });
     if (outcome.error === null) return outcome.data;
-    if (outcome.error.code === "PT429") {
-      throw new TooManyKeysError(outcome.error);
-    }
-    throw new LedgerUnavailableError(attempted, outcome.error);
+    throw refusalOf(attempted, outcome.error);
   };
 
   const call = async (
@@ -66,6 +68,18 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
   ): Promise<LedgerRow> => {
     const data = await send(attempted, fn, args);
     const parsed = ledgerRow.safeParse(Array.isArray(data) ? data[0] : data);
+    if (parsed.success) return parsed.data;
+    throw new LedgerUnavailableError(attempted, parsed.error);
+  };
+
+  const callMany = async (
+    attempted: string,
+    fn: string,
+    count: number,
+    args: Record<string, unknown>,
+  ): Promise<BatchRow[]> => {
+    const data = await send(attempted, fn, args);
+    const parsed = z.array(batchRow).length(count).safeParse(data);
     if (parsed.success) return parsed.data;
     throw new LedgerUnavailableError(attempted, parsed.error);
   };
@@ -142,6 +156,54 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
       );
     },
 
+    async claimMany(userId, scope, requests, terms) {
+      const rows = await callMany(
+        "claim the keys",
+        "idempotency_claim_many",
+        requests.length,
+        {
+          p_user_id: userId,
+          p_scope: scope,
+          p_requests: requests.map((
+            { key, fingerprint, ownerToken, metadata },
+          ) => ({
+            key,
+            fingerprint,
+            owner_token: ownerToken,
+            metadata,
+          })),
+          p_lease_seconds: terms.leaseSeconds,
+          p_ttl_seconds: terms.ttlSeconds,
+          p_on_abandoned: terms.onAbandoned,
+        },
+      );
+      return Promise.all(
+        rows.map((row) =>
+          refusedOf("claim the key", row) ?? toClaimResult(row)
+        ),
+      );
+    },
+
+    async settleMany(userId, scope, settlements, ttlSeconds) {
+      const rows = await callMany(
+        "record the answers",
+        "idempotency_settle_many",
+        settlements.length,
+        {
+          p_user_id: userId,
+          p_scope: scope,
+          p_settlements: await Promise.all(settlements.map(written)),
+          p_ttl_seconds: ttlSeconds.completed,
+          p_failed_ttl_seconds: ttlSeconds.failed,
+        },
+      );
+      return Promise.all(
+        rows.map((row) =>
+          refusedOf("record the answer", row) ?? toSettleResult(row)
+        ),
+      );
+    },
+
     async read({ userId, scope, key }) {
       const data = await send(
         "read the key",
@@ -172,6 +234,45 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
         p_count: count,
       });
     },
+  };
+}
+
+type BatchRow = z.output<typeof batchRow>;
+
+function refusedOf(attempted: string, row: BatchRow): Refused | null {
+  if (row.outcome !== "refused") return null;
+  const { error_code: code, error_message: message } = row;
+  const error = { code: code ?? "", message: message ?? "refused" };
+  return { outcome: "refused", error: refusalOf(attempted, error) };
+}
+
+function refusalOf(
+  attempted: string,
+  error: { readonly message: string; readonly code?: string },
+): IdempotencyError {
+  return error.code === "PT429"
+    ? new TooManyKeysError(error)
+    : new LedgerUnavailableError(attempted, error);
+}
+
+async function written(settlement: Settlement): Promise<object> {
+  const { key, ownerToken } = settlement;
+  if (!("answer" in settlement)) {
+    return {
+      key,
+      owner_token: ownerToken,
+      error_message: settlement.errorMessage,
+    };
+  }
+  const { status, headers, body: bytes } = settlement.answer;
+  const { body, encoding } = await storeBody(bytes, headers);
+  return {
+    key,
+    owner_token: ownerToken,
+    status_code: status,
+    response: body,
+    response_encoding: encoding,
+    response_headers: headers,
   };
 }
 

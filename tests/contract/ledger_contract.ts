@@ -5,6 +5,7 @@ import type {
   ClaimResult,
   Identity,
   Ledger,
+  Settlement,
 } from "../../shared/idempotency/ledger.ts";
 
 /** One kind of ledger, with a clock that can be moved. */
@@ -210,9 +211,95 @@ export function ledgerContract(
     await t.age(61);
     assertEquals(await attemptOf(t.claim()), 1);
   });
+
+  test("claimMany() decides for each key as claim() does, in the order given", async (t) => {
+    const [done, busy, free, other, failed] = Array.from(
+      { length: 5 },
+      () => t.anew(),
+    ) as [Bench, Bench, Bench, Bench, Bench];
+    await done.bring("completed");
+    await busy.bring("processing");
+    await other.bring("completed");
+    await failed.bring("failed");
+    const results = await t.claimMany([
+      { key: done.key },
+      { key: busy.key },
+      { key: free.key },
+      { key: other.key, fingerprint: OTHER_FINGERPRINT },
+      { key: failed.key },
+    ]);
+    assertEquals(results.map(({ outcome }) => outcome), [
+      "replay",
+      "in_progress",
+      "claimed",
+      "mismatch",
+      "claimed",
+    ]);
+    assertEquals(results[0], { outcome: "replay", answer: CREATED });
+    assertEquals(await attemptOf(Promise.resolve(results[2]!)), 1);
+    assertEquals(await attemptOf(Promise.resolve(results[4]!)), 2);
+    assertEquals((await free.claim()).outcome, "in_progress");
+  });
+
+  test("claimMany() grants a key that is named twice once", async (t) => {
+    const results = await t.claimMany([{ key: t.key }, { key: t.key }]);
+    assertEquals(results.map(({ outcome }) => outcome), [
+      "claimed",
+      "in_progress",
+    ]);
+  });
+
+  test("claimMany() of overlapping batches at once grants each key once", async (t) => {
+    const keys = Array.from({ length: 20 }, () => t.anew().key);
+    const batches = await Promise.all(
+      Array.from({ length: 6 }, (_, n) =>
+        t.claimMany(
+          (n % 2 ? keys : keys.toReversed()).map((key) => ({ key })),
+        )),
+    );
+    const granted = batches.flat().filter(({ outcome }) =>
+      outcome === "claimed"
+    );
+    assertEquals(granted.length, keys.length);
+  });
+
+  test("settleMany() completes and fails each key for its owner only, and can be sent again", async (t) => {
+    const [done, failed, strange, late] = Array.from(
+      { length: 4 },
+      () => t.anew(),
+    ) as [Bench, Bench, Bench, Bench];
+    for (const key of [done, failed, strange]) await key.bring("processing");
+    await late.bring("lapsed");
+    await late.claim({ ownerToken: late.other });
+    await late.complete(late.other, OTHER);
+    // Ageing is for all keys of the ledger: the others' leases have lapsed, but nobody took over.
+    const settle = () =>
+      t.settleMany([
+        { key: done.key, ownerToken: done.owner, answer: CREATED },
+        { key: failed.key, ownerToken: failed.owner, errorMessage: "no" },
+        { key: strange.key, ownerToken: strange.other, answer: CREATED },
+        { key: late.key, ownerToken: late.owner, answer: CREATED },
+      ]);
+    for (let time = 0; time < 2; time++) {
+      assertEquals(await settle(), [
+        { outcome: "recorded" },
+        { outcome: "recorded" },
+        { outcome: "gone" },
+        { outcome: "replay", answer: OTHER },
+      ]);
+    }
+    assertEquals(await done.read(), CREATED);
+    assertEquals(await attemptOf(failed.claim()), 2);
+  });
+
+  test("a batch of nothing is answered with nothing", async (t) => {
+    assertEquals(await t.claimMany([]), []);
+    assertEquals(await t.settleMany([]), []);
+  });
 }
 
 interface Bench {
+  readonly key: string;
   readonly owner: string;
   readonly other: string;
   claim(request?: Partial<ClaimRequest>): Promise<ClaimResult>;
@@ -221,6 +308,14 @@ interface Bench {
   read(): Promise<Answer | null>;
   age(seconds: number): Promise<void>;
   bring(state: "processing" | "lapsed" | "completed" | "failed"): Promise<void>;
+  claimMany(
+    requests: readonly { key: string; fingerprint?: string }[],
+  ): Promise<ClaimResult[]>;
+  settleMany(
+    settlements: readonly Settlement[],
+  ): ReturnType<Ledger["settleMany"]>;
+  /** The same caller with a new key. */
+  anew(): Bench;
   as(actor: Actor): Bench;
   in(scope: string): Bench;
 }
@@ -234,6 +329,7 @@ function bench(
   const ledger = subject.ledgers[actor];
   const identity: Identity = { userId: subject.userIds[actor], scope, key };
   const self: Bench = {
+    key,
     owner: crypto.randomUUID(),
     other: crypto.randomUUID(),
     claim: (request) =>
@@ -257,6 +353,29 @@ function bench(
       if (state === "failed") await self.fail(self.owner);
       if (state === "lapsed") await self.age(61);
     },
+    claimMany: async (requests) => {
+      const results = await ledger.claimMany(
+        identity.userId,
+        scope,
+        requests.map((request) => ({
+          fingerprint: FINGERPRINT,
+          ownerToken: crypto.randomUUID(),
+          metadata: null,
+          ...request,
+        })),
+        { leaseSeconds: 60, ttlSeconds: 3600, onAbandoned: "retry" },
+      );
+      return results.map((result) => {
+        if (result.outcome === "refused") throw result.error;
+        return result;
+      });
+    },
+    settleMany: (settlements) =>
+      ledger.settleMany(identity.userId, scope, settlements, {
+        completed: 3600,
+        failed: 3600,
+      }),
+    anew: () => bench(subject, actor, undefined, scope),
     as: (next) => bench(subject, next, key, scope),
     in: (next) => bench(subject, actor, key, next),
   };

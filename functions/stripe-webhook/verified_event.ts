@@ -1,0 +1,66 @@
+import Stripe from "stripe";
+import { readBytes } from "../../shared/http/read_bytes.ts";
+import { Refusal } from "../../shared/http/refusal.ts";
+
+// Stripe's events are of some kilobytes.
+const MAX_EVENT_BYTES = 256 * 1024;
+
+// How far the signed time may lie in the past: what Stripe's libraries grant,
+// for clocks that differ and for the way here. Later deliveries of an event
+// are signed anew. Whoever recorded a delivery cannot play it back after that.
+const TOLERANCE_SECONDS = 300;
+
+const cryptoProvider = Stripe.createSubtleCryptoProvider();
+
+/**
+ * The event that Stripe signed. Nothing of a request may be used before this
+ * has returned: anybody can send one.
+ *
+ * @throws {Refusal} 400 when the signature is missing, wrong or too old, or
+ * what is signed is no event; 503 when the secret to check with is not set.
+ */
+export async function verifiedEvent(
+  req: Request,
+  environment: Pick<typeof Deno.env, "get"> = Deno.env,
+): Promise<Stripe.Event> {
+  const secret = environment.get("STRIPE_WEBHOOK_SECRET");
+  if (!secret) {
+    throw new Refusal({
+      status: 503,
+      code: "WEBHOOK_NOT_CONFIGURED",
+      title: "Webhook not configured",
+      detail:
+        "This project cannot check Stripe's signatures: set the secret STRIPE_WEBHOOK_SECRET to the endpoint's whsec_…",
+      retryable: true,
+    });
+  }
+  const body = await readBytes(req, MAX_EVENT_BYTES);
+  try {
+    return await Stripe.webhooks.constructEventAsync(
+      body,
+      req.headers.get("stripe-signature") ?? "",
+      secret,
+      TOLERANCE_SECONDS,
+      cryptoProvider,
+    );
+  } catch (cause) {
+    throw new Refusal(
+      cause instanceof Stripe.errors.StripeSignatureVerificationError
+        ? {
+          status: 400,
+          code: "SIGNATURE_INVALID",
+          title: "Signature invalid",
+          detail:
+            "The Stripe-Signature header does not fit this body and the present time: send the event as Stripe signed it, within five minutes",
+        }
+        : {
+          status: 400,
+          code: "EVENT_INVALID",
+          title: "Event invalid",
+          detail:
+            "The body is signed but is no event: let the endpoint in Stripe send snapshot events, as JSON",
+        },
+      { cause },
+    );
+  }
+}

@@ -12,11 +12,6 @@ export interface Lease {
 // Three chances in a lease: two renewals may fail before others take over.
 const RENEWALS_PER_LEASE = 3;
 
-// The runtime says "beforeunload" a little before it ends the worker. What is
-// nearly done may finish; whatever is not is free for the next caller sooner
-// than its full lease would have it.
-const LAST_SECONDS = 5;
-
 const held = new Set<() => void>();
 let listening = false;
 
@@ -64,7 +59,9 @@ export function keepLease(
   const release = () => {
     end();
     lost.abort(new Error("The worker is told to go"));
-    platform.waitUntil(renew(Math.min(LAST_SECONDS, leaseSeconds)));
+    // What still finishes is recorded all the same, unless somebody has taken
+    // the key over by then.
+    platform.waitUntil(renew(0));
   };
 
   held.add(release);

@@ -111,13 +111,12 @@ Deno.test("a handler that throws after it lost its lease gives the winner's answ
   assertEquals(await late.fail(new Error("too late")), ANSWER);
 });
 
-Deno.test("when the worker is told to go, its keys are free within seconds", async () => {
+Deno.test("when the worker is told to go, its keys are free at once", async () => {
   const t = bench({ leaseSeconds: 600 });
   const run = await t.run();
   globalThis.dispatchEvent(new Event("beforeunload"));
   assertEquals(run.signal.aborted, true);
   await sleep(10);
-  t.age(5);
   assertEquals((await t.run()).attempt, 2);
 });
 

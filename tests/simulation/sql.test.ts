@@ -1,0 +1,76 @@
+import { assert } from "@std/assert";
+import { meet, meetings, type Sessions } from "./interleave.ts";
+import { simulate } from "./simulate.ts";
+import { racyMutations, sqlMutations, withMutation } from "./sql_mutations.ts";
+import { type SqlSubjects, startSqlSubjects } from "./sql_subject.ts";
+
+const SECONDS = 20;
+const FEWEST_SCHEDULES = 200;
+const MOST_SCHEDULES_TO_NOTICE = 300;
+
+let sql: SqlSubjects;
+let sessions: Sessions;
+
+Deno.test.beforeAll(async () => {
+  sql = await startSqlSubjects(2);
+  const observer = sql.subjects[0]!;
+  sessions = { first: sql.connect(), second: sql.connect(), observer };
+});
+Deno.test.afterAll(async () => await sql[Symbol.asyncDispose]());
+
+Deno.test(`the SQL keeps its promises in as many simulated schedules as fit in ${SECONDS} s`, async () => {
+  const { failure, played, tally } = await simulate({
+    subjects: sql.subjects,
+    firstSeed: 1,
+    schedules: Infinity,
+    seconds: SECONDS,
+  });
+  assert(failure === null, failure?.report);
+  assert(played >= FEWEST_SCHEDULES, `only ${played} schedules`);
+  for (const seen of ["claimed anew", "abandoned", "mismatch", "replay"]) {
+    assert((tally.get(`claim: ${seen}`) ?? 0) > 50, `claim: ${seen}`);
+  }
+});
+
+Deno.test("wherever two sessions meet at a key, it is as if one had come after the other", async () => {
+  const wrong: string[] = [];
+  for (const meeting of meetings()) {
+    const found = await meet(sessions, meeting);
+    if (found !== null) wrong.push(found);
+  }
+  assert(wrong.length === 0, wrong.join("\n"));
+});
+
+for (const mutation of sqlMutations) {
+  Deno.test(`the simulation notices SQL in which ${mutation.name}`, async () => {
+    const [subject] = sql.subjects;
+    const { failure } = await withMutation(
+      subject!,
+      mutation,
+      () =>
+        simulate({
+          subjects: [subject!],
+          firstSeed: 1,
+          schedules: MOST_SCHEDULES_TO_NOTICE,
+        }),
+    );
+    assert(failure !== null, "all schedules passed");
+  });
+}
+
+for (const mutation of racyMutations) {
+  Deno.test(`two sessions that meet notice SQL in which ${mutation.name}`, async () => {
+    const noticed = await withMutation(
+      sessions.observer,
+      mutation,
+      async () => {
+        for (const meeting of meetings()) {
+          if (meeting.state !== mutation.state) continue;
+          if (await meet(sessions, meeting) !== null) return true;
+        }
+        return false;
+      },
+    );
+    assert(noticed, "all meetings passed");
+  });
+}

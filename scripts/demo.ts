@@ -12,7 +12,7 @@ import {
 } from "../shared/idempotency.ts";
 import { alike, type Asked, createAsk } from "./demo/ask.ts";
 import { signUp, upload } from "./demo/newcomer.ts";
-import { printRows, printTable } from "./demo/table.ts";
+import { printRows, printTable } from "./table.ts";
 import { startStack } from "./stack/stack.ts";
 
 const AT_ONCE = 20;

@@ -18,6 +18,8 @@ export type Outcome =
   | "mismatch"
   /** An interrupted attempt holds the key, and the route refuses to guess. */
   | "abandoned"
+  /** It runs a key that an interrupted attempt left; its outcome follows. */
+  | "taken_over"
   /** It ran and threw, or its answer was not final. */
   | "failed"
   /** It ran too long: another attempt had taken the key over. */

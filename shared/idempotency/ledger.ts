@@ -147,6 +147,8 @@ export type ClaimResult =
     readonly fence: number;
     /** The results of the steps that earlier attempts finished, by name. */
     readonly steps: Readonly<Record<string, unknown>>;
+    /** Whether the attempt before this one was abandoned. */
+    readonly takenOver: boolean;
   }
   | { readonly outcome: "replay"; readonly answer: Answer }
   | { readonly outcome: "mismatch" }

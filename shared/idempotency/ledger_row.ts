@@ -58,6 +58,7 @@ export async function toClaimResult(row: LedgerRow): Promise<ClaimResult> {
         attempt: row.attempt ?? 1,
         fence: row.fence ?? 0,
         steps: row.steps ?? {},
+        takenOver: row.retry_after_seconds === 0,
       };
     case "replay":
       return { outcome: "replay", answer: await toAnswer(row) };

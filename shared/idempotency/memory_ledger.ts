@@ -87,9 +87,15 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
       : { outcome: "replay", answer: copy(entry.answer) };
   };
 
-  const granted = (identity: Identity): ClaimResult => {
+  const granted = (identity: Identity, takenOver = false): ClaimResult => {
     const { attempt, fence, steps } = entries.get(nameOf(identity))!;
-    return { outcome: "claimed", attempt, fence, steps: { ...steps } };
+    return {
+      outcome: "claimed",
+      attempt,
+      fence,
+      steps: { ...steps },
+      takenOver,
+    };
   };
 
   // Never sooner than it was: a call that was late on the way must not cut
@@ -127,7 +133,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
         steps: entry?.steps ?? {},
         answer: null,
       });
-      return granted(identity);
+      return granted(identity, entry?.status === "processing");
     };
     if (entry === undefined) return take(1);
     if (entry.fingerprint !== request.fingerprint) {

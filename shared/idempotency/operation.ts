@@ -71,12 +71,7 @@ export async function runOperation<Body>(
   const { supabase, store, userId, route, key, payload, ...options } = context;
   if (key === null) return ranOnce(await operation(UNPROTECTED));
   const config = resolveConfig(options);
-  const ledger = store ?? (supabase && supabaseLedger(supabase));
-  if (ledger === undefined) {
-    throw new TypeError(
-      "Cannot run the operation once: neither supabase nor store was given",
-    );
-  }
+  const ledger = ledgerOf(supabase, store);
 
   let begun: Begun;
   try {
@@ -115,6 +110,22 @@ export async function runOperation<Body>(
   } catch (error) {
     return await refusal(error);
   }
+}
+
+/**
+ * The ledger that a context names.
+ *
+ * @throws {TypeError} When it names none.
+ */
+export function ledgerOf(
+  supabase: LedgerClient | undefined,
+  store: Ledger | undefined,
+): Ledger {
+  const ledger = store ?? (supabase && supabaseLedger(supabase));
+  if (ledger !== undefined) return ledger;
+  throw new TypeError(
+    "Cannot run the operation once: neither supabase nor store was given",
+  );
 }
 
 function ranOnce<Body>(

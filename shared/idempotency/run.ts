@@ -135,7 +135,10 @@ export async function begin(request: RunRequest): Promise<Begun> {
 function runOf(
   { ledger, identity, fingerprint, config }: RunRequest,
   ownerToken: string,
-  { attempt, fence, steps }: Extract<Granted, { outcome: "claimed" }>,
+  { attempt, fence, steps, takenOver }: Extract<
+    Granted,
+    { outcome: "claimed" }
+  >,
   reportAny: ReturnType<typeof reporterOf>,
 ): Run {
   const { key } = identity;
@@ -144,6 +147,7 @@ function runOf(
   const share = announceRun(identity, fingerprint);
   const report = (outcome: Outcome, error?: unknown) =>
     reportAny(outcome, { attempt, error });
+  if (takenOver) report("taken_over");
 
   const end = (answer: Answer | null) => {
     lease.end();

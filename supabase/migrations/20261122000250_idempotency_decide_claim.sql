@@ -197,7 +197,11 @@ begin
       returning k.attempt, k.fence, k.steps into v_attempt, v_fence, v_steps;
 
       if found then
-        return row('claimed', v_attempt, v_fence, null, null, null, null, null, v_steps, null)::public.idempotency_answer;
+        return row(
+          -- 0 seconds to wait tells a takeover from the retry of a failed attempt
+          'claimed', v_attempt, v_fence, case when v_key.status = 'processing' then 0 end,
+          null, null, null, null, v_steps, null
+        )::public.idempotency_answer;
       end if;
     end if;
   end loop;

@@ -76,6 +76,7 @@ export function createModel(): Model {
         attempt,
         fence: fences,
         steps: { ...steps },
+        takenOver: attempt > 1 && row?.status === "processing",
       };
     };
     if (row === undefined) return grant(1);
@@ -87,7 +88,13 @@ export function createModel(): Model {
     if (row.owner === ownerToken) {
       extend(row, leaseSeconds);
       const { attempt, fence, steps } = row;
-      return { outcome: "claimed", attempt, fence, steps: { ...steps } };
+      return {
+        outcome: "claimed",
+        attempt,
+        fence,
+        steps: { ...steps },
+        takenOver: false,
+      };
     }
     if (row.leaseEnd > now) {
       const retryAfterSeconds = Math.ceil(row.leaseEnd - now);

@@ -240,9 +240,21 @@ Deno.test("a duplicate that waits runs itself when the first one fails", async (
   await (await duplicate).finish(ANSWER, true);
 });
 
+Deno.test("whoever takes over an abandoned run says so, whoever retries a failed one does not", async () => {
+  const t = bench();
+  await (await t.run()).fail("no");
+  await t.run();
+  t.age(60);
+  await (await t.run()).finish(ANSWER, true);
+  await sleep(20);
+  const taken = t.events.filter(({ outcome }) => outcome === "taken_over");
+  assertEquals(taken.map(({ attempt }) => attempt), [3]);
+});
+
 Deno.test("events say what became of each request, without its key", async () => {
   const t = bench();
   await (await t.run()).finish(ANSWER, true);
+  await sleep(20);
   await t.begin();
   await sleep(20);
   assertEquals(t.events.map(({ outcome, attempt }) => [outcome, attempt]), [

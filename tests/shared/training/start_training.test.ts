@@ -2,54 +2,63 @@ import { assertEquals, assertRejects } from "@std/assert";
 import type {
   JobProgress,
   JobStore,
-  TrainingJob,
 } from "../../../shared/training/job_store.ts";
 import type { TrainingProvider } from "../../../shared/training/provider.ts";
 import { ProviderError } from "../../../shared/training/provider_error.ts";
-import { startTraining } from "../../../shared/training/start_training.ts";
+import {
+  type RunStep,
+  startTraining,
+} from "../../../shared/training/start_training.ts";
 import { TrainingError } from "../../../shared/training/training_error.ts";
 
-const request = { datasetId: "d", model: "m", requestId: "r", isRetry: false };
-const retry = { ...request, isRetry: true };
+const request = { datasetId: "d", model: "m" };
+
+/** The steps of one request, which all of its attempts share. */
+function stepsOf(key: string): RunStep {
+  const finished = new Map<string, unknown>();
+  return async <T>(
+    name: string,
+    work: (step: { idempotencyKey: string }) => Promise<T>,
+  ) => {
+    if (!finished.has(name)) {
+      finished.set(name, await work({ idempotencyKey: `${key}-${name}` }));
+    }
+    return finished.get(name) as T;
+  };
+}
 
 function memory() {
-  const jobs: (TrainingJob & { status: string })[] = [];
+  const jobs = new Map<string, { id: string; status: string }>();
   let failing: JobProgress["status"] | undefined;
   const store: JobStore = {
     readDataset: (id) => Promise.resolve(id === "d" ? "{}\n" : null),
-    findJob: () => Promise.resolve(jobs.at(-1) ?? null),
-    createJob: () => {
-      const job = {
-        id: `job-${jobs.length + 1}`,
-        status: "submitting",
-        providerFileId: null,
-        providerJobId: null,
-      };
-      jobs.push(job);
-      return Promise.resolve({ ...job });
+    createJob: ({ requestId }) => {
+      const id = `job-of-${requestId}`;
+      if (!jobs.has(id)) jobs.set(id, { id, status: "submitting" });
+      return Promise.resolve(id);
     },
     updateJob: (id, progress) => {
       if (progress.status === failing) {
         failing = undefined;
         return Promise.reject(new Error("the database went away"));
       }
-      Object.assign(jobs.find((job) => job.id === id)!, progress);
+      Object.assign(jobs.get(id)!, progress);
       return Promise.resolve();
     },
   };
   return {
     store,
-    jobs,
+    statuses: () => [...jobs.values()].map(({ status }) => status),
     failNext: (status: JobProgress["status"]) => failing = status,
   };
 }
 
 function recorder() {
   const calls: unknown[] = [];
-  let down = false;
+  let failing: number | undefined;
   const call = <T>(what: unknown[], answer: T): Promise<T> => {
-    if (down) {
-      down = false;
+    if (failing === calls.length) {
+      failing = undefined;
       return Promise.reject(new ProviderError("PROVIDER_UNAVAILABLE", "down"));
     }
     calls.push(what);
@@ -61,71 +70,79 @@ function recorder() {
     createJob: (job, key) =>
       call(["job", job.fileId, key], { providerJobId: `ft-of-${key}` }),
   };
-  return { provider, calls, failNext: () => down = true };
+  return {
+    provider,
+    calls,
+    /** @param after How many calls have got through by then. */
+    failNext: (after: number) => failing = after,
+  };
 }
 
-const UPLOAD = ["file", "job-1.jsonl", "job-1-file"];
-const CREATE = ["job", "file-of-job-1-file", "job-1"];
+const JOB = "job-of-r-record-job";
+const UPLOAD = ["file", `${JOB}.jsonl`, "r-upload-file"];
+const CREATE = ["job", "file-of-r-upload-file", "r-create-job"];
 
-Deno.test("startTraining() uploads, starts the job under its own id, and records both", async () => {
-  const { store, jobs } = memory();
+Deno.test("startTraining() uploads, starts the job, each under a key of its own, and records both", async () => {
+  const { store, statuses } = memory();
   const { provider, calls } = recorder();
-  assertEquals(await startTraining(store, provider, request), {
-    jobId: "job-1",
-    providerJobId: "ft-of-job-1",
+  assertEquals(await startTraining(store, provider, stepsOf("r"), request), {
+    jobId: JOB,
+    providerJobId: "ft-of-r-create-job",
     status: "submitted",
   });
   assertEquals(calls, [UPLOAD, CREATE]);
-  assertEquals(jobs.map(({ status }) => status), ["submitted"]);
+  assertEquals(statuses(), ["submitted"]);
 });
 
 Deno.test("startTraining() goes on with the job of an attempt that failed", async () => {
-  const { store, jobs } = memory();
+  const { store, statuses } = memory();
   const { provider, calls, failNext } = recorder();
-  failNext();
-  await assertRejects(
-    () => startTraining(store, provider, request),
-    ProviderError,
-  );
-  assertEquals(jobs.map(({ status }) => status), ["failed"]);
-  await startTraining(store, provider, retry);
-  assertEquals(jobs.map(({ status }) => status), ["submitted"]);
+  const steps = stepsOf("r");
+  for (const failed of [[], [UPLOAD]]) {
+    failNext(failed.length);
+    await assertRejects(
+      () => startTraining(store, provider, steps, request),
+      ProviderError,
+    );
+    assertEquals(statuses(), ["failed"]);
+    assertEquals(calls, failed);
+  }
+  await startTraining(store, provider, steps, request);
+  assertEquals(statuses(), ["submitted"]);
   assertEquals(calls, [UPLOAD, CREATE]);
 });
 
-Deno.test("startTraining() asks for the same job again when it could not be recorded", async () => {
-  const { store, jobs, failNext } = memory();
+Deno.test("startTraining() asks the provider nothing again when only the record was missing", async () => {
+  const { store, statuses, failNext } = memory();
   const { provider, calls } = recorder();
+  const steps = stepsOf("r");
   failNext("submitted");
-  await assertRejects(() => startTraining(store, provider, request));
-  await startTraining(store, provider, retry);
-  assertEquals(calls, [UPLOAD, CREATE, CREATE]);
-  assertEquals(jobs.length, 1);
-});
-
-Deno.test("startTraining() asks the provider nothing when the job is there already", async () => {
-  const { store } = memory();
-  const { provider, calls } = recorder();
-  const first = await startTraining(store, provider, request);
-  assertEquals(await startTraining(store, provider, retry), first);
-  assertEquals(calls.length, 2);
+  await assertRejects(() => startTraining(store, provider, steps, request));
+  assertEquals(statuses(), ["submitting"]);
+  await startTraining(store, provider, steps, request);
+  assertEquals(statuses(), ["submitted"]);
+  assertEquals(calls, [UPLOAD, CREATE]);
 });
 
 Deno.test("startTraining() starts another job for another request", async () => {
-  const { store, jobs } = memory();
+  const { store, statuses } = memory();
   const { provider } = recorder();
-  await startTraining(store, provider, request);
-  await startTraining(store, provider, { ...request, requestId: "r2" });
-  assertEquals(jobs.map(({ id }) => id), ["job-1", "job-2"]);
+  await startTraining(store, provider, stepsOf("r"), request);
+  await startTraining(store, provider, stepsOf("r2"), request);
+  assertEquals(statuses(), ["submitted", "submitted"]);
 });
 
 Deno.test("startTraining() records nothing about a data set that is not there", async () => {
-  const { store, jobs } = memory();
+  const { store, statuses } = memory();
   const { provider, calls } = recorder();
   const error = await assertRejects(
-    () => startTraining(store, provider, { ...request, datasetId: "x" }),
+    () =>
+      startTraining(store, provider, stepsOf("r"), {
+        ...request,
+        datasetId: "x",
+      }),
     TrainingError,
   );
   assertEquals(error.code, "DATASET_NOT_FOUND");
-  assertEquals([jobs, calls], [[], []]);
+  assertEquals([statuses(), calls], [[], []]);
 });

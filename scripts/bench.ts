@@ -11,7 +11,7 @@ import { benchDirect } from "./bench/direct.ts";
 import { benchHttp } from "./bench/http.ts";
 import type { BenchRow } from "./bench/row.ts";
 import { benchSql } from "./bench/sql.ts";
-import { printTable } from "./demo/table.ts";
+import { printTable } from "./table.ts";
 
 const USAGE = "Usage: deno task bench [--json] [--quick]";
 

@@ -35,10 +35,14 @@ export {
 } from "./idempotency/key.ts";
 export {
   type Answer,
+  type BatchClaim,
+  type BatchTerms,
   type ClaimRequest,
   type ClaimResult,
   type Identity,
   type Ledger,
+  type Refused,
+  type Settlement,
   type SettleResult,
 } from "./idempotency/ledger.ts";
 export {
@@ -59,6 +63,12 @@ export {
 export { type Problem, problemResponse } from "./idempotency/problem.ts";
 export { refusalResponse } from "./idempotency/refusal_response.ts";
 export { flushReplayCounts } from "./idempotency/replay_counts.ts";
+export {
+  type BatchContext,
+  type BatchItem,
+  type BatchOutcome,
+  runMany,
+} from "./idempotency/run_many.ts";
 export {
   AlreadyCompletedError,
   type CachedResponse,

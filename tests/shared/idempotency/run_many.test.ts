@@ -1,0 +1,300 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import fc from "fast-check";
+import {
+  type Ledger,
+  LedgerUnavailableError,
+  memoryLedger,
+  runMany,
+} from "../../../shared/idempotency.ts";
+
+interface Trips {
+  readonly store: Ledger;
+  readonly calls: string[];
+}
+
+/** A ledger in memory that notes each trip; a trip takes a moment. */
+function counted(ledger = memoryLedger()): Trips {
+  const calls: string[] = [];
+  const note = async <T>(call: string, result: () => Promise<T>) => {
+    calls.push(call);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    return await result();
+  };
+  const store: Ledger = {
+    ...ledger,
+    claim: (...args) => note("claim", () => ledger.claim(...args)),
+    complete: (...args) => note("complete", () => ledger.complete(...args)),
+    fail: (...args) => note("fail", () => ledger.fail(...args)),
+    claimMany: (...args) =>
+      note(`claim ${args[2].length}`, () => ledger.claimMany(...args)),
+    settleMany: (...args) =>
+      note(`settle ${args[2].length}`, () => ledger.settleMany(...args)),
+  };
+  return { store, calls };
+}
+
+const owner = { userId: "u1", route: "invoices" };
+const items = (count: number) =>
+  Array.from({ length: count }, (_, n) => ({
+    key: `invoice-${n}`,
+    payload: { n },
+    input: n,
+  }));
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const sent = ({ input }: { input: number }) =>
+  Promise.resolve({ status: 201, body: { sent: input } });
+
+Deno.test("100 operations take two trips, and one when they are retried", async () => {
+  const { store, calls } = counted();
+  const batch = { ...owner, store, items: items(100) };
+  const first = await runMany(batch, sent);
+  assertEquals(calls.splice(0), ["claim 100", "settle 100"]);
+  const retry = await runMany(batch, () => Promise.reject("ran again"));
+  assertEquals(calls, ["claim 100"]);
+  first.forEach(({ key, status, body, headers, replayed }, n) => {
+    assertEquals([key, status, body], [`invoice-${n}`, 201, { sent: n }]);
+    assertEquals([headers["X-Idempotency-Stored"], replayed], ["true", false]);
+    assertEquals(retry[n]?.body, body);
+    assertEquals(retry[n]?.replayed, true);
+  });
+});
+
+Deno.test("more than 100 operations take two trips for each 100", async () => {
+  const { store, calls } = counted();
+  const outcomes = await runMany({ ...owner, store, items: items(250) }, sent);
+  assertEquals(outcomes.length, 250);
+  assertEquals(calls.filter((call) => call.startsWith("claim")).length, 3);
+  assertEquals(calls.filter((call) => call.startsWith("settle")).length, 3);
+});
+
+Deno.test("one that throws and one that is not final fail alone, and run again", async () => {
+  const { store, calls } = counted();
+  const batch = { ...owner, store, items: items(4) };
+  const runs: number[] = [];
+  const work = async (item: { input: number }, run: { attempt: number }) => {
+    runs.push(item.input);
+    if (run.attempt > 1) return await sent(item);
+    if (item.input === 1) throw new Error("out of paper");
+    return item.input === 2 ? { status: 503, body: "later" } : await sent(item);
+  };
+  const first = await runMany<number, unknown>(batch, work);
+  assertEquals(calls, ["claim 4", "settle 4"]);
+  assertEquals(first.map(({ status }) => status), [201, 500, 503, 201]);
+  assertEquals((first[1]?.error as Error).message, "out of paper");
+  assertEquals((first[1]?.body as { code: string }).code, "OPERATION_FAILED");
+  assert(!JSON.stringify(first[1]?.body).includes("out of paper"));
+  runs.length = 0;
+  const second = await runMany<number, unknown>(batch, work);
+  assertEquals(runs, [1, 2]);
+  assertEquals(second.map(({ replayed }) => replayed), [
+    true,
+    false,
+    false,
+    true,
+  ]);
+});
+
+Deno.test("refusals are problem documents, each for its own item", async () => {
+  const { store } = counted();
+  const [a, b, c] = items(3) as [
+    { key: string; payload: unknown; input: number },
+    { key: string; payload: unknown; input: number },
+    { key: string; payload: unknown; input: number },
+  ];
+  const running = Promise.withResolvers<void>();
+  const elsewhere = runMany({ ...owner, store, items: [a] }, async (item) => {
+    await running.promise;
+    return await sent(item);
+  });
+  await runMany({ ...owner, store, items: [b] }, sent);
+  const outcomes = await runMany<number, unknown>({
+    ...owner,
+    store,
+    items: [a, { ...b, payload: "other" }, { ...c, key: "not a key" }, c],
+  }, sent);
+  assertEquals(
+    outcomes.map((
+      { status, body },
+    ) => [status, (body as { code?: string }).code]),
+    [
+      [409, "REQUEST_IN_PROGRESS"],
+      [422, "IDEMPOTENCY_KEY_REUSED"],
+      [400, "IDEMPOTENCY_KEY_INVALID"],
+      [201, undefined],
+    ],
+  );
+  running.resolve();
+  assertEquals((await elsewhere)[0]?.status, 201);
+});
+
+Deno.test("of the same key and payload one runs and all have its outcome; another payload is refused", async () => {
+  const { store, calls } = counted();
+  const [item] = items(1) as [{ key: string; payload: unknown; input: number }];
+  let runs = 0;
+  const outcomes = await runMany<number, unknown>({
+    ...owner,
+    store,
+    items: [item, item, { ...item, payload: { n: 0 } }, {
+      ...item,
+      payload: 2,
+    }],
+  }, async (item) => {
+    runs += 1;
+    return await sent(item);
+  });
+  assertEquals(runs, 1);
+  assertEquals(calls, ["claim 2", "settle 1"]);
+  assertEquals(outcomes.map(({ status }) => status), [201, 201, 201, 422]);
+  assertEquals(outcomes.map(({ replayed }) => replayed), [
+    false,
+    true,
+    true,
+    false,
+  ]);
+});
+
+Deno.test("no more operations run at once than asked for", async () => {
+  let now = 0;
+  let most = 0;
+  await runMany(
+    { ...owner, store: memoryLedger(), items: items(20), concurrency: 3 },
+    async (item) => {
+      most = Math.max(most, ++now);
+      await sleep(2);
+      now -= 1;
+      return await sent(item);
+    },
+  );
+  assertEquals(most, 3);
+});
+
+Deno.test("answers do not wait long for one that takes its time", async () => {
+  const { store, calls } = counted();
+  const outcomes = await runMany(
+    { ...owner, store, items: items(10) },
+    async (item) => {
+      if (item.input === 0) await sleep(900);
+      return await sent(item);
+    },
+  );
+  assertEquals(calls, ["claim 10", "settle 9", "settle 1"]);
+  assertEquals(outcomes.every(({ status }) => status === 201), true);
+});
+
+Deno.test("two batches with the same keys in another order that wait for each other both end", async () => {
+  const { store } = counted();
+  const runs: number[] = [];
+  const batch = { ...owner, store, onConcurrent: "wait" as const };
+  const work = async (item: { input: number }) => {
+    runs.push(item.input);
+    await sleep(20);
+    return await sent(item);
+  };
+  const results = await Promise.all([
+    runMany({ ...batch, items: items(10) }, work),
+    runMany({ ...batch, items: items(10).toReversed() }, work),
+  ]);
+  assertEquals(
+    runs.toSorted((a, b) => a - b),
+    items(10).map(({ input }) => input),
+  );
+  assertEquals(
+    results[0].map(({ body }) => body),
+    items(10).map(({ input }) => ({ sent: input })),
+  );
+  assertEquals(
+    results[1].map(({ body }) => body),
+    results[0].map(({ body }) => body).toReversed(),
+  );
+});
+
+Deno.test("with the ledger out of reach all are refused, or all run, as configured", async () => {
+  const down = () =>
+    Promise.reject(new LedgerUnavailableError("claim the keys", "gone"));
+  const store = { ...memoryLedger(), claimMany: down };
+  const refused = await runMany({ ...owner, store, items: items(3) }, sent);
+  assertEquals(refused.map(({ status }) => status), [503, 503, 503]);
+  const ran = await runMany(
+    { ...owner, store, items: items(3), onLedgerDown: "run" },
+    sent,
+  );
+  assertEquals(ran.map(({ status, headers }) => [status, headers]), [
+    [201, {}],
+    [201, {}],
+    [201, {}],
+  ]);
+});
+
+Deno.test("when the answers cannot be recorded, they are given unmarked", async () => {
+  const down = () =>
+    Promise.reject(new LedgerUnavailableError("record the answers", "gone"));
+  const store = { ...memoryLedger(), settleMany: down };
+  const outcomes = await runMany({ ...owner, store, items: items(2) }, sent);
+  assertEquals(outcomes.map(({ status, headers }) => [status, headers]), [
+    [201, {}],
+    [201, {}],
+  ]);
+});
+
+Deno.test("a batch of nothing makes no trip", async () => {
+  const { store, calls } = counted();
+  assertEquals(await runMany({ ...owner, store, items: [] }, sent), []);
+  assertEquals(calls, []);
+});
+
+Deno.test("a wrong configuration is refused before anything is claimed", async () => {
+  const { store, calls } = counted();
+  for (const wrong of [{ leaseSeconds: 0 }, { concurrency: 0 }]) {
+    await assertRejects(
+      () => runMany({ ...owner, store, items: items(1), ...wrong }, sent),
+      TypeError,
+    );
+  }
+  await assertRejects(
+    () => runMany({ ...owner, items: items(1) }, sent),
+    TypeError,
+    "neither supabase nor store",
+  );
+  assertEquals(calls, []);
+});
+
+Deno.test("whatever throws, however often a batch is sent: each operation takes effect once", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.tuple(fc.nat(8), fc.nat(2)), { maxLength: 20 }),
+      fc.integer({ min: 1, max: 4 }),
+      async (wanted, concurrency) => {
+        const store = memoryLedger();
+        const effects = new Map<number, number>();
+        const failures = new Map(wanted);
+        const batch = {
+          ...owner,
+          store,
+          concurrency,
+          items: wanted.map(([n]) => ({
+            key: `key-${n}`,
+            payload: n,
+            input: n,
+          })),
+        };
+        for (let time = 0; time < 4; time++) {
+          const outcomes = await runMany(batch, async ({ input }) => {
+            await Promise.resolve();
+            const left = failures.get(input) ?? 0;
+            failures.set(input, left - 1);
+            if (left > 0) throw new Error("not yet");
+            effects.set(input, (effects.get(input) ?? 0) + 1);
+            return { status: 200, body: input };
+          });
+          assertEquals(outcomes.length, wanted.length);
+          if (time < 3) continue;
+          outcomes.forEach(({ body }, index) => {
+            assertEquals(body, wanted[index]![0]);
+          });
+        }
+        assert([...effects.values()].every((count) => count === 1));
+      },
+    ),
+    { numRuns: 100 },
+  );
+});

@@ -1,0 +1,167 @@
+import { parseArgs } from "node:util";
+import { outcomeHeaders } from "../../shared/idempotency/response.ts";
+import type { Resolution } from "./operator.ts";
+
+export const USAGE = `Usage:
+  deno task keys list [--limit N] [--json]
+  deno task keys resolve KEY --scope SCOPE [--user UUID] --as completed
+      --status 200 [--body TEXT] [--header NAME:VALUE …] [--note TEXT]
+  deno task keys resolve KEY --scope SCOPE [--user UUID] --as failed [--note TEXT]
+With SUPABASE_URL and SUPABASE_SECRET_KEY in the environment, or --database-url URL.`;
+
+/** What the command line asks for. */
+export type Command =
+  & { readonly databaseUrl: string | undefined }
+  & (
+    | { readonly name: "list"; readonly limit: number; readonly json: boolean }
+    | { readonly name: "resolve"; readonly resolution: Resolution }
+  );
+
+/** Thrown when the command line asks for nothing that there is. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * Reads the command line.
+ *
+ * @throws {UsageError} When it is not as described in {@link USAGE}.
+ */
+export function parseCommand(args: readonly string[]): Command {
+  const { values, positionals } = parse(args);
+  const { "database-url": databaseUrl, limit, json = false, ...rest } = values;
+  const [name, ...operands] = positionals;
+  if (name === "list" && operands.length === 0) {
+    refuseOptions("list", rest);
+    const number = wholeNumber("--limit", limit ?? "100", 1, 1000);
+    return { name, databaseUrl, limit: number, json };
+  }
+  if (name === "resolve" && operands.length === 1) {
+    refuseOptions("resolve", { limit, json: json || undefined });
+    return { name, databaseUrl, resolution: resolutionOf(operands[0]!, rest) };
+  }
+  throw new UsageError(
+    positionals.length === 0
+      ? "say what to do: list or resolve"
+      : `"${positionals.join(" ")}" is not a command`,
+  );
+}
+
+interface ResolveOptions {
+  scope?: string | undefined;
+  user?: string | undefined;
+  as?: string | undefined;
+  status?: string | undefined;
+  body?: string | undefined;
+  header?: string[] | undefined;
+  note?: string | undefined;
+}
+
+function parse(args: readonly string[]) {
+  const text = { type: "string" } as const;
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        "database-url": text,
+        limit: text,
+        json: { type: "boolean" },
+        scope: text,
+        user: text,
+        as: text,
+        status: text,
+        body: text,
+        header: { ...text, multiple: true },
+        note: text,
+      },
+    });
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
+}
+
+function resolutionOf(key: string, options: ResolveOptions): Resolution {
+  const { scope, user: userId = null, as, note = null } = options;
+  if (scope === undefined) {
+    throw new UsageError(`name the scope of "${key}" with --scope`);
+  }
+  if (userId !== null && !UUID.test(userId)) {
+    throw new UsageError(`--user ${userId}: expected the user's id, a UUID`);
+  }
+  if (as === "failed") {
+    const { status, body, header } = options;
+    refuseOptions("resolve --as failed", { status, body, header });
+    const none = { status: null, body: null, headers: null };
+    return { userId, scope, key, as, note, ...none };
+  }
+  if (as !== "completed") {
+    throw new UsageError(
+      as === undefined
+        ? "say how it ended with --as completed or --as failed"
+        : `--as ${as}: expected completed or failed`,
+    );
+  }
+  if (options.status === undefined) {
+    throw new UsageError("--as completed needs the answer's --status");
+  }
+  const status = wholeNumber("--status", options.status, 200, 599);
+  const { body = null } = options;
+  const headers = headersOf(options.header ?? [], body);
+  return { userId, scope, key, as, status, body, headers, note };
+}
+
+function headersOf(
+  lines: readonly string[],
+  body: string | null,
+): Record<string, string> {
+  const headers = new Headers();
+  if (body !== null && isJson(body)) {
+    headers.set("content-type", "application/json");
+  }
+  for (const line of lines) {
+    const [, name = "", value = ""] = /^([^:]+):\s*(.*)$/.exec(line) ?? [];
+    try {
+      headers.set(name, value);
+    } catch {
+      throw new UsageError(`--header "${line}": expected NAME:VALUE`);
+    }
+    if (!(name.toLowerCase() in outcomeHeaders(headers))) {
+      throw new UsageError(
+        `--header "${line}": ${name} belongs to one answer, it is not kept`,
+      );
+    }
+  }
+  return Object.fromEntries(headers);
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function wholeNumber(
+  option: string,
+  text: string,
+  min: number,
+  max: number,
+): number {
+  const number = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (number >= min && number <= max) return number;
+  throw new UsageError(
+    `${option} ${text}: expected a number from ${min} to ${max}`,
+  );
+}
+
+function refuseOptions(where: string, options: object): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    throw new UsageError(`--${name} does not go with ${where}`);
+  }
+}

@@ -37,6 +37,8 @@ function readOptions(args: string[]) {
     );
   }
   const databaseUrl = values["database-url"];
+  const url = Deno.env.get("TRAINING_API_URL");
+  const key = Deno.env.get("TRAINING_API_KEY");
   if (databaseUrl !== undefined && values.memory) {
     throw new Error(
       `--memory is for the embedded database and does not go with --database-url. Usage: ${HELP}`,
@@ -47,6 +49,7 @@ function readOptions(args: string[]) {
     memory: values.memory,
     probe: values.probe,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
+    ...(url && key ? { trainingApi: { url, key } } : {}),
   };
 }
 

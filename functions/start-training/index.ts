@@ -27,11 +27,12 @@ export default {
         requireMethod(req, "POST");
         const request = await readJson(req, StartRequest);
         const provider = providerFromEnvironment();
-        const started = await startTraining(jobStore(supabase), provider, {
-          ...request,
-          requestId: idempotency.key ?? crypto.randomUUID(),
-          isRetry: idempotency.attempt > 1,
-        });
+        const started = await startTraining(
+          jobStore(supabase),
+          provider,
+          idempotency.step,
+          request,
+        );
         return Response.json(started, { status: 202 });
       } catch (error) {
         return idempotency.notFinal(refuse(error, problems, req));

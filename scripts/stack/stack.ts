@@ -29,6 +29,8 @@ export interface StackOptions {
   dataDir?: string;
   /** The folder of `config.toml` and `migrations/`. Default the repository's own. */
   supabaseDir?: string;
+  /** A training provider to use instead of the emulated one. */
+  trainingApi?: { url: string; key: string };
 }
 
 /** A running local Supabase. */
@@ -100,8 +102,8 @@ async function assemble(
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
     SUPABASE_JWKS: keySet(keys),
     SUPABASE_DB_URL: options.databaseUrl,
-    TRAINING_API_URL: `${server.url}/_provider/v1`,
-    TRAINING_API_KEY: provider.apiKey,
+    TRAINING_API_URL: options.trainingApi?.url ?? `${server.url}/_provider/v1`,
+    TRAINING_API_KEY: options.trainingApi?.key ?? provider.apiKey,
   }));
 
   const background = startBackground();

@@ -2,36 +2,26 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../database.types.ts";
 import { StoreError } from "../store_error.ts";
 
-/** A training job as far as it has come. */
-export interface TrainingJob {
-  id: string;
-  /** `null` until the provider has the file. */
-  providerFileId: string | null;
-  /** `null` until the provider has the job. */
-  providerJobId: string | null;
-}
-
 /** What starting a training needs of a database. */
 export interface JobStore {
   /** The JSON Lines of a data set; `null` when the caller has none with this id. */
   readDataset(datasetId: string): Promise<string | null>;
-  /** The latest job of a request, if an earlier attempt recorded one. */
-  findJob(requestId: string): Promise<TrainingJob | null>;
-  /** Records a job that is about to be submitted. */
+  /**
+   * Records a job that is about to be submitted, once for each request id.
+   *
+   * @returns The job's id.
+   */
   createJob(
     job: { requestId: string; datasetId: string; model: string },
-  ): Promise<TrainingJob>;
-  /** Records how far a job has come. */
+  ): Promise<string>;
+  /** Records what became of a job. */
   updateJob(id: string, progress: JobProgress): Promise<void>;
 }
 
-/** A step of a training job. */
+/** What became of a training job. */
 export type JobProgress =
-  | { status: "submitting"; providerFileId: string }
-  | { status: "submitted"; providerJobId: string }
+  | { status: "submitted"; providerFileId: string; providerJobId: string }
   | { status: "failed"; errorMessage: string };
-
-const COLUMNS = "id, provider_file_id, provider_job_id";
 
 // The bound of the column; messages are made to be shorter.
 const MAX_ERROR_LENGTH = 500;
@@ -50,31 +40,30 @@ export function jobStore(supabase: SupabaseClient<Database>): JobStore {
       }
       return data?.content ?? null;
     },
-    async findJob(requestId) {
-      const { data, error } = await supabase
-        .from("training_jobs")
-        .select(COLUMNS)
-        .eq("request_id", requestId)
-        .order("created_at", { ascending: false })
-        .limit(1)
-        .maybeSingle();
-      if (error) throw new StoreError("Cannot look for a training job", error);
-      return data && fromColumns(data);
-    },
     async createJob({ requestId, datasetId, model }) {
-      const { data, error } = await supabase
+      const row = { request_id: requestId, dataset_id: datasetId, model };
+      // Safe to repeat: the answer to the last attempt's insert may be lost.
+      const inserted = await supabase
         .from("training_jobs")
-        .insert({ request_id: requestId, dataset_id: datasetId, model })
-        .select(COLUMNS)
+        .upsert(row, {
+          onConflict: "user_id,request_id",
+          ignoreDuplicates: true,
+        });
+      const { data, error } = inserted.error ? inserted : await supabase
+        .from("training_jobs")
+        .select("id")
+        .eq("request_id", requestId)
         .single();
       if (error) throw new StoreError("Cannot record a training job", error);
-      return fromColumns(data);
+      return data!.id;
     },
     async updateJob(id, progress) {
       const { error } = await supabase
         .from("training_jobs")
         .update(toColumns(progress))
-        .eq("id", id);
+        .eq("id", id)
+        // Once the provider has the job, a late attempt's failure is no news.
+        .is("provider_job_id", null);
       if (error) {
         throw new StoreError(
           `Cannot record that training job ${id} is ${progress.status}`,
@@ -85,26 +74,13 @@ export function jobStore(supabase: SupabaseClient<Database>): JobStore {
   };
 }
 
-function fromColumns(row: {
-  id: string;
-  provider_file_id: string | null;
-  provider_job_id: string | null;
-}): TrainingJob {
-  return {
-    id: row.id,
-    providerFileId: row.provider_file_id,
-    providerJobId: row.provider_job_id,
-  };
-}
-
 function toColumns(progress: JobProgress) {
   const { status } = progress;
   switch (status) {
-    case "submitting":
-      return { status, provider_file_id: progress.providerFileId };
     case "submitted":
       return {
         status,
+        provider_file_id: progress.providerFileId,
         provider_job_id: progress.providerJobId,
         error_message: null,
       };

@@ -52,6 +52,7 @@ create table public.training_jobs (
   error_message text,
   created_at timestamptz not null default now(),
   constraint training_jobs_pkey primary key (id),
+  constraint training_jobs_user_id_request_id_key unique (user_id, request_id),
   constraint training_jobs_dataset_fkey foreign key (user_id, dataset_id)
     references public.training_datasets (user_id, id) on delete cascade,
   constraint training_jobs_request_id_has_1_to_256_characters check (char_length(request_id) between 1 and 256),
@@ -66,13 +67,11 @@ create table public.training_jobs (
 );
 
 comment on table public.training_jobs is 'Jobs handed to a training provider.';
-comment on column public.training_jobs.id is 'Also what the provider is told to recognise repeats by.';
 comment on column public.training_jobs.request_id is
-  'The same for every attempt at one request, so that the next attempt finds the job of the last.';
+  'The same for every attempt at one request, so that all of them find one job.';
 comment on column public.training_jobs.status is
   'submitting: the provider may or may not have it; submitted: it has; failed: the last attempt did not get through.';
 
-create index training_jobs_user_id_request_id_idx on public.training_jobs (user_id, request_id, created_at);
 create index training_jobs_user_id_dataset_id_idx on public.training_jobs (user_id, dataset_id);
 
 alter table public.training_datasets enable row level security;

@@ -1,8 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { join } from "node:path";
+import { DEV_SCRIPT, startDev } from "../support/dev.ts";
 import { findPostgres, startCluster } from "../support/postgres.ts";
-
-const SCRIPT = join(import.meta.dirname!, "../../scripts/dev.ts");
 
 Deno.test("deno task dev prints where it is, then ready, and ends cleanly on Ctrl-C", async () => {
   const dev = await startDev(["--port", "0", "--memory", "--probe"]);
@@ -71,7 +69,7 @@ Deno.test("deno task dev refuses what it cannot do in one helpful line", async (
   ];
   await Promise.all(cases.map(async ([args, message]) => {
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", SCRIPT, "--port", "0", ...args],
+      args: ["run", "-A", DEV_SCRIPT, "--port", "0", ...args],
     }).output();
     const text = new TextDecoder().decode(stderr);
     assertEquals(code, 1, text);
@@ -81,34 +79,3 @@ Deno.test("deno task dev refuses what it cannot do in one helpful line", async (
     assertEquals(text.includes("secret"), false);
   }));
 });
-
-async function startDev(args: string[]) {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", SCRIPT, ...args],
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const stderr = new Response(child.stderr).text();
-  let stdout = "";
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  while (!stdout.endsWith("\nready\n")) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error(`The stack did not start: ${await stderr}`);
-    stdout += value;
-  }
-  return {
-    settings: () =>
-      new Map(
-        stdout.trimEnd().split("\n").slice(0, -1).map((line) => {
-          const [, name, value] = /^([A-Z_]+)=(.+)$/.exec(line) ?? [];
-          return [name!, value!] as const;
-        }),
-      ),
-    stop: async (signal: Deno.Signal) => {
-      child.kill(signal);
-      const { code } = await child.status;
-      await reader.cancel();
-      return { code, stderr: await stderr };
-    },
-  };
-}

@@ -23,7 +23,7 @@ export interface CallAnswer {
 
 /** Calls an edge function as an actor. */
 export async function call(
-  { apiUrl }: Stack,
+  { apiUrl }: Pick<Stack, "apiUrl">,
   actor: Actor,
   name: string,
   { body, key, method = "POST" }: Call = {},

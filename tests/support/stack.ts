@@ -36,7 +36,7 @@ export interface Actor {
 
 /** Signs up a new user. */
 export async function signUp(
-  { apiUrl, publishableKey }: Stack,
+  { apiUrl, publishableKey }: Pick<Stack, "apiUrl" | "publishableKey">,
 ): Promise<Actor & { userId: string }> {
   const client = createClient<Database>(apiUrl, publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false },

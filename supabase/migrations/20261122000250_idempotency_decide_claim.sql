@@ -193,6 +193,8 @@ begin
         expires_at = v_expiry
       where k.id = v_key.id
         and k.fence = v_key.fence
+        -- failing leaves the fence as it is too, and turns a takeover into a retry
+        and k.status = v_key.status
         and (k.status = 'failed' or k.lease_expires_at <= v_now)
       returning k.attempt, k.fence, k.steps into v_attempt, v_fence, v_steps;
 

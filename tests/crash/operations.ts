@@ -1,0 +1,160 @@
+import postgres from "postgres";
+import {
+  type IdempotencyConfig,
+  resolveConfig,
+} from "../../shared/idempotency/config.ts";
+import type { Answer, Identity } from "../../shared/idempotency/ledger.ts";
+import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
+import { begin } from "../../shared/idempotency/run.ts";
+
+/**
+ * Four ways to have an effect, by what may be claimed of it when the process is
+ * killed at any moment:
+ *
+ * - `transaction`: claim, effect and completion commit together. Exactly once.
+ * - `steps`: the effect is a provider's, which is handed the step's derived key
+ *   and deduplicates by it. It may be called again, and does it exactly once.
+ * - `refuse`: an effect that nothing deduplicates, on a route that does not
+ *   guess. At most once; a key whose outcome is unknown waits for an operator.
+ * - `retry`: the same on a route that retries. Once an attempt: an attempt that
+ *   was killed, or lost its lease, between effect and completion is repeated.
+ *   No more than that can be claimed of such an effect.
+ */
+export const MODES = ["transaction", "steps", "refuse", "retry"] as const;
+
+/** See {@link MODES}. */
+export type Mode = typeof MODES[number];
+
+/** The tables in which effects leave their traces. */
+export const TABLES = `
+create table public.crash_effects (
+  mode text not null, key text not null, attempt integer not null
+);
+create table public.crash_provider_jobs (
+  id bigint generated always as identity primary key,
+  provider_key text not null unique,
+  key text not null,
+  calls integer not null default 1
+);`;
+
+/** The shortest there is: a killed worker's keys are free a second later. */
+export const LEASE_SECONDS = 1;
+
+const FINGERPRINT = "a".repeat(64);
+
+/** What makes an operation slower by a moment, for kills to fall into. */
+export type Pause = () => Promise<void>;
+
+/** The identity of the key that a mode uses. */
+export function identityOf(mode: Mode, key: string): Identity {
+  return { userId: null, scope: mode, key };
+}
+
+/**
+ * Performs the operation of a key, or has it replayed.
+ *
+ * @returns The body of the answer, or `null` when it was not recorded.
+ * @throws {IdempotencyError} When the key is somebody else's just now.
+ */
+export async function operate(
+  sql: postgres.Sql,
+  mode: Mode,
+  key: string,
+  pause: Pause,
+): Promise<string | null> {
+  return mode === "transaction"
+    ? await inOneTransaction(sql, key, pause)
+    : await inOneRun(sql, mode, key, pause);
+}
+
+async function inOneTransaction(
+  sql: postgres.Sql,
+  key: string,
+  pause: Pause,
+): Promise<string | null> {
+  const body = await sql.begin(async (transaction) => {
+    const ledger = postgresLedger(transaction);
+    const identity = identityOf("transaction", key);
+    const ownerToken = crypto.randomUUID();
+    const claim = await ledger.claim(identity, {
+      fingerprint: FINGERPRINT,
+      ownerToken,
+      leaseSeconds: 60,
+      ttlSeconds: 3600,
+      onAbandoned: "retry",
+      metadata: null,
+    });
+    if (claim.outcome === "replay") return textOf(claim.answer);
+    if (claim.outcome !== "claimed") return null;
+    await pause();
+    await transaction`insert into crash_effects
+      values ('transaction', ${key}, ${claim.attempt})`;
+    await pause();
+    const answer = answerOf(`${key} by ${ownerToken}`);
+    const completed = await ledger.complete(identity, ownerToken, answer, 3600);
+    if (completed.outcome !== "recorded") throw new Error(completed.outcome);
+    await pause();
+    return textOf(answer);
+  });
+  return body;
+}
+
+async function inOneRun(
+  sql: postgres.Sql,
+  mode: Exclude<Mode, "transaction">,
+  key: string,
+  pause: Pause,
+): Promise<string | null> {
+  const options: IdempotencyConfig = {
+    leaseSeconds: LEASE_SECONDS,
+    ttlSeconds: 3600,
+    onAbandoned: mode === "refuse" ? "refuse" : "retry",
+  };
+  const begun = await begin({
+    ledger: postgresLedger(sql),
+    identity: identityOf(mode, key),
+    fingerprint: FINGERPRINT,
+    config: resolveConfig(options),
+  });
+  if (begun.kind === "replay") return textOf(begun.answer);
+  const { run } = begun;
+  await pause();
+  let said: string;
+  if (mode === "steps") {
+    const job = await run.step("train", async ({ idempotencyKey }) => {
+      const id = await callProvider(sql, idempotencyKey, key);
+      await pause();
+      return id;
+    });
+    said = `job ${job} by attempt ${run.attempt}`;
+  } else {
+    await sql`insert into crash_effects values (${mode}, ${key}, ${run.attempt})`;
+    said = `attempt ${run.attempt}`;
+  }
+  await pause();
+  const finished = await run.finish(answerOf(`${key} ${said}`), true);
+  return finished.as === "unstored" ? null : textOf(finished.answer);
+}
+
+/** A provider that is out of this process, and deduplicates as they do. */
+async function callProvider(
+  sql: postgres.Sql,
+  providerKey: string,
+  key: string,
+): Promise<number> {
+  const [job] = await sql<{ id: string }[]>`
+    insert into crash_provider_jobs (provider_key, key)
+    values (${providerKey}, ${key})
+    on conflict (provider_key) do update set calls = crash_provider_jobs.calls + 1
+    returning id`;
+  return Number(job!.id);
+}
+
+/** An answer as a handler would give it. */
+export function answerOf(text: string): Answer {
+  return { status: 200, headers: {}, body: new TextEncoder().encode(text) };
+}
+
+function textOf({ body }: Answer): string {
+  return new TextDecoder().decode(body ?? new Uint8Array());
+}

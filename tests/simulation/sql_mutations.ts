@@ -264,9 +264,17 @@ export const racyMutations: readonly RacyMutation[] = [
     fn: "idempotency_decide_claim",
     edits: [[
       `and k.fence = v_key.fence
+        -- failing leaves the fence as it is too, and turns a takeover into a retry
+        and k.status = v_key.status
         and (k.status = 'failed' or k.lease_expires_at <= v_now)`,
       "",
     ]],
+  },
+  {
+    name: "a takeover does not look again whether the attempt has failed",
+    state: "lapsed",
+    fn: "idempotency_decide_claim",
+    edits: [["and k.status = v_key.status", ""]],
   },
   {
     name: "a takeover does not look again whether the lease was renewed",

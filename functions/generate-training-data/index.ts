@@ -9,6 +9,7 @@ import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
 import { datasetStore } from "../../shared/training/dataset_store.ts";
 import { generateTrainingData } from "../../shared/training/generate_training_data.ts";
 import { MAX_DOCUMENTS } from "../../shared/training/limits.ts";
+import { makeExamplesOnce } from "./make_examples_once.ts";
 import { problems } from "./problems.ts";
 
 const GenerateRequest = z.object({
@@ -22,12 +23,19 @@ export default {
       withSupabase<Database>({ auth: "user", cors: { headers: corsHeaders } }),
       withIdempotency({ scope: "generate-training-data" }),
     ],
-    async (req, { supabase, idempotency }) => {
+    async (req, { supabase, userClaims, idempotency }) => {
       try {
         requireMethod(req, "POST");
         const request = await readJson(req, GenerateRequest);
         const store = datasetStore(supabase);
-        return Response.json(await generateTrainingData(store, request));
+        const makeExamples = makeExamplesOnce({
+          supabase,
+          userId: userClaims?.id ?? null,
+          key: idempotency.key,
+        });
+        return Response.json(
+          await generateTrainingData(store, makeExamples, request),
+        );
       } catch (error) {
         return idempotency.notFinal(refuse(error, problems, req));
       }

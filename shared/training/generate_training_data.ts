@@ -1,8 +1,7 @@
-import { buildExamples } from "./build_examples.ts";
-import { countTokens, ENCODING } from "./count_tokens.ts";
+import { ENCODING } from "./count_tokens.ts";
 import type { DatasetStore, ProcessedText } from "./dataset_store.ts";
+import type { MakeExamples } from "./document_examples.ts";
 import type { ExampleFormat } from "./example.ts";
-import { toJsonLines } from "./json_lines.ts";
 import { MAX_SOURCE_CHARACTERS } from "./limits.ts";
 import { TrainingError } from "./training_error.ts";
 
@@ -30,12 +29,14 @@ export interface GeneratedDataset {
  * Makes a data set of examples from processed documents and stores it. A
  * document that is named twice counts once.
  *
+ * @param makeExamples Makes the examples of the documents.
  * @throws {TrainingError} When a document is missing or not processed, when
  * they are too long, or yield no example; nothing was stored then.
  * @throws {StoreError} When the database fails.
  */
 export async function generateTrainingData(
   store: DatasetStore,
+  makeExamples: MakeExamples,
   request: { documentIds: string[]; format: ExampleFormat },
 ): Promise<GeneratedDataset> {
   const { format } = request;
@@ -43,24 +44,30 @@ export async function generateTrainingData(
   const documents = await store.readTexts(ids, MAX_SOURCE_CHARACTERS);
   assertUsable(ids, documents);
 
-  const examples = documents.flatMap(({ title, mimeType, text }) =>
-    buildExamples({ title, mimeType, text: text! }, format)
+  const made = await makeExamples(
+    documents.map(({ title, mimeType, text }) => ({
+      title,
+      mimeType,
+      text: text!,
+    })),
+    format,
   );
-  if (examples.length === 0) {
+  const examples = sum(made, ({ examples }) => examples);
+  if (examples === 0) {
     throw new TrainingError(
       "NO_EXAMPLES",
       `The documents yield no ${format} example: they need sentences, best under headings`,
     );
   }
-  const content = toJsonLines(examples, format);
-  const promptTokens = sum(examples, ({ prompt }) => countTokens(prompt));
-  const answerTokens = sum(examples, ({ answer }) => countTokens(answer));
+  const content = made.map(({ content }) => content).join("");
+  const promptTokens = sum(made, ({ promptTokens }) => promptTokens);
+  const answerTokens = sum(made, ({ answerTokens }) => answerTokens);
   const tokens = promptTokens + answerTokens;
   const saved = await store.save({
     documentIds: ids,
     format,
     content,
-    examples: examples.length,
+    examples,
     tokens,
     encoding: ENCODING,
   });
@@ -76,7 +83,7 @@ export async function generateTrainingData(
     statistics: {
       documents: documents.length,
       characters: sum(documents, ({ characters }) => characters ?? 0),
-      examples: examples.length,
+      examples,
       tokens,
       promptTokens,
       answerTokens,

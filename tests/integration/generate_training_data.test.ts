@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { countTokens } from "../../shared/training/count_tokens.ts";
 import { call, fixture, formWith } from "../support/call.ts";
+import { tripsOf } from "../support/database_calls.ts";
 import { unique } from "../support/probe.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
@@ -87,6 +88,65 @@ Deno.test("ten calls with one key make one data set", async () => {
     if (answer.status === 200) assertEquals(answer.body, body);
   }
   assertEquals((await datasets(ada)).length, before + 1);
+});
+
+Deno.test("however many documents, the trips are the same", async () => {
+  const text = new TextDecoder().decode(await fixture("guide.md"));
+  const documentIds = await Promise.all(
+    Array.from({ length: 8 }, async (_, n) => {
+      const { body } = await call(stack(), ada, "process-document", {
+        body: formWith(`${text}\n\nEdition ${n}.`, `guide-${n}.md`),
+      });
+      return body.documentId;
+    }),
+  );
+  for (const ids of [documentIds.slice(0, 1), documentIds]) {
+    const request = { body: { documentIds: ids }, key: unique("key") };
+    const ask = () => call(stack(), ada, FUNCTION, request);
+    assertEquals(await tripsOf(ask), [
+      "rpc/idempotency_claim",
+      "rpc/read_processed_documents",
+      "rpc/idempotency_claim_many",
+      "rpc/idempotency_settle_many",
+      "rpc/store_training_dataset",
+      "rpc/idempotency_complete",
+    ]);
+    assertEquals(await tripsOf(ask), ["rpc/idempotency_claim"]);
+  }
+});
+
+Deno.test("an attempt that broke off is taken up where it ended", async () => {
+  const request = {
+    body: { documentIds: [guide, claims] },
+    key: unique("key"),
+  };
+  const ask = () => call(stack(), ada, FUNCTION, request);
+  const signature =
+    "store_training_dataset(uuid[], text, text, integer, integer, text)";
+  await stack().sql(
+    `revoke execute on function public.${signature} from authenticated`,
+  );
+  let retry: Awaited<ReturnType<typeof ask>> | undefined;
+  try {
+    assertEquals((await ask()).status, 503);
+  } finally {
+    await stack().sql(
+      `grant execute on function public.${signature} to authenticated`,
+    );
+  }
+  const calls = await tripsOf(async () => retry = await ask());
+  assertEquals(retry?.status, 200);
+  assert(calls.includes("rpc/idempotency_claim_many"));
+  assert(!calls.includes("rpc/idempotency_settle_many"), "made them again");
+  const afresh = await call(stack(), ada, FUNCTION, { body: request.body });
+  const contents = (await datasets(ada))
+    .filter(({ id }) =>
+      [retry?.body.datasetId, afresh.body.datasetId].includes(id)
+    )
+    .map(({ content }) => content);
+  assertEquals(contents.length, 2);
+  assertEquals(contents[0], contents[1]);
+  assertEquals(retry?.body.statistics, afresh.body.statistics);
 });
 
 Deno.test("somebody else's document is as unknown as one that is not there", async () => {

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { flushReplayCounts } from "../../shared/idempotency.ts";
+import { databaseCalls } from "../support/database_calls.ts";
 import { probe, unique } from "../support/probe.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
@@ -10,35 +11,20 @@ Deno.test.beforeAll(async () => {
   ada = await signUp(stack());
 });
 
-/** Runs an action and lists the database calls that the function made. */
-async function callsOf(action: () => Promise<unknown>): Promise<string[]> {
-  const calls: string[] = [];
-  const real = globalThis.fetch;
-  globalThis.fetch = (input, init) => {
-    const { pathname } = new URL(input instanceof Request ? input.url : input);
-    if (pathname.startsWith("/rest/v1/")) calls.push(pathname.slice(9));
-    return real(input, init);
-  };
-  try {
-    await action();
-  } finally {
-    globalThis.fetch = real;
-  }
-  return calls;
-}
-
 const ask = async (request: Parameters<typeof probe>[2]) =>
   await (await probe(stack(), ada, request)).body?.cancel();
 
 Deno.test("a first run costs two database trips, a replay one, no key none", async () => {
   const request = { key: unique("key"), body: { effect: unique("trips") } };
-  assertEquals(await callsOf(() => ask(request)), [
+  assertEquals(await databaseCalls(() => ask(request)), [
     "rpc/idempotency_claim",
     "probe_effects",
     "rpc/idempotency_complete",
   ]);
-  assertEquals(await callsOf(() => ask(request)), ["rpc/idempotency_claim"]);
-  assertEquals(await callsOf(() => ask({ body: {} })), ["probe_effects"]);
+  assertEquals(await databaseCalls(() => ask(request)), [
+    "rpc/idempotency_claim",
+  ]);
+  assertEquals(await databaseCalls(() => ask({ body: {} })), ["probe_effects"]);
 });
 
 Deno.test("replays are counted together, afterwards", async () => {
@@ -46,7 +32,7 @@ Deno.test("replays are counted together, afterwards", async () => {
   const scope = unique("scope");
   const request = { key: unique("key"), config: { scope } };
   for (let n = 0; n < 5; n++) await ask(request);
-  assertEquals(await callsOf(flushReplayCounts), [
+  assertEquals(await databaseCalls(flushReplayCounts), [
     "rpc/idempotency_count_replays",
   ]);
   const { data } = await ada.client.from("v_idempotency_stats").select()

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { runMany } from "../../shared/idempotency.ts";
+import { tripsOf } from "../support/database_calls.ts";
 import { unique } from "../support/probe.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
@@ -9,23 +10,6 @@ let ada: Actor & { userId: string };
 Deno.test.beforeAll(async () => {
   ada = await signUp(stack());
 });
-
-/** Runs an action and lists the remote procedure calls that it made. */
-async function callsOf(action: () => Promise<unknown>): Promise<string[]> {
-  const calls: string[] = [];
-  const real = globalThis.fetch;
-  globalThis.fetch = (input, init) => {
-    const { pathname } = new URL(input instanceof Request ? input.url : input);
-    if (pathname.startsWith("/rest/v1/rpc/")) calls.push(pathname.slice(13));
-    return real(input, init);
-  };
-  try {
-    await action();
-  } finally {
-    globalThis.fetch = real;
-  }
-  return calls;
-}
 
 function batch(count: number) {
   return {
@@ -49,16 +33,16 @@ Deno.test("60 operations take two database trips, a retry one, whatever becomes 
       if (input === 7 && runs <= 60) throw new Error("out of paper");
       return Promise.resolve({ status: 201, body: { sent: input } });
     });
-  assertEquals(await callsOf(send), [
-    "idempotency_claim_many",
-    "idempotency_settle_many",
+  assertEquals(await tripsOf(send), [
+    "rpc/idempotency_claim_many",
+    "rpc/idempotency_settle_many",
   ]);
-  assertEquals(await callsOf(send), [
-    "idempotency_claim_many",
-    "idempotency_settle_many",
+  assertEquals(await tripsOf(send), [
+    "rpc/idempotency_claim_many",
+    "rpc/idempotency_settle_many",
   ]);
   assertEquals(runs, 61);
-  assertEquals(await callsOf(send), ["idempotency_claim_many"]);
+  assertEquals(await tripsOf(send), ["rpc/idempotency_claim_many"]);
   const outcomes = await send();
   assertEquals(runs, 61);
   assertEquals(
@@ -73,7 +57,9 @@ Deno.test("answers too large for one call are recorded in several", async () => 
   const send = () =>
     runMany(exports, () => Promise.resolve({ status: 200, body }));
   assertEquals(
-    (await callsOf(send)).filter((call) => call === "idempotency_settle_many")
+    (await tripsOf(send)).filter((call) =>
+      call === "rpc/idempotency_settle_many"
+    )
       .length,
     3,
   );

@@ -3,6 +3,9 @@ import { z } from "./deps.ts";
 import { ledgerRow, toAnswer, toClaimResult } from "./ledger_row.ts";
 import { firstResponse, replayResponse } from "./response.ts";
 
+// Over a direct connection a bigint comes as text.
+const answerRow = ledgerRow.extend({ fence: z.coerce.number().nullable() });
+
 /**
  * Turns what a Postgres function of your own answered, which claims and
  * completes a key together with its effect, into the response of the HTTP
@@ -42,7 +45,7 @@ export async function answerResponse(
   answer: unknown,
   key: string,
 ): Promise<Response> {
-  const parsed = ledgerRow.safeParse(answer);
+  const parsed = answerRow.safeParse(answer);
   if (!parsed.success) throw unexpected(key, z.prettifyError(parsed.error));
   const row = parsed.data;
   if (row.outcome === "completed") {

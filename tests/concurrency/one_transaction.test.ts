@@ -1,0 +1,183 @@
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import postgres, { type Sql, type TransactionSql } from "postgres";
+import {
+  flushReplayCounts,
+  type OperationOutcome,
+  postgresLedger,
+  withIdempotency,
+} from "../../shared/idempotency.ts";
+import { loadKeys } from "../../scripts/stack/keys.ts";
+import { openPostgres } from "../../scripts/stack/postgres.ts";
+import { checkToken } from "../../scripts/stack/tokens.ts";
+import { unique } from "../support/probe.ts";
+import { type Actor, signUp, withStack } from "../support/stack.ts";
+
+// The examples of docs/one-transaction.md, run as they stand there.
+const DOCUMENT = new URL("../../docs/one-transaction.md", import.meta.url);
+
+const stack = withStack();
+let ada: Actor & { userId: string };
+let headers: Record<string, string>;
+let sql: Sql;
+let placeOrder: (
+  sql: Sql,
+  userId: string,
+  key: string,
+  product: string,
+) => Promise<OperationOutcome<{ orderId: string }>>;
+let edgeFunction: (req: Request) => Promise<Response>;
+
+Deno.test.beforeAll(async () => {
+  ada = await signUp(stack());
+  headers = await asTheGateway(ada);
+  sql = postgres(Deno.env.get("DATABASE_URL") ?? "", { max: 20 });
+  const [migration] = await blocks("sql");
+  await sql.unsafe(migration!).simple();
+  // Any such statement makes the stack read the schema anew.
+  await stack().sql("drop table if exists public.none");
+  const [inPlpgsql, overConnection] = await blocks("ts");
+  edgeFunction = (await load(inPlpgsql!)).default.fetch;
+  placeOrder = (await load(overConnection!)).placeOrder;
+});
+
+Deno.test.afterAll(async () => {
+  await sql`drop function public.place_order(text, text, text)`;
+  await sql`drop table public.orders`;
+  await sql.end();
+});
+
+/** The example is called without the gateway, which signs tokens anew. */
+async function asTheGateway(actor: Actor): Promise<Record<string, string>> {
+  const database = await openPostgres(Deno.env.get("DATABASE_URL") ?? "");
+  try {
+    const keys = await loadKeys(database);
+    const check = await checkToken(new Headers(actor.headers), keys);
+    if (check.state !== "valid") throw new Error(`The token is ${check.state}`);
+    return { ...actor.headers, Authorization: `Bearer ${check.token}` };
+  } finally {
+    await database.close();
+  }
+}
+
+async function blocks(language: string): Promise<string[]> {
+  const text = await Deno.readTextFile(DOCUMENT);
+  const fenced = new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms");
+  return [...text.matchAll(fenced)].map(([, code]) => code!);
+}
+
+async function load(code: string) {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  const shared = new URL("../../shared/", import.meta.url).href;
+  await Deno.writeTextFile(file, code.replaceAll("../shared/", shared));
+  try {
+    return await import(`file://${file}`);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+async function orders(product: string): Promise<number> {
+  const rows = await sql`select from public.orders where product = ${product}`;
+  return rows.length;
+}
+
+async function statusOf(key: string): Promise<string | undefined> {
+  const [row] = await sql<{ status: string }[]>`
+    select status from public.idempotency_keys where idempotency_key = ${key}`;
+  return row?.status;
+}
+
+Deno.test("the documented function in plpgsql places one order for ten requests at once", async () => {
+  const key = unique("key");
+  const product = unique("product");
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, async () => {
+      const response = await edgeFunction(
+        new Request("http://x/orders", {
+          method: "POST",
+          headers: { ...headers, "Idempotency-Key": key },
+          body: JSON.stringify({ product }),
+        }),
+      );
+      return {
+        status: response.status,
+        replayed: response.headers.has("x-idempotency-replay"),
+        body: await response.text(),
+      };
+    }),
+  );
+  assertEquals(answers.map(({ status }) => status), Array(10).fill(201));
+  assertEquals(new Set(answers.map(({ body }) => body)).size, 1);
+  assertEquals(answers.filter(({ replayed }) => !replayed).length, 1);
+  assertEquals(await orders(product), 1);
+});
+
+Deno.test("the documented transaction over a direct connection places one order for ten calls at once", async () => {
+  const key = unique("key");
+  const product = unique("product");
+  const outcomes = await Promise.all(
+    Array.from(
+      { length: 10 },
+      () => placeOrder(sql, ada.userId, key, product),
+    ),
+  );
+  assertEquals(outcomes.map(({ status }) => status), Array(10).fill(201));
+  assertEquals(
+    new Set(outcomes.map(({ body }) => body.orderId)).size,
+    1,
+  );
+  assertEquals(outcomes.filter(({ replayed }) => !replayed).length, 1);
+  assertEquals(await orders(product), 1);
+  assertEquals((await placeOrder(sql, ada.userId, key, "other")).status, 422);
+  await flushReplayCounts();
+});
+
+const orderThen = (
+  key: string,
+  product: string,
+  then: (tx: TransactionSql) => Promise<Record<string, string>>,
+) =>
+  sql.begin((tx) =>
+    withIdempotency({
+      store: postgresLedger(tx),
+      userId: ada.userId,
+      route: "orders",
+      key,
+    }, async () => {
+      await tx`insert into public.orders (user_id, product)
+        values (${ada.userId}, ${product})`;
+      return { status: 201, body: null, headers: await then(tx) };
+    })
+  );
+
+Deno.test("an error in the transaction leaves neither the order nor the key", async () => {
+  const key = unique("key");
+  const product = unique("product");
+  const error = await assertRejects(
+    () => orderThen(key, product, () => Promise.reject(new Error("no stock"))),
+    Error,
+  );
+  assertStringIncludes(error.message, "no stock");
+  assertEquals([await orders(product), await statusOf(key)], [0, undefined]);
+});
+
+Deno.test("a record that cannot be written takes the order with it", async () => {
+  const key = unique("key");
+  const product = unique("product");
+  // More than the ledger keeps: completing fails, after the effect.
+  const tooMany = Object.fromEntries(
+    Array.from({ length: 2_000 }, () => [unique("x"), crypto.randomUUID()]),
+  );
+  await assertRejects(() =>
+    orderThen(key, product, () => Promise.resolve(tooMany))
+  );
+  assertEquals([await orders(product), await statusOf(key)], [0, undefined]);
+  const retry = await orderThen(key, product, () => Promise.resolve({}));
+  assert(!retry.replayed);
+  assertEquals(await orders(product), 1);
+});

@@ -82,6 +82,10 @@ export {
   storeIdempotencyResult,
 } from "./idempotency/single_calls.ts";
 export {
+  getIdempotencyStatus,
+  type IdempotencyStatus,
+} from "./idempotency/status.ts";
+export {
   type Step,
   type StepContext,
   type StepOptions,

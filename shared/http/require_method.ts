@@ -5,7 +5,7 @@ import { Refusal } from "./refusal.ts";
  *
  * @throws {Refusal} 405 with `Allow`.
  */
-export function requireMethod(req: Request, method: "POST"): void {
+export function requireMethod(req: Request, method: "GET" | "POST"): void {
   if (req.method === method) return;
   throw new Refusal({
     status: 405,

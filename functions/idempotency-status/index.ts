@@ -1,0 +1,70 @@
+import { withSupabase } from "@supabase/server";
+import { z } from "zod";
+import type { Database } from "../../shared/database.types.ts";
+import { Refusal } from "../../shared/http/refusal.ts";
+import { refuse } from "../../shared/http/refuse.ts";
+import { requireMethod } from "../../shared/http/require_method.ts";
+import { corsHeaders, getIdempotencyStatus } from "../../shared/idempotency.ts";
+
+const StatusRequest = z.object({
+  key: z.string({ error: "name the key" }),
+  scope: z.string({ error: "name the scope, for instance the function" })
+    .min(1).max(200),
+});
+
+// A background part takes seconds at least: asking more often tells no more.
+const RETRY_AFTER_SECONDS = "2";
+
+export default {
+  fetch: withSupabase<Database>(
+    { auth: "user", cors: { headers: corsHeaders } },
+    async (req, { supabase, userClaims }) => {
+      try {
+        requireMethod(req, "GET");
+        const { key, scope } = readQuery(req);
+        const userId = userClaims!.id;
+        const found = await getIdempotencyStatus(supabase, key, userId, {
+          scope,
+        });
+        if (found === null) throw notFound(key, scope);
+        return Response.json(found, {
+          headers: {
+            // Of one user, and of this moment.
+            "Cache-Control": "no-store",
+            ...(found.status === "processing"
+              ? { "Retry-After": RETRY_AFTER_SECONDS }
+              : {}),
+          },
+        });
+      } catch (error) {
+        return refuse(error, {}, req);
+      }
+    },
+  ),
+};
+
+function readQuery(req: Request): z.output<typeof StatusRequest> {
+  const query = Object.fromEntries(new URL(req.url).searchParams);
+  const parsed = StatusRequest.safeParse(query);
+  if (parsed.success) return parsed.data;
+  throw new Refusal({
+    status: 400,
+    code: "REQUEST_INVALID",
+    title: "Invalid request",
+    detail: `The query is not as expected: ${
+      parsed.error.issues
+        .map(({ path, message }) => `${path.join(".")}: ${message}`)
+        .join("; ")
+    }`,
+  });
+}
+
+function notFound(key: string, scope: string): Refusal {
+  return new Refusal({
+    status: 404,
+    code: "IDEMPOTENCY_KEY_NOT_FOUND",
+    title: "Idempotency key not found",
+    detail:
+      `You have no key "${key}" in the scope "${scope}": it was never used, or it has expired`,
+  });
+}

@@ -14,11 +14,12 @@ import {
 import { loadKeys } from "../../scripts/stack/keys.ts";
 import { openPostgres } from "../../scripts/stack/postgres.ts";
 import { checkToken } from "../../scripts/stack/tokens.ts";
+import { codeBlocks, importBlock } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
 // The examples of docs/one-transaction.md, run as they stand there.
-const DOCUMENT = new URL("../../docs/one-transaction.md", import.meta.url);
+const PAGE = "one-transaction.md";
 
 const stack = withStack();
 let ada: Actor & { userId: string };
@@ -36,13 +37,13 @@ Deno.test.beforeAll(async () => {
   ada = await signUp(stack());
   headers = await asTheGateway(ada);
   sql = postgres(Deno.env.get("DATABASE_URL") ?? "", { max: 20 });
-  const [migration] = await blocks("sql");
+  const [migration] = await codeBlocks(PAGE, "sql");
   await sql.unsafe(migration!).simple();
   // Any such statement makes the stack read the schema anew.
   await stack().sql("drop table if exists public.none");
-  const [inPlpgsql, overConnection] = await blocks("ts");
-  edgeFunction = (await load(inPlpgsql!)).default.fetch;
-  placeOrder = (await load(overConnection!)).placeOrder;
+  const [inPlpgsql, overConnection] = await codeBlocks(PAGE, "ts");
+  edgeFunction = (await importBlock(inPlpgsql!)).default.fetch;
+  placeOrder = (await importBlock(overConnection!)).placeOrder;
 });
 
 Deno.test.afterAll(async () => {
@@ -61,23 +62,6 @@ async function asTheGateway(actor: Actor): Promise<Record<string, string>> {
     return { ...actor.headers, Authorization: `Bearer ${check.token}` };
   } finally {
     await database.close();
-  }
-}
-
-async function blocks(language: string): Promise<string[]> {
-  const text = await Deno.readTextFile(DOCUMENT);
-  const fenced = new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms");
-  return [...text.matchAll(fenced)].map(([, code]) => code!);
-}
-
-async function load(code: string) {
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  const shared = new URL("../../shared/", import.meta.url).href;
-  await Deno.writeTextFile(file, code.replaceAll("../shared/", shared));
-  try {
-    return await import(`file://${file}`);
-  } finally {
-    await Deno.remove(file);
   }
 }
 

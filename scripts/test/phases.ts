@@ -8,6 +8,10 @@ import type { Phase } from "./phase.ts";
 // A folder of its own each, because each needs other surroundings.
 const INTEGRATION = "tests/integration";
 const CONCURRENCY = "tests/concurrency";
+const SIMULATION = "tests/simulation";
+const CRASH = "tests/crash";
+const FAULTS = "tests/faults";
+const APART = [INTEGRATION, CONCURRENCY, SIMULATION, CRASH, FAULTS];
 
 /** Where examples are that run: the public module, and what is written about it. */
 async function documented(): Promise<string[]> {
@@ -27,7 +31,7 @@ export const phases: readonly Phase[] = [
     postgres: null,
     run: (filter) =>
       runDenoTest(
-        [`--ignore=${INTEGRATION},${CONCURRENCY}`, "tests"],
+        [`--ignore=${APART.join(",")}`, "tests"],
         filter,
       ),
   },
@@ -50,6 +54,26 @@ export const phases: readonly Phase[] = [
         await close();
       }
     },
+  },
+  {
+    name: "simulation on SQL",
+    postgres: [],
+    run: (filter) => runDenoTest([`${SIMULATION}/sql.test.ts`], filter),
+  },
+  {
+    name: "database faults",
+    postgres: [],
+    run: (filter) => runDenoTest([FAULTS], filter),
+  },
+  {
+    name: "kills",
+    postgres: [],
+    run: (filter) => runDenoTest([CRASH], filter),
+  },
+  {
+    name: "simulation in memory",
+    postgres: null,
+    run: (filter) => runDenoTest([`${SIMULATION}/memory.test.ts`], filter),
   },
   {
     name: "concurrency",

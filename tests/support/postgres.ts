@@ -10,6 +10,13 @@ export interface PostgresInstallation {
 export interface PostgresCluster {
   /** Connection string of the superuser on the database `postgres`. */
   url: string;
+  /**
+   * Stops the server, cutting every connection, and starts it again with the
+   * same data on the same port.
+   *
+   * @param whileDown What to do in between.
+   */
+  restart(whileDown?: () => Promise<void>): Promise<void>;
   /** Stops the server and removes its files. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -75,7 +82,7 @@ export async function startCluster(
     await initialise(installation, data, owner);
     const port = freePort();
     const server = spawnServer(installation, home, port, options, owner);
-    const stdin = server.stdin;
+    const stdin = server.stdin.getWriter();
     let closing: Promise<void> | undefined;
     const close = () =>
       closing ??= (async () => {
@@ -88,7 +95,21 @@ export async function startCluster(
       await close();
       throw error;
     }
-    return { url: `postgresql://postgres@127.0.0.1:${port}/postgres`, close };
+    const tell = (command: string) =>
+      stdin.write(new TextEncoder().encode(`${command}\n`));
+    const restart = async (whileDown?: () => Promise<void>) => {
+      await tell("stop");
+      while (await isReady(installation, port)) await pause();
+      try {
+        await whileDown?.();
+      } finally {
+        await tell("start");
+        // The log still holds what the stop did to every session.
+        await untilReady(installation, port, server, null);
+      }
+    };
+    const url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
+    return { url, restart, close };
   } catch (error) {
     await Deno.remove(home, { recursive: true }).catch(() => {});
     throw error;
@@ -192,11 +213,16 @@ function freePort(): number {
 const KEEPER = `
 home=$1; shift
 trap '' INT TERM HUP
-"$@" >"$home/log" 2>&1 &
-server=$!
-read -r _
-kill -INT "$server" 2>/dev/null
-wait "$server"
+start() { "$@" >"$home/log" 2>&1 & server=$!; }
+stop() { kill -INT "$server" 2>/dev/null; wait "$server"; }
+start "$@"
+while read -r command; do
+  case $command in
+    start) start "$@" ;;
+    stop) stop ;;
+  esac
+done
+stop
 rm -rf "$home"
 `;
 
@@ -236,27 +262,46 @@ function spawnServer(
   }).spawn();
 }
 
-async function untilReady(
+async function isReady(
   { binDir }: PostgresInstallation,
   port: number,
+): Promise<boolean> {
+  const { success } = await new Deno.Command(join(binDir, "pg_isready"), {
+    args: [
+      "--quiet",
+      "--host=127.0.0.1",
+      `--port=${port}`,
+      "--username=postgres",
+      "--dbname=postgres",
+    ],
+  }).output();
+  return success;
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+async function untilReady(
+  installation: PostgresInstallation,
+  port: number,
   server: Deno.ChildProcess,
-  log: string,
+  log: string | null,
 ): Promise<void> {
   let ended = false;
   server.status.then(() => ended = true);
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!ended && Date.now() < deadline) {
-    const { success } = await new Deno.Command(join(binDir, "pg_isready"), {
-      args: ["-q", "-h", "127.0.0.1", "-p", String(port), "-d", "postgres"],
-    }).output();
-    if (success) return;
-    const text = await Deno.readTextFile(log).catch(() => "");
+    if (await isReady(installation, port)) return;
+    const text = log === null
+      ? ""
+      : await Deno.readTextFile(log).catch(() => "");
     const fatal = /^.*\b(?:FATAL|PANIC):.*$/m.exec(text)?.[0];
     // While it starts up the server refuses connections with a FATAL of its own.
     if (fatal && !fatal.includes("starting up")) {
       throw new Error(`Postgres did not start on port ${port}: ${fatal}`);
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await pause();
   }
   throw new Error(
     `Postgres did not accept connections on port ${port} within ${START_TIMEOUT_MS} ms.`,

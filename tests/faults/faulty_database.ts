@@ -1,0 +1,178 @@
+import postgres from "postgres";
+import { type Stack, startStack } from "../../scripts/stack/stack.ts";
+import {
+  type IdempotencyConfig,
+  resolveConfig,
+} from "../../shared/idempotency/config.ts";
+import type { Identity, Ledger } from "../../shared/idempotency/ledger.ts";
+import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
+import { begin } from "../../shared/idempotency/run.ts";
+import { supabaseLedger } from "../../shared/idempotency/supabase_ledger.ts";
+import { type PostgresCluster, startCluster } from "../support/postgres.ts";
+import { project } from "../support/stack.ts";
+
+/** A database whose faults a test decides, and both ways to reach it. */
+export interface FaultyDatabase extends AsyncDisposable {
+  readonly cluster: PostgresCluster;
+  readonly ledgers: {
+    readonly "supabase-js": Ledger;
+    readonly "a direct connection": Ledger;
+  };
+  /** Lets nobody but the test touch a key, also one that is not there yet. */
+  lock(identity: Identity): Promise<Lock>;
+  /** Ends each statement that takes longer, in ms; 0 ends none. */
+  limitStatements(ms: number): Promise<void>;
+  /** Does what is to be done once. */
+  takeEffect(identity: Identity): Promise<void>;
+  /** How often that was done. */
+  effects(identity: Identity): Promise<number>;
+}
+
+/** A key that is locked. */
+export interface Lock {
+  /** Waits until a call waits for the lock, and cuts its connection. */
+  cutWhoWaits(): Promise<void>;
+  release(): Promise<void>;
+}
+
+// postgres.js 3.4.9 may write to a connection that was cut just now, and does so
+// in a timer, where nobody can catch it (its issues 1066, 1154 and 1208). It ends
+// a worker like any other crash, and tests/crash is about those; here it would
+// end the test run. Nothing else is let through.
+function surviveLateWrites(): () => void {
+  const survive = (event: ErrorEvent) => {
+    if (/reading 'write'/.test(event.message)) event.preventDefault();
+  };
+  globalThis.addEventListener("error", survive);
+  return () => globalThis.removeEventListener("error", survive);
+}
+
+/** Starts it. */
+export async function startFaultyDatabase(): Promise<FaultyDatabase> {
+  const stopSurviving = surviveLateWrites();
+  const cluster = await startCluster();
+  let stack: Stack | undefined;
+  // A connection of its own for each: what cuts must not be cut.
+  const direct = postgres(cluster.url, { max: 3, onnotice: () => {} });
+  const control = postgres(cluster.url, {
+    max: 3,
+    onnotice: () => {},
+    connection: { statement_timeout: 0 },
+  });
+  const close = async () => {
+    await direct.end({ timeout: 1 });
+    await control.end({ timeout: 1 });
+    await stack?.close();
+    await cluster.close();
+    stopSurviving();
+  };
+  try {
+    stack = await startStack({ port: 0, databaseUrl: cluster.url });
+    await control`create table public.fault_effects (name text not null)`;
+    return {
+      cluster,
+      ledgers: {
+        "supabase-js": supabaseLedger(project(stack).client),
+        "a direct connection": postgresLedger(direct),
+      },
+      lock: (identity) => lock(control, identity),
+      async limitStatements(ms) {
+        await control.unsafe(`alter system set statement_timeout = ${ms}`);
+        await control`select pg_reload_conf()`;
+        // Each session reads it before its next statement.
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      },
+      takeEffect: async ({ scope, key }) =>
+        void await control`
+          insert into public.fault_effects values (${`${scope}/${key}`})`,
+      async effects({ scope, key }) {
+        const rows = await control`
+          select from public.fault_effects where name = ${`${scope}/${key}`}`;
+        return rows.length;
+      },
+      [Symbol.asyncDispose]: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function lock(
+  control: postgres.Sql,
+  { scope, key }: Identity,
+): Promise<Lock> {
+  const session = await control.reserve();
+  const [self] = await session<
+    { pid: number }[]
+  >`select pg_backend_pid() as pid`;
+  await session`begin`;
+  // One or the other: an insert of the same key waits for this one to end.
+  const found = await session`
+    select from public.idempotency_keys
+    where scope = ${scope} and idempotency_key = ${key} for update`;
+  if (found.length === 0) {
+    await session`
+      insert into public.idempotency_keys (
+        scope, idempotency_key, request_fingerprint, owner_token,
+        lease_expires_at, expires_at
+      ) values (
+        ${scope}, ${key}, ${
+      "c".repeat(64)
+    }, ${crypto.randomUUID()}, now(), now()
+      )`;
+  }
+  return {
+    async cutWhoWaits() {
+      for (;;) {
+        const cut = await control`
+          select pg_terminate_backend(pid) from pg_stat_activity
+          where ${self!.pid} = any (pg_blocking_pids(pid))`;
+        if (cut.length > 0) return;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+    async release() {
+      await session`rollback`;
+      session.release();
+    },
+  };
+}
+
+/** What a client of {@link perform} gets. */
+export interface Performed {
+  readonly body: string;
+  /** `replayed`: the recorded answer of an earlier run. */
+  readonly as: "stored" | "unstored" | "replayed";
+}
+
+/** Performs an operation the way the middleware does, with an effect in it. */
+export async function perform(
+  database: FaultyDatabase,
+  ledger: Ledger,
+  identity: Identity,
+  options: IdempotencyConfig & { between?: () => Promise<void> } = {},
+): Promise<Performed> {
+  const { between, ...config } = options;
+  const begun = await begin({
+    ledger,
+    identity,
+    fingerprint: "a".repeat(64),
+    config: resolveConfig(config),
+  });
+  if (begun.kind === "replay") {
+    return {
+      body: new TextDecoder().decode(begun.answer.body!),
+      as: "replayed",
+    };
+  }
+  const { run } = begun;
+  await database.takeEffect(identity);
+  await between?.();
+  const body = new TextEncoder().encode(`attempt ${run.attempt}`);
+  const { answer, as } = await run.finish(
+    { status: 200, headers: {}, body },
+    true,
+  );
+  return { body: new TextDecoder().decode(answer.body!), as };
+}

@@ -1,0 +1,253 @@
+/**
+ * The bugs that other systems shipped, and which tests here would have caught
+ * them. `test` is the title as it stands in the file, so that a reader finds it.
+ */
+export const FIELD_BUGS: readonly {
+  readonly bug: string;
+  readonly tests: readonly (readonly [file: string, test: string])[];
+}[] = [
+  {
+    bug: "a rejected duplicate deletes or unlocks the owner's record",
+    tests: [
+      [
+        "tests/bugs/field_bugs.test.ts",
+        "a rejected duplicate leaves the owner's record alone",
+      ],
+      [
+        "tests/contract/ledger_contract.ts",
+        "whoever never claimed settles nothing and is told nothing",
+      ],
+    ],
+  },
+  {
+    bug: "no deadline known, so two executions at once",
+    tests: [
+      [
+        "tests/bugs/field_bugs.test.ts",
+        "a handler that nobody gave a deadline still runs alone",
+      ],
+      [
+        "tests/shared/idempotency/run.test.ts",
+        "a lease is renewed for as long as the handler runs",
+      ],
+    ],
+  },
+  {
+    bug:
+      "the payload's hash is lost when completing; the handler changes its input and the wrong key is completed",
+    tests: [
+      [
+        "tests/bugs/field_bugs.test.ts",
+        "a handler that changes its input completes the key it was given",
+      ],
+      [
+        "tests/contract/ledger_contract.ts",
+        "claim() refuses another payload for a ${state} key",
+      ],
+    ],
+  },
+  {
+    bug:
+      "recovery of an orphan overwrites a record that was completed meanwhile",
+    tests: [
+      [
+        "tests/concurrency/sessions.test.ts",
+        "a late owner and 50 who take over: one answer is recorded",
+      ],
+      [
+        "tests/simulation/sql.test.ts",
+        "wherever two sessions meet at a key, it is as if one had come after the other",
+      ],
+      [
+        "tests/simulation/sql_mutations.ts",
+        "a takeover trusts what it saw before it waited for the row",
+      ],
+    ],
+  },
+  {
+    bug: "milliseconds compared with seconds in an expiry check",
+    tests: [
+      [
+        "tests/contract/ledger_contract.ts",
+        "claim() tells everybody else that the key is in progress, and for how long",
+      ],
+      [
+        "tests/simulation/memory_mutations.ts",
+        "seconds are taken for milliseconds",
+      ],
+    ],
+  },
+  {
+    bug: "an expired row can never be claimed again until the purge runs",
+    tests: [
+      [
+        "tests/contract/ledger_contract.ts",
+        "claim() frees a key when its time is over, for any payload",
+      ],
+      [
+        "tests/simulation/sql_mutations.ts",
+        "an expired key is never free again",
+      ],
+    ],
+  },
+  {
+    bug:
+      "completing or releasing by key alone: a stale owner clobbers its successor",
+    tests: [
+      [
+        "tests/contract/ledger_contract.ts",
+        "a stale owner changes nothing while its successor runs",
+      ],
+      ["tests/simulation/sql_mutations.ts", "anybody completes a key"],
+      ["tests/simulation/sql_mutations.ts", "anybody fails a key"],
+    ],
+  },
+  {
+    bug: "a heartbeat without an owner token renews the thief's lease",
+    tests: [
+      [
+        "tests/bugs/field_bugs.test.ts",
+        "a zombie's heartbeat renews nobody's lease",
+      ],
+      ["tests/simulation/sql_mutations.ts", "anybody renews a lease"],
+    ],
+  },
+  {
+    bug: "a different payload is accepted at takeover",
+    tests: [
+      [
+        "tests/contract/ledger_contract.ts",
+        "claim() refuses another payload for a ${state} key",
+      ],
+      [
+        "tests/simulation/sql_mutations.ts",
+        "the payload is not compared at a takeover",
+      ],
+    ],
+  },
+  {
+    bug:
+      "store errors swallowed, so the request hangs; completion fired and forgotten after the answer",
+    tests: [
+      [
+        "tests/faults/database_faults.test.ts",
+        "a call that is never answered ends at its deadline, over either route",
+      ],
+      [
+        "tests/bugs/field_bugs.test.ts",
+        "no answer is given before it is recorded",
+      ],
+      [
+        "tests/shared/idempotency/ledger_down.test.ts",
+        "a ledger out of reach refuses the request with 503 and when to come back",
+      ],
+    ],
+  },
+  {
+    bug:
+      "unconditional lock acquisition: two callers both run in spite of a unique constraint",
+    tests: [
+      [
+        "tests/concurrency/sessions.test.ts",
+        "of 50 sessions that claim a fresh key one gets it",
+      ],
+      ["tests/simulation/sql_mutations.ts", "a live lease is ignored"],
+    ],
+  },
+  {
+    bug: "keys not scoped by user: same key, other tenant's answer",
+    tests: [
+      [
+        "tests/integration/isolation.test.ts",
+        "two users with the same key get two executions and their own answers",
+      ],
+      [
+        "tests/simulation/sql_mutations.ts",
+        "a replay looks for the key without its user",
+      ],
+    ],
+  },
+  {
+    bug: "a crash leaves 409 for the whole retention time",
+    tests: [
+      [
+        "tests/integration/http_contract.test.ts",
+        "an abandoned key runs again after its lease, as attempt 2",
+      ],
+      [
+        "tests/crash/kill.test.ts",
+        "after hundreds of kills every effect is accounted for, every key answers, and no answer has changed",
+      ],
+    ],
+  },
+  {
+    bug: "a generic 503 stored as the final answer",
+    tests: [
+      [
+        "tests/bugs/field_bugs.test.ts",
+        "a generic 503 is no final answer: the retry runs",
+      ],
+      [
+        "tests/integration/http_contract.test.ts",
+        "an answer with status ${status} is not final: the retry runs",
+      ],
+    ],
+  },
+  {
+    bug: 'false, 0 and "" turned into null',
+    tests: [
+      [
+        "tests/integration/operation.test.ts",
+        "a result of ${JSON.stringify(body)} is replayed as it was",
+      ],
+      [
+        "tests/shared/idempotency/run.test.ts",
+        "a step's result of ${JSON.stringify(result)} is kept as it was",
+      ],
+    ],
+  },
+  {
+    bug:
+      "text() on binary bodies; Set-Cookie and CORS headers replayed to somebody else",
+    tests: [
+      [
+        "tests/integration/replay_fidelity.test.ts",
+        "a replay differs from the first answer in its marker alone",
+      ],
+      [
+        "tests/integration/replay_fidelity.test.ts",
+        "what belongs to one answer is never stored",
+      ],
+    ],
+  },
+  {
+    bug: "CORS headers let neither the key in nor the replay marker out",
+    tests: [
+      [
+        "tests/integration/cors.test.ts",
+        "the preflight of ${path} lets the key headers in",
+      ],
+      [
+        "tests/integration/cors.test.ts",
+        "first answer, replay and refusal can be read from another origin",
+      ],
+    ],
+  },
+  {
+    bug: "purge racing a takeover; purge deleting a live lease",
+    tests: [
+      [
+        "tests/concurrency/sessions.test.ts",
+        "cleanup beside claims of the same expired keys never deletes a live lease",
+      ],
+      [
+        "tests/simulation/sql_mutations.ts",
+        "cleanup waits for a row and deletes it although it was claimed anew",
+      ],
+      [
+        "tests/simulation/sql_mutations.ts",
+        "cleanup deletes live leases and kept answers",
+      ],
+    ],
+  },
+];

@@ -59,7 +59,7 @@ export const FIELD_BUGS: readonly {
         "wherever two sessions meet at a key, it is as if one had come after the other",
       ],
       [
-        "tests/simulation/sql_mutations.ts",
+        "tests/simulation/racy_mutations.ts",
         "a takeover trusts what it saw before it waited for the row",
       ],
     ],
@@ -241,7 +241,7 @@ export const FIELD_BUGS: readonly {
         "cleanup beside claims of the same expired keys never deletes a live lease",
       ],
       [
-        "tests/simulation/sql_mutations.ts",
+        "tests/simulation/racy_mutations.ts",
         "cleanup waits for a row and deletes it although it was claimed anew",
       ],
       [

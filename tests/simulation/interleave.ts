@@ -172,7 +172,7 @@ export async function meet(
 ): Promise<string | null> {
   const one = CALLS[firstName]!;
   const two = CALLS[secondName]!;
-  const before = [observer.clear()];
+  const before = [observer.clear(0)];
   for (const step of STATES[state]!) before.push(take(observer, step) as never);
   await Promise.all(before);
 

@@ -12,8 +12,8 @@ export interface Subject {
    * database the trips then overlap.
    */
   readonly overlaps: boolean;
-  /** Empties the ledger. */
-  clear(): Promise<void> | void;
+  /** Empties the ledger, for the schedule of this seed. */
+  clear(seed: number): Promise<void> | void;
   /** Calls are decided in the order in which they are made. */
   call(call: Call): Promise<Result>;
   moveClock(seconds: number): Promise<unknown> | void;
@@ -82,11 +82,11 @@ function audit(
 }
 
 async function answersTo(
-  { events }: Schedule,
+  { seed, events }: Schedule,
   subject: Subject,
 ): Promise<Answered[]> {
   const answers: Promise<Answered>[] = [];
-  await subject.clear();
+  await subject.clear(seed);
   for (const event of events) {
     const answer = answerTo(event, subject);
     answers.push(answer);

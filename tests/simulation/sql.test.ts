@@ -1,7 +1,8 @@
 import { assert } from "@std/assert";
 import { meet, meetings, type Sessions } from "./interleave.ts";
+import { racyMutations } from "./racy_mutations.ts";
 import { simulate } from "./simulate.ts";
-import { racyMutations, sqlMutations, withMutation } from "./sql_mutations.ts";
+import { sqlMutations, withMutation } from "./sql_mutations.ts";
 import { type SqlSubjects, startSqlSubjects } from "./sql_subject.ts";
 
 const SECONDS = 20;

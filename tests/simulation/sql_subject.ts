@@ -79,13 +79,18 @@ function sqlSubject(sql: postgres.Sql): SqlSubject {
     [
       ...await sql.unsafe<T[]>(text, params as never[], { prepare: true }),
     ] as T[];
+  let inBatches = false;
   return {
     surroundings: { grain: 10, purges: true },
     overlaps: true,
     run,
-    clear: async () => void await run("delete from public.idempotency_keys"),
+    async clear(seed) {
+      // Every other schedule sends what it can as a batch of one.
+      inBatches = seed % 2 === 1;
+      await run("delete from public.idempotency_keys");
+    },
     call: async (call) => {
-      const [fn, args] = statementOf(call);
+      const [fn, args] = statementOf(call, inBatches);
       const holders = args.map((_, n) => `$${n + 1}`).join(", ");
       return resultOf(
         call,
@@ -107,7 +112,14 @@ function sqlSubject(sql: postgres.Sql): SqlSubject {
   };
 }
 
-function statementOf(call: Call): [fn: string, args: unknown[]] {
+function statementOf(
+  call: Call,
+  inBatches: boolean,
+): [fn: string, args: unknown[]] {
+  if (inBatches) {
+    const batch = batchOf(call);
+    if (batch !== null) return batch;
+  }
   const { userId, scope, key } = call.identity;
   if (call.method === "read") {
     return ["get_idempotency_status", [key, scope, userId]];
@@ -153,6 +165,56 @@ function statementOf(call: Call): [fn: string, args: unknown[]] {
         "idempotency_fail",
         [...named, call.ownerToken, "it did not work", call.ttlSeconds],
       ];
+  }
+}
+
+/** The same as a batch; `null` for a call that has no such form. */
+function batchOf(call: Call): [fn: string, args: unknown[]] | null {
+  const { userId, scope, key } = call.identity;
+  switch (call.method) {
+    case "claim": {
+      const { fingerprint, ownerToken, leaseSeconds, ttlSeconds, onAbandoned } =
+        call.request;
+      const requests = [{ key, fingerprint, owner_token: ownerToken }];
+      return ["idempotency_claim_many", [
+        userId,
+        scope,
+        requests,
+        leaseSeconds,
+        ttlSeconds,
+        onAbandoned,
+      ]];
+    }
+    case "complete": {
+      const [response, response_encoding] = bodyOf(call.answer);
+      const settlements = [{
+        key,
+        owner_token: call.ownerToken,
+        status_code: call.answer.status,
+        response,
+        response_encoding,
+        response_headers: call.answer.headers,
+      }];
+      const ttl = call.ttlSeconds;
+      return [
+        "idempotency_settle_many",
+        [userId, scope, settlements, ttl, ttl],
+      ];
+    }
+    case "fail": {
+      const { ownerToken, ttlSeconds } = call;
+      const settlements = [{
+        key,
+        owner_token: ownerToken,
+        error_message: "it did not work",
+      }];
+      return [
+        "idempotency_settle_many",
+        [userId, scope, settlements, ttlSeconds, ttlSeconds],
+      ];
+    }
+    default:
+      return null;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ResolvedConfig } from "./config.ts";
+import { LeaseLostError } from "./errors.ts";
 import type { Answer } from "./ledger.ts";
 import { platform } from "./platform.ts";
 import {
@@ -89,12 +90,18 @@ export function handlerRun(
     return firstResponse(response, answer.body, marker);
   };
 
-  const settleStream = (response: Response): Response => {
-    const { status, body } = response;
+  const settleStream = (
+    response: Response,
+    body: ReadableStream<Uint8Array>,
+  ): Response => {
+    const { status } = response;
     const headers = outcomeHeaders(response.headers);
-    const passed = body && passThrough(body, {
+    const passed = passThrough(body, {
       ended: async (bytes) => {
-        await run.finish({ status, headers, body: bytes }, isFinal(response));
+        const answer = { status, headers, body: bytes };
+        const { as } = await run.finish(answer, isFinal(response));
+        // What was sent is not what retries get: it must not look complete.
+        if (as === "replayed") throw new LeaseLostError(run.key);
       },
       aborted: async (reason) => void await run.fail(reason),
     });
@@ -149,8 +156,9 @@ export function handlerRun(
     },
     async settle(response) {
       if (work !== undefined) return settleLater(response, work);
-      return isStream || isEventStream(response)
-        ? settleStream(response)
+      const { body } = response;
+      return body !== null && (isStream || isEventStream(response))
+        ? settleStream(response, body)
         : await settleWhole(response);
     },
     fail,
@@ -181,5 +189,5 @@ export function withoutKey(scope: string): IdempotencyContext {
 
 function isEventStream(response: Response): boolean {
   const type = response.headers.get("content-type") ?? "";
-  return type.startsWith("text/event-stream");
+  return /^text\/event-stream\b/i.test(type);
 }

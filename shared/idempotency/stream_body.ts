@@ -3,7 +3,7 @@ import { MAX_STORED_BYTES } from "./response.ts";
 /** What becomes of a body that is passed through as it comes. */
 export interface StreamEnd {
   /**
-   * The body came to its end.
+   * The body came to its end. When this throws, the client's body is cut off.
    *
    * @param body All of its bytes; `null` when they were too many to keep.
    */
@@ -32,24 +32,33 @@ export function passThrough(
     else parts?.push(part.slice());
   };
 
+  let isCancelled = false;
+
+  const readNext = async () => {
+    try {
+      return await reader.read();
+    } catch (error) {
+      await end.aborted(error);
+      throw error;
+    }
+  };
+
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      try {
-        const { done, value } = await reader.read();
-        if (!done) {
-          collect(value);
-          return controller.enqueue(value);
-        }
-        await end.ended(
-          parts && new Uint8Array(await new Blob(parts).arrayBuffer()),
-        );
-        controller.close();
-      } catch (error) {
-        await end.aborted(error);
-        controller.error(error);
+      const { done, value } = await readNext();
+      // Cancelling ends a pending read as the end of the body would.
+      if (isCancelled) return;
+      if (!done) {
+        collect(value);
+        return controller.enqueue(value);
       }
+      await end.ended(
+        parts && new Uint8Array(await new Blob(parts).arrayBuffer()),
+      );
+      controller.close();
     },
     async cancel(reason) {
+      isCancelled = true;
       await Promise.allSettled([
         reader.cancel(reason),
         end.aborted(reason ?? new Error("The client went away")),

@@ -1,11 +1,7 @@
 import type { IdempotencyConfig, ResolvedConfig } from "./config.ts";
 import { resolveConfig } from "./config.ts";
 import { defineMiddleware, type Middleware } from "./deps.ts";
-import {
-  IdempotencyError,
-  KeyMissingError,
-  LedgerUnavailableError,
-} from "./errors.ts";
+import { KeyMissingError, LedgerUnavailableError } from "./errors.ts";
 import { fingerprintRequest } from "./fingerprint.ts";
 import {
   handlerRun,
@@ -14,7 +10,7 @@ import {
 } from "./handler_run.ts";
 import { assertIdempotencyKey, getIdempotencyKey } from "./key.ts";
 import type { Identity, Ledger } from "./ledger.ts";
-import { problemOf, problemResponse } from "./problem.ts";
+import { refusalResponse } from "./refusal_response.ts";
 import { expose, replayResponse } from "./response.ts";
 import { begin, type Begun } from "./run.ts";
 import { sha256Hex } from "./sha256.ts";
@@ -71,7 +67,7 @@ export const idempotencyMiddleware: Middleware<
         }
         begun = await beginRequest(req, ctx, config, { scope, key });
       } catch (error) {
-        return refuse(error, req);
+        return refusalResponse(error, req);
       }
       if (begun === "unprotected") return yield unprotected;
       if (begun.kind === "replay") return replayResponse(begun.answer);
@@ -86,7 +82,7 @@ export const idempotencyMiddleware: Middleware<
       try {
         return await run.settle(response);
       } catch (error) {
-        return refuse(error, req);
+        return refusalResponse(error, req);
       }
     };
   },
@@ -156,9 +152,4 @@ function markMissing(response: Response): Response {
   const marked = new Response(response.body, response);
   marked.headers.set("X-Idempotency-Missing", "true");
   return expose(marked);
-}
-
-function refuse(error: unknown, req: Request): Response {
-  if (!(error instanceof IdempotencyError)) throw error;
-  return expose(problemResponse(problemOf(error, new URL(req.url).pathname)));
 }

@@ -1,6 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { passThrough } from "../../../shared/idempotency/stream_body.ts";
 
+// What is under way takes a turn or two of the event loop.
+const aMoment = () => new Promise((resolve) => setTimeout(resolve, 20));
+
 Deno.test("passThrough() takes a body that is left while it waits for more for aborted, never for ended", async () => {
   const ends: string[] = [];
   const body = new ReadableStream<Uint8Array>({
@@ -12,9 +15,9 @@ Deno.test("passThrough() takes a body that is left while it waits for more for a
   }).getReader();
   await reader.read();
   const pending = reader.read();
+  await aMoment();
   await reader.cancel("the client left");
   assertEquals((await pending).done, true);
-  // Collecting the parts takes a turn or two of the event loop.
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await aMoment();
   assertEquals(ends, ["aborted: the client left"]);
 });

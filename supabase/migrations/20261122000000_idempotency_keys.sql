@@ -65,7 +65,7 @@ create table public.idempotency_keys (
   constraint status_code_is_an_http_status
     check (status_code between 100 and 599),
   constraint response_encoding_is_known
-    check (response_encoding in ('text', 'base64', 'none')),
+    check (response_encoding in ('text', 'base64', 'gzip', 'none')),
   -- '' is a body, null is none: an empty answer and one that was not kept are two things
   constraint encoding_none_means_no_response
     check ((response_encoding <> 'none') is true = (response is not null)),
@@ -95,6 +95,8 @@ comment on column public.idempotency_keys.fence is
   'New and larger at each granted claim, over all keys: a handler hands it to systems that refuse older writers.';
 comment on column public.idempotency_keys.owner_token is
   'Made by the caller of the granted claim; whoever does not know it changes nothing.';
+comment on column public.idempotency_keys.response_encoding is
+  'How response is written down: text, base64, gzip (in base64), or none where the answer was not kept.';
 comment on column public.idempotency_keys.expires_at is
   'From here on the key is free for a new claim and cleanup may delete the row.';
 

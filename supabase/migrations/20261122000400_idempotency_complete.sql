@@ -85,7 +85,7 @@ begin
 
   if (
     p_status_code between 100 and 599
-    and p_response_encoding in ('text', 'base64', 'none')
+    and p_response_encoding in ('text', 'base64', 'gzip', 'none')
     and (p_response_encoding = 'none') = (p_response is null)
     and coalesce(octet_length(p_response), 0) <= 6 * 1024 * 1024
     and coalesce(p_ttl_seconds, 1) between 1 and 31536000
@@ -95,8 +95,8 @@ begin
       message = 'completing an idempotency key: ' || case
         when (p_status_code between 100 and 599) is not true
           then 'the status code must be 100 to 599, not ' || coalesce(p_status_code::text, 'null')
-        when (p_response_encoding in ('text', 'base64', 'none')) is not true
-          then 'the response encoding must be text, base64 or none, not ' || coalesce(quote_literal(p_response_encoding), 'null')
+        when (p_response_encoding in ('text', 'base64', 'gzip', 'none')) is not true
+          then 'the response encoding must be text, base64, gzip or none, not ' || coalesce(quote_literal(p_response_encoding), 'null')
         when (p_response_encoding = 'none') <> (p_response is null)
           then 'the response must be null where its encoding is none, and only there'
         when octet_length(p_response) > 6 * 1024 * 1024

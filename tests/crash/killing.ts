@@ -19,10 +19,10 @@ export interface Carnage {
 }
 
 const WORKER = new URL("./worker.ts", import.meta.url);
-const WORKERS_AT_ONCE = 4;
+const WORKERS_AT_ONCE = 6;
 const STALL_MS = 1_500;
 // After its first answer: starting takes longer than anything that matters.
-const MOST_LIFE_MS = 350;
+const MOST_LIFE_MS = 250;
 const MOST_START_MS = 15_000;
 
 /** Starts workers and kills each at a random moment, until both are reached. */

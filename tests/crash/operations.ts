@@ -3,9 +3,10 @@ import {
   type IdempotencyConfig,
   resolveConfig,
 } from "../../shared/idempotency/config.ts";
+import { LeaseLostError } from "../../shared/idempotency/errors.ts";
 import type { Answer, Identity } from "../../shared/idempotency/ledger.ts";
 import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
-import { begin } from "../../shared/idempotency/run.ts";
+import { begin, type Run } from "../../shared/idempotency/run.ts";
 
 /**
  * Four ways to have an effect, by what may be claimed of it when the process is
@@ -13,7 +14,8 @@ import { begin } from "../../shared/idempotency/run.ts";
  *
  * - `transaction`: claim, effect and completion commit together. Exactly once.
  * - `steps`: the effect is a provider's, which is handed the step's derived key
- *   and deduplicates by it. It may be called again, and does it exactly once.
+ *   and deduplicates by it. It may be called again until the step is kept, and
+ *   does it exactly once.
  * - `refuse`: an effect that nothing deduplicates, on a route that does not
  *   guess. At most once; a key whose outcome is unknown waits for an operator.
  * - `retry`: the same on a route that retries. Once an attempt: an attempt that
@@ -35,6 +37,9 @@ create table public.crash_provider_jobs (
   provider_key text not null unique,
   key text not null,
   calls integer not null default 1
+);
+create table public.crash_finished_steps (
+  key text not null, attempt integer not null
 );`;
 
 /** The shortest there is: a killed worker's keys are free a second later. */
@@ -118,22 +123,45 @@ async function inOneRun(
   });
   if (begun.kind === "replay") return textOf(begun.answer);
   const { run } = begun;
-  await pause();
-  let said: string;
-  if (mode === "steps") {
-    const job = await run.step("train", async ({ idempotencyKey }) => {
-      const id = await callProvider(sql, idempotencyKey, key);
-      await pause();
-      return id;
-    });
-    said = `job ${job} by attempt ${run.attempt}`;
-  } else {
-    await sql`insert into crash_effects values (${mode}, ${key}, ${run.attempt})`;
-    said = `attempt ${run.attempt}`;
+  try {
+    const said = await takeEffect(sql, run, mode, pause);
+    await pause();
+    const answer = answerOf(`${key} ${said} attempt ${run.attempt}`);
+    const finished = await run.finish(answer, true);
+    return finished.as === "unstored" ? null : textOf(finished.answer);
+  } catch (error) {
+    // A zombie hears at its next step that somebody else has the key.
+    if (!(error instanceof LeaseLostError)) throw error;
+    const recorded = await run.fail(error);
+    return recorded === null ? null : textOf(recorded);
   }
+}
+
+async function takeEffect(
+  sql: postgres.Sql,
+  { key, attempt, step }: Run,
+  mode: Mode,
+  pause: Pause,
+): Promise<string> {
   await pause();
-  const finished = await run.finish(answerOf(`${key} ${said}`), true);
-  return finished.as === "unstored" ? null : textOf(finished.answer);
+  if (mode !== "steps") {
+    await sql`insert into crash_effects values (${mode}, ${key}, ${attempt})`;
+    return "by";
+  }
+  const job = await step("train", async ({ idempotencyKey }) => {
+    // An earlier attempt knew the step to be kept, so this one had to be told.
+    await sql`
+      insert into crash_effects select 'step again', ${key}, ${attempt}
+      where exists (
+        select from crash_finished_steps as f
+        where f.key = ${key} and f.attempt < ${attempt}
+      )`;
+    const id = await callProvider(sql, idempotencyKey, key);
+    await pause();
+    return id;
+  });
+  await sql`insert into crash_finished_steps values (${key}, ${attempt})`;
+  return `job ${job} by`;
 }
 
 /** A provider that is out of this process, and deduplicates as they do. */

@@ -9,7 +9,7 @@ import {
   readAnswer,
   replayResponse,
 } from "./response.ts";
-import type { Run } from "./run.ts";
+import type { Finished, Run } from "./run.ts";
 import { type Step, unprotectedStep } from "./steps.ts";
 import { passThrough } from "./stream_body.ts";
 
@@ -72,8 +72,18 @@ export function handlerRun(
   let isStream = false;
   let work: (() => Promise<Response>) | undefined;
 
-  const isFinal = ({ status }: { status: number }) =>
-    !isQuestion && config.isFinal(status);
+  const finish = async (answer: Answer): Promise<Finished> => {
+    let isFinal: boolean;
+    try {
+      isFinal = !isQuestion && config.isFinal(answer.status);
+    } catch (error) {
+      // The route's own function threw: unsettled, the key would be renewed
+      // for as long as the worker lives.
+      await run.fail(error);
+      throw error;
+    }
+    return await run.finish(answer, isFinal);
+  };
 
   const settleWhole = async (response: Response): Promise<Response> => {
     let answer: Answer;
@@ -82,7 +92,7 @@ export function handlerRun(
     } catch (error) {
       return await fail(error);
     }
-    const finished = await run.finish(answer, isFinal(answer));
+    const finished = await finish(answer);
     if (finished.as === "replayed") return replayResponse(finished.answer);
     const marker = finished.as === "stored"
       ? "X-Idempotency-Stored"
@@ -99,7 +109,7 @@ export function handlerRun(
     const passed = passThrough(body, {
       ended: async (bytes) => {
         const answer = { status, headers, body: bytes };
-        const { as } = await run.finish(answer, isFinal(response));
+        const { as } = await finish(answer);
         // What was sent is not what retries get: it must not look complete.
         if (as === "replayed") throw new LeaseLostError(run.key);
       },
@@ -115,7 +125,7 @@ export function handlerRun(
     const rest = async () => {
       try {
         const answer = await readAnswer(await work());
-        const { as } = await run.finish(answer, isFinal(answer));
+        const { as } = await finish(answer);
         if (as === "stored") await run.notify();
       } catch (error) {
         console.error(`The background part of "${scope}" failed:`, error);

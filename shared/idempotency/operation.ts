@@ -92,19 +92,19 @@ export async function runOperation<Body>(
 
   const { run } = begun;
   let result: OperationResult<Body>;
+  let answer: Answer;
+  let isFinal: boolean;
   try {
     result = await operation(run);
+    answer = answerOf(result);
+    isFinal = config.isFinal(result.status);
   } catch (error) {
     const recorded = await run.fail(error);
     if (recorded !== null) return replayOf(recorded);
     throw error;
   }
   try {
-    const answer = answerOf(result);
-    const { as, answer: given } = await run.finish(
-      answer,
-      config.isFinal(result.status),
-    );
+    const { as, answer: given } = await run.finish(answer, isFinal);
     if (as === "replayed") return replayOf(given);
     return ranOnce(result, as === "stored");
   } catch (error) {

@@ -1,4 +1,5 @@
 import { LedgerUnavailableError } from "./errors.ts";
+import { identityName } from "./identity_name.ts";
 import type { Identity } from "./ledger.ts";
 import { sha256Hex } from "./sha256.ts";
 
@@ -75,8 +76,7 @@ export function reporterOf(
 
 /** Hides who and which key, and still tells two keys apart. */
 async function hashIdentity(identity: Identity): Promise<string> {
-  const { userId, scope, key } = identity;
-  return (await sha256Hex(JSON.stringify([userId, scope, key]))).slice(0, 16);
+  return (await sha256Hex(identityName(identity))).slice(0, 16);
 }
 
 /** The client is told that the ledger is out of reach; the log is told why. */

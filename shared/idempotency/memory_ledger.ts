@@ -1,3 +1,4 @@
+import { identityName } from "./identity_name.ts";
 import type {
   Answer,
   ClaimRequest,
@@ -63,7 +64,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
   let lastFence = 0;
 
   const live = (identity: Identity): Entry | undefined => {
-    const entry = entries.get(nameOf(identity));
+    const entry = entries.get(identityName(identity));
     return entry && entry.expiresAt > now() ? entry : undefined;
   };
 
@@ -73,7 +74,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     outcome: Entry["status"],
     write: (entry: Entry) => void,
   ): SettleResult => {
-    const entry = entries.get(nameOf(identity));
+    const entry = entries.get(identityName(identity));
     if (entry === undefined) return { outcome: "gone" };
     if (entry.ownerToken === ownerToken) {
       if (entry.status === "processing") write(entry);
@@ -88,7 +89,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
   };
 
   const granted = (identity: Identity, takenOver = false): ClaimResult => {
-    const { attempt, fence, steps } = entries.get(nameOf(identity))!;
+    const { attempt, fence, steps } = entries.get(identityName(identity))!;
     return {
       outcome: "claimed",
       attempt,
@@ -120,7 +121,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     const entry = live(identity);
     const take = (attempt: number): ClaimResult => {
       const leaseEndsAt = now() + request.leaseSeconds * 1000;
-      entries.set(nameOf(identity), {
+      entries.set(identityName(identity), {
         status: "processing",
         fingerprint: request.fingerprint,
         ownerToken: request.ownerToken,
@@ -234,10 +235,6 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     countReplays: () => Promise.resolve(),
   };
   return ledger;
-}
-
-function nameOf({ userId, scope, key }: Identity): string {
-  return JSON.stringify([userId, scope, key]);
 }
 
 function copy<T extends Answer | null>(answer: T): T {

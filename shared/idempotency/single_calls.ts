@@ -8,6 +8,7 @@ import {
   RequestInProgressError,
 } from "./errors.ts";
 import { fingerprintValue } from "./fingerprint.ts";
+import { identityName } from "./identity_name.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import type { Answer, Identity, SettleResult } from "./ledger.ts";
 import { countReplay } from "./replay_counts.ts";
@@ -268,10 +269,6 @@ function cachedOf(answer: Answer): CachedResponse {
   };
 }
 
-function nameOf({ userId, scope, key }: Identity): string {
-  return JSON.stringify([userId, scope, key]);
-}
-
 function remember(
   supabase: LedgerClient,
   identity: Identity,
@@ -279,14 +276,14 @@ function remember(
 ): void {
   const held = claims.get(supabase) ?? new Map();
   claims.set(supabase, held);
-  const name = nameOf(identity);
+  const name = identityName(identity);
   // An earlier attempt through the same client has not settled: its late
   // answer must not be taken for this attempt's.
   held.set(name, held.has(name) ? "several" : claim);
 }
 
 function recall(supabase: LedgerClient, identity: Identity): KeyClaim {
-  const claim = claims.get(supabase)?.get(nameOf(identity));
+  const claim = claims.get(supabase)?.get(identityName(identity));
   if (claim === undefined) {
     throw new NotOwnerError(
       identity.key,
@@ -307,7 +304,7 @@ function ended(
   identity: Identity,
   settled: SettleResult,
 ): void {
-  claims.get(supabase)?.delete(nameOf(identity));
+  claims.get(supabase)?.delete(identityName(identity));
   if (settled.outcome === "recorded") return;
   if (settled.outcome === "replay") {
     throw new AlreadyCompletedError(identity.key, cachedOf(settled.answer));

@@ -5,8 +5,8 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { findPostgres, startCluster } from "../tests/support/postgres.ts";
-import { migratedCluster } from "../tests/support/supabase_cluster.ts";
+import { findPostgres, startCluster } from "./cluster/postgres.ts";
+import { migratedCluster } from "./cluster/supabase_cluster.ts";
 import { benchDirect } from "./bench/direct.ts";
 import { benchHttp } from "./bench/http.ts";
 import type { BenchRow } from "./bench/row.ts";

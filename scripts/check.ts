@@ -14,7 +14,7 @@ import { deployCheck } from "./check/deploy.ts";
 import { advisorsCheck, lintSqlCheck } from "./check/lint_sql.ts";
 import { rollbackCheck } from "./check/rollback.ts";
 import { sourceChecks } from "./check/source.ts";
-import { missingPostgres } from "../tests/support/postgres_extensions.ts";
+import { missingPostgres } from "./cluster/postgres_extensions.ts";
 
 const checks: readonly Check[] = [
   ...sourceChecks,

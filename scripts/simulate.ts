@@ -11,7 +11,7 @@ import type { Subject } from "../tests/simulation/play.ts";
 import { memorySubject } from "../tests/simulation/memory_subject.ts";
 import { simulate } from "../tests/simulation/simulate.ts";
 import { startSqlSubjects } from "../tests/simulation/sql_subject.ts";
-import { missingPostgres } from "../tests/support/postgres_extensions.ts";
+import { missingPostgres } from "./cluster/postgres_extensions.ts";
 
 const USAGE =
   "Usage: deno task simulate [--schedules N] [--seed S] [--ledger memory|sql]";

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { missingPostgres } from "../tests/support/postgres_extensions.ts";
+import { missingPostgres } from "./cluster/postgres_extensions.ts";
 import { outcomeOf, type Phase } from "./test/phase.ts";
 import { phases } from "./test/phases.ts";
 

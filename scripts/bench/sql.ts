@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { findPostgres } from "../../tests/support/postgres.ts";
+import { findPostgres } from "../cluster/postgres.ts";
 import { runCommand } from "../check/command.ts";
 import type { BenchRow } from "./row.ts";
 

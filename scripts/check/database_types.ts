@@ -1,6 +1,6 @@
 import { type Check, type Problems, ROOT } from "./check.ts";
 import { printed, runDeno } from "./command.ts";
-import { migratedCluster } from "../../tests/support/supabase_cluster.ts";
+import { migratedCluster } from "../cluster/supabase_cluster.ts";
 import { runSupabase } from "./supabase_cli.ts";
 
 const FILE = new URL("shared/database.types.ts", ROOT);

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { disallowed, type Finding } from "./allowed_findings.ts";
 import type { Check, Problems } from "./check.ts";
 import { printed } from "./command.ts";
-import { migratedCluster } from "../../tests/support/supabase_cluster.ts";
+import { migratedCluster } from "../cluster/supabase_cluster.ts";
 import { runSupabase } from "./supabase_cli.ts";
 
 const LintReport = z.object({

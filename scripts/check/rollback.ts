@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { findPostgres } from "../../tests/support/postgres.ts";
+import { findPostgres } from "../cluster/postgres.ts";
 import { type Check, type Problems, ROOT } from "./check.ts";
 import { printed, runCommand } from "./command.ts";
-import { emptyCluster } from "../../tests/support/supabase_cluster.ts";
+import { emptyCluster } from "../cluster/supabase_cluster.ts";
 import { runSupabase } from "./supabase_cli.ts";
 
 /** A rollback script and the migrations that it takes back. */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Parser } from "tap-parser";
-import { findPostgres } from "../../tests/support/postgres.ts";
-import { migratedCluster } from "../../tests/support/supabase_cluster.ts";
+import { findPostgres } from "../cluster/postgres.ts";
+import { migratedCluster } from "../cluster/supabase_cluster.ts";
 import { ROOT } from "../check/check.ts";
 import { printed, runCommand } from "../check/command.ts";
 import type { Outcome } from "./phase.ts";

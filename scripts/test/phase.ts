@@ -1,4 +1,4 @@
-import type { Extension } from "../../tests/support/postgres_extensions.ts";
+import type { Extension } from "../cluster/postgres_extensions.ts";
 
 /** What became of a phase's tests. */
 export interface Outcome {

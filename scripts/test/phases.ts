@@ -1,5 +1,5 @@
-import { startCluster } from "../../tests/support/postgres.ts";
-import { migratedCluster } from "../../tests/support/supabase_cluster.ts";
+import { startCluster } from "../cluster/postgres.ts";
+import { migratedCluster } from "../cluster/supabase_cluster.ts";
 import { ROOT } from "../check/check.ts";
 import { runDenoTest } from "./deno_test.ts";
 import { runPgtap } from "./pgtap.ts";

@@ -1,8 +1,8 @@
 import { assert } from "@std/assert";
 import postgres from "postgres";
 import { codeBlocks } from "../support/documented.ts";
-import { hasExtension } from "../support/postgres_extensions.ts";
-import { migratedCluster } from "../support/supabase_cluster.ts";
+import { hasExtension } from "../../scripts/cluster/postgres_extensions.ts";
+import { migratedCluster } from "../../scripts/cluster/supabase_cluster.ts";
 
 Deno.test({
   name: "every query of docs/operating.md runs",

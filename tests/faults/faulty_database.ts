@@ -8,7 +8,10 @@ import type { Identity, Ledger } from "../../shared/idempotency/ledger.ts";
 import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
 import { begin } from "../../shared/idempotency/run.ts";
 import { supabaseLedger } from "../../shared/idempotency/supabase_ledger.ts";
-import { type PostgresCluster, startCluster } from "../support/postgres.ts";
+import {
+  type PostgresCluster,
+  startCluster,
+} from "../../scripts/cluster/postgres.ts";
 import { project } from "../support/stack.ts";
 
 /** A database whose faults a test decides, and both ways to reach it. */

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { DEV_SCRIPT, startDev } from "../support/dev.ts";
-import { findPostgres, startCluster } from "../support/postgres.ts";
+import { findPostgres, startCluster } from "../../scripts/cluster/postgres.ts";
 
 Deno.test("deno task dev prints where it is, then ready, and ends cleanly on Ctrl-C", async () => {
   const dev = await startDev(["--port", "0", "--memory", "--probe"]);

@@ -9,9 +9,9 @@ import postgres from "postgres";
 import { runDeno } from "../../scripts/check/command.ts";
 import { parseCommand, UsageError } from "../../scripts/keys/command.ts";
 import { probe, unique } from "../support/probe.ts";
-import { findPostgres } from "../support/postgres.ts";
+import { findPostgres } from "../../scripts/cluster/postgres.ts";
 import { type Actor, project, signUp, withStack } from "../support/stack.ts";
-import { migratedCluster } from "../support/supabase_cluster.ts";
+import { migratedCluster } from "../../scripts/cluster/supabase_cluster.ts";
 
 const SCOPE = "probe";
 

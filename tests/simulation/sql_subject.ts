@@ -7,8 +7,8 @@ import {
   toClaimResult,
   toSettleResult,
 } from "../../shared/idempotency/ledger_row.ts";
-import { startCluster } from "../support/postgres.ts";
-import { migrate } from "../support/supabase_cluster.ts";
+import { startCluster } from "../../scripts/cluster/postgres.ts";
+import { migrate } from "../../scripts/cluster/supabase_cluster.ts";
 import type { Call, Result } from "./call.ts";
 import type { Subject } from "./play.ts";
 import { userIds } from "./schedule.ts";

@@ -4,7 +4,10 @@ import {
   type StackOptions,
   startStack,
 } from "../../../scripts/stack/stack.ts";
-import { findPostgres, startCluster } from "../../support/postgres.ts";
+import {
+  findPostgres,
+  startCluster,
+} from "../../../scripts/cluster/postgres.ts";
 
 /** A project made for these tests, so that they do not depend on ours. */
 export const FIXTURE = join(import.meta.dirname!, "fixture");

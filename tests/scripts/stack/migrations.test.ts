@@ -6,7 +6,10 @@ import {
 import { openPglite } from "../../../scripts/stack/pglite.ts";
 import { openPostgres } from "../../../scripts/stack/postgres.ts";
 import type { Database } from "../../../scripts/stack/database.ts";
-import { findPostgres, startCluster } from "../../support/postgres.ts";
+import {
+  findPostgres,
+  startCluster,
+} from "../../../scripts/cluster/postgres.ts";
 
 const first = {
   version: "20260101000000",

@@ -1,6 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
-import { findPostgres, startCluster } from "../../support/postgres.ts";
+import {
+  findPostgres,
+  startCluster,
+} from "../../../scripts/cluster/postgres.ts";
 import { testOnEachDatabase, withStack } from "./each_database.ts";
 
 testOnEachDatabase(

@@ -1,13 +1,10 @@
 import { startCluster } from "./postgres.ts";
-import { openPostgres } from "../../scripts/stack/postgres.ts";
-import { loadKeys } from "../../scripts/stack/keys.ts";
-import { createLite } from "../../scripts/stack/lite.ts";
-import {
-  applyMigrations,
-  readMigrations,
-} from "../../scripts/stack/migrations.ts";
-import { createAuthFunctions, createRoles } from "../../scripts/stack/roles.ts";
-import { SUPABASE_DIR } from "../../scripts/stack/settings.ts";
+import { openPostgres } from "../stack/postgres.ts";
+import { loadKeys } from "../stack/keys.ts";
+import { createLite } from "../stack/lite.ts";
+import { applyMigrations, readMigrations } from "../stack/migrations.ts";
+import { createAuthFunctions, createRoles } from "../stack/roles.ts";
+import { SUPABASE_DIR } from "../stack/settings.ts";
 import { type Extension, hasExtension } from "./postgres_extensions.ts";
 
 /** A throw-away cluster that ends with the block that declared it. */

@@ -277,6 +277,7 @@ export type Database = {
           "created_at": string;
           "document_id": string;
           "id": string;
+          "request_id": string;
           "status": string;
           "user_id": string;
         };
@@ -287,6 +288,7 @@ export type Database = {
           "created_at"?: string;
           "document_id": string;
           "id"?: string;
+          "request_id"?: string;
           "status"?: string;
           "user_id"?: string;
         };
@@ -296,6 +298,7 @@ export type Database = {
           "created_at"?: string;
           "document_id"?: string;
           "id"?: string;
+          "request_id"?: string;
           "status"?: string;
           "user_id"?: string;
         };
@@ -351,6 +354,7 @@ export type Database = {
           "examples": number;
           "format": string;
           "id": string;
+          "request_id": string;
           "tokens": number;
           "user_id": string;
         };
@@ -362,6 +366,7 @@ export type Database = {
           "examples": number;
           "format": string;
           "id"?: string;
+          "request_id"?: string;
           "tokens": number;
           "user_id"?: string;
         };
@@ -372,6 +377,7 @@ export type Database = {
           "examples"?: number;
           "format"?: string;
           "id"?: string;
+          "request_id"?: string;
           "tokens"?: number;
           "user_id"?: string;
         };
@@ -743,7 +749,11 @@ export type Database = {
         };
       };
       "store_processed_document": {
-        Args: { "p_chunks": Json; "p_document_id": string };
+        Args: {
+          "p_chunks": Json;
+          "p_document_id": string;
+          "p_request_id"?: string;
+        };
         Returns: string;
       };
       "store_training_dataset": {
@@ -753,6 +763,7 @@ export type Database = {
           "p_encoding": string;
           "p_examples": number;
           "p_format": string;
+          "p_request_id"?: string;
           "p_tokens": number;
         };
         Returns: string;
@@ -762,6 +773,7 @@ export type Database = {
           "p_chunks": Json;
           "p_content": string;
           "p_mime_type": string;
+          "p_request_id"?: string;
           "p_title": string;
         };
         Returns: {

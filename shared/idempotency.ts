@@ -7,6 +7,7 @@
 export { answerResponse } from "./idempotency/answer_response.ts";
 export { type IdempotencyConfig } from "./idempotency/config.ts";
 export { corsHeaders } from "./idempotency/cors.ts";
+export { type EffectKey } from "./idempotency/effect_key.ts";
 export {
   type IdempotencyCode,
   IdempotencyError,

@@ -34,7 +34,10 @@ export default {
           key: idempotency.key,
         });
         return Response.json(
-          await generateTrainingData(store, makeExamples, request),
+          await generateTrainingData(store, makeExamples, {
+            ...request,
+            requestId: await idempotency.effectKey("generate-training-data"),
+          }),
         );
       } catch (error) {
         return idempotency.notFinal(refuse(error, problems, req));

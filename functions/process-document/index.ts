@@ -23,9 +23,10 @@ export default {
         requireMethod(req, "POST");
         const request = await readRequest(req);
         const store = documentStore(supabase);
+        const requestId = await idempotency.effectKey("process-document");
         const processed = "file" in request
-          ? await processUpload(store, request.file)
-          : await processStoredDocument(store, request.documentId);
+          ? await processUpload(store, request.file, requestId)
+          : await processStoredDocument(store, request.documentId, requestId);
         return Response.json(processed);
       } catch (error) {
         return idempotency.notFinal(refuse(error, problems, req));

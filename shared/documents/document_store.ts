@@ -14,7 +14,10 @@ export interface StoredDocument {
 /** A chunk with the SHA-256 of its UTF-8 bytes, in hexadecimal. */
 export type HashedChunk = Chunk & { sha256: string };
 
-/** What processing needs of a database. Each write is one transaction. */
+/**
+ * What processing needs of a database. Each write is one transaction, and done
+ * once for a request id, whichever attempt at the request it comes from.
+ */
 export interface DocumentStore {
   /** The document; `null` when the caller has none with this id. */
   read(id: string): Promise<StoredDocument | null>;
@@ -22,11 +25,13 @@ export interface DocumentStore {
   saveChunks(
     documentId: string,
     chunks: HashedChunk[],
+    requestId: string,
   ): Promise<{ jobId: string } | null>;
   /** Stores a new document with its chunks and records a job. */
   saveUpload(
     document: StoredDocument,
     chunks: HashedChunk[],
+    requestId: string,
   ): Promise<{ documentId: string; jobId: string }>;
 }
 
@@ -49,10 +54,11 @@ export function documentStore(
       const { title, mime_type: mimeType, content } = data;
       return { title, mimeType, content };
     },
-    async saveChunks(documentId, chunks) {
+    async saveChunks(documentId, chunks, requestId) {
       const { data, error } = await supabase.rpc("store_processed_document", {
         p_document_id: documentId,
         p_chunks: chunks.map(toRow),
+        p_request_id: requestId,
       });
       if (error?.code === NO_DATA_FOUND) return null;
       if (error) {
@@ -63,12 +69,13 @@ export function documentStore(
       }
       return { jobId: data };
     },
-    async saveUpload({ title, mimeType, content }, chunks) {
+    async saveUpload({ title, mimeType, content }, chunks, requestId) {
       const { data, error } = await supabase.rpc("store_uploaded_document", {
         p_title: title,
         p_mime_type: mimeType,
         p_content: content,
         p_chunks: chunks.map(toRow),
+        p_request_id: requestId,
       }).single();
       if (error) throw new StoreError("Cannot store an upload", error);
       return { documentId: data.document_id, jobId: data.job_id };

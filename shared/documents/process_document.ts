@@ -24,6 +24,7 @@ export interface ProcessedDocument {
 /**
  * Extracts, chunks and stores the text of a document that is already stored.
  *
+ * @param requestId The same for every attempt at one request: they share a job.
  * @throws {DocumentError} When there is none or it cannot be processed; nothing
  * was stored then.
  * @throws {StoreError} When the database fails.
@@ -31,6 +32,7 @@ export interface ProcessedDocument {
 export async function processStoredDocument(
   store: DocumentStore,
   documentId: string,
+  requestId: string,
 ): Promise<ProcessedDocument> {
   const document = await store.read(documentId);
   if (document === null) throw notFound(documentId);
@@ -41,7 +43,7 @@ export async function processStoredDocument(
   assertSize(bytes.length);
   const { text, ...rest } = await extractText(type, bytes);
   const chunks = chunk(text);
-  const saved = await store.saveChunks(documentId, chunks);
+  const saved = await store.saveChunks(documentId, chunks, requestId);
   if (saved === null) throw notFound(documentId);
   return {
     jobId: saved.jobId,
@@ -57,12 +59,15 @@ export async function processStoredDocument(
 /**
  * Stores a file as a new document together with its text and chunks.
  *
+ * @param requestId The same for every attempt at one request: they share a
+ * document and a job.
  * @throws {DocumentError} When it cannot be processed; nothing was stored then.
  * @throws {StoreError} When the database fails.
  */
 export async function processUpload(
   store: DocumentStore,
   file: File,
+  requestId: string,
 ): Promise<ProcessedDocument> {
   const mimeType = documentType(file.type, file.name);
   assertSize(file.size);
@@ -73,7 +78,11 @@ export async function processUpload(
   const content = mimeType === "application/pdf"
     ? encodeBase64(bytes)
     : decodeText(bytes);
-  const saved = await store.saveUpload({ title, mimeType, content }, chunks);
+  const saved = await store.saveUpload(
+    { title, mimeType, content },
+    chunks,
+    requestId,
+  );
   return {
     jobId: saved.jobId,
     documentId: saved.documentId,

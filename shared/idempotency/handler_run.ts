@@ -1,4 +1,5 @@
 import type { ResolvedConfig } from "./config.ts";
+import { type EffectKey, unprotectedEffectKey } from "./effect_key.ts";
 import { LeaseLostError } from "./errors.ts";
 import type { Answer } from "./ledger.ts";
 import { platform } from "./platform.ts";
@@ -27,6 +28,8 @@ export interface IdempotencyContext {
   readonly signal: AbortSignal;
   /** Runs a part of the handler once over all attempts of the key. */
   readonly step: Step;
+  /** Names an effect of the handler, the same in every attempt. */
+  readonly effectKey: EffectKey;
   /**
    * Marks the answer of this run as no outcome: a question, or a refusal with
    * nothing done. It is not recorded, and the same request runs again.
@@ -142,7 +145,7 @@ export function handlerRun(
     throw error;
   };
 
-  const { key, attempt, fence, signal, step } = run;
+  const { key, attempt, fence, signal, step, effectKey } = run;
   return {
     context: {
       key,
@@ -151,6 +154,7 @@ export function handlerRun(
       fence,
       signal,
       step,
+      effectKey,
       notFinal(response) {
         isQuestion = true;
         return response;
@@ -184,6 +188,7 @@ export function withoutKey(scope: string): IdempotencyContext {
     fence: 0,
     signal: new AbortController().signal,
     step: unprotectedStep,
+    effectKey: unprotectedEffectKey,
     notFinal: (response) => response,
     streamed: (response) => response,
     finishLater(accepted, work) {

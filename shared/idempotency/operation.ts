@@ -1,5 +1,6 @@
 import type { IdempotencyConfig } from "./config.ts";
 import { resolveConfig } from "./config.ts";
+import { unprotectedEffectKey } from "./effect_key.ts";
 import { IdempotencyError, LedgerUnavailableError } from "./errors.ts";
 import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
@@ -30,10 +31,14 @@ export interface OperationContext extends Omit<IdempotencyConfig, "key"> {
 }
 
 /** What an operation is told about its run. */
-export type OperationRun = Pick<Run, "attempt" | "fence" | "signal" | "step">;
+export type OperationRun = Pick<
+  Run,
+  "attempt" | "effectKey" | "fence" | "signal" | "step"
+>;
 
 const UNPROTECTED: OperationRun = {
   attempt: 0,
+  effectKey: unprotectedEffectKey,
   fence: 0,
   signal: new AbortController().signal,
   step: unprotectedStep,

@@ -6,6 +6,7 @@ import {
   MAX_RETRY_AFTER_SECONDS,
 } from "./claim.ts";
 import type { ResolvedConfig } from "./config.ts";
+import { type EffectKey, effectKeyOf } from "./effect_key.ts";
 import {
   KeyReusedError,
   LeaseLostError,
@@ -45,6 +46,8 @@ export interface Run {
   readonly signal: AbortSignal;
   /** Runs a part of the operation once over all attempts. */
   readonly step: Step;
+  /** Names an effect, the same in every attempt. */
+  readonly effectKey: EffectKey;
   /**
    * Records the answer and says which one to give: this one, or the one that
    * another attempt recorded first.
@@ -143,6 +146,7 @@ function runOf(
 ): Run {
   const { key } = identity;
   const { leaseSeconds, ttlSeconds } = config;
+  const effectKey = effectKeyOf(identity, fingerprint);
   const lease = keepLease(ledger, identity, ownerToken, leaseSeconds);
   const share = announceRun(identity, fingerprint);
   const report = (outcome: Outcome, error?: unknown) =>
@@ -228,9 +232,10 @@ function runOf(
       ledger,
       identity,
       ownerToken,
-      { fingerprint, leaseSeconds },
+      { effectKey, leaseSeconds },
       steps,
     ),
+    effectKey,
     finish,
     fail,
     notify: async () => {

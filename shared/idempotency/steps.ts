@@ -1,6 +1,6 @@
+import { type EffectKey, unprotectedEffectKey } from "./effect_key.ts";
 import { LeaseLostError } from "./errors.ts";
 import type { Identity, Ledger } from "./ledger.ts";
-import { sha256Hex } from "./sha256.ts";
 
 /** What a step's work is given. */
 export interface StepContext {
@@ -51,7 +51,7 @@ export function stepsOf(
   ledger: Ledger,
   identity: Identity,
   ownerToken: string,
-  { fingerprint, leaseSeconds }: { fingerprint: string; leaseSeconds: number },
+  { effectKey, leaseSeconds }: { effectKey: EffectKey; leaseSeconds: number },
   finished: Readonly<Record<string, unknown>>,
 ): Step {
   const running = new Map<string, Promise<unknown>>();
@@ -64,7 +64,7 @@ export function stepsOf(
     if (Object.hasOwn(finished, name)) {
       return parse((finished[name] as Kept).value);
     }
-    const idempotencyKey = await deriveKey(identity, fingerprint, name);
+    const idempotencyKey = await effectKey(name);
     const kept = toJson(name, { value: await work({ idempotencyKey }) });
     const { outcome } = await ledger.checkpoint(
       identity,
@@ -95,21 +95,8 @@ export function stepsOf(
 }
 
 /** `step` for a request without a key: it runs, and nothing remembers it. */
-export const unprotectedStep: Step = async (_name, work) =>
-  await work({ idempotencyKey: `idem_${crypto.randomUUID()}` });
-
-/**
- * A key for a provider. The fingerprint is in it for the key's next life: once
- * expired, it may come back with another payload.
- */
-async function deriveKey(
-  { userId, scope, key }: Identity,
-  fingerprint: string,
-  step: string,
-): Promise<string> {
-  const parts = [userId, scope, key, fingerprint, step];
-  return `idem_${await sha256Hex(JSON.stringify(parts))}`;
-}
+export const unprotectedStep: Step = async (name, work) =>
+  await work({ idempotencyKey: await unprotectedEffectKey(name) });
 
 function toJson(name: string, kept: Kept): Kept {
   try {

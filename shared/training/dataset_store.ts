@@ -16,6 +16,8 @@ export interface ProcessedText {
 
 /** A data set to be stored. */
 export interface NewDataset {
+  /** The same for every attempt at one request: they share a data set. */
+  requestId: string;
   documentIds: string[];
   format: ExampleFormat;
   /** JSON Lines. */
@@ -33,7 +35,7 @@ export interface DatasetStore {
     documentIds: string[],
     maxCharacters: number,
   ): Promise<ProcessedText[]>;
-  /** Stores a data set in one transaction; `null` when a document is gone. */
+  /** Stores a data set in one transaction, once for its request id; `null` when a document is gone. */
   save(dataset: NewDataset): Promise<{ datasetId: string } | null>;
 }
 
@@ -70,6 +72,7 @@ export function datasetStore(supabase: SupabaseClient<Database>): DatasetStore {
         p_examples: dataset.examples,
         p_tokens: dataset.tokens,
         p_encoding: dataset.encoding,
+        p_request_id: dataset.requestId,
       });
       if (error?.code === FOREIGN_KEY_VIOLATION) return null;
       if (error) throw new StoreError("Cannot store a data set", error);

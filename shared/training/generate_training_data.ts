@@ -37,9 +37,9 @@ export interface GeneratedDataset {
 export async function generateTrainingData(
   store: DatasetStore,
   makeExamples: MakeExamples,
-  request: { documentIds: string[]; format: ExampleFormat },
+  request: { requestId: string; documentIds: string[]; format: ExampleFormat },
 ): Promise<GeneratedDataset> {
-  const { format } = request;
+  const { requestId, format } = request;
   const ids = [...new Set(request.documentIds.map((id) => id.toLowerCase()))];
   const documents = await store.readTexts(ids, MAX_SOURCE_CHARACTERS);
   assertUsable(ids, documents);
@@ -64,6 +64,7 @@ export async function generateTrainingData(
   const answerTokens = sum(made, ({ answerTokens }) => answerTokens);
   const tokens = promptTokens + answerTokens;
   const saved = await store.save({
+    requestId,
     documentIds: ids,
     format,
     content,

@@ -53,21 +53,26 @@ comment on column public.document_chunks.start_offset is 'In characters (code po
 create table public.processing_jobs (
   id uuid not null default gen_random_uuid(),
   user_id uuid not null default auth.uid(),
+  request_id text not null default gen_random_uuid()::text,
   document_id uuid not null,
   status text not null default 'completed',
   chunk_count integer not null,
   characters integer not null,
   created_at timestamptz not null default now(),
   constraint processing_jobs_pkey primary key (id),
+  constraint processing_jobs_user_id_request_id_key unique (user_id, request_id),
   constraint processing_jobs_document_fkey foreign key (user_id, document_id)
     references public.documents (user_id, id) on delete cascade,
   -- A job is recorded together with its result or not at all, so nothing else is ever to be seen.
+  constraint processing_jobs_request_id_has_1_to_256_characters check (char_length(request_id) between 1 and 256),
   constraint processing_jobs_status_is_completed check (status = 'completed'),
   constraint processing_jobs_chunk_count_is_positive check (chunk_count > 0),
   constraint processing_jobs_characters_cover_chunks check (characters >= chunk_count)
 );
 
 comment on table public.processing_jobs is 'One row for each time a document was processed.';
+comment on column public.processing_jobs.request_id is
+  'The same for every attempt at one request, so that all of them find one job.';
 
 create index processing_jobs_user_id_document_id_idx on public.processing_jobs (user_id, document_id);
 
@@ -104,8 +109,9 @@ grant select, insert on public.processing_jobs to authenticated;
 grant select, insert, update, delete on public.documents, public.document_chunks, public.processing_jobs
   to service_role;
 
--- Replaces the chunks of a document and records the job, both or neither.
-create function public.store_processed_document(p_document_id uuid, p_chunks jsonb)
+-- Replaces the chunks of a document and records the job, both or neither, and once for a request id:
+-- an attempt whose worker died before its answer was recorded is followed by another.
+create function public.store_processed_document(p_document_id uuid, p_chunks jsonb, p_request_id text default null)
 returns uuid
 language plpgsql
 volatile
@@ -126,6 +132,21 @@ begin
     raise exception 'cannot store chunks: there is no document %', p_document_id using errcode = 'P0002';
   end if;
 
+  insert into public.processing_jobs (user_id, request_id, document_id, chunk_count, characters)
+  select
+    v_user_id, coalesce(p_request_id, gen_random_uuid()::text), p_document_id, count(*), coalesce(max(c.end_offset), 0)
+  from jsonb_to_recordset(p_chunks) as c (end_offset integer)
+  on conflict (user_id, request_id) do nothing
+  returning id into v_job_id;
+
+  if not found then
+    select j.id into strict v_job_id
+    from public.processing_jobs as j
+    where j.user_id = v_user_id and j.request_id = p_request_id;
+
+    return v_job_id;
+  end if;
+
   delete from public.document_chunks as c
   where c.user_id = v_user_id and c.document_id = p_document_id;
 
@@ -135,42 +156,55 @@ begin
     position integer, start_offset integer, end_offset integer, content text, sha256 text
   );
 
-  insert into public.processing_jobs (user_id, document_id, chunk_count, characters)
-  select v_user_id, p_document_id, count(*), coalesce(max(c.end_offset), 0)
-  from public.document_chunks as c
-  where c.user_id = v_user_id and c.document_id = p_document_id
-  returning id into v_job_id;
-
   return v_job_id;
 end;
 $$;
 
-comment on function public.store_processed_document(uuid, jsonb) is
-  'Replaces the chunks of a document and records the job; answers the job id. SQLSTATE P0002: no such document.';
+comment on function public.store_processed_document(uuid, jsonb, text) is
+  'Replaces the chunks of a document and records the job, once for a request id; answers the job id. SQLSTATE P0002: no such document.';
 
 -- The same for a file that is not in documents yet: the document, its chunks and the job, all or nothing.
-create function public.store_uploaded_document(p_title text, p_mime_type text, p_content text, p_chunks jsonb)
+create function public.store_uploaded_document(
+  p_title text,
+  p_mime_type text,
+  p_content text,
+  p_chunks jsonb,
+  p_request_id text default null
+)
 returns table (document_id uuid, job_id uuid)
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_inserted_id uuid;
 begin
   insert into public.documents (title, mime_type, content)
   values (p_title, p_mime_type, p_content)
-  returning id into document_id;
+  returning id into v_inserted_id;
 
-  job_id := public.store_processed_document(document_id, p_chunks);
+  job_id := public.store_processed_document(v_inserted_id, p_chunks, p_request_id);
+
+  select j.document_id into strict document_id
+  from public.processing_jobs as j
+  where j.id = job_id;
+
+  -- An earlier attempt has stored the file already. Looking first would not do: that attempt may
+  -- commit between the look and the insert.
+  if document_id <> v_inserted_id then
+    delete from public.documents as d where d.id = v_inserted_id;
+  end if;
+
   return next;
 end;
 $$;
 
-comment on function public.store_uploaded_document(text, text, text, jsonb) is
-  'Stores an uploaded file with its chunks and records the job; answers the ids of both.';
+comment on function public.store_uploaded_document(text, text, text, jsonb, text) is
+  'Stores an uploaded file with its chunks and records the job, once for a request id; answers the ids of both.';
 
-revoke all on function public.store_processed_document(uuid, jsonb) from public, anon, authenticated, service_role;
-revoke all on function public.store_uploaded_document(text, text, text, jsonb)
+revoke all on function public.store_processed_document(uuid, jsonb, text) from public, anon, authenticated, service_role;
+revoke all on function public.store_uploaded_document(text, text, text, jsonb, text)
   from public, anon, authenticated, service_role;
-grant execute on function public.store_processed_document(uuid, jsonb) to authenticated, service_role;
-grant execute on function public.store_uploaded_document(text, text, text, jsonb) to authenticated;
+grant execute on function public.store_processed_document(uuid, jsonb, text) to authenticated, service_role;
+grant execute on function public.store_uploaded_document(text, text, text, jsonb, text) to authenticated;

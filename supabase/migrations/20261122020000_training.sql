@@ -4,6 +4,7 @@
 create table public.training_datasets (
   id uuid not null default gen_random_uuid(),
   user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  request_id text not null default gen_random_uuid()::text,
   format text not null,
   content text not null,
   examples integer not null,
@@ -12,6 +13,8 @@ create table public.training_datasets (
   created_at timestamptz not null default now(),
   constraint training_datasets_pkey primary key (id),
   constraint training_datasets_user_id_id_key unique (user_id, id),
+  constraint training_datasets_user_id_request_id_key unique (user_id, request_id),
+  constraint training_datasets_request_id_has_1_to_256_characters check (char_length(request_id) between 1 and 256),
   constraint training_datasets_format_is_known check (format in ('qa', 'completion')),
   constraint training_datasets_content_has_1_byte_to_16_mib
     check (octet_length(content) between 1 and 16777216),
@@ -21,6 +24,8 @@ create table public.training_datasets (
 );
 
 comment on table public.training_datasets is 'Examples to train a model on.';
+comment on column public.training_datasets.request_id is
+  'The same for every attempt at one request, so that all of them find one data set.';
 comment on column public.training_datasets.content is 'JSON Lines: one example a line.';
 comment on column public.training_datasets.tokens is 'Tokens of all examples together, in the named encoding.';
 
@@ -139,14 +144,15 @@ $$;
 comment on function public.read_processed_documents(uuid[], bigint) is
   'The extracted text of documents. Characters null: not processed yet. Content null: together over the limit.';
 
--- Stores a data set and what it was made from, both or neither.
+-- Stores a data set and what it was made from, both or neither, and once for a request id.
 create function public.store_training_dataset(
   p_document_ids uuid[],
   p_format text,
   p_content text,
   p_examples integer,
   p_tokens integer,
-  p_encoding text
+  p_encoding text,
+  p_request_id text default null
 )
 returns uuid
 language plpgsql
@@ -157,9 +163,20 @@ as $$
 declare
   v_dataset_id uuid;
 begin
-  insert into public.training_datasets (format, content, examples, tokens, encoding)
-  values (p_format, p_content, p_examples, p_tokens, p_encoding)
+  insert into public.training_datasets (request_id, format, content, examples, tokens, encoding)
+  values (
+    coalesce(p_request_id, gen_random_uuid()::text), p_format, p_content, p_examples, p_tokens, p_encoding
+  )
+  on conflict (user_id, request_id) do nothing
   returning id into v_dataset_id;
+
+  if not found then
+    select d.id into strict v_dataset_id
+    from public.training_datasets as d
+    where d.user_id = auth.uid() and d.request_id = p_request_id;
+
+    return v_dataset_id;
+  end if;
 
   insert into public.training_dataset_documents (dataset_id, document_id)
   select v_dataset_id, d.document_id
@@ -169,11 +186,11 @@ begin
 end;
 $$;
 
-comment on function public.store_training_dataset(uuid[], text, text, integer, integer, text) is
-  'Stores a data set with the documents it was made from; answers its id. SQLSTATE 23503: no such document.';
+comment on function public.store_training_dataset(uuid[], text, text, integer, integer, text, text) is
+  'Stores a data set with the documents it was made from, once for a request id; answers its id. SQLSTATE 23503: no such document.';
 
 revoke all on function public.read_processed_documents(uuid[], bigint) from public, anon, authenticated, service_role;
-revoke all on function public.store_training_dataset(uuid[], text, text, integer, integer, text)
+revoke all on function public.store_training_dataset(uuid[], text, text, integer, integer, text, text)
   from public, anon, authenticated, service_role;
 grant execute on function public.read_processed_documents(uuid[], bigint) to authenticated, service_role;
-grant execute on function public.store_training_dataset(uuid[], text, text, integer, integer, text) to authenticated;
+grant execute on function public.store_training_dataset(uuid[], text, text, integer, integer, text, text) to authenticated;

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { countTokens } from "../../shared/training/count_tokens.ts";
 import { call, fixture, formWith } from "../support/call.ts";
 import { tripsOf } from "../support/database_calls.ts";
+import { loseAnswer } from "../support/ledger_row.ts";
 import { unique } from "../support/probe.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
@@ -65,6 +66,17 @@ Deno.test("a data set is stored as JSON Lines, and its statistics are of these l
   );
 });
 
+Deno.test("a worker that dies after its data set leaves one, which the retry names", async () => {
+  const request = { body: { documentIds: [claims] }, key: unique("key") };
+  const first = await call(stack(), ada, FUNCTION, request);
+  const before = (await datasets(ada)).length;
+  await loseAnswer(stack(), request.key);
+  const second = await call(stack(), ada, FUNCTION, request);
+  assertEquals([second.status, second.replayed], [200, false]);
+  assertEquals(second.body, first.body);
+  assertEquals((await datasets(ada)).length, before);
+});
+
 Deno.test("completion examples are prompt and completion", async () => {
   const { body } = await call(stack(), ada, FUNCTION, {
     body: { documentIds: [claims], format: "completion" },
@@ -122,7 +134,7 @@ Deno.test("an attempt that broke off is taken up where it ended", async () => {
   };
   const ask = () => call(stack(), ada, FUNCTION, request);
   const signature =
-    "store_training_dataset(uuid[], text, text, integer, integer, text)";
+    "store_training_dataset(uuid[], text, text, integer, integer, text, text)";
   await stack().sql(
     `revoke execute on function public.${signature} from authenticated`,
   );

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { loseAnswer } from "../support/ledger_row.ts";
 import { effects, probe, unique } from "../support/probe.ts";
 import { type Actor, project, signUp, withStack } from "../support/stack.ts";
 
@@ -273,14 +274,7 @@ Deno.test("the project's own keys are not a user's", async () => {
 async function abandon(key: string, body: Record<string, unknown>) {
   const response = await probe(stack(), ada, { key, body });
   await response.body?.cancel();
-  await stack().sql(
-    `update public.idempotency_keys set
-       status = 'processing', completed_at = null, status_code = null,
-       response = null, response_encoding = null, response_headers = null,
-       lease_expires_at = now() - interval '1 second'
-     where idempotency_key = $1`,
-    [key],
-  );
+  await loseAnswer(stack(), key);
 }
 
 async function attempts(key: string): Promise<number> {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { call, fixture, formWith } from "../support/call.ts";
+import { loseAnswer } from "../support/ledger_row.ts";
 import { unique } from "../support/probe.ts";
 import { type Actor, anonymous, signUp, withStack } from "../support/stack.ts";
 
@@ -100,6 +101,36 @@ Deno.test("an upload is stored once, however often it is sent with its key", asy
     body: { documentId: first.body.documentId },
   });
   assertEquals(again.body.characters, first.body.characters);
+});
+
+Deno.test("a worker that dies after its job leaves one job, which the retry names", async () => {
+  const documentId = await insertDocument(ada, "One parcel, one label.");
+  const request = { body: { documentId }, key: unique("key") };
+  const first = await call(stack(), ada, FUNCTION, request);
+  await loseAnswer(stack(), request.key);
+  const second = await call(stack(), ada, FUNCTION, request);
+  assertEquals([second.status, second.replayed], [200, false]);
+  assertEquals(second.body, first.body);
+  assertEquals(await countJobs(ada, documentId), 1);
+});
+
+Deno.test("a worker that dies after storing an upload leaves one document", async () => {
+  const key = unique("key");
+  const title = unique("title");
+  const send = () =>
+    call(stack(), ada, FUNCTION, {
+      body: formWith(new TextEncoder().encode("A label."), `${title}.txt`),
+      key,
+    });
+  const first = await send();
+  await loseAnswer(stack(), key);
+  const second = await send();
+  assertEquals([second.status, second.replayed], [200, false]);
+  assertEquals(second.body, first.body);
+  const { data: documents } = await ada.client.from("documents").select("id")
+    .like("title", `${title}%`).throwOnError();
+  assertEquals(documents.map(({ id }) => id), [first.body.documentId]);
+  assertEquals((await chunksOf(ada, first.body.documentId)).length, 1);
 });
 
 Deno.test("processing a document anew replaces its chunks", async () => {

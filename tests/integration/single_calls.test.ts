@@ -12,6 +12,7 @@ import {
   RequestInProgressError,
   storeIdempotencyResult,
 } from "../../shared/idempotency.ts";
+import { letLeaseLapse } from "../support/ledger_row.ts";
 import { unique } from "../support/probe.ts";
 import { type Actor, project, signUp, withStack } from "../support/stack.ts";
 
@@ -33,15 +34,6 @@ const CACHED = {
   status_code: 201,
   response_headers: { location: "/orders/1" },
 };
-
-async function letLeaseLapse(key: string) {
-  await stack().sql(
-    `update public.idempotency_keys
-     set lease_expires_at = now() - interval '1 second'
-     where idempotency_key = $1`,
-    [key],
-  );
-}
 
 Deno.test("check, create, store, check: the answer comes back as it was stored", async () => {
   const { client, userId } = ada;
@@ -124,7 +116,7 @@ Deno.test("whoever lost the lease is told who won, and overwrites nothing", asyn
   const { client, userId } = ada;
   const key = unique("key");
   const first = await createIdempotencyKey(client, key, userId);
-  await letLeaseLapse(key);
+  await letLeaseLapse(stack(), key);
   const second = await createIdempotencyKey(client, key, userId);
   assertEquals([second.attempt, second.fence > first.fence], [2, true]);
 
@@ -157,7 +149,7 @@ Deno.test("an abandoned key is refused where the policy says so", async () => {
   const { client, userId } = ada;
   const key = unique("key");
   await createIdempotencyKey(client, key, userId);
-  await letLeaseLapse(key);
+  await letLeaseLapse(stack(), key);
   await assertRejects(
     () => createIdempotencyKey(client, key, userId, { onAbandoned: "refuse" }),
     OutcomeUnknownError,

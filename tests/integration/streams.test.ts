@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { IdempotencyContext } from "../../shared/idempotency.ts";
+import { letLeaseLapse } from "../support/ledger_row.ts";
 import { unique } from "../support/probe.ts";
 import { serve, type Served } from "../support/serve.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
@@ -157,12 +158,7 @@ Deno.test("a stream whose key was taken over does not look complete", async () =
   const asking = app.ask(ada, key);
   await body.write("the first half");
   const late = await asking;
-  await stack().sql(
-    `update public.idempotency_keys
-     set lease_expires_at = now() - interval '1 second'
-     where idempotency_key = $1`,
-    [key],
-  );
+  await letLeaseLapse(stack(), key);
   assertEquals(await (await app.ask(ada, key)).text(), "of the other");
   await body.close();
   await assertRejects(() => late.text());

@@ -33,7 +33,7 @@ Deno.test("processStoredDocument() stores chunks with the SHA-256 of their text"
     mimeType: "text/plain",
     content: "abc",
   });
-  assertEquals(await processStoredDocument(store, "d"), {
+  assertEquals(await processStoredDocument(store, "d", "request"), {
     jobId: "job",
     documentId: "d",
     status: "completed",
@@ -60,7 +60,7 @@ Deno.test("processStoredDocument() reads a PDF that is stored in base64", async 
     mimeType: "application/pdf",
     content,
   });
-  assertEquals((await processStoredDocument(store, "d")).pages, 3);
+  assertEquals((await processStoredDocument(store, "d", "request")).pages, 3);
 });
 
 Deno.test("processStoredDocument() says what is wrong and writes nothing", async () => {
@@ -78,7 +78,7 @@ Deno.test("processStoredDocument() says what is wrong and writes nothing", async
   ) {
     const { store, written } = storeOf(document);
     const error = await assertRejects(
-      () => processStoredDocument(store, "d"),
+      () => processStoredDocument(store, "d", "request"),
       DocumentError,
     );
     assertEquals([error.code, written], [code, []]);
@@ -89,7 +89,7 @@ Deno.test("processUpload() refuses a file over 10 MiB before reading it", async 
   const { store, written } = storeOf(null);
   const file = new File([new Uint8Array(MAX_DOCUMENT_BYTES + 1)], "a.txt");
   const error = await assertRejects(
-    () => processUpload(store, file),
+    () => processUpload(store, file, "request"),
     DocumentError,
   );
   assertEquals([error.code, written], ["DOCUMENT_TOO_LARGE", []]);
@@ -105,7 +105,7 @@ Deno.test("processUpload() makes a title that fits from any file name", async ()
   ) {
     const { store } = storeOf(null);
     const file = new File(["text"], name, { type: "text/plain" });
-    const processed = await processUpload(store, file);
+    const processed = await processUpload(store, file, "request");
     assert(processed.title.isWellFormed());
     assertEquals(processed.title, title);
   }

@@ -167,6 +167,20 @@ Deno.test("a step hands the provider the same key in every attempt, and no other
   assert(/^idem_[0-9a-f]{64}$/.test(keys[0] ?? ""));
 });
 
+Deno.test("effectKey() names an effect the same in every attempt, as a step does, without a call", async () => {
+  const t = bench();
+  const first = await t.run();
+  const key = await first.effectKey("charge");
+  await first.fail("no answer");
+  const second = await t.run();
+  assertEquals(await second.effectKey("charge"), key);
+  assert(await second.effectKey("refund") !== key);
+  await second.step("charge", ({ idempotencyKey }) => {
+    assertEquals(idempotencyKey, key);
+  });
+  assertEquals(t.calls, ["claim", "fail", "claim", "checkpoint"]);
+});
+
 for (const result of [false, 0, "", null, undefined, [], { a: [1] }]) {
   Deno.test(`a step's result of ${JSON.stringify(result)} is kept as it was`, async () => {
     const t = bench();

@@ -632,6 +632,21 @@ export type Database = {
         };
         Returns: string;
       };
+      "idempotency_recorded_answer": {
+        Args: {
+          "p_fingerprint": string;
+          "p_idempotency_key": string;
+          "p_scope": string;
+          "p_user_id": string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: true;
+        };
+      };
       "idempotency_renew": {
         Args: {
           "p_idempotency_key": string;

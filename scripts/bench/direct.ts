@@ -1,5 +1,9 @@
 import postgres from "postgres";
-import { postgresLedger } from "../../shared/idempotency.ts";
+import {
+  type IdempotencyEvent,
+  postgresLedger,
+  withIdempotency,
+} from "../../shared/idempotency.ts";
 import { type BenchRow, percentile } from "./row.ts";
 
 /** How long {@link benchDirect} takes. */
@@ -41,7 +45,8 @@ type Operation = (n: number) => Promise<unknown>;
 /**
  * The throughput of the ledger over a direct connection beside bare prepared
  * statements on the same table through the same driver, 16 at once, 300-byte
- * bodies. The ratio is the median of each round over its neighbour.
+ * bodies; then whole runs with somebody who listens to their events beside runs
+ * without. The ratio is the median of each round over its neighbour.
  *
  * @param url A Postgres server of the bench's own, with the migrations applied.
  */
@@ -54,7 +59,9 @@ export async function benchDirect(
     await sql`insert into auth.users ${
       sql(USERS.map((id) => ({ id })))
     } on conflict do nothing`;
-    const { claim, complete, insert, update, select } = operationsOn(sql);
+    const { claim, complete, insert, update, select, run } = operationsOn(sql);
+    let events = 0;
+    const listen = () => void events++;
     await claim("hot", 0);
     await complete("hot", 0);
 
@@ -69,6 +76,16 @@ export async function benchDirect(
         await insert(key, n);
         await update(key, n);
       }],
+      [
+        "direct: first run, with onEvent against without",
+        (n) => run(crypto.randomUUID(), n, listen),
+        (n) => run(crypto.randomUUID(), n),
+      ],
+      [
+        "direct: replay, with onEvent against without",
+        () => run("run", 0, listen),
+        () => run("run", 0),
+      ],
     ];
     const rows: BenchRow[] = [];
     for (const [name, ledger, bare] of contests) {
@@ -90,6 +107,7 @@ export async function benchDirect(
         ratio: median(rates.map(([ledger, bare]) => ledger / bare)),
       });
     }
+    if (events === 0) throw new Error("measuring events: none was told");
     return rows;
   } finally {
     await sql.end();
@@ -116,6 +134,15 @@ function operationsOn(sql: postgres.Sql) {
       }),
     complete: (key: string, n: number) =>
       ledger.complete(identity(key, n), OWNER, ANSWER, 86_400),
+    run: (
+      key: string,
+      n: number,
+      onEvent?: (event: IdempotencyEvent) => void,
+    ) =>
+      withIdempotency(
+        { store: ledger, userId: user(n), route: SCOPE, key, onEvent },
+        () => Promise.resolve({ status: 200, body: BODY }),
+      ),
     insert: (key: string, n: number) =>
       sql`insert into public.idempotency_keys (
           user_id, scope, idempotency_key, request_fingerprint, owner_token,

@@ -129,8 +129,20 @@ function statementOf(
       : `$${index + 1}`;
     return `${name} => ${value}`;
   }).join(", ");
-  return `select ${COLUMNS[fn] ?? ANSWER} from public.${fn}(${list})`;
+  const call = `select ${COLUMNS[fn] ?? ANSWER} from public.${fn}(${list})`;
+  if (fn !== "idempotency_claim") return call;
+  // Where an answer is recorded, the claim is not even called.
+  return `select ${ANSWER} from public.idempotency_recorded_answer(${
+    RECORDED_ANSWER.map((name) => `$${parameters.indexOf(name) + 1}`).join(", ")
+  }) union all (${call}) limit 1`;
 }
+
+const RECORDED_ANSWER = [
+  "p_user_id",
+  "p_scope",
+  "p_idempotency_key",
+  "p_fingerprint",
+];
 
 const JSON_PARAMETERS = new Set([
   "p_metadata",

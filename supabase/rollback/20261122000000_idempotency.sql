@@ -22,6 +22,7 @@ drop table if exists public.idempotency_replay_counts;
 drop function if exists public.idempotency_fail(uuid, text, text, uuid, text, integer);
 drop function if exists public.idempotency_complete(uuid, text, text, uuid, integer, text, text, jsonb, integer);
 drop function if exists public.idempotency_answer_to_loser(uuid, text, text, uuid, text);
+drop function if exists public.idempotency_recorded_answer(uuid, text, text, text);
 drop function if exists public.idempotency_claim(uuid, text, text, text, uuid, integer, integer, text, jsonb);
 drop function if exists public.idempotency_decide_claim(uuid, text, text, text, uuid, integer, integer, text, jsonb, boolean, boolean);
 drop function if exists public.idempotency_enforce_key_limit(uuid);

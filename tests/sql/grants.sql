@@ -28,6 +28,7 @@ select results_eq(
       ('idempotency_enforce_key_limit', false, false, false, false),
       ('idempotency_fail', false, true, true, true),
       ('idempotency_notify', false, true, true, true),
+      ('idempotency_recorded_answer', false, true, true, false),
       ('idempotency_renew', false, true, true, true),
       ('idempotency_resolve', false, false, true, true),
       ('idempotency_settle_item', false, false, false, false),

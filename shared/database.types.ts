@@ -471,6 +471,7 @@ export type Database = {
           "error_message": string;
           "expires_at": string;
           "fence": number;
+          "finished_steps": (string)[];
           "idempotency_key": string;
           "is_expired": boolean;
           "is_stuck": boolean;

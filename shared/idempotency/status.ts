@@ -25,6 +25,8 @@ export interface IdempotencyStatus {
   readonly statusCode: number | null;
   /** Whether the latest attempt was interrupted: its lease lapsed. */
   readonly isStuck: boolean;
+  /** Names of the steps that are done, sorted: how far the work has come. */
+  readonly finishedSteps: readonly string[];
 }
 
 const row = z.object({
@@ -39,6 +41,7 @@ const row = z.object({
   claimed_at: z.coerce.date(),
   completed_at: z.coerce.date().nullable(),
   expires_at: z.coerce.date(),
+  finished_steps: z.array(z.string()),
 });
 
 /**
@@ -94,5 +97,6 @@ export async function getIdempotencyStatus(
     expiresAt: found.expires_at,
     statusCode: found.status_code,
     isStuck: found.is_stuck,
+    finishedSteps: found.finished_steps,
   };
 }

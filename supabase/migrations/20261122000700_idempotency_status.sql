@@ -21,7 +21,9 @@ create function public.get_idempotency_status(
   claimed_at timestamptz,
   lease_expires_at timestamptz,
   completed_at timestamptz,
-  expires_at timestamptz
+  expires_at timestamptz,
+  -- by name, not in the order they ended: jsonb does not keep that
+  finished_steps text[]
 )
 language plpgsql
 stable
@@ -40,7 +42,8 @@ begin
     k.user_id, k.scope, k.idempotency_key, k.status, k.attempt, k.fence,
     coalesce(k.lease_expires_at <= clock_timestamp(), false), k.expires_at <= clock_timestamp(),
     k.status_code::integer, k.response, k.response_encoding, k.response_headers, k.error_message, k.metadata,
-    k.created_at, k.claimed_at, k.lease_expires_at, k.completed_at, k.expires_at
+    k.created_at, k.claimed_at, k.lease_expires_at, k.completed_at, k.expires_at,
+    array(select step from jsonb_object_keys(k.steps) as step order by step collate "C")
   from public.idempotency_keys as k
   where (k.user_id = v_user_id or (v_user_id is null and k.user_id is null))
     and k.idempotency_key = p_idempotency_key

@@ -51,6 +51,7 @@ Deno.test("a completed key is shown with its times, and without its answer", asy
     attempt: 1,
     statusCode: 201,
     isStuck: false,
+    finishedSteps: [],
   }]);
   const times = [createdAt, claimedAt, completedAt, expiresAt];
   assertEquals(times.map((time) => new Date(time).toISOString()), times);
@@ -58,6 +59,15 @@ Deno.test("a completed key is shown with its times, and without its answer", asy
   assertEquals(Date.parse(expiresAt) - Date.parse(claimedAt), 86_400_000);
   assertEquals(headers.get("cache-control"), "no-store");
   assertEquals(headers.has("retry-after"), false);
+});
+
+Deno.test("the steps that are done are named, their results are not told", async () => {
+  const key = unique("key");
+  await run(ada, key);
+  await set(key, `steps = '{"upload": {"value": "a secret"}, "Notify": {}}'`);
+  const { body } = await ask(ada, { key, scope: "probe" });
+  assertEquals(body.finishedSteps, ["Notify", "upload"]);
+  assertEquals(JSON.stringify(body).includes("secret"), false);
 });
 
 Deno.test("a running key says when to ask again, and whether it is stuck", async () => {

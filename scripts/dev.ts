@@ -48,6 +48,7 @@ function readOptions(args: string[]) {
     port,
     memory: values.memory,
     probe: values.probe,
+    seed: true,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(url && key ? { trainingApi: { url, key } } : {}),
   };

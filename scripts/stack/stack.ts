@@ -25,6 +25,8 @@ export interface StackOptions {
   databaseUrl?: string;
   /** Also serves the probe. Default false. */
   probe?: boolean;
+  /** Loads `seed.sql` into a fresh database. Default false. */
+  seed?: boolean;
   /** Where the embedded database keeps its files. Default `.local/` in the repository. */
   dataDir?: string;
   /** The folder of `config.toml` and `migrations/`. Default the repository's own. */
@@ -156,11 +158,22 @@ async function prepare(
     await createRoles(database);
     await lite.createAuthTables();
     await createAuthFunctions(database);
-    await applyMigrations(database, migrations);
+    const applied = await applyMigrations(database, migrations);
+    if (options.seed && applied.length === migrations.length) {
+      await loadSeed(database, supabaseDir);
+    }
     if (options.probe) await createProbeTable(database);
     await lite.warmUp();
     return { keys, lite };
   });
+}
+
+async function loadSeed(
+  database: Database,
+  supabaseDir: string,
+): Promise<void> {
+  const seed = await Deno.readTextFile(join(supabaseDir, "seed.sql"));
+  await database.transaction((transaction) => transaction.script(seed));
 }
 
 function listen(

@@ -1,5 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { DEV_SCRIPT, startDev } from "../support/dev.ts";
+import { call } from "../support/call.ts";
+import { signUp } from "../support/stack.ts";
 import { findPostgres, startCluster } from "../../scripts/cluster/postgres.ts";
 
 Deno.test("deno task dev prints where it is, then ready, and ends cleanly on Ctrl-C", async () => {
@@ -22,6 +24,25 @@ Deno.test("deno task dev prints where it is, then ready, and ends cleanly on Ctr
   assertEquals(refused.status, 401);
   await refused.body?.cancel();
   assertEquals(await dev.stop("SIGINT"), { code: 0, stderr: "" });
+});
+
+Deno.test("deno task dev starts with what the examples need", async () => {
+  const dev = await startDev(["--port", "0", "--memory"]);
+  const settings = dev.settings();
+  const apiUrl = settings.get("API_URL")!;
+  const ada = await signUp({
+    apiUrl,
+    publishableKey: settings.get("PUBLISHABLE_KEY")!,
+  });
+  const { data: pools } = await ada.client.from("gpu_pools").select()
+    .throwOnError();
+  assertEquals(pools.map(({ name }) => name), ["Shared pool"]);
+  const { status } = await call({ apiUrl }, ada, "reserve-gpu", {
+    body: { poolId: pools[0]!.id, hours: 8 },
+    key: "reserve-1",
+  });
+  assertEquals(status, 201);
+  await dev.stop("SIGINT");
 });
 
 Deno.test({

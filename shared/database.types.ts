@@ -6,6 +6,53 @@ export type Json = string | number | boolean | null | {
 export type Database = {
   "public": {
     Tables: {
+      "credit_balances": {
+        Row: {
+          "balance": number;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "balance"?: number;
+          "user_id": string;
+        };
+        Update: {
+          "balance"?: number;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "credit_entries": {
+        Row: {
+          "amount": number;
+          "created_at": string;
+          "id": string;
+          "kind": string;
+          "reason": string;
+          "request_id": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "amount": number;
+          "created_at"?: string;
+          "id"?: string;
+          "kind": string;
+          "reason": string;
+          "request_id": string;
+          "user_id": string;
+        };
+        Update: {
+          "amount"?: number;
+          "created_at"?: string;
+          "id"?: string;
+          "kind"?: string;
+          "reason"?: string;
+          "request_id"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
       "document_chunks": {
         Row: {
           "content": string;
@@ -68,6 +115,43 @@ export type Database = {
           "created_at"?: string;
           "id"?: string;
           "mime_type"?: string;
+          "title"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "events": {
+        Row: {
+          "cost": number;
+          "created_at": string;
+          "description": string | null;
+          "id": string;
+          "location": string | null;
+          "request_id": string;
+          "starts_at": string;
+          "title": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "cost": number;
+          "created_at"?: string;
+          "description"?: string | null;
+          "id"?: string;
+          "location"?: string | null;
+          "request_id": string;
+          "starts_at": string;
+          "title": string;
+          "user_id": string;
+        };
+        Update: {
+          "cost"?: number;
+          "created_at"?: string;
+          "description"?: string | null;
+          "id"?: string;
+          "location"?: string | null;
+          "request_id"?: string;
+          "starts_at"?: string;
           "title"?: string;
           "user_id"?: string;
         };
@@ -270,6 +354,25 @@ export type Database = {
         };
         Relationships: [];
       };
+      "plans": {
+        Row: {
+          "event_cost": number;
+          "monthly_events": number;
+          "name": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "event_cost": number;
+          "monthly_events": number;
+          "name": string;
+        };
+        Update: {
+          "event_cost"?: number;
+          "monthly_events"?: number;
+          "name"?: string;
+        };
+        Relationships: [];
+      };
       "processing_jobs": {
         Row: {
           "characters": number;
@@ -431,6 +534,30 @@ export type Database = {
           },
         ];
       };
+      "user_plans": {
+        Row: {
+          "plan_name": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "plan_name": string;
+          "user_id": string;
+        };
+        Update: {
+          "plan_name"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "user_plans_plan_name_fkey";
+            columns: ["plan_name"];
+            isOneToOne: false;
+            referencedRelation: "plans";
+            referencedColumns: ["name"];
+          },
+        ];
+      };
     };
     Views: {
       "v_idempotency_stats": {
@@ -456,6 +583,17 @@ export type Database = {
       "cleanup_expired_idempotency_keys": {
         Args: { "p_batch_size"?: number };
         Returns: number;
+      };
+      "create_event": {
+        Args: {
+          "p_confirm_credit"?: boolean;
+          "p_description"?: string;
+          "p_location"?: string;
+          "p_request_id": string;
+          "p_starts_at": string;
+          "p_title": string;
+        };
+        Returns: Json;
       };
       "get_idempotency_status": {
         Args: {

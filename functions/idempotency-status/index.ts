@@ -2,6 +2,7 @@ import { withSupabase } from "@supabase/server";
 import { z } from "zod";
 import type { Database } from "../../shared/database.types.ts";
 import { Refusal } from "../../shared/http/refusal.ts";
+import { readQuery } from "../../shared/http/read_query.ts";
 import { refuse } from "../../shared/http/refuse.ts";
 import { requireMethod } from "../../shared/http/require_method.ts";
 import { corsHeaders, getIdempotencyStatus } from "../../shared/idempotency.ts";
@@ -21,7 +22,7 @@ export default {
     async (req, { supabase, userClaims }) => {
       try {
         requireMethod(req, "GET");
-        const { key, scope } = readQuery(req);
+        const { key, scope } = readQuery(req, StatusRequest);
         const userId = userClaims!.id;
         const found = await getIdempotencyStatus(supabase, key, userId, {
           scope,
@@ -42,22 +43,6 @@ export default {
     },
   ),
 };
-
-function readQuery(req: Request): z.output<typeof StatusRequest> {
-  const query = Object.fromEntries(new URL(req.url).searchParams);
-  const parsed = StatusRequest.safeParse(query);
-  if (parsed.success) return parsed.data;
-  throw new Refusal({
-    status: 400,
-    code: "REQUEST_INVALID",
-    title: "Invalid request",
-    detail: `The query is not as expected: ${
-      parsed.error.issues
-        .map(({ path, message }) => `${path.join(".")}: ${message}`)
-        .join("; ")
-    }`,
-  });
-}
 
 function notFound(key: string, scope: string): Refusal {
   return new Refusal({

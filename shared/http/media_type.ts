@@ -1,8 +1,8 @@
 /**
- * The media type of a request's body, without parameters and in lower case;
+ * The media type of a message's body, without parameters and in lower case;
  * empty when it declares none.
  */
-export function mediaType(req: Request): string {
-  const declared = req.headers.get("content-type") ?? "";
+export function mediaType(message: Pick<Request, "headers">): string {
+  const declared = message.headers.get("content-type") ?? "";
   return declared.split(";")[0]!.trim().toLowerCase();
 }

@@ -1,17 +1,20 @@
 import { Refusal } from "./refusal.ts";
 
 /**
- * Admits one method.
+ * Admits the methods that a route takes.
  *
  * @throws {Refusal} 405 with `Allow`.
  */
-export function requireMethod(req: Request, method: "GET" | "POST"): void {
-  if (req.method === method) return;
+export function requireMethod(
+  req: Request,
+  ...methods: readonly ("GET" | "POST")[]
+): void {
+  if (methods.some((method) => req.method === method)) return;
   throw new Refusal({
     status: 405,
     code: "METHOD_NOT_ALLOWED",
     title: "Method not allowed",
-    detail: `This route does not take ${req.method}: send ${method}`,
-    headers: { Allow: `${method}, OPTIONS` },
+    detail: `This route does not take ${req.method}: send ${methods.join(" or ")}`,
+    headers: { Allow: `${methods.join(", ")}, OPTIONS` },
   });
 }

@@ -1,0 +1,81 @@
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import type { Database } from "../database.types.ts";
+import { StoreError } from "../store_error.ts";
+import type { CreatedEvent, EventDecision, NewEvent } from "./event.ts";
+
+/** Where events are kept, for the user whom the client acts as. */
+export interface EventStore {
+  /**
+   * Creates an event, once for each request id, and spends its cost with it.
+   *
+   * @param request.confirmCredit Whether the user agrees to what it costs where
+   * the plan does not include it.
+   * @throws {StoreError} When the database did not do its part; nobody knows
+   * whether it did, so it has to be asked again with the same request id.
+   */
+  create(
+    event: NewEvent,
+    request: { requestId: string; confirmCredit: boolean },
+  ): Promise<EventDecision>;
+  /**
+   * The user's events, the newest first.
+   *
+   * @throws {StoreError} When the database fails.
+   */
+  list(limit: number): Promise<CreatedEvent[]>;
+}
+
+const EventRow = z.object({
+  id: z.string(),
+  title: z.string(),
+  starts_at: z.string(),
+  location: z.string().nullable(),
+  description: z.string().nullable(),
+  cost: z.number(),
+  created_at: z.string(),
+}).transform(({ starts_at: startsAt, created_at: createdAt, ...event }) => ({
+  ...event,
+  startsAt,
+  createdAt,
+}));
+
+const price = { cost: z.number(), balance: z.number() };
+
+// What create_event answers.
+const Decision = z.discriminatedUnion("outcome", [
+  z.object({ outcome: z.literal("created"), event: EventRow, ...price }),
+  z.object({ outcome: z.literal("question"), ...price }),
+  z.object({ outcome: z.literal("too_few_credits"), ...price }),
+]);
+
+/** Events in the table `events`, through a client that acts as the caller. */
+export function eventStore(supabase: SupabaseClient<Database>): EventStore {
+  return {
+    async create(
+      { title, startsAt, location, description },
+      { requestId, confirmCredit },
+    ) {
+      const { data, error } = await supabase.rpc("create_event", {
+        p_request_id: requestId,
+        p_title: title,
+        p_starts_at: startsAt,
+        ...(location === null ? {} : { p_location: location }),
+        ...(description === null ? {} : { p_description: description }),
+        p_confirm_credit: confirmCredit,
+      });
+      if (error) throw new StoreError("Cannot create an event", error);
+      return Decision.parse(data);
+    },
+    async list(limit) {
+      const { data, error } = await supabase
+        .from("events")
+        .select("id,title,starts_at,location,description,cost,created_at")
+        .order("created_at", { ascending: false })
+        .order("id")
+        .limit(limit);
+      if (error) throw new StoreError("Cannot list events", error);
+      return z.array(EventRow).parse(data);
+    },
+  };
+}

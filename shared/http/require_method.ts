@@ -14,7 +14,9 @@ export function requireMethod(
     status: 405,
     code: "METHOD_NOT_ALLOWED",
     title: "Method not allowed",
-    detail: `This route does not take ${req.method}: send ${methods.join(" or ")}`,
+    detail: `This route does not take ${req.method}: send ${
+      methods.join(" or ")
+    }`,
     headers: { Allow: `${methods.join(", ")}, OPTIONS` },
   });
 }

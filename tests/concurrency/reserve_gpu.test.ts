@@ -3,6 +3,7 @@ import postgres from "postgres";
 import { call } from "../support/call.ts";
 import { unique } from "../support/probe.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { untilBlockedBy } from "../support/until_blocked_by.ts";
 
 const AT_ONCE = 50;
 const ROUNDS = 5;
@@ -128,7 +129,7 @@ Deno.test("a connection that is cut before its commit leaves nothing; whoever wa
     });
     const pid = await inTransaction.promise;
     const waiting = sql.begin((tx) => reserveIn(tx, poolId, key));
-    await untilBlockedBy(pid);
+    await untilBlockedBy(sql, pid);
     await sql`select pg_terminate_backend(${pid})`;
     await cut;
     await doomed.end({ timeout: 0 });
@@ -148,13 +149,3 @@ Deno.test("an answer that is lost after the commit is replayed to the retry", as
   assertEquals(retry.outcome, "replay");
   assertEquals(await books(poolId), { free: 9, count: 1, hours: 1 });
 });
-
-async function untilBlockedBy(pid: number): Promise<void> {
-  for (let waited = 0; waited < 200; waited++) {
-    const blocked = await sql`select from pg_stat_activity
-      where ${pid} = any (pg_blocking_pids(pid))`;
-    if (blocked.length > 0) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error(`No session has come to wait for session ${pid}`);
-}

@@ -1,0 +1,202 @@
+import { assert, assertEquals } from "@std/assert";
+import postgres from "postgres";
+import { call } from "../support/call.ts";
+import { unique } from "../support/probe.ts";
+import { withStack } from "../support/stack.ts";
+import {
+  books,
+  grant,
+  subscribe,
+  type Subscriber,
+} from "../support/subscriber.ts";
+import { untilBlockedBy } from "../support/until_blocked_by.ts";
+
+const AT_ONCE = 50;
+const ROUNDS = 3;
+
+const stack = withStack();
+let sql: postgres.Sql;
+
+Deno.test.beforeAll(() => {
+  sql = postgres(Deno.env.get("DATABASE_URL") ?? "", { max: 4 });
+});
+Deno.test.afterAll(() => sql.end());
+
+const create = (who: Subscriber, key: string, query = "") =>
+  call(stack(), who, `events${query}`, {
+    body: { title: "Party", startsAt: "2026-12-24T18:00:00Z" },
+    key,
+  });
+
+const confirm = (who: Subscriber, key: string) =>
+  create(who, key, "?confirm_credit=1");
+
+function atOnce<T>(ask: (n: number) => Promise<T>): Promise<T[]> {
+  return Promise.all(Array.from({ length: AT_ONCE }, (_, n) => ask(n)));
+}
+
+/** How many answers have each status. */
+function tally(answers: readonly { status: number }[]): Record<number, number> {
+  const counts: Record<number, number> = {};
+  for (const { status } of answers) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+const noted = (
+  { events, cost, count, balance }: {
+    events: number;
+    cost: number;
+    count: number;
+    balance: number;
+  },
+) => ({
+  events,
+  cost: cost * count,
+  spends: Array(count).fill(-cost),
+  balance,
+  sum: balance,
+});
+
+Deno.test(`${AT_ONCE} events at once with five places left in the plan: five are created, the others are asked about`, async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    // No credits: not even a balance to lock is there before the first of them.
+    const ada = await subscribe(stack(), { included: 5, cost: 3 });
+    const answers = await atOnce(() => create(ada, unique("key")));
+    assertEquals(tally(answers), { 201: 5, 409: AT_ONCE - 5 });
+    assertEquals(
+      await books(ada),
+      noted({ events: 5, cost: 3, count: 0, balance: 0 }),
+    );
+  }
+});
+
+Deno.test(`${AT_ONCE} confirmations at once with credits for six: six are paid for, and the balance stays above zero`, async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const ada = await subscribe(stack(), { included: 0, cost: 3, credits: 20 });
+    const answers = await atOnce(() => confirm(ada, unique("key")));
+    assertEquals(tally(answers), { 201: 6, 402: AT_ONCE - 6 });
+    assertEquals(
+      await books(ada),
+      noted({ events: 6, cost: 3, count: 6, balance: 2 }),
+    );
+  }
+});
+
+Deno.test(`${AT_ONCE} confirmations at once over the last places and the last credits, with more coming in`, async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const ada = await subscribe(stack(), { included: 4, cost: 3, credits: 10 });
+    const [answers] = await Promise.all([
+      atOnce(() => confirm(ada, unique("key"))),
+      ...Array.from({ length: 5 }, () => grant(stack(), ada, 1)),
+    ]);
+    const created = tally(answers)[201]!;
+    // Three are paid for from the start, up to five with what comes in.
+    assert(created >= 4 + 3 && created <= 4 + 5, `${created} created`);
+    const count = created - 4;
+    assertEquals(
+      await books(ada),
+      noted({ events: created, cost: 3, count, balance: 15 - 3 * count }),
+    );
+  }
+});
+
+Deno.test(`${AT_ONCE} confirmations at once with one key: one event, one spend, and everybody else waits or is told of it`, async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const ada = await subscribe(stack(), { included: 0, cost: 3, credits: 99 });
+    const key = unique("key");
+    assertEquals((await create(ada, key)).status, 409);
+    const answers = await atOnce(() => confirm(ada, key));
+    const ran = answers.filter(({ status, replayed }) =>
+      status === 201 && !replayed
+    );
+    assertEquals(ran.length, 1);
+    for (const { status, body } of answers) {
+      if (status === 409) assertEquals(body.code, "REQUEST_IN_PROGRESS");
+      else assertEquals([status, body], [201, ran[0]!.body]);
+    }
+    assertEquals(
+      await books(ada),
+      noted({ events: 1, cost: 3, count: 1, balance: 96 }),
+    );
+  }
+});
+
+/** As the API does it: under the caller's role and claims. */
+async function createIn(
+  tx: postgres.ISql,
+  { userId }: Subscriber,
+  request: string,
+) {
+  const claims = JSON.stringify({ sub: userId });
+  await tx`select set_config('role', 'authenticated', true),
+    set_config('request.jwt.claims', ${claims}, true)`;
+  const [row] = await tx<{
+    answer: { outcome: string; balance: number; event?: { id: string } };
+  }[]>`select public.create_event(
+    ${request}, 'Party', '2026-12-24T18:00:00Z', p_confirm_credit => true
+  ) as answer`;
+  return row!.answer;
+}
+
+/** Lets a second session come while the first has not committed. */
+async function oneAfterTheOther(
+  who: Subscriber,
+  requests: [string, string],
+  { commits = true } = {},
+) {
+  const created = Promise.withResolvers<number>();
+  const go = Promise.withResolvers<void>();
+  const first = sql.begin(async (tx) => {
+    const answer = await createIn(tx, who, requests[0]);
+    const [session] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid`;
+    created.resolve(session!.pid);
+    await go.promise;
+    if (!commits) throw new Error("rolled back");
+    return answer;
+  }).catch((error) => {
+    if (commits) throw error;
+    return null;
+  });
+  const pid = await created.promise;
+  const second = sql.begin((tx) => createIn(tx, who, requests[1]));
+  await untilBlockedBy(sql, pid);
+  go.resolve();
+  return await Promise.all([first, second]);
+}
+
+Deno.test("whoever comes second to the last place of a plan waits, and pays", async () => {
+  const ada = await subscribe(stack(), { included: 1, cost: 3, credits: 3 });
+  const [first, second] = await oneAfterTheOther(ada, ["one", "two"]);
+  assertEquals([first?.outcome, first?.balance], ["created", 3]);
+  assertEquals([second.outcome, second.balance], ["created", 0]);
+});
+
+Deno.test("whoever comes second to the last credits waits, and is refused", async () => {
+  const ada = await subscribe(stack(), { included: 0, cost: 3, credits: 5 });
+  const [first, second] = await oneAfterTheOther(ada, ["one", "two"]);
+  assertEquals([first?.outcome, first?.balance], ["created", 2]);
+  assertEquals([second.outcome, second.balance], ["too_few_credits", 2]);
+});
+
+Deno.test("a place or credits whose taker rolls back are there for whoever waited", async () => {
+  const ada = await subscribe(stack(), { included: 0, cost: 3, credits: 3 });
+  const [first, second] = await oneAfterTheOther(ada, ["one", "two"], {
+    commits: false,
+  });
+  assertEquals([first, second.outcome], [null, "created"]);
+  assertEquals(
+    await books(ada),
+    noted({ events: 1, cost: 3, count: 1, balance: 0 }),
+  );
+});
+
+Deno.test("two attempts at one request in two sessions find one event and spend once", async () => {
+  const ada = await subscribe(stack(), { included: 0, cost: 3, credits: 9 });
+  const [first, second] = await oneAfterTheOther(ada, ["one", "one"]);
+  assertEquals(second, first!);
+  assertEquals(
+    await books(ada),
+    noted({ events: 1, cost: 3, count: 1, balance: 6 }),
+  );
+});

@@ -1,0 +1,85 @@
+import { assertEquals } from "@std/assert";
+import {
+  asksForEnvelope,
+  toErrorEnvelope,
+  withErrorStyle,
+} from "../../../shared/http/error_envelope.ts";
+import {
+  problemResponse,
+  refusalResponse,
+  RequestInProgressError,
+} from "../../../shared/idempotency.ts";
+
+const asking = (accept?: string) =>
+  new Request("http://x/events", {
+    method: "POST",
+    ...(accept === undefined ? {} : { headers: { accept } }),
+  });
+
+Deno.test("the envelope of a problem has its code and detail, and keeps status and headers", async () => {
+  const error = new RequestInProgressError("order-17", 2);
+  const problem = refusalResponse(error, asking());
+  const envelope = await toErrorEnvelope(problem);
+  assertEquals(envelope.status, 409);
+  assertEquals(envelope.headers.get("content-type"), "application/json");
+  assertEquals(envelope.headers.get("retry-after"), "2");
+  assertEquals(await envelope.json(), {
+    success: false,
+    error: { code: "REQUEST_IN_PROGRESS", message: error.message },
+  });
+});
+
+Deno.test("the envelope of a problem keeps the members that it adds to the standard's", async () => {
+  const envelope = await toErrorEnvelope(problemResponse({
+    status: 409,
+    code: "COSTS",
+    title: "Costs",
+    detail: "It costs 5",
+    instance: "/events",
+    extensions: { cost: 5 },
+  }));
+  assertEquals((await envelope.json()).error, {
+    code: "COSTS",
+    message: "It costs 5",
+    cost: 5,
+  });
+});
+
+Deno.test("an answer that is no problem document has no envelope", async () => {
+  for (
+    const response of [
+      Response.json({ a: 1 }, { status: 201 }),
+      new Response("down", { status: 502 }),
+      new Response(null, { status: 204 }),
+    ]
+  ) {
+    assertEquals(await toErrorEnvelope(response), response);
+  }
+});
+
+const ACCEPTS: [accept: string | undefined, envelope: boolean][] = [
+  [undefined, false],
+  ["", false],
+  ["*/*", false],
+  ["text/html", false],
+  ["application/json", true],
+  ["Application/JSON; charset=utf-8", true],
+  ["application/json, text/plain", true],
+  ["application/json, text/plain, */*", false],
+  ["application/*, application/json", false],
+  ["application/problem+json, application/json", false],
+];
+
+for (const [accept, envelope] of ACCEPTS) {
+  Deno.test(`Accept: ${accept ?? "(none)"} asks for ${envelope ? "an envelope" : "a problem document"}`, async () => {
+    assertEquals(asksForEnvelope(asking(accept)), envelope);
+    const handler = withErrorStyle((req) =>
+      Promise.resolve(
+        refusalResponse(new RequestInProgressError("order-17", 2), req),
+      )
+    );
+    const body = await (await handler(asking(accept))).json();
+    assertEquals("success" in body, envelope);
+    assertEquals("type" in body, !envelope);
+  });
+}

@@ -7,21 +7,16 @@ export interface ErrorEnvelope {
   error: { code: string; message: string; [extension: string]: unknown };
 }
 
-// The members that an envelope has no place for: the status line has the
-// status, and clients of this style branch on the code.
-const ProblemDocument = z.looseObject({
-  type: z.unknown(),
-  title: z.unknown(),
-  status: z.unknown(),
-  instance: z.unknown(),
-  retryable: z.unknown(),
-  code: z.string(),
-  detail: z.string(),
-});
+// What an envelope has no place for: the status line has the status, and
+// clients of this style branch on the code.
+const LEFT_OUT = new Set(["type", "title", "status", "instance", "retryable"]);
+
+const ProblemDocument = z.looseObject({ code: z.string(), detail: z.string() });
 
 /**
  * The same answer with the body `{ success: false, error: { code, message } }`
- * in place of its problem document. An answer that has none stays as it is.
+ * in place of its problem document. An answer that has none, or one without a
+ * code, stays as it is.
  *
  * Status and headers, such as `Retry-After`, are kept; so are the members that
  * a problem adds to the standard's, for instance `cost`.
@@ -50,16 +45,12 @@ const ProblemDocument = z.looseObject({
  */
 export async function toErrorEnvelope(response: Response): Promise<Response> {
   if (mediaType(response) !== "application/problem+json") return response;
-  const {
-    type: _type,
-    title: _title,
-    status: _status,
-    instance: _instance,
-    retryable: _retryable,
-    code,
-    detail: message,
-    ...extensions
-  } = ProblemDocument.parse(await response.json());
+  const problem = ProblemDocument.safeParse(await response.clone().json());
+  if (!problem.success) return response;
+  const { code, detail: message, ...others } = problem.data;
+  const extensions = Object.fromEntries(
+    Object.entries(others).filter(([name]) => !LEFT_OUT.has(name)),
+  );
   const envelope: ErrorEnvelope = {
     success: false,
     error: { code, message, ...extensions },

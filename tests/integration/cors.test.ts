@@ -17,6 +17,7 @@ function names(response: Response, header: string): string[] {
 for (
   const path of [
     "probe",
+    "events",
     "process-document",
     "start-training",
     "generate-training-data",

@@ -45,15 +45,21 @@ Deno.test("the envelope of a problem keeps the members that it adds to the stand
   });
 });
 
-Deno.test("an answer that is no problem document has no envelope", async () => {
+Deno.test("an answer without a problem document, or with one that has no code, stays as it is", async () => {
   for (
     const response of [
       Response.json({ a: 1 }, { status: 201 }),
       new Response("down", { status: 502 }),
       new Response(null, { status: 204 }),
+      Response.json({ type: "about:blank", status: 404 }, {
+        status: 404,
+        headers: { "Content-Type": "application/problem+json" },
+      }),
     ]
   ) {
-    assertEquals(await toErrorEnvelope(response), response);
+    const body = await response.clone().text();
+    const same = await toErrorEnvelope(response);
+    assertEquals([same, await same.text()], [response, body]);
   }
 });
 

@@ -6,6 +6,31 @@ export type Json = string | number | boolean | null | {
 export type Database = {
   "public": {
     Tables: {
+      "businesses": {
+        Row: {
+          "created_at": string;
+          "currency": string;
+          "id": string;
+          "name": string;
+          "time_zone": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "currency": string;
+          "id"?: string;
+          "name": string;
+          "time_zone"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "currency"?: string;
+          "id"?: string;
+          "name"?: string;
+          "time_zone"?: string;
+        };
+        Relationships: [];
+      };
       "credit_balances": {
         Row: {
           "balance": number;
@@ -89,6 +114,36 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "documents";
             referencedColumns: ["user_id", "id"];
+          },
+        ];
+      };
+      "document_sequences": {
+        Row: {
+          "business_id": string;
+          "kind": string;
+          "last_number": number;
+          "period": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "kind": string;
+          "last_number": number;
+          "period": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "kind"?: string;
+          "last_number"?: number;
+          "period"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "document_sequences_business_id_fkey";
+            columns: ["business_id"];
+            isOneToOne: false;
+            referencedRelation: "businesses";
+            referencedColumns: ["id"];
           },
         ];
       };
@@ -320,6 +375,66 @@ export type Database = {
         };
         Relationships: [];
       };
+      "locations": {
+        Row: {
+          "business_id": string;
+          "created_at": string;
+          "id": string;
+          "name": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "created_at"?: string;
+          "id"?: string;
+          "name": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "name"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "locations_business_id_fkey";
+            columns: ["business_id"];
+            isOneToOne: false;
+            referencedRelation: "businesses";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "memberships": {
+        Row: {
+          "business_id": string;
+          "created_at": string;
+          "role": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "created_at"?: string;
+          "role": string;
+          "user_id": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "created_at"?: string;
+          "role"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "memberships_business_id_fkey";
+            columns: ["business_id"];
+            isOneToOne: false;
+            referencedRelation: "businesses";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "payments": {
         Row: {
           "amount": number;
@@ -412,6 +527,376 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "documents";
             referencedColumns: ["user_id", "id"];
+          },
+        ];
+      };
+      "products": {
+        Row: {
+          "business_id": string;
+          "created_at": string;
+          "id": string;
+          "name": string;
+          "price": number;
+          "sku": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "created_at"?: string;
+          "id"?: string;
+          "name": string;
+          "price": number;
+          "sku": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "name"?: string;
+          "price"?: number;
+          "sku"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "products_business_id_fkey";
+            columns: ["business_id"];
+            isOneToOne: false;
+            referencedRelation: "businesses";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "purchase_receipt_lines": {
+        Row: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "receipt_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "receipt_id": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "product_id"?: string;
+          "quantity"?: number;
+          "receipt_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "purchase_receipt_lines_product_fkey";
+            columns: ["business_id", "product_id"];
+            isOneToOne: false;
+            referencedRelation: "products";
+            referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "purchase_receipt_lines_receipt_fkey";
+            columns: ["business_id", "receipt_id"];
+            isOneToOne: false;
+            referencedRelation: "purchase_receipts";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "purchase_receipts": {
+        Row: {
+          "approved_at": string | null;
+          "approved_by": string | null;
+          "business_id": string;
+          "created_at": string;
+          "created_by": string;
+          "id": string;
+          "location_id": string;
+          "number": string | null;
+          "status": string;
+          "supplier": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "approved_at"?: string | null;
+          "approved_by"?: string | null;
+          "business_id": string;
+          "created_at"?: string;
+          "created_by"?: string;
+          "id"?: string;
+          "location_id": string;
+          "number"?: string | null;
+          "status"?: string;
+          "supplier": string;
+        };
+        Update: {
+          "approved_at"?: string | null;
+          "approved_by"?: string | null;
+          "business_id"?: string;
+          "created_at"?: string;
+          "created_by"?: string;
+          "id"?: string;
+          "location_id"?: string;
+          "number"?: string | null;
+          "status"?: string;
+          "supplier"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "purchase_receipts_location_fkey";
+            columns: ["business_id", "location_id"];
+            isOneToOne: false;
+            referencedRelation: "locations";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "refund_lines": {
+        Row: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "refund_id": string;
+          "sale_id": string;
+          "total": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "refund_id": string;
+          "sale_id": string;
+          "total": number;
+        };
+        Update: {
+          "business_id"?: string;
+          "product_id"?: string;
+          "quantity"?: number;
+          "refund_id"?: string;
+          "sale_id"?: string;
+          "total"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "refund_lines_refund_fkey";
+            columns: ["business_id", "refund_id", "sale_id"];
+            isOneToOne: false;
+            referencedRelation: "refunds";
+            referencedColumns: ["business_id", "id", "sale_id"];
+          },
+          {
+            foreignKeyName: "refund_lines_sale_line_fkey";
+            columns: ["business_id", "sale_id", "product_id"];
+            isOneToOne: false;
+            referencedRelation: "sale_lines";
+            referencedColumns: ["business_id", "sale_id", "product_id"];
+          },
+        ];
+      };
+      "refunds": {
+        Row: {
+          "business_id": string;
+          "created_at": string;
+          "id": string;
+          "number": string;
+          "refunded_by": string;
+          "sale_id": string;
+          "total": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "created_at"?: string;
+          "id"?: string;
+          "number": string;
+          "refunded_by": string;
+          "sale_id": string;
+          "total": number;
+        };
+        Update: {
+          "business_id"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "number"?: string;
+          "refunded_by"?: string;
+          "sale_id"?: string;
+          "total"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "refunds_sale_fkey";
+            columns: ["business_id", "sale_id"];
+            isOneToOne: false;
+            referencedRelation: "sales";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "sale_lines": {
+        Row: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "refunded_quantity": number;
+          "sale_id": string;
+          "total": number;
+          "unit_price": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "refunded_quantity"?: number;
+          "sale_id": string;
+          "total"?: never;
+          "unit_price": number;
+        };
+        Update: {
+          "business_id"?: string;
+          "product_id"?: string;
+          "quantity"?: number;
+          "refunded_quantity"?: number;
+          "sale_id"?: string;
+          "total"?: never;
+          "unit_price"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "sale_lines_product_fkey";
+            columns: ["business_id", "product_id"];
+            isOneToOne: false;
+            referencedRelation: "products";
+            referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "sale_lines_sale_fkey";
+            columns: ["business_id", "sale_id"];
+            isOneToOne: false;
+            referencedRelation: "sales";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "sales": {
+        Row: {
+          "business_id": string;
+          "created_at": string;
+          "currency": string;
+          "id": string;
+          "location_id": string;
+          "number": string;
+          "sold_by": string;
+          "total": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "created_at"?: string;
+          "currency": string;
+          "id"?: string;
+          "location_id": string;
+          "number": string;
+          "sold_by": string;
+          "total": number;
+        };
+        Update: {
+          "business_id"?: string;
+          "created_at"?: string;
+          "currency"?: string;
+          "id"?: string;
+          "location_id"?: string;
+          "number"?: string;
+          "sold_by"?: string;
+          "total"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "sales_location_fkey";
+            columns: ["business_id", "location_id"];
+            isOneToOne: false;
+            referencedRelation: "locations";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "stock": {
+        Row: {
+          "business_id": string;
+          "location_id": string;
+          "product_id": string;
+          "quantity": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "location_id": string;
+          "product_id": string;
+          "quantity": number;
+        };
+        Update: {
+          "business_id"?: string;
+          "location_id"?: string;
+          "product_id"?: string;
+          "quantity"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "stock_location_fkey";
+            columns: ["business_id", "location_id"];
+            isOneToOne: false;
+            referencedRelation: "locations";
+            referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "stock_product_fkey";
+            columns: ["business_id", "product_id"];
+            isOneToOne: false;
+            referencedRelation: "products";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "stock_movements": {
+        Row: {
+          "business_id": string;
+          "created_at": string;
+          "document_id": string;
+          "id": number;
+          "location_id": string;
+          "product_id": string;
+          "quantity": number;
+          "reason": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "created_at"?: string;
+          "document_id": string;
+          "id"?: never;
+          "location_id": string;
+          "product_id": string;
+          "quantity": number;
+          "reason": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "created_at"?: string;
+          "document_id"?: string;
+          "id"?: never;
+          "location_id"?: string;
+          "product_id"?: string;
+          "quantity"?: number;
+          "reason"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "stock_movements_stock_fkey";
+            columns: ["business_id", "location_id", "product_id"];
+            isOneToOne: false;
+            referencedRelation: "stock";
+            referencedColumns: ["business_id", "location_id", "product_id"];
           },
         ];
       };
@@ -534,6 +1019,104 @@ export type Database = {
           },
         ];
       };
+      "transfer_lines": {
+        Row: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "transfer_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "transfer_id": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "product_id"?: string;
+          "quantity"?: number;
+          "transfer_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "transfer_lines_product_fkey";
+            columns: ["business_id", "product_id"];
+            isOneToOne: false;
+            referencedRelation: "products";
+            referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "transfer_lines_transfer_fkey";
+            columns: ["business_id", "transfer_id"];
+            isOneToOne: false;
+            referencedRelation: "transfers";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "transfers": {
+        Row: {
+          "business_id": string;
+          "created_at": string;
+          "created_by": string;
+          "from_location_id": string;
+          "id": string;
+          "number": string | null;
+          "received_at": string | null;
+          "received_by": string | null;
+          "sent_at": string | null;
+          "sent_by": string | null;
+          "status": string;
+          "to_location_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "created_at"?: string;
+          "created_by"?: string;
+          "from_location_id": string;
+          "id"?: string;
+          "number"?: string | null;
+          "received_at"?: string | null;
+          "received_by"?: string | null;
+          "sent_at"?: string | null;
+          "sent_by"?: string | null;
+          "status"?: string;
+          "to_location_id": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "created_at"?: string;
+          "created_by"?: string;
+          "from_location_id"?: string;
+          "id"?: string;
+          "number"?: string | null;
+          "received_at"?: string | null;
+          "received_by"?: string | null;
+          "sent_at"?: string | null;
+          "sent_by"?: string | null;
+          "status"?: string;
+          "to_location_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "transfers_from_location_fkey";
+            columns: ["business_id", "from_location_id"];
+            isOneToOne: false;
+            referencedRelation: "locations";
+            referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "transfers_to_location_fkey";
+            columns: ["business_id", "to_location_id"];
+            isOneToOne: false;
+            referencedRelation: "locations";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
       "user_plans": {
         Row: {
           "plan_name": string;
@@ -560,6 +1143,18 @@ export type Database = {
       };
     };
     Views: {
+      "v_document_numbers": {
+        Row: {
+          "business_id": string | null;
+          "counter": number | null;
+          "document_id": string | null;
+          "kind": string | null;
+          "number": string | null;
+          "period": string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
       "v_idempotency_stats": {
         Row: {
           "completed_count": number | null;
@@ -584,6 +1179,14 @@ export type Database = {
         Args: { "p_batch_size"?: number };
         Returns: number;
       };
+      "create_business": {
+        Args: {
+          "p_currency": string;
+          "p_name": string;
+          "p_time_zone"?: string;
+        };
+        Returns: string;
+      };
       "create_event": {
         Args: {
           "p_confirm_credit"?: boolean;
@@ -594,6 +1197,10 @@ export type Database = {
           "p_title": string;
         };
         Returns: Json;
+      };
+      "document_period": {
+        Args: { "p_time": string; "p_time_zone": string };
+        Returns: string;
       };
       "get_idempotency_status": {
         Args: {
@@ -623,6 +1230,22 @@ export type Database = {
           "status_code": number;
           "user_id": string;
         }[];
+      };
+      "get_next_invoice_number": {
+        Args: { "p_business_id": string };
+        Returns: string;
+      };
+      "get_next_receipt_number": {
+        Args: { "p_business_id": string };
+        Returns: string;
+      };
+      "get_next_return_number": {
+        Args: { "p_business_id": string };
+        Returns: string;
+      };
+      "get_next_transfer_number": {
+        Args: { "p_business_id": string };
+        Returns: string;
       };
       "idempotency_answer_to_loser": {
         Args: {
@@ -877,6 +1500,68 @@ export type Database = {
         Args: Record<PropertyKey, never>;
         Returns: boolean;
       };
+      "my_business_ids": {
+        Args: { "p_roles"?: (string)[] };
+        Returns: string[];
+      };
+      "my_role_in": { Args: { "p_business_id": string }; Returns: string };
+      "next_document_number": {
+        Args: { "p_business_id": string; "p_kind": string };
+        Returns: string;
+      };
+      "pos_approve_receipt": {
+        Args: { "p_receipt_id": string };
+        Returns: Json;
+      };
+      "pos_lines": {
+        Args: { "p_lines": Json };
+        Returns: (Database["public"]["CompositeTypes"]["pos_line"])[];
+      };
+      "pos_move_stock": {
+        Args: {
+          "p_business_id": string;
+          "p_document_id": string;
+          "p_lines": (Database["public"]["CompositeTypes"]["pos_line"])[];
+          "p_location_id": string;
+          "p_reason": string;
+        };
+        Returns: undefined;
+      };
+      "pos_move_transfer": {
+        Args: { "p_to_status": string; "p_transfer_id": string };
+        Returns: Json;
+      };
+      "pos_perform": {
+        Args: {
+          "p_fingerprint"?: string;
+          "p_idempotency_key"?: string;
+          "p_operation": string;
+          "p_request"?: Json;
+          "p_subject_id"?: string;
+        };
+        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "pos_record_sale": { Args: { "p_request": Json }; Returns: Json };
+      "pos_refund_sale": {
+        Args: { "p_request": Json; "p_sale_id": string };
+        Returns: Json;
+      };
+      "pos_refuse": {
+        Args: {
+          "p_code": string;
+          "p_detail": string;
+          "p_extensions"?: Json;
+          "p_status": number;
+          "p_title": string;
+        };
+        Returns: undefined;
+      };
       "read_processed_documents": {
         Args: { "p_document_ids": (string)[]; "p_max_characters": number };
         Returns: {
@@ -966,6 +1651,10 @@ export type Database = {
         "completed_at": string | null;
         "error_code": string | null;
         "error_message": string | null;
+      };
+      "pos_line": {
+        "product_id": string | null;
+        "quantity": number | null;
       };
     };
   };

@@ -63,7 +63,7 @@ export {
 } from "./idempotency/postgres_ledger.ts";
 export { type Problem, problemResponse } from "./idempotency/problem.ts";
 export { refusalResponse } from "./idempotency/refusal_response.ts";
-export { flushReplayCounts } from "./idempotency/replay_counts.ts";
+export { countReplay, flushReplayCounts } from "./idempotency/replay_counts.ts";
 export {
   type BatchContext,
   type BatchItem,

@@ -1,0 +1,59 @@
+import { withSupabase } from "@supabase/server/adapters/hono";
+import { Hono } from "hono";
+import type { Database } from "../../shared/database.types.ts";
+import { readJson } from "../../shared/http/read_json.ts";
+import { requireMethod } from "../../shared/http/require_method.ts";
+import {
+  fingerprintRequest,
+  getIdempotencyKey,
+} from "../../shared/idempotency.ts";
+import { readSale } from "../../shared/point_of_sale/read_sale.ts";
+import { readStock } from "../../shared/point_of_sale/read_stock.ts";
+import { cors } from "./cors.ts";
+import { notFound } from "./not_found.ts";
+import { perform } from "./perform.ts";
+import { refuseError } from "./refuse_error.ts";
+import { readId, readPage, writes } from "./requests.ts";
+
+// No middleware for idempotency: in each write claim, effect and answer are one
+// transaction in Postgres, so there is nothing left to do before or after it.
+const app = new Hono()
+  .use(cors)
+  .use(withSupabase<Database>({ auth: "user" }));
+
+for (const { operation, schema } of writes) {
+  app.all(`/${operation}`, async (c) => {
+    const req = c.req.raw;
+    requireMethod(req, "POST");
+    const { supabase, userClaims } = c.var.supabaseContext;
+    const key = getIdempotencyKey(req);
+    const fingerprint = key && await fingerprintRequest(req.clone());
+    const id = c.req.param("id");
+    return await perform(supabase, userClaims!.id, {
+      operation,
+      ...(id === undefined ? {} : { subjectId: readId(id) }),
+      ...(schema === null ? {} : { request: await readJson(req, schema) }),
+      ...(key && fingerprint ? { key, fingerprint } : {}),
+    });
+  });
+}
+
+app.get("/pos/sales/:id", async (c) => {
+  const id = readId(c.req.param("id"));
+  const sale = await readSale(c.var.supabaseContext.supabase, id);
+  if (sale === null) throw notFound("sale", id);
+  return c.json(sale);
+});
+
+app.get("/pos/locations/:id/stock", async (c) => {
+  const id = readId(c.req.param("id"));
+  const page = readPage(c.req.query());
+  const stock = await readStock(c.var.supabaseContext.supabase, id, page);
+  if (stock === null) throw notFound("location", id);
+  return c.json(stock);
+});
+
+app.notFound((c) => refuseError(notFound("route", c.req.path), c.req.raw));
+app.onError((error, c) => refuseError(error, c.req.raw));
+
+export default { fetch: (req: Request) => app.fetch(req) };

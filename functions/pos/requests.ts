@@ -1,0 +1,78 @@
+import { z } from "zod";
+import { Refusal } from "../../shared/http/refusal.ts";
+import type { PosOperation } from "./perform.ts";
+
+// The bounds are those of the database's pos_lines.
+const Lines = z
+  .array(z.object({
+    productId: z.guid().toLowerCase(),
+    quantity: z.int().min(1).max(10_000),
+  }))
+  .min(1)
+  .max(200)
+  .refine(
+    (lines) =>
+      new Set(lines.map(({ productId }) => productId)).size === lines.length,
+    "names a product twice: add the quantities up",
+  );
+
+const SaleRequest = z.object({ locationId: z.guid(), lines: Lines });
+
+/** Without lines: all that is left of the sale. */
+const RefundRequest = z.object({ lines: Lines.optional() });
+
+/**
+ * The routes that write: each is the scope of its keys, and names the operation
+ * to the database. Schema `null`: the path says it all.
+ */
+export const writes: {
+  operation: PosOperation;
+  schema: z.ZodType<Record<string, unknown>> | null;
+}[] = [
+  { operation: "pos/sales", schema: SaleRequest },
+  { operation: "pos/sales/:id/refund", schema: RefundRequest },
+  { operation: "pos/purchases/receipts/:id/approve", schema: null },
+  { operation: "pos/transfers/:id/send", schema: null },
+  { operation: "pos/transfers/:id/receive", schema: null },
+];
+
+const Page = z.object({
+  after: z.guid().optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+});
+
+/**
+ * Reads the id in a path.
+ *
+ * @throws {Refusal} 400 when it is not a UUID.
+ */
+export function readId(value: string): string {
+  return read(z.guid(), value, "path");
+}
+
+/**
+ * Reads which part of a list is asked for.
+ *
+ * @throws {Refusal} 400 when it is not to be understood.
+ */
+export function readPage(query: Record<string, string>): {
+  after?: string | undefined;
+  limit: number;
+} {
+  return read(Page, query, "query");
+}
+
+function read<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new Refusal({
+    status: 400,
+    code: "REQUEST_INVALID",
+    title: "Invalid request",
+    detail: `The ${where} is not as expected: ${
+      parsed.error.issues
+        .map(({ path, message }) => [...path, message].join(": "))
+        .join("; ")
+    }`,
+  });
+}

@@ -1,0 +1,41 @@
+-- Undoes 20261126000000_businesses.sql and the other versions of that day: the point of sale. Every
+-- business with its documents, stock and numbers is lost.
+
+drop view public.v_document_numbers;
+drop function public.pos_perform(text, uuid, jsonb, text, text);
+drop function public.pos_move_transfer(uuid, text);
+drop table public.transfer_lines;
+drop function public.transfer_lines_need_a_draft();
+drop table public.transfers;
+drop function public.pos_approve_receipt(uuid);
+drop table public.purchase_receipt_lines;
+drop function public.purchase_receipt_lines_need_a_draft();
+drop table public.purchase_receipts;
+drop function public.pos_refund_sale(uuid, jsonb);
+drop table public.refund_lines;
+drop function public.refund_lines_count_at_the_sale();
+drop table public.refunds;
+drop function public.pos_record_sale(jsonb);
+drop table public.sale_lines;
+drop table public.sales;
+drop function public.pos_move_stock(uuid, uuid, uuid, text, public.pos_line[]);
+drop function public.pos_lines(jsonb);
+drop type public.pos_line;
+drop function public.pos_refuse(integer, text, text, text, jsonb);
+drop table public.stock_movements;
+drop function public.stock_movements_add_to_stock();
+drop table public.stock;
+drop table public.products;
+drop table public.locations;
+drop function public.get_next_invoice_number(uuid);
+drop function public.get_next_receipt_number(uuid);
+drop function public.get_next_transfer_number(uuid);
+drop function public.get_next_return_number(uuid);
+drop function public.next_document_number(uuid, text);
+drop function public.document_period(timestamptz, text);
+drop table public.document_sequences;
+drop function public.create_business(text, text, text);
+drop table public.memberships;
+drop table public.businesses;
+drop function public.my_role_in(uuid);
+drop function public.my_business_ids(text[]);

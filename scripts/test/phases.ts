@@ -38,7 +38,8 @@ export const phases: readonly Phase[] = [
   {
     name: "integration on the embedded database",
     postgres: null,
-    run: (filter) => runDenoTest([INTEGRATION], filter, { STACK: "pglite" }),
+    run: (filter) =>
+      runDenoTest([`${INTEGRATION}/all.ts`], filter, { STACK: "pglite" }),
   },
   {
     name: "integration on Postgres",
@@ -46,7 +47,7 @@ export const phases: readonly Phase[] = [
     async run(filter) {
       const { url, close } = await startCluster({ preload: ["pg_cron"] });
       try {
-        return await runDenoTest([INTEGRATION], filter, {
+        return await runDenoTest([`${INTEGRATION}/all.ts`], filter, {
           STACK: "postgres",
           DATABASE_URL: url,
         });

@@ -2,23 +2,32 @@ import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { type Stack, startStack } from "../../scripts/stack/stack.ts";
 import type { Database } from "../../shared/database.types.ts";
 
+// One for all files of a run that imports several of them: starting it costs
+// more than most files' tests.
+let starting: Promise<Stack> | undefined;
+let files = 0;
+
 /**
- * Starts the local stack once for the test file that calls it, and closes it
- * after the last test: on the embedded database, or with `STACK=postgres` on
- * the server at `DATABASE_URL`.
+ * Starts the local stack for the test file that calls it, and closes it after
+ * the last test: on the embedded database, or with `STACK=postgres` on the
+ * server at `DATABASE_URL`.
  *
  * @returns The running stack, for use inside the tests.
  */
 export function withStack(): () => Stack {
   let stack: Stack | undefined;
   Deno.test.beforeAll(async () => {
-    stack = await startStack({ port: 0, probe: true, ...databaseOptions() });
+    files++;
+    starting ??= startStack({ port: 0, probe: true, ...databaseOptions() });
+    stack = await starting;
   });
   // The embedded Postgres sets the exit status of this process at initdb and at
   // each SQL error, which the test runner takes for a failed test.
   Deno.test.beforeEach(() => void (Deno.exitCode = 0));
   Deno.test.afterEach(() => void (Deno.exitCode = 0));
-  Deno.test.afterAll(async () => await stack?.close());
+  Deno.test.afterAll(async () => {
+    if (--files === 0) await stack?.close();
+  });
   return () => {
     if (stack === undefined) throw new Error("The stack has not started yet");
     return stack;

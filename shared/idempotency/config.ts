@@ -1,4 +1,5 @@
 import { z } from "./deps.ts";
+import type { Enforcement } from "./enforcement.ts";
 import type { IdempotencyEvent } from "./event.ts";
 
 /**
@@ -15,11 +16,12 @@ export interface IdempotencyConfig {
   /**
    * What a POST, PUT or PATCH without a key gets: `"optional"` runs it,
    * `"warn"` runs it and answers with `X-Idempotency-Missing: true`,
-   * `"required"` refuses it with 400 `IDEMPOTENCY_KEY_MISSING`.
+   * `"required"` refuses it with 400 `IDEMPOTENCY_KEY_MISSING`. The environment
+   * overrides it: `IDEMPOTENCY_ENFORCEMENT`, see `parseEnforcement`.
    *
    * @default {"optional"}
    */
-  enforcement?: "optional" | "warn" | "required" | undefined;
+  enforcement?: Enforcement | undefined;
   /**
    * What a duplicate of a running request gets: `"reject"` answers 409
    * `REQUEST_IN_PROGRESS` at once, `"wait"` polls for `waitSeconds` first.

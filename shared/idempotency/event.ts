@@ -1,9 +1,10 @@
+import type { Enforcement } from "./enforcement.ts";
 import { LedgerUnavailableError } from "./errors.ts";
 import { identityName } from "./identity_name.ts";
 import type { Identity } from "./ledger.ts";
 import { sha256Hex } from "./sha256.ts";
 
-/** What became of a request that carried a key. */
+/** What became of a request that carried a key, or should have. */
 export type Outcome =
   /** It ran, and its answer was recorded. */
   | "executed"
@@ -30,7 +31,9 @@ export type Outcome =
   /** The ledger was out of reach; it ran without protection. */
   | "unprotected"
   /** The ledger was out of reach; it was refused. */
-  | "unavailable";
+  | "unavailable"
+  /** A POST, PUT or PATCH without a key; run or refused as is enforced. */
+  | "missing";
 
 /** One line for logs and statistics; it holds nothing personal. */
 export interface IdempotencyEvent {
@@ -38,7 +41,10 @@ export interface IdempotencyEvent {
   readonly outcome: Outcome;
   /** The route or operation. */
   readonly scope: string;
-  /** The first 16 hexadecimal digits of SHA-256 over user, scope and key. */
+  /**
+   * The first 16 hexadecimal digits of SHA-256 over user, scope and key; empty
+   * where there was no key.
+   */
   readonly keyHash: string;
   /** From the arrival of the request to its outcome, in ms. */
   readonly durationMs: number;
@@ -72,6 +78,27 @@ export function reporterOf(
       })
     ).catch((cause) => console.error("onEvent threw:", cause));
   };
+}
+
+/**
+ * Tells `onEvent` of a request without a key; the log too, unless keys are
+ * optional: from these lines a team sees when it can require them.
+ */
+export function reportMissing(
+  scope: string,
+  enforcement: Enforcement,
+  onEvent: ((event: IdempotencyEvent) => void) | undefined,
+): void {
+  if (enforcement !== "optional") {
+    const event = "IDEMPOTENCY_KEY_MISSING";
+    console.warn(JSON.stringify({ event, scope, enforcement }));
+  }
+  try {
+    const none = { keyHash: "", durationMs: 0, attempt: 0 };
+    onEvent?.({ outcome: "missing", scope, ...none });
+  } catch (cause) {
+    console.error("onEvent threw:", cause);
+  }
 }
 
 /** Hides who and which key, and still tells two keys apart. */

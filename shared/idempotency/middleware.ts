@@ -1,7 +1,9 @@
 import type { IdempotencyConfig, ResolvedConfig } from "./config.ts";
 import { resolveConfig } from "./config.ts";
 import { defineMiddleware, type Middleware } from "./deps.ts";
+import { enforcementOf } from "./enforcement.ts";
 import { KeyMissingError, LedgerUnavailableError } from "./errors.ts";
+import { reportMissing } from "./event.ts";
 import { fingerprintRequest } from "./fingerprint.ts";
 import {
   handlerRun,
@@ -57,13 +59,12 @@ export const idempotencyMiddleware: Middleware<
       try {
         const key = await keyOf(req, config);
         if (key === null) {
-          const enforced = ENFORCED_METHODS.has(req.method);
-          if (enforced && config.enforcement === "required") {
-            throw new KeyMissingError();
-          }
+          if (!ENFORCED_METHODS.has(req.method)) return yield unprotected;
+          const enforcement = enforcementOf(scope, config.enforcement);
+          reportMissing(scope, enforcement, config.onEvent);
+          if (enforcement === "required") throw new KeyMissingError();
           const response = yield unprotected;
-          if (!enforced || config.enforcement !== "warn") return response;
-          return markMissing(response);
+          return enforcement === "warn" ? markMissing(response) : response;
         }
         begun = await beginRequest(req, ctx, config, { scope, key });
       } catch (error) {

@@ -1,0 +1,101 @@
+import { platform } from "./platform.ts";
+
+/** What a POST, PUT or PATCH without a key gets. */
+export type Enforcement = "optional" | "warn" | "required";
+
+/** Which enforcement the environment sets, by scope; `"*"` is every scope. */
+export type EnforcementOverrides = ReadonlyMap<string, Enforcement>;
+
+const VARIABLE = "IDEMPOTENCY_ENFORCEMENT";
+const MODES: readonly string[] = ["optional", "warn", "required"];
+const NONE: EnforcementOverrides = new Map();
+
+/**
+ * Reads the value of `IDEMPOTENCY_ENFORCEMENT`: one mode for every scope, or
+ * `scope=mode` separated by commas. A scope stands for those below it too
+ * (`orders` for `orders/:id`), and `*` for all.
+ *
+ * @throws {TypeError} When a part of it is malformed, or a scope occurs twice;
+ * half of an intended change is not made.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * import { parseEnforcement } from "./enforcement.ts";
+ *
+ * assertEquals([...parseEnforcement("warn")], [["*", "warn"]]);
+ * assertEquals(
+ *   parseEnforcement("orders=required, *=warn").get("orders"),
+ *   "required",
+ * );
+ * assertThrows(() => parseEnforcement("orders=always"), TypeError);
+ * ```
+ */
+export function parseEnforcement(text: string): EnforcementOverrides {
+  const overrides = new Map<string, Enforcement>();
+  if (text.trim() === "") return overrides;
+  for (const part of text.split(",")) {
+    const at = part.indexOf("=");
+    const scope = at < 0 ? "*" : part.slice(0, at).trim();
+    const mode = part.slice(at + 1).trim();
+    if (scope === "" || !isMode(mode)) {
+      throw new TypeError(
+        `Cannot use ${VARIABLE}: found "${part.trim()}", expected optional, warn or required, or scope=mode with one of these, separated by commas`,
+      );
+    }
+    if (overrides.has(scope)) {
+      throw new TypeError(
+        `Cannot use ${VARIABLE}: it sets "${scope}" twice`,
+      );
+    }
+    overrides.set(scope, mode);
+  }
+  return overrides;
+}
+
+/**
+ * The enforcement of a scope: the environment's where it has one for it, else
+ * the code's. Of several that fit the most specific holds.
+ *
+ * @param configured What the code says.
+ */
+export function enforcementOf(
+  scope: string,
+  configured: Enforcement,
+): Enforcement {
+  const overrides = readOverrides();
+  if (overrides.size === 0) return configured;
+  for (let name = scope; name !== "";) {
+    const found = overrides.get(name);
+    if (found !== undefined) return found;
+    name = name.slice(0, Math.max(0, name.lastIndexOf("/")));
+  }
+  return overrides.get("*") ?? configured;
+}
+
+let lastText: string | undefined;
+let lastOverrides = NONE;
+
+// Asked at each request, because that costs a microsecond and holds wherever
+// secrets reach a worker that already runs; parsed and reported when it changed.
+function readOverrides(): EnforcementOverrides {
+  const text = platform.environment(VARIABLE);
+  if (text === lastText) return lastOverrides;
+  lastText = text;
+  try {
+    lastOverrides = text === undefined ? NONE : parseEnforcement(text);
+  } catch (error) {
+    // A slip of the pen takes no route down; what the code says goes on.
+    lastOverrides = NONE;
+    console.error(
+      `${
+        (error as Error).message
+      }; until then each route's own enforcement holds`,
+    );
+  }
+  return lastOverrides;
+}
+
+function isMode(mode: string): mode is Enforcement {
+  return MODES.includes(mode);
+}

@@ -1,0 +1,6 @@
+-- Undoes 20261128000000_soft_delete.sql. It fails where a table still has soft delete: call
+-- disable_soft_delete on that one first.
+
+drop function public.disable_soft_delete(regclass);
+drop function public.enable_soft_delete(regclass, text[]);
+drop function public.archived_rows_are_only_restored();

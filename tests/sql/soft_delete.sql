@@ -1,0 +1,180 @@
+-- enable_soft_delete on fresh tables: what it adds, what it takes away, what it refuses.
+begin;
+select plan(41);
+
+insert into auth.users (id) values
+  ('00000000-0000-4000-8000-00000000000a'),
+  ('00000000-0000-4000-8000-00000000000b');
+
+create function pg_temp.sign_in(p_user text) returns void language sql as $$
+  select set_config('request.jwt.claims', json_build_object('sub', p_user)::text, true);
+$$;
+
+-- a name that has to be quoted everywhere, and a column too
+create table public."Customers; drop" (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  "sort by" text not null,
+  price integer not null default 0,
+  doubled integer generated always as (price * 2) stored
+);
+alter table public."Customers; drop" enable row level security;
+create policy own on public."Customers; drop" to authenticated
+  using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
+revoke all on public."Customers; drop" from public, anon, authenticated, service_role;
+grant select, insert, delete, truncate on public."Customers; drop" to anon, authenticated, service_role;
+grant update (price) on public."Customers; drop" to authenticated;
+grant update on public."Customers; drop" to service_role;
+
+create function pg_temp.live_indexes(p_table regclass) returns setof text language sql as $$
+  select array_to_string(array(
+    select a.attname::text
+    from unnest(i.indkey::smallint[]) with ordinality as k (attnum, position)
+    join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
+    order by k.position
+  ), ', ')
+  from pg_index as i
+  where i.indrelid = p_table and pg_get_expr(i.indpred, i.indrelid) = '(archived_at IS NULL)'
+  order by 1;
+$$;
+
+select lives_ok($$select public.enable_soft_delete('public."Customers; drop"')$$, 'one line turns it on');
+select col_type_is('public', 'Customers; drop', 'archived_at', 'timestamp with time zone', 'it adds archived_at');
+select col_is_null('public', 'Customers; drop', 'archived_at', 'rows are in use from the start');
+select results_eq(
+  $$select * from pg_temp.live_indexes('public."Customers; drop"')$$, $$values ('user_id, id')$$,
+  'it indexes the live rows of a user, the primary key as tie-breaker'
+);
+select lives_ok($$select public.enable_soft_delete('public."Customers; drop"')$$, 'a second call is welcome');
+select results_eq(
+  $$select * from pg_temp.live_indexes('public."Customers; drop"')$$, $$values ('user_id, id')$$, 'and changes nothing'
+);
+select lives_ok(
+  $$select public.enable_soft_delete('public."Customers; drop"', array['user_id', 'sort by'])$$, 'another list'
+);
+select results_eq(
+  $$select * from pg_temp.live_indexes('public."Customers; drop"')$$, $$values ('user_id, id'), ('user_id, sort by')$$,
+  'gets an index of its own'
+);
+
+select ok(not has_table_privilege(r.role, 'public."Customers; drop"', 'delete, truncate'), r.role || ' deletes no more')
+from (values ('anon'), ('authenticated')) as r (role);
+select ok(has_table_privilege('service_role', 'public."Customers; drop"', 'delete'), 'the service role does');
+select ok(
+  has_column_privilege('authenticated', 'public."Customers; drop"', 'archived_at', 'update'), 'who could delete may archive'
+);
+select ok(
+  not has_column_privilege('anon', 'public."Customers; drop"', 'archived_at', 'update'), 'but not who is not signed in'
+);
+
+insert into public."Customers; drop" (user_id, "sort by")
+select '00000000-0000-4000-8000-00000000000a', n::text from generate_series(1, 2000) as n;
+update public."Customers; drop" set archived_at = now() where "sort by"::integer > 20;
+analyze public."Customers; drop";
+
+create function pg_temp.plan_of(p_query text) returns text language plpgsql as $$
+declare
+  v_line text;
+  v_plan text := '';
+begin
+  for v_line in execute 'explain (costs off) ' || p_query loop
+    v_plan := v_plan || v_line || e'\n';
+  end loop;
+  return v_plan;
+end;
+$$;
+
+select matches(
+  pg_temp.plan_of($$
+    select * from public."Customers; drop"
+    where user_id = '00000000-0000-4000-8000-00000000000a' and archived_at is null order by "sort by" limit 10
+  $$),
+  'Index Scan using "Customers; drop_user_id_sort by_idx"', 'a list of live rows is read along its index, sorted already'
+);
+
+set local role authenticated;
+select pg_temp.sign_in('00000000-0000-4000-8000-00000000000a') \g /dev/null
+
+select throws_ok($$delete from public."Customers; drop"$$, '42501', null, 'a user deletes nothing');
+select lives_ok($$update public."Customers; drop" set archived_at = 'infinity' where "sort by" = '1'$$, 'a user archives');
+select results_eq(
+  $$select archived_at from public."Customers; drop" where "sort by" = '1'$$, $$values (now())$$,
+  'at the time that it is, whatever they say'
+);
+select throws_ok(
+  $$update public."Customers; drop" set price = 5 where "sort by" = '1'$$, 'SD001', null, 'what is archived does not change'
+);
+select throws_ok(
+  $$update public."Customers; drop" set archived_at = null, price = 5 where "sort by" = '1'$$, 'SD001', null,
+  'not while it is restored either'
+);
+select throws_ok(
+  $$update public."Customers; drop" set archived_at = now() + interval '1 day' where "sort by" = '1'$$, 'SD001', null,
+  'nor is it archived anew'
+);
+select lives_ok($$update public."Customers; drop" set archived_at = null where "sort by" = '1'$$, 'a user restores');
+select lives_ok($$update public."Customers; drop" set price = 5 where "sort by" = '1'$$, 'and then changes it');
+select lives_ok($$update public."Customers; drop" set archived_at = now(), price = 6 where "sort by" = '1'$$, 'or both at once');
+select is((select count(*) from public."Customers; drop"), 2000::bigint, 'archived rows are still the user''s');
+
+select pg_temp.sign_in('00000000-0000-4000-8000-00000000000b') \g /dev/null
+select is_empty(
+  $$update public."Customers; drop" set archived_at = now() where "sort by" = '2' returning id$$, 'and nobody else''s'
+);
+
+set local role service_role;
+select throws_ok(
+  $$update public."Customers; drop" set price = 7 where "sort by" = '1'$$, 'SD001', null,
+  'the service role has to restore first as well'
+);
+select lives_ok($$delete from public."Customers; drop" where "sort by" = '1'$$, 'and may delete for good');
+
+reset role;
+select lives_ok(
+  $$update public."Customers; drop" set price = 8 where "sort by" = '30'$$, 'migrations reach archived rows'
+);
+
+select throws_ok(
+  $$select public.disable_soft_delete('public."Customers; drop"')$$, '55000', null,
+  'it is not taken back while rows are archived: they would be in use again'
+);
+delete from public."Customers; drop" where archived_at is not null;
+select lives_ok($$select public.disable_soft_delete('public."Customers; drop"')$$, 'with none it is');
+select hasnt_column('public', 'Customers; drop', 'archived_at', 'the column is gone');
+select hasnt_trigger('public', 'Customers; drop', 'archived_rows_are_only_restored', 'the guard too');
+
+create view public.some_customers as select * from public."Customers; drop";
+create table public.mistyped (id integer primary key, archived_at date);
+create table public.keyless (note text);
+create table public.parted (id integer, user_id uuid) partition by list (id);
+create table public.parted_1 partition of public.parted for values in (1);
+select throws_ok($$select public.enable_soft_delete('public.some_customers')$$, '42809', null, 'a view is refused');
+select throws_ok($$select public.enable_soft_delete('public.parted_1')$$, '42809', null, 'and a partition');
+select throws_ok($$select public.enable_soft_delete('public.mistyped')$$, '42804', null, 'and another archived_at');
+select throws_ok($$select public.enable_soft_delete('public.keyless')$$, '22023', null, 'and a table without a key to list by');
+select throws_ok(
+  $$select public.enable_soft_delete('public.keyless', array['note; drop table x'])$$, '42703', null, 'and a column that is none'
+);
+select throws_ok($$select public.enable_soft_delete(null)$$, '42P01', null, 'and no table');
+select lives_ok($$select public.enable_soft_delete('public.parted')$$, 'a partitioned table is not refused');
+
+grant execute on function public.enable_soft_delete(regclass, text[]) to service_role;
+set local role service_role;
+select throws_ok(
+  $$select public.enable_soft_delete('public.keyless', array['note'])$$, '42501', null, 'only the owner of a table may'
+);
+reset role;
+revoke execute on function public.enable_soft_delete(regclass, text[]) from service_role;
+select is_empty(
+  $$
+    select p.proname, r.role
+    from pg_proc as p, (values ('anon'), ('authenticated'), ('service_role')) as r (role)
+    where p.pronamespace = 'public'::regnamespace
+      and p.proname in ('enable_soft_delete', 'disable_soft_delete', 'archived_rows_are_only_restored')
+      and has_function_privilege(r.role, p.oid, 'execute')
+  $$,
+  'no role of the API may call any of it'
+);
+
+select * from finish();
+rollback;

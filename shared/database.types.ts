@@ -651,6 +651,146 @@ export type Database = {
           },
         ];
       };
+      "quotation_history": {
+        Row: {
+          "action": string;
+          "changed_at": string;
+          "changed_by": string | null;
+          "from_status": string | null;
+          "id": number;
+          "quotation_id": string;
+          "request_id": string | null;
+          "to_status": string | null;
+          "user_id": string;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "action": string;
+          "changed_at"?: string;
+          "changed_by"?: string | null;
+          "from_status"?: string | null;
+          "id"?: never;
+          "quotation_id": string;
+          "request_id"?: string | null;
+          "to_status"?: string | null;
+          "user_id": string;
+          "version": number;
+        };
+        Update: {
+          "action"?: string;
+          "changed_at"?: string;
+          "changed_by"?: string | null;
+          "from_status"?: string | null;
+          "id"?: never;
+          "quotation_id"?: string;
+          "request_id"?: string | null;
+          "to_status"?: string | null;
+          "user_id"?: string;
+          "version"?: number;
+        };
+        Relationships: [];
+      };
+      "quotation_lines": {
+        Row: {
+          "description": string;
+          "net_minor": number;
+          "position": number;
+          "quantity": number;
+          "quotation_id": string;
+          "tax_basis_points": number;
+          "tax_minor": number;
+          "unit_price_minor": number;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "description": string;
+          "net_minor"?: never;
+          "position": number;
+          "quantity": number;
+          "quotation_id": string;
+          "tax_basis_points"?: number;
+          "tax_minor"?: never;
+          "unit_price_minor": number;
+          "user_id"?: string;
+        };
+        Update: {
+          "description"?: string;
+          "net_minor"?: never;
+          "position"?: number;
+          "quantity"?: number;
+          "quotation_id"?: string;
+          "tax_basis_points"?: number;
+          "tax_minor"?: never;
+          "unit_price_minor"?: number;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "quotation_lines_quotation_fkey";
+            columns: ["user_id", "quotation_id"];
+            isOneToOne: false;
+            referencedRelation: "quotations";
+            referencedColumns: ["user_id", "id"];
+          },
+        ];
+      };
+      "quotations": {
+        Row: {
+          "archived_at": string | null;
+          "created_at": string;
+          "currency": string;
+          "customer_name": string;
+          "id": string;
+          "last_request_id": string | null;
+          "net_minor": number;
+          "request_id": string;
+          "status": string;
+          "tax_minor": number;
+          "total_minor": number;
+          "updated_at": string;
+          "user_id": string;
+          "valid_until": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "currency": string;
+          "customer_name": string;
+          "id"?: string;
+          "last_request_id"?: string | null;
+          "net_minor"?: number;
+          "request_id"?: string;
+          "status"?: string;
+          "tax_minor"?: number;
+          "total_minor"?: never;
+          "updated_at"?: string;
+          "user_id"?: string;
+          "valid_until"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "currency"?: string;
+          "customer_name"?: string;
+          "id"?: string;
+          "last_request_id"?: string | null;
+          "net_minor"?: number;
+          "request_id"?: string;
+          "status"?: string;
+          "tax_minor"?: number;
+          "total_minor"?: never;
+          "updated_at"?: string;
+          "user_id"?: string;
+          "valid_until"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [];
+      };
       "refund_lines": {
         Row: {
           "business_id": string;
@@ -1175,6 +1315,15 @@ export type Database = {
       };
     };
     Functions: {
+      "change_quotation_status": {
+        Args: {
+          "p_id": string;
+          "p_request_id": string;
+          "p_status": string;
+          "p_versions": (number)[];
+        };
+        Returns: Json;
+      };
       "cleanup_expired_idempotency_keys": {
         Args: { "p_batch_size"?: number };
         Returns: number;
@@ -1198,9 +1347,21 @@ export type Database = {
         };
         Returns: Json;
       };
+      "create_quotation": {
+        Args: { "p_quotation": Json; "p_request_id": string };
+        Returns: Json;
+      };
+      "disable_soft_delete": {
+        Args: { "p_table": unknown };
+        Returns: undefined;
+      };
       "document_period": {
         Args: { "p_time": string; "p_time_zone": string };
         Returns: string;
+      };
+      "enable_soft_delete": {
+        Args: { "p_list_columns"?: (string)[]; "p_table": unknown };
+        Returns: undefined;
       };
       "get_idempotency_status": {
         Args: {
@@ -1500,6 +1661,36 @@ export type Database = {
         Args: Record<PropertyKey, never>;
         Returns: boolean;
       };
+      "lock_quotation": {
+        Args: {
+          "p_id": string;
+          "p_request_id": string;
+          "p_versions": (number)[];
+        };
+        Returns: {
+          "archived_at": string | null;
+          "created_at": string;
+          "currency": string;
+          "customer_name": string;
+          "id": string;
+          "last_request_id": string | null;
+          "net_minor": number;
+          "request_id": string;
+          "status": string;
+          "tax_minor": number;
+          "total_minor": number;
+          "updated_at": string;
+          "user_id": string;
+          "valid_until": string | null;
+          "version": number;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "quotations";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "my_business_ids": {
         Args: { "p_roles"?: (string)[] };
         Returns: string[];
@@ -1562,6 +1753,11 @@ export type Database = {
         };
         Returns: undefined;
       };
+      "quotation_document": { Args: { "p_id": string }; Returns: Json };
+      "quotation_may_become": {
+        Args: { "p_from": string; "p_to": string };
+        Returns: boolean;
+      };
       "read_processed_documents": {
         Args: { "p_document_ids": (string)[]; "p_max_characters": number };
         Returns: {
@@ -1619,6 +1815,19 @@ export type Database = {
           "document_id": string;
           "job_id": string;
         }[];
+      };
+      "update_quotation": {
+        Args: {
+          "p_changes": Json;
+          "p_id": string;
+          "p_request_id": string;
+          "p_versions": (number)[];
+        };
+        Returns: Json;
+      };
+      "write_quotation_lines": {
+        Args: { "p_id": string; "p_lines": Json };
+        Returns: undefined;
       };
     };
     Enums: {

@@ -1,5 +1,7 @@
 import { Refusal } from "./refusal.ts";
 
+type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+
 /**
  * Admits the methods that a route takes.
  *
@@ -7,7 +9,7 @@ import { Refusal } from "./refusal.ts";
  */
 export function requireMethod(
   req: Request,
-  ...methods: readonly ("GET" | "POST")[]
+  ...methods: readonly Method[]
 ): void {
   if (methods.some((method) => req.method === method)) return;
   throw new Refusal({

@@ -9,6 +9,8 @@ export interface Call {
   key?: string;
   /** @default {"POST"} */
   method?: string;
+  /** Further headers. */
+  headers?: Record<string, string>;
 }
 
 /** The answer of an edge function, its body read. */
@@ -26,7 +28,7 @@ export async function call(
   { apiUrl }: Pick<Stack, "apiUrl">,
   actor: Actor,
   name: string,
-  { body, key, method = "POST" }: Call = {},
+  { body, key, method = "POST", headers }: Call = {},
 ): Promise<CallAnswer> {
   const isForm = body instanceof FormData;
   const response = await fetch(`${apiUrl}/functions/v1/${name}`, {
@@ -35,6 +37,7 @@ export async function call(
       ...actor.headers,
       ...(isForm ? {} : { "Content-Type": "application/json" }),
       ...(key === undefined ? {} : { "Idempotency-Key": key }),
+      ...headers,
     },
     ...(body === undefined ? {} : {
       body: isForm || typeof body === "string" ? body : JSON.stringify(body),

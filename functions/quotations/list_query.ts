@@ -1,0 +1,46 @@
+import { z } from "zod";
+import { includeArchived } from "../../shared/archive.ts";
+import { readQuery } from "../../shared/http/read_query.ts";
+import { STATUSES } from "../../shared/quotations/quotation.ts";
+import type {
+  ListQuery,
+  Position,
+} from "../../shared/quotations/quotation_store.ts";
+
+const Query = z.object({
+  limit: z.coerce.number().int().min(1).max(100).default(50),
+  status: z.enum(STATUSES).nullable().default(null),
+  cursor: z.string().max(200).nullable().default(null)
+    .transform((cursor, context) => {
+      const position = cursor === null ? null : positionOf(cursor);
+      if (position !== undefined) return position;
+      context.addIssue("expected the nextCursor of an earlier answer");
+      return z.NEVER;
+    }),
+});
+
+const Place = z.tuple([z.iso.datetime({ offset: true }), z.guid()]);
+
+/**
+ * Which quotations a request asks for.
+ *
+ * @throws {Refusal} 400 when its query is not as expected.
+ */
+export function listQuery(req: Request): ListQuery {
+  const { cursor: after, ...rest } = readQuery(req, Query);
+  return { ...rest, after, includeArchived: includeArchived(req) };
+}
+
+/** Names the place after a quotation, for the next page. */
+export function cursorAfter({ createdAt, id }: Position): string {
+  return btoa(JSON.stringify([createdAt, id]));
+}
+
+function positionOf(cursor: string): Position | undefined {
+  try {
+    const [createdAt, id] = Place.parse(JSON.parse(atob(cursor)));
+    return { createdAt, id };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,42 @@
+import { z } from "zod";
+import { storableText } from "../../shared/http/storable_text.ts";
+import { STATUSES } from "../../shared/quotations/quotation.ts";
+
+const text = storableText(200);
+
+const Line = z.strictObject({
+  description: text,
+  quantity: z.number().positive().max(9_999_999.999).multipleOf(0.001),
+  unitPriceMinor: z.int().min(0).max(1_000_000_000_000),
+  taxBasisPoints: z.int().min(0).max(10_000).default(0),
+});
+
+const customerName = text;
+const currency = z.string().regex(/^[A-Z]{3}$/, {
+  error: "expected an ISO 4217 code, for instance EUR",
+});
+const validUntil = z.iso.date().refine((date) => date >= "2000-01-01", {
+  error: "expected a day from 2000 on",
+}).nullable();
+const lines = z.array(Line).max(100);
+
+/** Everything that a quotation consists of: to create one, or to replace it. */
+export const WholeQuotation = z.strictObject({
+  customerName,
+  currency,
+  validUntil: validUntil.default(null),
+  lines: lines.default([]),
+});
+
+/** Some of it; `lines` replace all lines. */
+export const QuotationChanges = z.strictObject({
+  customerName: customerName.exactOptional(),
+  currency: currency.exactOptional(),
+  validUntil: validUntil.exactOptional(),
+  lines: lines.exactOptional(),
+}).refine((changes) => Object.keys(changes).length > 0, {
+  error: "name at least one field to change",
+});
+
+/** The status that a quotation is to have. */
+export const StatusChange = z.strictObject({ status: z.enum(STATUSES) });

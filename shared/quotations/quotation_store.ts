@@ -1,0 +1,145 @@
+import type { SupabaseClient } from "@supabase/supabase-js";
+import { leaveOutArchived } from "../archive.ts";
+import type { Database, Json } from "../database.types.ts";
+import { StoreError } from "../store_error.ts";
+import {
+  type Quotation,
+  type QuotationDraft,
+  quotationOf,
+  type QuotationStatus,
+  type QuotationSummary,
+  SUMMARY_COLUMNS,
+  summaryOf,
+} from "./quotation.ts";
+import { refusedChange } from "./refused_change.ts";
+
+/** Which change is meant, and of what. */
+export interface Change {
+  /** The same in every attempt at one request. */
+  requestId: string;
+  /** Versions the change was made for; `null`: whatever the version is. */
+  versions: number[] | null;
+}
+
+/** Where a list goes on: after the quotation with this time and id. */
+export interface Position {
+  createdAt: string;
+  id: string;
+}
+
+/** Which quotations to list. */
+export interface ListQuery {
+  limit: number;
+  after: Position | null;
+  status: QuotationStatus | null;
+  includeArchived: boolean;
+}
+
+/**
+ * What is done to quotations. Each write is one transaction, and made once for
+ * each request id.
+ *
+ * The writes throw `QuotationError` where a rule stands against them, and
+ * everything throws `StoreError` where the database fails.
+ */
+export interface QuotationStore {
+  /** The newest first. */
+  list(query: ListQuery): Promise<QuotationSummary[]>;
+  /** The quotation; `null` when the caller has none with this id. */
+  read(id: string): Promise<Quotation | null>;
+  create(requestId: string, draft: QuotationDraft): Promise<Quotation>;
+  /** Changes the fields that are named; `lines` replace all lines. */
+  update(
+    id: string,
+    fields: Partial<QuotationDraft>,
+    change: Change,
+  ): Promise<Quotation>;
+  changeStatus(
+    id: string,
+    status: QuotationStatus,
+    change: Change,
+  ): Promise<Quotation>;
+}
+
+/** The store behind a client that acts as the caller. */
+export function quotationStore(
+  supabase: SupabaseClient<Database>,
+): QuotationStore {
+  return {
+    async list({ limit, after, status, includeArchived }) {
+      let query = leaveOutArchived(
+        supabase.from("quotations").select(SUMMARY_COLUMNS),
+        includeArchived,
+      );
+      if (status !== null) query = query.eq("status", status);
+      if (after !== null) {
+        const { createdAt, id } = after;
+        // The first condition follows from the second; the index knows it.
+        query = query.lte("created_at", createdAt).or(
+          `created_at.lt."${createdAt}",id.lt.${id}`,
+        );
+      }
+      const { data, error } = await query
+        .order("created_at", { ascending: false })
+        .order("id", { ascending: false })
+        .limit(limit);
+      if (error) throw new StoreError("Cannot list quotations", error);
+      return data.map(summaryOf);
+    },
+    async read(id) {
+      const { data, error } = await supabase.rpc("quotation_document", {
+        p_id: id,
+      });
+      if (error) throw new StoreError(`Cannot read quotation ${id}`, error);
+      return data === null ? null : quotationOf(data);
+    },
+    async create(requestId, draft) {
+      const { data, error } = await supabase.rpc("create_quotation", {
+        p_quotation: toColumns(draft),
+        p_request_id: requestId,
+      });
+      if (error) throw refusedChange("Cannot create the quotation", error);
+      return quotationOf(data);
+    },
+    async update(id, fields, { requestId, versions }) {
+      const { data, error } = await supabase.rpc("update_quotation", {
+        p_id: id,
+        p_changes: toColumns(fields),
+        p_versions: versions as number[],
+        p_request_id: requestId,
+      });
+      if (error) throw refusedChange(`Cannot change quotation ${id}`, error);
+      return quotationOf(data);
+    },
+    async changeStatus(id, status, { requestId, versions }) {
+      const { data, error } = await supabase.rpc("change_quotation_status", {
+        p_id: id,
+        p_status: status,
+        p_versions: versions as number[],
+        p_request_id: requestId,
+      });
+      if (error) {
+        throw refusedChange(`Cannot make quotation ${id} ${status}`, error);
+      }
+      return quotationOf(data);
+    },
+  };
+}
+
+function toColumns(
+  { customerName, currency, validUntil, lines }: Partial<QuotationDraft>,
+): { [column: string]: Json } {
+  return {
+    ...(customerName === undefined ? {} : { customer_name: customerName }),
+    ...(currency === undefined ? {} : { currency }),
+    ...(validUntil === undefined ? {} : { valid_until: validUntil }),
+    ...(lines === undefined ? {} : {
+      lines: lines.map((line) => ({
+        description: line.description,
+        quantity: line.quantity,
+        unit_price_minor: line.unitPriceMinor,
+        tax_basis_points: line.taxBasisPoints,
+      })),
+    }),
+  };
+}

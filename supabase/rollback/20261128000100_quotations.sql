@@ -1,0 +1,16 @@
+-- Undoes 20261128000100_quotations.sql and the three after it. Every quotation is lost, and with
+-- them their audit trail.
+
+drop function public.change_quotation_status(uuid, text, integer[], text);
+drop function public.update_quotation(uuid, jsonb, integer[], text);
+drop function public.create_quotation(jsonb, text);
+drop function public.write_quotation_lines(uuid, jsonb);
+drop function public.lock_quotation(uuid, integer[], text);
+drop function public.quotation_document(uuid);
+drop table public.quotation_lines;
+drop table public.quotations;
+drop table public.quotation_history;
+drop function public.quotation_lines_sum_up();
+drop function public.quotations_write_history();
+drop function public.quotations_keep_rules();
+drop function public.quotation_may_become(text, text);

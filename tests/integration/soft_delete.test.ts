@@ -1,0 +1,251 @@
+import { assert, assertEquals } from "@std/assert";
+import { archive, restore } from "../../shared/archive.ts";
+import { call } from "../support/call.ts";
+import { unique } from "../support/probe.ts";
+import {
+  become,
+  DRAFT,
+  historyOf,
+  newQuotation,
+} from "../support/quotations.ts";
+import { type Actor, project, signUp, withStack } from "../support/stack.ts";
+
+const stack = withStack();
+let ada: Actor & { userId: string };
+let ben: Actor & { userId: string };
+
+Deno.test.beforeAll(async () => {
+  ada = await signUp(stack());
+  ben = await signUp(stack());
+});
+
+const get = (path: string, actor: Actor = ada) =>
+  call(stack(), actor, path, { method: "GET" });
+const remove = (id: string, key?: string) =>
+  call(stack(), ada, `quotations/${id}`, {
+    method: "DELETE",
+    ...(key === undefined ? {} : { key }),
+  });
+const bringBack = (id: string, key = unique("key")) =>
+  call(stack(), ada, `quotations/${id}/restore`, { key });
+const ids = (body: { quotations: { id: string }[] }) =>
+  body.quotations.map(({ id }) => id);
+
+Deno.test("DELETE archives: the row is left out of lists and details, and is still there", async () => {
+  const cara = await signUp(stack());
+  const kept = await newQuotation(stack(), cara);
+  const gone = await newQuotation(stack(), cara);
+  const deleted = await call(stack(), cara, `quotations/${gone.id}`, {
+    method: "DELETE",
+  });
+  assertEquals(deleted.status, 200);
+  const { archivedAt } = deleted.body;
+  assert(Math.abs(Date.parse(archivedAt) - Date.now()) < 60_000);
+  const list = await get("quotations", cara);
+  assertEquals(ids(list.body), [kept.id]);
+  assertEquals(list.headers.get("x-archived-included"), null);
+  assertEquals(list.headers.get("x-archived-count"), null);
+  const detail = await get(`quotations/${gone.id}`, cara);
+  assertEquals([detail.status, detail.body.code], [404, "QUOTATION_NOT_FOUND"]);
+  const { data } = await cara.client.from("quotations").select("archived_at")
+    .eq("id", gone.id).single().throwOnError();
+  assertEquals(data.archived_at, archivedAt);
+});
+
+Deno.test("?include_archived=true brings archived rows, and says so and how many", async () => {
+  const cara = await signUp(stack());
+  const kept = await newQuotation(stack(), cara);
+  const gone = await newQuotation(stack(), cara);
+  await call(stack(), cara, `quotations/${gone.id}`, { method: "DELETE" });
+  const counts = async (path: string) => {
+    const { status, headers, body } = await get(path, cara);
+    return {
+      status,
+      included: headers.get("x-archived-included"),
+      count: headers.get("x-archived-count"),
+      body,
+    };
+  };
+  const list = await counts("quotations?include_archived=true");
+  assertEquals(ids(list.body), [gone.id, kept.id]);
+  assertEquals([list.included, list.count], ["true", "1"]);
+  const page = await counts("quotations?include_archived=true&limit=1");
+  assertEquals([ids(page.body), page.count], [[gone.id], "1"]);
+  const archived = await counts(`quotations/${gone.id}?include_archived=true`);
+  assertEquals([archived.status, archived.included, archived.count], [
+    200,
+    "true",
+    "1",
+  ]);
+  const live = await counts(`quotations/${kept.id}?include_archived=true`);
+  assertEquals([live.included, live.count], ["true", "0"]);
+  const not = await counts("quotations?include_archived=false");
+  assertEquals([ids(not.body), not.included], [[kept.id], null]);
+});
+
+Deno.test("a page on another origin can read the headers and send the ones it needs", async () => {
+  const preflight = await fetch(`${stack().apiUrl}/functions/v1/quotations/x`, {
+    method: "OPTIONS",
+    headers: {
+      Origin: "https://crm.example",
+      "Access-Control-Request-Method": "DELETE",
+      "Access-Control-Request-Headers": "if-match,idempotency-key",
+    },
+  });
+  await preflight.body?.cancel();
+  const names = (headers: Headers, name: string) =>
+    headers.get(name)!.toLowerCase().split(/\s*,\s*/);
+  const allowed = names(preflight.headers, "access-control-allow-headers");
+  assert(allowed.includes("if-match") && allowed.includes("idempotency-key"));
+  const methods = names(preflight.headers, "access-control-allow-methods");
+  for (const method of ["put", "patch", "delete"]) {
+    assert(methods.includes(method), method);
+  }
+  const answers = [
+    await get("quotations?include_archived=true"),
+    await call(stack(), ada, "quotations", { body: DRAFT }),
+    await get("quotations/none"),
+  ];
+  for (const { headers } of answers) {
+    const exposed = names(headers, "access-control-expose-headers");
+    for (
+      const name of [
+        "x-archived-included",
+        "x-archived-count",
+        "x-idempotency-missing",
+        "x-idempotency-replay",
+        "etag",
+      ]
+    ) {
+      assert(exposed.includes(name), `${name} is not exposed`);
+    }
+  }
+});
+
+Deno.test("what is archived can be restored, as it was, and not be changed before", async () => {
+  const made = await newQuotation(stack(), ada);
+  await remove(made.id);
+  const change = (path: string, method: string, body: unknown) =>
+    call(stack(), ada, `quotations/${made.id}${path}`, {
+      method,
+      body,
+      key: unique("key"),
+    });
+  for (
+    const refused of [
+      await change("", "PATCH", { customerName: "late" }),
+      await change("", "PUT", DRAFT),
+      await change("/status", "POST", { status: "sent" }),
+    ]
+  ) {
+    assertEquals([refused.status, refused.body.code], [
+      409,
+      "QUOTATION_ARCHIVED",
+    ]);
+  }
+  const restored = await bringBack(made.id);
+  const { version, updatedAt, ...rest } = restored.body;
+  const { version: _, updatedAt: earlier, ...before } = made;
+  assertEquals([restored.status, version], [200, 3]);
+  assertEquals(rest, before);
+  assert(updatedAt >= earlier);
+  assertEquals((await get(`quotations/${made.id}`)).status, 200);
+  assertEquals(await become(stack(), ada, made.id, "sent"), 200);
+});
+
+Deno.test("archiving and restoring again changes nothing, with a key or without", async () => {
+  const { id } = await newQuotation(stack(), ada);
+  const key = unique("key");
+  const first = await remove(id, key);
+  const retry = await remove(id, key);
+  const again = await remove(id);
+  assertEquals([first.replayed, retry.replayed], [false, true]);
+  assertEquals([retry.body, again.body], [first.body, first.body]);
+  const restoreKey = unique("key");
+  const back = await bringBack(id, restoreKey);
+  assertEquals((await bringBack(id, restoreKey)).replayed, true);
+  assertEquals((await bringBack(id)).body, back.body);
+  assertEquals(
+    (await historyOf(ada, id)).map(({ action }) => action),
+    ["created", "archived", "restored"],
+  );
+});
+
+Deno.test("who goes past the function neither deletes nor changes archived rows, nor archives another's", async () => {
+  const { id } = await newQuotation(stack(), ada);
+  const rows = ({ client }: Actor) => client.from("quotations");
+  const hard = await rows(ada).delete().eq("id", id);
+  assertEquals(hard.error?.code, "42501");
+  assertEquals(await archive(ben.client, "quotations", id), false);
+  assertEquals(await restore(ben.client, "quotations", id), false);
+  assertEquals((await get(`quotations/${id}`)).status, 200);
+  assertEquals(await archive(ada.client, "quotations", id), true);
+  const changed = await rows(ada).update({ customer_name: "x" }).eq("id", id);
+  assertEquals(changed.error?.code, "SD001");
+  const lines = await ada.client.from("quotation_lines").delete()
+    .eq("quotation_id", id);
+  assertEquals(lines.error?.code, "SD001");
+});
+
+Deno.test("deleting for good is for the service role, and the audit trail outlives it", async () => {
+  const { id } = await newQuotation(stack(), ada);
+  for (const query of ["hard=true", "hard"]) {
+    const refused = await call(stack(), ada, `quotations/${id}?${query}`, {
+      method: "DELETE",
+    });
+    assertEquals([refused.status, refused.body.code], [
+      403,
+      "HARD_DELETE_NOT_ALLOWED",
+    ]);
+  }
+  assertEquals((await get(`quotations/${id}`)).body.archivedAt, null);
+  await become(stack(), ada, id, "sent");
+  const { client } = project(stack());
+  await client.from("quotations").delete().eq("id", id).throwOnError();
+  const gone = await get(`quotations/${id}?include_archived=true`);
+  assertEquals(gone.status, 404);
+  assertEquals((await bringBack(id)).status, 404);
+  const left = await client.from("quotation_lines").select("position")
+    .eq("quotation_id", id).throwOnError();
+  assertEquals(left.data, []);
+  assertEquals(
+    (await historyOf(ada, id)).map((row) => [row.action, row.changed_by]),
+    [["created", ada.userId], ["status_changed", ada.userId], [
+      "deleted",
+      null,
+    ]],
+  );
+});
+
+Deno.test("a table of one's own is archived and restored with one line of SQL", async () => {
+  await stack().sql(`create table public.leads (
+    id uuid primary key default gen_random_uuid(),
+    user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+    name text not null
+  )`);
+  try {
+    await stack().sql("alter table public.leads enable row level security");
+    await stack().sql(
+      `create policy leads_own on public.leads to authenticated
+        using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id)`,
+    );
+    await stack().sql(
+      "grant select, insert, update, delete on public.leads to authenticated",
+    );
+    await stack().sql("select public.enable_soft_delete('public.leads')");
+    const leads = ({ client }: Actor) => client.from("leads" as "quotations");
+    const { data } = await leads(ada).insert({ name: "Ada" } as never)
+      .select("id").single().throwOnError();
+    const { error } = await leads(ada).delete().eq("id", data.id);
+    assertEquals(error?.code, "42501");
+    const table = "leads" as "quotations";
+    assertEquals(await archive(ada.client, table, data.id), true);
+    const live = () =>
+      leads(ada).select("id").is("archived_at", null).throwOnError();
+    assertEquals((await live()).data, []);
+    assertEquals(await restore(ada.client, table, data.id), true);
+    assertEquals((await live()).data, [data]);
+  } finally {
+    await stack().sql("drop table public.leads");
+  }
+});

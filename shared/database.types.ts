@@ -1341,6 +1341,7 @@ export type Database = {
           "p_confirm_credit"?: boolean;
           "p_description"?: string;
           "p_location"?: string;
+          "p_max_cost"?: number;
           "p_request_id": string;
           "p_starts_at": string;
           "p_title": string;

@@ -24,7 +24,7 @@ export function creditProblem(decision: Undecided, req: Request): Response {
         code: "CREDIT_CONFIRMATION_REQUIRED",
         title: "Credit confirmation required",
         detail:
-          `Your plan does not include another event this month: it costs ${cost} credits, you have ${balance}; to create it, send the same request with the same key and ?confirm_credit=1`,
+          `Your plan does not include another event this month: it costs ${cost} credits, you have ${balance}; to create it, send the same request with the same key and ?confirm_credit=1&max_cost=${cost}`,
       });
     case "too_few_credits":
       return problemResponse({

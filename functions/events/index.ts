@@ -24,7 +24,9 @@ const create = pipeline(
       enforcement: "required",
       // The confirmation is the same intention as the question it answers.
       fingerprint: (req) =>
-        fingerprintRequest(req, { ignoreQuery: ["confirm_credit"] }),
+        fingerprintRequest(req, {
+          ignoreQuery: ["confirm_credit", "max_cost"],
+        }),
     }),
   ],
   async (req, { supabase, idempotency }) => {
@@ -38,11 +40,12 @@ const create = pipeline(
         const headers = { "Cache-Control": "no-store" };
         return Response.json({ events }, { headers });
       }
-      const { confirm_credit } = readQuery(req, CreateQuery);
+      const { confirm_credit, max_cost } = readQuery(req, CreateQuery);
       const event = await readJson(req, CreateRequest);
       const decision = await store.create(event, {
         requestId: await idempotency.effectKey("create-event"),
         confirmCredit: confirm_credit === "1",
+        maxCost: max_cost,
       });
       if (decision.outcome === "created") {
         const { outcome: _, ...created } = decision;

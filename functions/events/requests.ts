@@ -26,10 +26,15 @@ export const CreateRequest = z.strictObject({
 /** The query of POST. */
 export const CreateQuery = z.strictObject({
   confirm_credit: z.enum(["0", "1"]).default("0"),
+  max_cost: wholeNumber(0, 1_000_000).optional(),
 });
 
 /** The query of GET. */
 export const ListQuery = z.strictObject({
-  limit: z.string().regex(/^\d{1,3}$/, "expected a number").transform(Number)
-    .pipe(z.int().min(1).max(100)).default(50),
+  limit: wholeNumber(1, 100).default(50),
 });
+
+function wholeNumber(min: number, max: number) {
+  return z.string().regex(/^\d{1,9}$/, "expected a whole number")
+    .transform(Number).pipe(z.int().min(min).max(max));
+}

@@ -16,7 +16,7 @@ const APART = [INTEGRATION, CONCURRENCY, SIMULATION, CRASH, FAULTS];
 /** Where examples are that run: the public module, and what is written about it. */
 async function documented(): Promise<string[]> {
   const files = ["shared"];
-  for (const folder of [".", "docs"]) {
+  for (const folder of [".", "docs", "docs/recipes"]) {
     for await (const { name } of Deno.readDir(new URL(`${folder}/`, ROOT))) {
       if (name.endsWith(".md")) files.push(`${folder}/${name}`);
     }

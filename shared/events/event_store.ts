@@ -11,12 +11,18 @@ export interface EventStore {
    *
    * @param request.confirmCredit Whether the user agrees to what it costs where
    * the plan does not include it.
+   * @param request.maxCost The most that they agreed to, in credits; dearer
+   * than that it is a question again.
    * @throws {StoreError} When the database did not do its part; nobody knows
    * whether it did, so it has to be asked again with the same request id.
    */
   create(
     event: NewEvent,
-    request: { requestId: string; confirmCredit: boolean },
+    request: {
+      requestId: string;
+      confirmCredit: boolean;
+      maxCost?: number | undefined;
+    },
   ): Promise<EventDecision>;
   /**
    * The user's events, the newest first.
@@ -54,7 +60,7 @@ export function eventStore(supabase: SupabaseClient<Database>): EventStore {
   return {
     async create(
       { title, startsAt, location, description },
-      { requestId, confirmCredit },
+      { requestId, confirmCredit, maxCost },
     ) {
       const { data, error } = await supabase.rpc("create_event", {
         p_request_id: requestId,
@@ -63,6 +69,7 @@ export function eventStore(supabase: SupabaseClient<Database>): EventStore {
         ...(location === null ? {} : { p_location: location }),
         ...(description === null ? {} : { p_description: description }),
         p_confirm_credit: confirmCredit,
+        ...(maxCost === undefined ? {} : { p_max_cost: maxCost }),
       });
       if (error) throw new StoreError("Cannot create an event", error);
       return Decision.parse(data);

@@ -9,7 +9,8 @@ create function public.create_event(
   p_starts_at timestamptz,
   p_location text default null,
   p_description text default null,
-  p_confirm_credit boolean default false
+  p_confirm_credit boolean default false,
+  p_max_cost integer default null
 ) returns jsonb
 language plpgsql
 volatile
@@ -60,7 +61,8 @@ begin
 
     v_cost := case when v_included < v_plan.monthly_events then 0 else v_plan.event_cost end;
 
-    if v_cost > 0 and p_confirm_credit is not true then
+    -- Agreed to is the price that was told, where the caller says which: it may have risen since.
+    if v_cost > 0 and (p_confirm_credit is not true or v_cost > p_max_cost) then
       return jsonb_build_object('outcome', 'question', 'cost', v_cost, 'balance', v_balance);
     end if;
 
@@ -88,9 +90,9 @@ begin
 end;
 $$;
 
-comment on function public.create_event(text, text, timestamptz, text, text, boolean) is
+comment on function public.create_event(text, text, timestamptz, text, text, boolean, integer) is
   'Creates an event of the caller once per request id: created, question (confirm its cost), or too_few_credits; the last two spend nothing.';
 
-revoke all on function public.create_event(text, text, timestamptz, text, text, boolean)
+revoke all on function public.create_event(text, text, timestamptz, text, text, boolean, integer)
   from public, anon, authenticated, service_role;
-grant execute on function public.create_event(text, text, timestamptz, text, text, boolean) to authenticated;
+grant execute on function public.create_event(text, text, timestamptz, text, text, boolean, integer) to authenticated;

@@ -133,6 +133,22 @@ Deno.test("a confirmation agrees to a price and asks for none: what the plan inc
   assertEquals((await books(ada)).spends, [-5]);
 });
 
+Deno.test("a price that has risen since it was told is a question again, to whoever says what was told", async () => {
+  const ada = await subscribe(stack(), { included: 0, cost: 6, credits: 20 });
+  const key = unique("key");
+  const upTo = (max: number) =>
+    call(ada, {
+      body: party,
+      key,
+      query: `?confirm_credit=1&max_cost=${max}`,
+    });
+  const risen = await upTo(5);
+  assertEquals([risen.status, risen.body.cost], [409, 6]);
+  assertEquals((await books(ada)).spends, []);
+  const agreed = await upTo(risen.body.cost);
+  assertEquals([agreed.status, agreed.body.cost], [201, 6]);
+});
+
 Deno.test("too few credits are no outcome: topped up, the same key creates the event", async () => {
   const ada = await subscribe(stack(), { included: 0, cost: 5, credits: 4 });
   const key = unique("key");

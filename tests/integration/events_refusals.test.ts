@@ -115,6 +115,8 @@ Deno.test("a query that is not known, not valid or there twice is refused, and n
     "?confirm_credits=1",
     "?confirm_credit=yes",
     "?confirm_credit=",
+    "?confirm_credit=1&max_cost=-1",
+    "?confirm_credit=1&max_cost=1e3",
     "?confirm_credit=1&confirm_credit=0",
     "?limit=1",
   ].map((query) => ({ query, body: party, key: unique("key") }));

@@ -1,6 +1,6 @@
 -- Plans, credits and events: who may do what, which rows there can be, what create_event decides.
 begin;
-select plan(56);
+select plan(58);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -135,6 +135,8 @@ select is(pg_temp.create_event('free-1') -> 'event' ->> 'id', (select a -> 'even
 reset role;
 select pg_temp.entry(6) \g /dev/null
 set local role authenticated;
+select is(public.create_event('paid', 'Party', now(), p_confirm_credit => true, p_max_cost => 4) ->> 'outcome', 'question', 'what costs more than was agreed to is a question again');
+select is(public.create_event('paid', 'Party', now(), p_max_cost => 5) ->> 'outcome', 'question', 'and a price alone agrees to nothing');
 create temporary table paid as select pg_temp.create_event('paid', true) as a;
 select ok(a @> '{"outcome": "created", "cost": 5, "balance": 1, "event": {"cost": 5}}', 'confirmed and paid for it is created') from paid;
 select is(pg_temp.create_event('paid', true), a, 'and the repeat of it costs nothing') from paid;

@@ -19,7 +19,7 @@ export async function codeBlocks(
 export async function importBlock(code: string): Promise<any> {
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   const shared = new URL("shared/", ROOT).href;
-  await Deno.writeTextFile(file, code.replaceAll("../shared/", shared));
+  await Deno.writeTextFile(file, code.replaceAll(/(\.\.\/)+shared\//g, shared));
   try {
     return await import(new URL(`file://${file}`).href);
   } finally {

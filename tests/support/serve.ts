@@ -19,7 +19,7 @@ export interface Served extends AsyncDisposable {
 
 /**
  * Serves a handler as an edge function with `withIdempotency`, in this process
- * and beside the running stack. Tokens are checked as the gateway does it.
+ * and beside the running stack.
  */
 export function serve(
   stack: Stack,
@@ -40,17 +40,7 @@ export function serve(
     port: 0,
     onListen: () => {},
     onError: () => new Response("the handler threw", { status: 500 }),
-  }, async (req) => {
-    const [row] = await stack.sql<{ keys: Keys }>(
-      "select keys from local_stack.keys",
-    );
-    const headers = new Headers(req.headers);
-    const check = await checkToken(headers, row!.keys);
-    if (check.state === "valid") {
-      headers.set("Authorization", `Bearer ${check.token}`);
-    }
-    return await fetchHandler(new Request(req, { headers }));
-  });
+  }, behindGateway(stack, fetchHandler));
   return {
     ask: (actor, key, init = {}) =>
       fetch(`http://127.0.0.1:${server.addr.port}/`, {
@@ -64,5 +54,23 @@ export function serve(
         ...init,
       }),
     [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+/** A function as it is called through the gateway, which checks its tokens. */
+export function behindGateway(
+  stack: Stack,
+  fetchHandler: (req: Request) => Promise<Response>,
+): (req: Request) => Promise<Response> {
+  return async (req) => {
+    const [row] = await stack.sql<{ keys: Keys }>(
+      "select keys from local_stack.keys",
+    );
+    const headers = new Headers(req.headers);
+    const check = await checkToken(headers, row!.keys);
+    if (check.state === "valid") {
+      headers.set("Authorization", `Bearer ${check.token}`);
+    }
+    return await fetchHandler(new Request(req, { headers }));
   };
 }

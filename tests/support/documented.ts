@@ -1,8 +1,22 @@
 const ROOT = new URL("../../", import.meta.url);
 
+/** Every page there is, by its path from `docs/`, the README among them. */
+export async function pages(): Promise<string[]> {
+  const found = ["../README.md"];
+  for (const folder of ["", "recipes/"]) {
+    for await (
+      const { name } of Deno.readDir(new URL(`docs/${folder}`, ROOT))
+    ) {
+      if (name.endsWith(".md")) found.push(`${folder}${name}`);
+    }
+  }
+  return found.sort();
+}
+
 /**
  * The code blocks of a page in `docs/`, in the order they stand there.
  *
+ * @param page Its path from `docs/`.
  * @param language What is written after the fence, for instance `"sql"`.
  */
 export async function codeBlocks(

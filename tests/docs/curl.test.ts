@@ -4,7 +4,7 @@ import { type Dev, startDev } from "../support/dev.ts";
 
 // What the reader types is run as it stands; this tells what came of each line.
 const PREAMBLE = `
-set -euo pipefail
+set -eo pipefail
 curl() { command curl --silent --show-error --write-out '%{stderr}%{http_code} %{url_effective}\\n' "$@"; }
 `;
 
@@ -20,18 +20,18 @@ Deno.test.afterAll(async () => void await dev.stop("SIGTERM"));
 
 for (const page of await pages()) {
   const blocks = (await codeBlocks(page, "sh"))
-    .filter((code) => /^curl /m.test(code));
-  if (blocks.length === 0) continue;
+    // The command lines have tests of their own.
+    .filter((code) => !/^(deno|npx|supabase) /m.test(code));
+  if (!blocks.some((code) => code.includes("curl "))) continue;
 
   Deno.test(`each curl of ${page} is answered as it stands there`, async () => {
-    // Somebody else for each page: what one page does is not there for another.
-    const user = `${crypto.randomUUID()}@example.com`;
+    const signsUp = blocks.some((code) => code.includes("/auth/v1/signup"));
+    const script = [PREAMBLE, ...(signsUp ? [] : [signUp]), ...blocks]
+      .join("\n")
+      // Somebody else for each page: none depends on what another one did.
+      .replaceAll("ada@", `ada-${crypto.randomUUID()}@`);
     const { code, stderr } = await new Deno.Command("bash", {
-      args: [
-        "-c",
-        [PREAMBLE, signUp.replace("ada@example.com", user), ...blocks]
-          .join("\n"),
-      ],
+      args: ["-c", script],
       cwd: new URL("../../", import.meta.url),
       env: Object.fromEntries(dev.settings()),
       stdin: "null",
@@ -47,6 +47,6 @@ for (const page of await pages()) {
         !statuses.includes(404),
       answers.join("\n"),
     );
-    assert(statuses.length > blocks.length, answers.join("\n"));
+    assert(statuses.length > 1, answers.join("\n"));
   });
 }

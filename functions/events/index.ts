@@ -15,7 +15,7 @@ import {
 import { creditProblem } from "./credit_problem.ts";
 import { CreateQuery, CreateRequest, ListQuery } from "./requests.ts";
 
-const create = pipeline(
+const events = pipeline(
   [
     withSupabase<Database>({ auth: "user", cors: { headers: corsHeaders } }),
     withIdempotency({
@@ -35,10 +35,10 @@ const create = pipeline(
       const store = eventStore(supabase);
       if (req.method === "GET") {
         const { limit } = readQuery(req, ListQuery);
-        const events = await store.list(limit);
+        const listed = await store.list(limit);
         // Of one user, and of this moment.
         const headers = { "Cache-Control": "no-store" };
-        return Response.json({ events }, { headers });
+        return Response.json({ events: listed }, { headers });
       }
       const { confirm_credit, max_cost } = readQuery(req, CreateQuery);
       const event = await readJson(req, CreateRequest);
@@ -59,4 +59,4 @@ const create = pipeline(
   },
 );
 
-export default { fetch: withErrorStyle(create) };
+export default { fetch: withErrorStyle(events) };

@@ -5,9 +5,11 @@ import {
   withErrorStyle,
 } from "../../../shared/http/error_envelope.ts";
 import {
+  memoryLedger,
   problemResponse,
   refusalResponse,
   RequestInProgressError,
+  withIdempotency,
 } from "../../../shared/idempotency.ts";
 
 const asking = (accept?: string) =>
@@ -27,6 +29,33 @@ Deno.test("the envelope of a problem has its code and detail, and keeps status a
     success: false,
     error: { code: "REQUEST_IN_PROGRESS", message: error.message },
   });
+});
+
+Deno.test("two duplicates of a plain operation give 201 and 409, and the 409 has its envelope", async () => {
+  const context = {
+    store: memoryLedger(),
+    userId: "u1",
+    route: "events",
+    key: "event-17",
+  };
+  const { promise: other, resolve } = Promise.withResolvers<void>();
+  const create = () =>
+    withIdempotency(context, async () => {
+      await other;
+      return { status: 201, body: { id: 1 } };
+    });
+  const answer = async () => {
+    const { status, body, headers } = await create();
+    if (status === 409) resolve();
+    return await toErrorEnvelope(Response.json(body, { status, headers }));
+  };
+  const [created, refused] = (await Promise.all([answer(), answer()]))
+    .sort((a, b) => a.status - b.status);
+  assertEquals([created!.status, refused!.status], [201, 409]);
+  assertEquals(await created!.json(), { id: 1 });
+  const { success, error } = await refused!.json();
+  assertEquals([success, Object.keys(error)], [false, ["code", "message"]]);
+  assertEquals(error.code, "REQUEST_IN_PROGRESS");
 });
 
 Deno.test("the envelope of a problem keeps the members that it adds to the standard's", async () => {

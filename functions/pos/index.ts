@@ -38,14 +38,16 @@ for (const { operation, schema } of writes) {
   });
 }
 
-app.get("/pos/sales/:id", async (c) => {
+app.all("/pos/sales/:id", async (c) => {
+  requireMethod(c.req.raw, "GET");
   const id = readId(c.req.param("id"));
   const sale = await readSale(c.var.supabaseContext.supabase, id);
   if (sale === null) throw notFound("sale", id);
   return c.json(sale);
 });
 
-app.get("/pos/locations/:id/stock", async (c) => {
+app.all("/pos/locations/:id/stock", async (c) => {
+  requireMethod(c.req.raw, "GET");
   const id = readId(c.req.param("id"));
   const page = readPage(c.req.query());
   const stock = await readStock(c.var.supabaseContext.supabase, id, page);

@@ -1,4 +1,5 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { Json } from "../../shared/database.types.ts";
 import { call } from "../support/call.ts";
 import { unique } from "../support/probe.ts";
 import {
@@ -94,6 +95,123 @@ Deno.test("too little stock is refused for good: the retry is told the same alth
   assertEquals(await stockOf(shop, shop.counter, tea), 13);
 });
 
+Deno.test("every product that is short is named, and none of the others is sold", async () => {
+  const [tea, pot, cup] = [
+    await stocked(1),
+    await stocked(9),
+    await addProduct(shop),
+  ];
+  const { status, body } = await sell(stack(), shop, [
+    [tea, 2],
+    [pot, 9],
+    [cup, 1],
+  ], unique("key"));
+  assertEquals(status, 422);
+  assertEquals(
+    new Map(
+      body.products.map((
+        { productId, available, asked }: Record<string, unknown>,
+      ) => [productId, [available, asked]]),
+    ),
+    new Map([[tea, [1, 2]], [cup, [0, 1]]]),
+  );
+  assertEquals(await stockOf(shop, shop.counter, pot), 9);
+});
+
+Deno.test("a sale that is refused takes no number: the next one has the next", async () => {
+  const tea = await stocked(2);
+  const counter = (body: { number: string }) =>
+    Number(body.number.split("-")[2]);
+  const before = await sell(stack(), shop, [[tea, 1]], unique("key"));
+  await sell(stack(), shop, [[tea, 5]], unique("key"));
+  const after = await sell(stack(), shop, [[tea, 1]], unique("key"));
+  assertEquals(counter(after.body), counter(before.body) + 1);
+});
+
+Deno.test("the key of one sale does not pay for another: 422, and nothing is sold", async () => {
+  const tea = await stocked(10);
+  const key = unique("key");
+  await sell(stack(), shop, [[tea, 1]], key);
+  const { status, body, replayed } = await sell(stack(), shop, [[tea, 2]], key);
+  assertEquals(
+    [status, body.code, replayed],
+    [422, "IDEMPOTENCY_KEY_REUSED", false],
+  );
+  assertEquals(await stockOf(shop, shop.counter, tea), 9);
+});
+
+Deno.test("without a key each request is a sale of its own, and nothing is stored", async () => {
+  const tea = await stocked(10);
+  const [first, second] = [
+    await sell(stack(), shop, [[tea, 1]]),
+    await sell(stack(), shop, [[tea, 1]]),
+  ];
+  assertEquals([first.status, second.status], [201, 201]);
+  assert(first.body.saleId !== second.body.saleId);
+  assertEquals(first.headers.get("x-idempotency-stored"), null);
+  assertEquals(
+    first.headers.get("content-type")?.split(";")[0],
+    "application/json",
+  );
+  const refused = await sell(stack(), shop, [[tea, 100]]);
+  assertEquals([refused.status, refused.body.code], [
+    422,
+    "INSUFFICIENT_STOCK",
+  ]);
+  assertEquals(await stockOf(shop, shop.counter, tea), 8);
+});
+
+Deno.test("what is on the books keeps the price that it was sold at", async () => {
+  const tea = await stocked(10, 100);
+  const { body } = await sell(stack(), shop, [[tea, 3]], unique("key"));
+  await ada.client.from("products").update({ price: 999 }).eq("id", tea)
+    .throwOnError();
+  const read = await call(stack(), ada, `pos/sales/${body.saleId}`, {
+    method: "GET",
+  });
+  assertEquals([read.body.total, read.body.lines[0].unitPrice], [300, 100]);
+});
+
+Deno.test("the largest sale there can be adds up to the last cent", async () => {
+  const dear = await stocked(10_000, 4_000_000_000);
+  const odd = await stocked(9_999, 3_999_999_999);
+  const { status, body } = await sell(
+    stack(),
+    shop,
+    [[dear, 10_000], [odd, 9_999]],
+    unique("key"),
+  );
+  assertEquals(status, 201);
+  assertEquals(body.total, 10_000 * 4_000_000_000 + 9_999 * 3_999_999_999);
+});
+
+Deno.test("an unknown product is not found, and the key stays free for the mended request", async () => {
+  const tea = await stocked(3);
+  const key = unique("key");
+  const unknown = crypto.randomUUID();
+  const refused = await sell(stack(), shop, [[tea, 1], [unknown, 1]], key);
+  assertEquals(
+    [refused.status, refused.body.code, refused.body.productIds],
+    [404, "PRODUCT_NOT_FOUND", [unknown]],
+  );
+  assertEquals(await keys(key), 0);
+  const mended = await sell(stack(), shop, [[tea, 1]], key);
+  assertEquals(mended.status, 201);
+});
+
+Deno.test("another business's product is as unknown as one that does not exist", async () => {
+  const other = await openShop(ada);
+  const foreign = await addProduct(other);
+  await fill(stack(), other, [[foreign, 5]]);
+  const { status, body } = await sell(
+    stack(),
+    shop,
+    [[foreign, 1]],
+    unique("k"),
+  );
+  assertEquals([status, body.code], [404, "PRODUCT_NOT_FOUND"]);
+});
+
 Deno.test("somebody else's location is not found, and the key stays free", async () => {
   const tea = await stocked(3);
   const key = unique("key");
@@ -102,4 +220,96 @@ Deno.test("somebody else's location is not found, and the key stays free", async
   const answer = await call(stack(), eve, "pos/sales", { body, key });
   assertEquals([answer.status, answer.body.code], [404, "LOCATION_NOT_FOUND"]);
   assertEquals(await keys(key), 0);
+  const sale = await sell(stack(), shop, [[tea, 1]], unique("key"));
+  const read = await call(stack(), eve, `pos/sales/${sale.body.saleId}`, {
+    method: "GET",
+  });
+  assertEquals([read.status, read.body.code], [404, "SALE_NOT_FOUND"]);
+});
+
+Deno.test("a cashier sells for the business, and who has left it does not", async () => {
+  const tea = await stocked(3);
+  const cas = await signUp(stack());
+  await ada.client.from("memberships").insert({
+    business_id: shop.businessId,
+    user_id: cas.userId,
+    role: "cashier",
+  }).throwOnError();
+  const body = saleOf(shop.counter, [[tea, 1]]);
+  const sale = await call(stack(), cas, "pos/sales", {
+    body,
+    key: unique("key"),
+  });
+  assertEquals(sale.status, 201);
+  await ada.client.from("memberships").delete().eq("user_id", cas.userId)
+    .throwOnError();
+  const late = await call(stack(), cas, "pos/sales", {
+    body,
+    key: unique("key"),
+  });
+  assertEquals([late.status, late.body.code], [404, "LOCATION_NOT_FOUND"]);
+});
+
+Deno.test("a sale that is malformed is refused, whatever is wrong, and leaves the key free", async () => {
+  const tea = await stocked(3);
+  const key = unique("key");
+  const line = { productId: tea, quantity: 1 };
+  const sale = { locationId: shop.counter, lines: [line] };
+  const malformed: unknown[] = [
+    {},
+    { ...sale, lines: [] },
+    { ...sale, lines: [line, line] },
+    { ...sale, lines: [line, { ...line, productId: tea.toUpperCase() }] },
+    { ...sale, lines: [{ ...line, quantity: 0 }] },
+    { ...sale, lines: [{ ...line, quantity: -1 }] },
+    { ...sale, lines: [{ ...line, quantity: 1.5 }] },
+    { ...sale, lines: [{ ...line, quantity: 10_001 }] },
+    { ...sale, lines: [{ ...line, quantity: "1" }] },
+    { ...sale, lines: [{ quantity: 1 }] },
+    {
+      ...sale,
+      lines: Array.from({ length: 201 }, () => ({
+        productId: crypto.randomUUID(),
+        quantity: 1,
+      })),
+    },
+    { ...sale, locationId: "counter" },
+    [],
+    null,
+  ];
+  for (const body of malformed) {
+    const answer = await call(stack(), ada, "pos/sales", { body, key });
+    assertEquals(
+      [answer.status, answer.body.code],
+      [400, "REQUEST_INVALID"],
+      JSON.stringify(body)?.slice(0, 200),
+    );
+  }
+  const noJson = await call(stack(), ada, "pos/sales", { body: "{", key });
+  assertEquals([noJson.status, noJson.body.code], [400, "JSON_MALFORMED"]);
+  assertEquals(await keys(key), 0);
+  assertEquals(await stockOf(shop, shop.counter, tea), 3);
+});
+
+Deno.test("who calls the database past the function meets the same bounds", async () => {
+  const tea = await stocked(3);
+  const perform = (lines: unknown) =>
+    ada.client.rpc("pos_perform", {
+      p_operation: "pos/sales",
+      p_request: { locationId: shop.counter, lines } as Json,
+    });
+  const line = { productId: tea, quantity: 1 };
+  const tries = await Promise.all(
+    [
+      undefined,
+      "all",
+      [],
+      [line, line],
+      [{ ...line, quantity: -1 }],
+      [{ ...line, quantity: 10_001 }],
+      [{ quantity: 1 }],
+    ].map(perform),
+  );
+  assertEquals(tries.map(({ error }) => error?.code), Array(7).fill("22023"));
+  assertEquals(await stockOf(shop, shop.counter, tea), 3);
 });

@@ -147,3 +147,96 @@ export async function stockOf(
     .maybeSingle().throwOnError();
   return data?.quantity ?? 0;
 }
+
+/** What a business's books say, and where they do not add up. */
+export interface Books {
+  sales: number;
+  refunds: number;
+  /** Documents of one kind with the same number. */
+  duplicates: unknown[];
+  /** Numbers given out that no document has. */
+  gaps: unknown[];
+  /** Products whose stock is not the sum of its movements. */
+  imbalances: unknown[];
+  /** Sales and refunds whose total is not that of their lines. */
+  wrongTotals: unknown[];
+  /** Sale lines whose refunds are not what they count, or more than was sold. */
+  wrongRefunds: unknown[];
+}
+
+/** Looks through all books of a business, past every policy. */
+export async function booksOf(
+  { sql }: Pick<Stack, "sql">,
+  { businessId }: Shop,
+): Promise<Books> {
+  const rows = (text: string) => sql(text, [businessId]);
+  const [{ sales, refunds } = { sales: 0, refunds: 0 }] = await sql<
+    { sales: number; refunds: number }
+  >(
+    `select
+      (select count(*)::int from public.sales where business_id = $1) as sales,
+      (select count(*)::int from public.refunds where business_id = $1) as refunds`,
+    [businessId],
+  );
+  return {
+    sales,
+    refunds,
+    duplicates: await rows(
+      `select kind, number from public.v_document_numbers
+      where business_id = $1 group by kind, number having count(*) > 1`,
+    ),
+    gaps: await rows(
+      `select s.kind, s.period, s.last_number
+      from public.document_sequences as s
+      left join public.v_document_numbers as d using (business_id, kind, period)
+      where s.business_id = $1
+      group by s.kind, s.period, s.last_number
+      having count(distinct d.counter) <> s.last_number
+        or min(d.counter) <> 1 or max(d.counter) <> s.last_number`,
+    ),
+    imbalances: await rows(
+      `select s.product_id, s.quantity, sum(m.quantity) as moved
+      from public.stock as s
+      left join public.stock_movements as m
+        using (business_id, location_id, product_id)
+      where s.business_id = $1
+      group by s.location_id, s.product_id, s.quantity
+      having s.quantity < 0 or s.quantity is distinct from sum(m.quantity)`,
+    ),
+    wrongTotals: await rows(
+      `select s.number from public.sales as s
+      join public.sale_lines as l on l.sale_id = s.id
+      where s.business_id = $1 group by s.number, s.total
+      having s.total <> sum(l.quantity::numeric * l.unit_price)
+      union all
+      select r.number from public.refunds as r
+      join public.refund_lines as l on l.refund_id = r.id
+      where r.business_id = $1 group by r.number, r.total
+      having r.total <> sum(l.total)`,
+    ),
+    wrongRefunds: await rows(
+      `select l.sale_id, l.product_id from public.sale_lines as l
+      left join public.refund_lines as r using (business_id, sale_id, product_id)
+      where l.business_id = $1
+      group by l.sale_id, l.product_id, l.quantity, l.refunded_quantity
+      having l.refunded_quantity <> coalesce(sum(r.quantity), 0)
+        or l.refunded_quantity > l.quantity`,
+    ),
+  };
+}
+
+/** Fails where the books of a business do not add up; answers what they hold. */
+export async function assertBooks(
+  stack: Pick<Stack, "sql">,
+  shop: Shop,
+): Promise<{ sales: number; refunds: number }> {
+  const { sales, refunds, ...faults } = await booksOf(stack, shop);
+  assertEquals(faults, {
+    duplicates: [],
+    gaps: [],
+    imbalances: [],
+    wrongTotals: [],
+    wrongRefunds: [],
+  });
+  return { sales, refunds };
+}

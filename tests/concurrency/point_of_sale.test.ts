@@ -1,0 +1,257 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import postgres from "postgres";
+import { call } from "../support/call.ts";
+import { unique } from "../support/probe.ts";
+import {
+  addProduct,
+  assertBooks,
+  draftReceipt,
+  draftTransfer,
+  fill,
+  type Lines,
+  linesOf,
+  openShop,
+  saleOf,
+  sell,
+  type Shop,
+  stockOf,
+} from "../support/shop.ts";
+import { type Actor, signUp, withStack } from "../support/stack.ts";
+
+const AT_ONCE = 50;
+const ROUNDS = 3;
+
+const stack = withStack();
+let ada: Actor & { userId: string };
+let sql: postgres.Sql;
+
+Deno.test.beforeAll(async () => {
+  ada = await signUp(stack());
+  sql = postgres(Deno.env.get("DATABASE_URL") ?? "", { max: 8 });
+});
+Deno.test.afterAll(() => sql.end());
+
+async function stockedShop(...quantities: number[]) {
+  const shop = await openShop(ada);
+  const products: string[] = [];
+  for (const _ of quantities) products.push(await addProduct(shop));
+  await fill(
+    stack(),
+    shop,
+    products.map((product, n) => [product, quantities[n]!]),
+  );
+  return { shop, products };
+}
+
+const count = (answers: { status: number }[], status: number) =>
+  answers.filter((answer) => answer.status === status).length;
+
+const atOnce = <T>(work: (n: number) => Promise<T>, times = AT_ONCE) =>
+  Promise.all(Array.from({ length: times }, (_, n) => work(n)));
+
+Deno.test(`${AT_ONCE} sales with one key: one is made, all are told of it`, async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const { shop, products: [tea] } = await stockedShop(100);
+    const key = unique("key");
+    const answers = await atOnce(() => sell(stack(), shop, [[tea!, 7]], key));
+    assertEquals(count(answers, 201), AT_ONCE);
+    assertEquals(new Set(answers.map(({ body }) => body.number)).size, 1);
+    assertEquals(answers.filter(({ replayed }) => !replayed).length, 1);
+    assertEquals(await stockOf(shop, shop.counter, tea!), 93);
+    assertEquals((await assertBooks(stack(), shop)).sales, 1);
+  }
+});
+
+Deno.test(`${AT_ONCE} sales of the last 10 pieces: ten are made, the others are refused for good, and no number is lost`, async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const { shop, products: [tea] } = await stockedShop(10);
+    const keys = Array.from({ length: AT_ONCE }, () => unique("key"));
+    const ask = () => atOnce((n) => sell(stack(), shop, [[tea!, 1]], keys[n]));
+    const answers = await ask();
+    assertEquals([count(answers, 201), count(answers, 422)], [
+      10,
+      AT_ONCE - 10,
+    ]);
+    const again = await ask();
+    assert(again.every(({ replayed }) => replayed));
+    assertEquals(
+      again.map(({ body }) => body),
+      answers.map(({ body }) => body),
+    );
+    assertEquals(await stockOf(shop, shop.counter, tea!), 0);
+    assertEquals((await assertBooks(stack(), shop)).sales, 10);
+  }
+});
+
+Deno.test("refunds of one sale at once never give back more than was sold", async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const { shop, products: [tea] } = await stockedShop(10);
+    const { body: { saleId } } = await sell(stack(), shop, [[tea!, 10]]);
+    const answers = await atOnce((n) =>
+      call(stack(), ada, `pos/sales/${saleId}/refund`, {
+        // every fifth wants all that is left
+        body: n % 5 === 4 ? {} : { lines: linesOf([[tea!, 1 + n % 3]]) },
+        key: unique("key"),
+      })
+    );
+    assertEquals(count(answers, 201) + count(answers, 422), AT_ONCE);
+    const left = await stockOf(shop, shop.counter, tea!);
+    const { refunds } = await assertBooks(stack(), shop);
+    assertEquals([left, refunds], [10, count(answers, 201)]);
+  }
+});
+
+Deno.test("a receipt approved by many at once brings its goods in once", async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const { shop, products: [tea] } = await stockedShop(1);
+    const receiptId = await draftReceipt(shop, [[tea!, 5]]);
+    const answers = await atOnce(() =>
+      call(stack(), ada, `pos/purchases/receipts/${receiptId}/approve`, {
+        key: unique("key"),
+      })
+    );
+    assertEquals([count(answers, 200), count(answers, 409)], [1, AT_ONCE - 1]);
+    assertEquals(await stockOf(shop, shop.counter, tea!), 6);
+    await assertBooks(stack(), shop);
+  }
+});
+
+Deno.test("a transfer sent and received by many at once moves its goods once", async () => {
+  for (let round = 0; round < ROUNDS; round++) {
+    const { shop, products: [tea] } = await stockedShop(9);
+    const transferId = await draftTransfer(shop, [[tea!, 5]]);
+    for (const step of ["send", "receive"]) {
+      const answers = await atOnce(() =>
+        call(stack(), ada, `pos/transfers/${transferId}/${step}`, {
+          key: unique("key"),
+        })
+      );
+      assertEquals([count(answers, 200), count(answers, 409)], [
+        1,
+        AT_ONCE - 1,
+      ]);
+    }
+    assertEquals(
+      [
+        await stockOf(shop, shop.counter, tea!),
+        await stockOf(shop, shop.warehouse, tea!),
+      ],
+      [4, 5],
+    );
+    await assertBooks(stack(), shop);
+  }
+});
+
+Deno.test("whatever moves the same products at once, in whatever order they are named, nobody waits in a circle", async () => {
+  const { shop, products } = await stockedShop(
+    ...Array.from({ length: 8 }, () => 500),
+  );
+  const { body: { saleId } } = await sell(
+    stack(),
+    shop,
+    products.map((product) => [product, 50]),
+  );
+  const receipts = await Promise.all(
+    Array.from({ length: 8 }, (_, n) => draftReceipt(shop, some(products, n))),
+  );
+  const transfers = await Promise.all(
+    Array.from({ length: 8 }, (_, n) => draftTransfer(shop, some(products, n))),
+  );
+  const answers = await Promise.all([
+    ...Array.from(
+      { length: 60 },
+      (_, n) => sell(stack(), shop, some(products, n), unique("key")),
+    ),
+    ...Array.from(
+      { length: 20 },
+      (_, n) =>
+        call(stack(), ada, `pos/sales/${saleId}/refund`, {
+          body: { lines: linesOf(some(products, n)) },
+          key: unique("key"),
+        }),
+    ),
+    ...receipts.map((id) =>
+      call(stack(), ada, `pos/purchases/receipts/${id}/approve`)
+    ),
+    ...transfers.map(async (id) => {
+      const sent = await call(stack(), ada, `pos/transfers/${id}/send`);
+      assertEquals(sent.status, 200);
+      return call(stack(), ada, `pos/transfers/${id}/receive`);
+    }),
+  ]);
+  const failed = answers.filter(({ status }) => status > 201);
+  assertEquals(failed.map(({ body }) => body), []);
+  assertEquals((await assertBooks(stack(), shop)).sales, 61);
+});
+
+/** Three of the products, in an order of its own for each `n`. */
+function some(products: string[], n: number): Lines {
+  const picked = [n, n * 3 + 1, n * 5 + 2].map((i) => i % products.length);
+  const ids = [...new Set(picked)].map((i) => products[i]!);
+  return (n % 2 === 0 ? ids : ids.toReversed()).map((id) => [id, 1]);
+}
+
+Deno.test("a line that comes while its receipt is being approved is in it with its goods, or not at all", async () => {
+  for (let round = 0; round < 20; round++) {
+    const { shop, products: [tea, pot] } = await stockedShop(1, 1);
+    const receiptId = await draftReceipt(shop, [[tea!, 5]]);
+    const [{ error }, approved] = await Promise.all([
+      ada.client.from("purchase_receipt_lines").insert({
+        business_id: shop.businessId,
+        receipt_id: receiptId,
+        product_id: pot!,
+        quantity: 5,
+      }),
+      call(stack(), ada, `pos/purchases/receipts/${receiptId}/approve`),
+    ]);
+    assertEquals(approved.status, 200);
+    if (error !== null) assertEquals(error.code, "PT409");
+    const [lines] = await sql<{ pieces: number }[]>`
+      select sum(quantity)::int as pieces from public.purchase_receipt_lines
+      where receipt_id = ${receiptId}`;
+    const [moved] = await sql<{ pieces: number }[]>`
+      select sum(quantity)::int as pieces from public.stock_movements
+      where document_id = ${receiptId}`;
+    assertEquals(lines!.pieces, moved!.pieces);
+    assertEquals(lines!.pieces, error === null ? 10 : 5);
+  }
+});
+
+Deno.test("a sale whose transaction is rolled back gives back the goods, the number and the key", async () => {
+  const { shop, products: [tea] } = await stockedShop(10);
+  const key = unique("key");
+  const perform = (tx: postgres.ISql) => performAs(tx, shop, tea!, key);
+  let lost = "";
+  await assertRejects(() =>
+    sql.begin(async (tx) => {
+      lost = (await perform(tx)).response;
+      throw new Error("the connection is gone");
+    })
+  );
+  assertEquals(await stockOf(shop, shop.counter, tea!), 10);
+  const made = await sql.begin(perform);
+  assertEquals(made.outcome, "completed");
+  assertEquals(
+    JSON.parse(made.response).number,
+    JSON.parse(lost).number,
+  );
+  assertEquals((await sql.begin(perform)).outcome, "replay");
+  assertEquals((await assertBooks(stack(), shop)).sales, 1);
+});
+
+/** As the API does it: one transaction under the caller's role and claims. */
+async function performAs(
+  tx: postgres.ISql,
+  shop: Shop,
+  product: string,
+  key: string,
+) {
+  const claims = JSON.stringify({ sub: ada.userId });
+  await tx`select set_config('role', 'authenticated', true),
+    set_config('request.jwt.claims', ${claims}, true)`;
+  const [answer] = await tx<{ outcome: string; response: string }[]>`
+    select * from public.pos_perform('pos/sales', null, ${
+    JSON.stringify(saleOf(shop.counter, [[product, 1]]))
+  }::text::jsonb, ${key}, ${"a".repeat(64)})`;
+  return answer!;
+}

@@ -7,6 +7,7 @@ import {
   getNextTransferNumber,
 } from "../../shared/sequences.ts";
 import { StoreError } from "../../shared/store_error.ts";
+import { codeBlocks, importBlock } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
 import { project, withStack } from "../support/stack.ts";
 
@@ -126,4 +127,21 @@ Deno.test("a business that does not exist has no numbers", async () => {
     StoreError,
     "P0002",
   );
+});
+
+Deno.test("the documented transaction writes an invoice and its number, or neither", async () => {
+  const [code] = await codeBlocks("recipes/point-of-sale.md", "ts");
+  const { writeInvoice } = await importBlock(code!);
+  await sql`create table public.invoices (
+    business_id uuid not null, number text not null, text text not null
+  )`;
+  try {
+    const businessId = await newBusiness();
+    const first = await writeInvoice(sql, businessId, "tea");
+    await assertRejects(() => writeInvoice(sql, businessId, null as never));
+    const second = await writeInvoice(sql, businessId, "pots");
+    assert(first.endsWith("-0001") && second.endsWith("-0002"));
+  } finally {
+    await sql`drop table public.invoices`;
+  }
 });

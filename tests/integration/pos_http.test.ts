@@ -1,4 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
+import pointOfSale from "../../functions/pos/index.ts";
+import reserveGpu from "../../functions/reserve-gpu/index.ts";
 import { call } from "../support/call.ts";
 import { unique } from "../support/probe.ts";
 import {
@@ -87,6 +89,20 @@ Deno.test("who is not signed in gets 401 from every route", async () => {
     assertEquals((await call(stack(), nobody, path, { body: {} })).status, 401);
   }
   for (const path of READS) assertEquals((await get(path, nobody)).status, 401);
+});
+
+Deno.test("without the gateway in front, the function itself refuses, as the others do", async () => {
+  const post = () => new Request("http://x/pos/sales", { method: "POST" });
+  const [ours, theirs] = [
+    await pointOfSale.fetch(post()),
+    await reserveGpu.fetch(post()),
+  ];
+  assertEquals(ours.status, 401);
+  assertEquals(ours.headers.get("access-control-allow-origin"), "*");
+  for (const name of ["content-type", "x-supabase-server-error"]) {
+    assertEquals(ours.headers.get(name), theirs.headers.get(name), name);
+  }
+  assertEquals(await ours.json(), await theirs.json());
 });
 
 Deno.test("a route takes its method and says which", async () => {

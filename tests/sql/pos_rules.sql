@@ -1,0 +1,103 @@
+-- What the point of sale's tables promise about any row, whoever writes it.
+begin;
+select plan(35);
+
+insert into public.businesses (id, name, currency) values ('00000000-0000-4000-8000-0000000000b1', 'Tea', 'EUR'), ('00000000-0000-4000-8000-0000000000b2', 'Pots', 'EUR');
+insert into public.locations (id, business_id, name) values
+  ('00000000-0000-4000-8000-0000000000f1', '00000000-0000-4000-8000-0000000000b1', 'counter'),
+  ('00000000-0000-4000-8000-0000000000f2', '00000000-0000-4000-8000-0000000000b1', 'warehouse'),
+  ('00000000-0000-4000-8000-0000000000f3', '00000000-0000-4000-8000-0000000000b2', 'counter');
+insert into public.products (id, business_id, sku, name, price) values
+  ('00000000-0000-4000-8000-0000000000d1', '00000000-0000-4000-8000-0000000000b1', 'tea', 'Tea', 250),
+  ('00000000-0000-4000-8000-0000000000d2', '00000000-0000-4000-8000-0000000000b2', 'pot', 'Pot', 900);
+
+create function pg_temp.moved(p_quantity integer, p_reason text, p_document uuid default gen_random_uuid()) returns integer language plpgsql as $$
+begin
+  insert into public.stock_movements (business_id, location_id, product_id, quantity, reason, document_id)
+  values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', '00000000-0000-4000-8000-0000000000d1', p_quantity, p_reason, p_document);
+  return (select s.quantity from public.stock as s);
+end;
+$$;
+
+create function pg_temp.refused(p_statement text, p_constraint text) returns text language plpgsql as $$
+declare
+  v_constraint text;
+begin
+  execute p_statement;
+  return fail(p_constraint || ' let it through');
+exception when integrity_constraint_violation then
+  get stacked diagnostics v_constraint = constraint_name;
+  return is(v_constraint, p_constraint);
+end;
+$$;
+
+select pg_temp.refused($$select pg_temp.moved(-1, 'sale')$$, 'stock_quantity_is_not_negative');
+select is(pg_temp.moved(10, 'receipt', '00000000-0000-4000-8000-0000000000e1'), 10, 'the first movement makes the stock');
+select is(pg_temp.moved(-4, 'sale'), 6, 'the next is added to it');
+select pg_temp.refused($$select pg_temp.moved(-7, 'sale')$$, 'stock_quantity_is_not_negative');
+select pg_temp.refused($$select pg_temp.moved(999999995, 'receipt')$$, 'stock_quantity_is_at_most_1000000000');
+select pg_temp.refused($$select pg_temp.moved(10, 'receipt', '00000000-0000-4000-8000-0000000000e1')$$, 'stock_movements_document_moves_a_product_once_per_location');
+select pg_temp.refused($$select pg_temp.moved(1, 'gift')$$, 'stock_movements_reason_is_known');
+select pg_temp.refused($$select pg_temp.moved(1, 'sale')$$, 'stock_movements_go_the_way_of_their_reason');
+select pg_temp.refused($$select pg_temp.moved(-1, 'transfer_received')$$, 'stock_movements_go_the_way_of_their_reason');
+select is((select quantity from public.stock), 6, 'what was refused has moved nothing');
+
+select pg_temp.refused($$insert into public.businesses (name, currency) values ('', 'EUR')$$, 'businesses_name_has_1_to_100_characters');
+select pg_temp.refused($$insert into public.businesses (name, currency) values ('x', 'eur')$$, 'businesses_currency_is_3_uppercase_letters');
+select pg_temp.refused($$insert into public.businesses (name, currency, time_zone) values ('x', 'EUR', '')$$, 'businesses_time_zone_is_known_to_postgres');
+select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'x', 'x', -1)$$, 'products_price_is_0_to_4000000000');
+select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'x', 'x', 4000000001)$$, 'products_price_is_0_to_4000000000');
+select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'tea', 'x', 1)$$, 'products_business_id_sku_key');
+
+insert into public.sales (id, business_id, location_id, number, currency, total, sold_by) values
+  ('00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'INV-202510-0001', 'EUR', 1250, gen_random_uuid());
+insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price) values
+  ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000d1', 5, 250);
+select is((select total from public.sale_lines), 1250::bigint, 'a line adds itself up');
+
+create function pg_temp.sale(p_business text, p_location text, p_number text, p_total bigint) returns void language sql as $$
+  insert into public.sales (business_id, location_id, number, currency, total, sold_by)
+  values (('00000000-0000-4000-8000-0000000000' || p_business)::uuid, ('00000000-0000-4000-8000-0000000000' || p_location)::uuid, p_number, 'EUR', p_total, gen_random_uuid());
+$$;
+select pg_temp.refused($$select pg_temp.sale('b1', 'f1', 'INV-202510-0001', 1)$$, 'sales_business_id_number_key');
+select pg_temp.refused($$select pg_temp.sale('b1', 'f1', 'INV-202510-001', 1)$$, 'sales_number_is_an_invoice_number');
+select pg_temp.refused($$select pg_temp.sale('b1', 'f1', 'INV-202510-0002', 9007199254740992)$$, 'sales_total_is_0_to_what_json_holds_exactly');
+select pg_temp.refused($$select pg_temp.sale('b1', 'f3', 'INV-202510-0002', 1)$$, 'sales_location_fkey');
+select lives_ok($$select pg_temp.sale('b2', 'f3', 'INV-202510-0001', 1)$$, 'another business has the same number');
+select pg_temp.refused($$update public.sale_lines set quantity = 10001$$, 'sale_lines_quantity_is_1_to_10000');
+
+insert into public.refunds (id, business_id, sale_id, number, total, refunded_by) values
+  ('00000000-0000-4000-8000-000000000061', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', 'RET-202510-0001', 750, gen_random_uuid()),
+  ('00000000-0000-4000-8000-000000000062', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', 'RET-202510-0002', 750, gen_random_uuid());
+create function pg_temp.refund_line(p_refund text, p_quantity integer) returns void language sql as $$
+  insert into public.refund_lines (business_id, refund_id, sale_id, product_id, quantity)
+  values ('00000000-0000-4000-8000-0000000000b1', ('00000000-0000-4000-8000-0000000000' || p_refund)::uuid, '00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000d1', p_quantity);
+$$;
+select lives_ok($$select pg_temp.refund_line('61', 3)$$, 'three of five come back');
+select is((select row(total, (select refunded_quantity from public.sale_lines))::text from public.refund_lines), '(750,3)', 'at the price they were sold at, and counted');
+select pg_temp.refused($$select pg_temp.refund_line('62', 3)$$, 'sale_lines_refunded_is_never_more_than_sold');
+
+create function pg_temp.transfer(p_to text, p_status text, p_number text) returns void language sql as $$
+  insert into public.transfers (business_id, from_location_id, to_location_id, status, number, created_by)
+  values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', ('00000000-0000-4000-8000-0000000000' || p_to)::uuid, p_status, p_number, gen_random_uuid());
+$$;
+select pg_temp.refused($$select pg_temp.transfer('f1', 'draft', null)$$, 'transfers_go_to_another_location');
+select pg_temp.refused($$select pg_temp.transfer('f3', 'draft', null)$$, 'transfers_to_location_fkey');
+select pg_temp.refused($$insert into public.transfers (business_id, from_location_id, to_location_id, status, number, sent_by, sent_at, created_by) values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', '00000000-0000-4000-8000-0000000000f2', 'lost', 'TRF-202510-0009', gen_random_uuid(), now(), gen_random_uuid())$$, 'transfers_status_is_known');
+select pg_temp.refused($$select pg_temp.transfer('f2', 'sent', null)$$, 'transfers_only_sent_has_number_and_sender');
+select pg_temp.refused($$select pg_temp.transfer('f2', 'draft', 'TRF-202510-0001')$$, 'transfers_only_sent_has_number_and_sender');
+
+insert into public.purchase_receipts (id, business_id, location_id, supplier, created_by) values
+  ('00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'Leaf', gen_random_uuid());
+select pg_temp.refused($$update public.purchase_receipts set status = 'approved'$$, 'purchase_receipts_only_approved_has_number_and_approval');
+select pg_temp.refused($$update public.purchase_receipts set number = 'RCP-202510-0001'$$, 'purchase_receipts_only_approved_has_number_and_approval');
+select pg_temp.refused($$insert into public.purchase_receipt_lines values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-0000000000d2', 1)$$, 'purchase_receipt_lines_product_fkey');
+
+select results_eq(
+  $$select kind collate "default", number, period, counter from public.v_document_numbers where business_id = '00000000-0000-4000-8000-0000000000b1' order by number$$,
+  $$values ('invoice', 'INV-202510-0001', '202510', 1::bigint), ('return', 'RET-202510-0001', '202510', 1), ('return', 'RET-202510-0002', '202510', 2)$$,
+  'the view has every number in its parts, and no draft'
+);
+
+select * from finish();
+rollback;

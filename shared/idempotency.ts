@@ -67,6 +67,7 @@ export {
   type QueryClient,
 } from "./idempotency/postgres_ledger.ts";
 export { type Problem, problemResponse } from "./idempotency/problem.ts";
+export { redisLock } from "./idempotency/redis_lock.ts";
 export { refusalResponse } from "./idempotency/refusal_response.ts";
 export { countReplay, flushReplayCounts } from "./idempotency/replay_counts.ts";
 export {
@@ -75,6 +76,7 @@ export {
   type BatchOutcome,
   runMany,
 } from "./idempotency/run_many.ts";
+export { type SharedLock } from "./idempotency/shared_lock.ts";
 export {
   AlreadyCompletedError,
   type CachedResponse,

@@ -1,6 +1,7 @@
 import { z } from "./deps.ts";
 import type { Enforcement } from "./enforcement.ts";
 import type { IdempotencyEvent } from "./event.ts";
+import type { SharedLock } from "./shared_lock.ts";
 
 /**
  * How a route treats keys. Every field is optional; the same object configures
@@ -89,6 +90,8 @@ export interface IdempotencyConfig {
    * @default {"below 500, but not 401, 403, 408, 409, 425, 429"}
    */
   isFinal?: ((status: number) => boolean) | undefined;
+  /** Asked before the ledger who runs a key, by those who run Redis. */
+  sharedLock?: SharedLock | undefined;
   /** Told what became of each request. It must not throw and is not awaited. */
   onEvent?: ((event: IdempotencyEvent) => void) | undefined;
 }
@@ -132,6 +135,9 @@ const schema = z.strictObject({
   key: functionOf<(req: Request) => string | null | Promise<string | null>>(),
   isFinal: functionOf<(status: number) => boolean>()
     .default(() => isFinalStatus),
+  sharedLock: z.custom<SharedLock>(isSharedLock, {
+    error: "expected holder(), hold() and release()",
+  }).optional(),
   onEvent: functionOf<(event: IdempotencyEvent) => void>(),
 });
 
@@ -166,6 +172,11 @@ export function resolveConfig(config: IdempotencyConfig = {}): ResolvedConfig {
 /** The default of `isFinal`. */
 export function isFinalStatus(status: number): boolean {
   return status < 500 && !MOMENTARY.has(status);
+}
+
+function isSharedLock(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "holder" in value &&
+    "hold" in value && "release" in value;
 }
 
 function functionOf<F>() {

@@ -20,6 +20,7 @@ import { keepLease } from "./lease.ts";
 import type { Answer, Identity, Ledger, SettleResult } from "./ledger.ts";
 import { countReplay } from "./replay_counts.ts";
 import { MAX_STORED_BYTES } from "./response.ts";
+import { lockedLedger } from "./shared_lock.ts";
 import { announceRun, joinRun } from "./single_flight.ts";
 import { type Step, stepsOf } from "./steps.ts";
 
@@ -86,7 +87,10 @@ export type Begun =
  * @throws {IdempotencyError} When the request must not run.
  */
 export async function begin(request: RunRequest): Promise<Begun> {
-  const { ledger, identity, fingerprint, config } = request;
+  const { identity, fingerprint, config } = request;
+  const ledger = config.sharedLock === undefined
+    ? request.ledger
+    : lockedLedger(request.ledger, config.sharedLock);
   const report = reporterOf(identity, config.onEvent);
   const ownerToken = crypto.randomUUID();
   const waitUntil = performance.now() + config.waitSeconds * 1000;
@@ -124,12 +128,15 @@ export async function begin(request: RunRequest): Promise<Begun> {
     throw error;
   }
   if (claimed.outcome === "claimed") {
-    return { kind: "run", run: runOf(request, ownerToken, claimed, report) };
+    return {
+      kind: "run",
+      run: runOf({ ...request, ledger }, ownerToken, claimed, report),
+    };
   }
   return replay(claimed.answer, tries > 1 ? "replayed_after_wait" : "replayed");
 
   function replay(answer: Answer, outcome: Outcome): Begun {
-    countReplay(ledger, identity);
+    countReplay(request.ledger, identity);
     report(outcome);
     return { kind: "replay", answer };
   }

@@ -791,6 +791,62 @@ export type Database = {
         };
         Relationships: [];
       };
+      "recognition_addresses": {
+        Row: {
+          "address": string;
+          "created_at": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "address"?: string;
+          "created_at"?: string;
+          "user_id"?: string;
+        };
+        Update: {
+          "address"?: string;
+          "created_at"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [];
+      };
+      "recognitions": {
+        Row: {
+          "category": string;
+          "created_at": string;
+          "id": string;
+          "message": string;
+          "points": number;
+          "recipient_address": string;
+          "recipient_id": string;
+          "request_id": string;
+          "sender_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "category": string;
+          "created_at"?: string;
+          "id"?: string;
+          "message": string;
+          "points": number;
+          "recipient_address": string;
+          "recipient_id": string;
+          "request_id": string;
+          "sender_id"?: string;
+        };
+        Update: {
+          "category"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "message"?: string;
+          "points"?: number;
+          "recipient_address"?: string;
+          "recipient_id"?: string;
+          "request_id"?: string;
+          "sender_id"?: string;
+        };
+        Relationships: [];
+      };
       "refund_lines": {
         Row: {
           "business_id": string;
@@ -1409,6 +1465,10 @@ export type Database = {
         Args: { "p_business_id": string };
         Returns: string;
       };
+      "health_report": {
+        Args: { "p_backlog_limit"?: number; "p_keys_looked_at"?: number };
+        Returns: Json;
+      };
       "idempotency_answer_to_loser": {
         Args: {
           "p_idempotency_key": string;
@@ -1696,6 +1756,10 @@ export type Database = {
         Args: { "p_roles"?: (string)[] };
         Returns: string[];
       };
+      "my_recognition_address": {
+        Args: Record<PropertyKey, never>;
+        Returns: string;
+      };
       "my_role_in": { Args: { "p_business_id": string }; Returns: string };
       "next_document_number": {
         Args: { "p_business_id": string; "p_kind": string };
@@ -1780,6 +1844,32 @@ export type Database = {
         SetofOptions: {
           from: "*";
           to: "idempotency_answer";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "send_recognition": {
+        Args: {
+          "p_category": string;
+          "p_message": string;
+          "p_points": number;
+          "p_recipient_address": string;
+          "p_request_id": string;
+        };
+        Returns: {
+          "category": string;
+          "created_at": string;
+          "id": string;
+          "message": string;
+          "points": number;
+          "recipient_address": string;
+          "recipient_id": string;
+          "request_id": string;
+          "sender_id": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "recognitions";
           isOneToOne: true;
           isSetofReturn: false;
         };

@@ -92,6 +92,15 @@ export interface IdempotencyConfig {
   isFinal?: ((status: number) => boolean) | undefined;
   /** Asked before the ledger who runs a key, by those who run Redis. */
   sharedLock?: SharedLock | undefined;
+  /**
+   * What to keep with the key, for people: JSON of at most 2 KB, for instance the
+   * id of the trace under which it runs. A later attempt's is added to it.
+   */
+  metadata?:
+    | ((
+      req: Request,
+    ) => Record<string, unknown> | Promise<Record<string, unknown>>)
+    | undefined;
   /** Told what became of each request. It must not throw and is not awaited. */
   onEvent?: ((event: IdempotencyEvent) => void) | undefined;
 }
@@ -138,6 +147,9 @@ const schema = z.strictObject({
   sharedLock: z.custom<SharedLock>(isSharedLock, {
     error: "expected holder(), hold() and release()",
   }).optional(),
+  metadata: functionOf<
+    (req: Request) => Record<string, unknown> | Promise<Record<string, unknown>>
+  >(),
   onEvent: functionOf<(event: IdempotencyEvent) => void>(),
 });
 

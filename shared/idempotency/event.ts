@@ -1,8 +1,8 @@
 import type { Enforcement } from "./enforcement.ts";
 import { LedgerUnavailableError } from "./errors.ts";
-import { identityName } from "./identity_name.ts";
+import { hashIdentity } from "./identity_name.ts";
 import type { Identity } from "./ledger.ts";
-import { sha256Hex } from "./sha256.ts";
+import { platform } from "./platform.ts";
 
 /** What became of a request that carried a key, or should have. */
 export type Outcome =
@@ -76,7 +76,7 @@ export function reporterOf(
         attempt,
         ...(error === undefined ? {} : { error }),
       })
-    ).catch((cause) => console.error("onEvent threw:", cause));
+    ).catch((cause) => platform.log("onEvent threw:", cause));
   };
 }
 
@@ -97,13 +97,8 @@ export function reportMissing(
     const none = { keyHash: "", durationMs: 0, attempt: 0 };
     onEvent?.({ outcome: "missing", scope, ...none });
   } catch (cause) {
-    console.error("onEvent threw:", cause);
+    platform.log("onEvent threw:", cause);
   }
-}
-
-/** Hides who and which key, and still tells two keys apart. */
-async function hashIdentity(identity: Identity): Promise<string> {
-  return (await sha256Hex(identityName(identity))).slice(0, 16);
 }
 
 /** The client is told that the ledger is out of reach; the log is told why. */
@@ -112,5 +107,5 @@ function logCause({ message, cause }: LedgerUnavailableError): void {
     code?: string;
     message?: string;
   };
-  console.error(`${message} (${code || "no code"}: ${why})`);
+  platform.log(`${message} (${code || "no code"}: ${why})`);
 }

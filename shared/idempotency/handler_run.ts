@@ -131,7 +131,7 @@ export function handlerRun(
         const { as } = await finish(answer);
         if (as === "stored") await run.notify();
       } catch (error) {
-        console.error(`The background part of "${scope}" failed:`, error);
+        platform.log(`The background part of "${scope}" failed:`, error);
         await run.fail(error);
       }
     };
@@ -194,7 +194,7 @@ export function withoutKey(scope: string): IdempotencyContext {
     finishLater(accepted, work) {
       platform.waitUntil(
         work().catch((error) =>
-          console.error(`The background part of "${scope}" failed:`, error)
+          platform.log(`The background part of "${scope}" failed:`, error)
         ),
       );
       return accepted;

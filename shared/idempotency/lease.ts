@@ -1,3 +1,4 @@
+import { hashIdentity } from "./identity_name.ts";
 import type { Identity, Ledger } from "./ledger.ts";
 import { platform } from "./platform.ts";
 
@@ -45,7 +46,8 @@ export function keepLease(
       lost.abort(new Error(`The key "${identity.key}" was taken over`));
     } catch (error) {
       // The next renewal may get through; if none does, the lease lapses.
-      console.error(`Could not renew the lease of "${identity.key}":`, error);
+      const keyHash = await hashIdentity(identity);
+      platform.log(`Could not renew the lease of the key ${keyHash}:`, error);
     }
   };
 

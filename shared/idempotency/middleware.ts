@@ -11,6 +11,7 @@ import {
   withoutKey,
 } from "./handler_run.ts";
 import { assertIdempotencyKey, getIdempotencyKey } from "./key.ts";
+import { checkedMetadata } from "./metadata.ts";
 import type { Identity, Ledger } from "./ledger.ts";
 import { refusalResponse } from "./refusal_response.ts";
 import { expose, replayResponse } from "./response.ts";
@@ -100,8 +101,11 @@ async function beginRequest(
   const fingerprint = config.fingerprint === undefined
     ? await fingerprintRequest(req.clone())
     : await sha256Hex(await config.fingerprint(req.clone()));
+  const metadata = config.metadata === undefined
+    ? null
+    : checkedMetadata(await config.metadata(req));
   try {
-    return await begin({ ledger, identity, fingerprint, config });
+    return await begin({ ledger, identity, fingerprint, config, metadata });
   } catch (error) {
     const runAnyway = error instanceof LedgerUnavailableError &&
       config.onLedgerDown === "run";

@@ -14,6 +14,8 @@ export interface Platform {
   onUnload(listener: () => void): void;
   /** A variable of the environment, if it is set and may be read. */
   environment(name: string): string | undefined;
+  /** Tells whoever runs this what went wrong; who and which key only as a hash. */
+  log(message: string, error?: unknown): void;
 }
 
 /** Supabase's edge runtime where there is one, plain promises elsewhere. */
@@ -33,5 +35,9 @@ export const platform: Platform = {
       // Run without the permission to read it, which is not to be had twice.
       return undefined;
     }
+  },
+  log(message, error) {
+    if (error === undefined) console.error(message);
+    else console.error(message, error);
   },
 };

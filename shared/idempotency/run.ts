@@ -16,8 +16,10 @@ import {
   ResponseNotStoredError,
 } from "./errors.ts";
 import { type Outcome, reporterOf } from "./event.ts";
+import { hashIdentity } from "./identity_name.ts";
 import { keepLease } from "./lease.ts";
 import type { Answer, Identity, Ledger, SettleResult } from "./ledger.ts";
+import { platform } from "./platform.ts";
 import { countReplay } from "./replay_counts.ts";
 import { MAX_STORED_BYTES } from "./response.ts";
 import { lockedLedger } from "./shared_lock.ts";
@@ -250,7 +252,8 @@ function runOf(
         await ledger.notify(identity);
       } catch (error) {
         // The answer is recorded; whoever asks for it gets it all the same.
-        console.error(`Could not notify the user of "${key}":`, error);
+        const keyHash = await hashIdentity(identity);
+        platform.log(`Could not notify the user of the key ${keyHash}:`, error);
       }
     },
   };

@@ -189,6 +189,11 @@ begin
         past_owners = (k.owner_token || k.past_owners)[1:32],
         lease_expires_at = v_lease_end,
         error_message = null,
+        -- what the attempt brings, beside what an operator noted where both fit
+        metadata = case
+          when pg_column_size(k.metadata || p_metadata) <= 16384 then k.metadata || p_metadata
+          else coalesce(p_metadata, k.metadata)
+        end,
         claimed_at = v_now,
         expires_at = v_expiry
       where k.id = v_key.id

@@ -1,0 +1,97 @@
+import { hashUserId } from "./hash_user_id.ts";
+
+/** Takes what one request brought in confidence out of a text. */
+export type HideSecrets = (text: string) => string;
+
+const KEY_HEADERS = ["idempotency-key", "x-idempotency-key"];
+
+const SCHEMES = new Set(["Basic", "Bearer"]);
+
+const SECRET_HEADERS = [
+  "apikey",
+  "authorization",
+  "proxy-authorization",
+  "stripe-signature",
+  "x-api-key",
+  // About a person rather than secret.
+  "x-forwarded-for",
+  "x-real-ip",
+];
+
+/** Names whose values are nobody's business, in a query or as a field of a log line. */
+export const SECRET_NAME =
+  /pass(?:word|wd|phrase|code)|^pwd$|secret|(?:^|[-_])token$|Token$|credential|signature|^(?:x[-_])?api[-_]?key$|authorization|cookie|idempotency[-_]?key$|e[-_]?mail|phone|^card|card[-_]?number|^(?:pan|cvc|cvv|iban|ssn)$/i;
+
+/** Names under which a line would tell who somebody is. */
+export const USER_ID_NAME =
+  /^(?:(?:user|sender|recipient|owner|customer)_?id|sub)$/i;
+
+/**
+ * What a request carries that must be in no line about it, wherever it turns up
+ * again: in the message of an error, in a path, in the name of a step. Patterns
+ * find what looks like a secret; this finds what is one.
+ *
+ * The token is read without being verified: nothing is granted for it here.
+ */
+export function secretsOf(req: Request): HideSecrets {
+  const stands = new Map<string, string>();
+  const hide = (value: string | null | undefined, stand: string) => {
+    if (value && value.length >= MIN_CHARACTERS) stands.set(value, stand);
+  };
+  for (const name of SECRET_HEADERS) {
+    const value = req.headers.get(name);
+    hide(value, "[redacted]");
+    for (const part of value?.split(/[\s,]+/) ?? []) {
+      if (!SCHEMES.has(part)) hide(part, "[redacted]");
+    }
+  }
+  for (const name of KEY_HEADERS) {
+    hide(req.headers.get(name)?.replace(/^"(.*)"$/, "$1"), "[key]");
+  }
+  for (const cookie of req.headers.get("cookie")?.split(/;\s*/) ?? []) {
+    hide(cookie.slice(cookie.indexOf("=") + 1), "[redacted]");
+  }
+  for (const [name, value] of new URL(req.url).searchParams) {
+    if (SECRET_NAME.test(name)) hide(value, "[redacted]");
+  }
+  for (const [name, value] of claimsOf(req)) {
+    if (name === "sub") hide(value, `user ${hashUserId(value)}`);
+    else if (SECRET_NAME.test(name)) hide(value, "[redacted]");
+  }
+  return replacer(stands);
+}
+
+// Shorter ones are words: to take "on" out of every line helps nobody.
+const MIN_CHARACTERS = 3;
+
+function replacer(stands: ReadonlyMap<string, string>): HideSecrets {
+  if (stands.size === 0) return (text) => text;
+  // The longest first: a token before the part of it that is also elsewhere.
+  const values = [...stands.keys()].sort((a, b) => b.length - a.length);
+  // Whole words only, for a key may be as short as "abc".
+  const pattern = new RegExp(
+    `(?<![A-Za-z0-9])(?:${values.map(literally).join("|")})(?![A-Za-z0-9])`,
+    "g",
+  );
+  return (text) => text.replaceAll(pattern, (value) => stands.get(value)!);
+}
+
+// RegExp.escape() is too young for the hosted runtime.
+function literally(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+}
+
+function claimsOf(req: Request): [string, string][] {
+  const payload = req.headers.get("authorization")?.split(".")[1];
+  if (payload === undefined) return [];
+  try {
+    const base64 = payload.replaceAll("-", "+").replaceAll("_", "/");
+    const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+    const claims = JSON.parse(new TextDecoder().decode(bytes));
+    return Object.entries(claims).filter((claim): claim is [string, string] =>
+      typeof claim[1] === "string"
+    );
+  } catch {
+    return []; // no token of ours: the gate will say so
+  }
+}

@@ -1,0 +1,78 @@
+/** What a `traceparent` header says: which trace, and who asks within it. */
+export interface Traceparent {
+  /** 32 lower-case hexadecimal digits, not all of them zero. */
+  readonly traceId: string;
+  /** The caller's span: 16 lower-case hexadecimal digits, not all zero. */
+  readonly spanId: string;
+  /** Whether the caller records this trace. */
+  readonly sampled: boolean;
+}
+
+const VERSION_00 = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
+
+// Section 3.2.4: of a later version, the fields of this one are read, and
+// whatever a dash sets apart behind them is left. Version ff is forbidden.
+const LATER_VERSION =
+  /^(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?$/;
+
+const SAMPLED = 0x01;
+
+/**
+ * Reads a `traceparent` header as W3C Trace Context demands: anything that is
+ * not exactly one is no trace at all, rather than half of one.
+ *
+ * @see https://www.w3.org/TR/trace-context/#traceparent-header
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { parseTraceparent } from "./traceparent.ts";
+ *
+ * const header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+ * assertEquals(parseTraceparent(header)?.sampled, true);
+ * assertEquals(parseTraceparent(header.toUpperCase()), null);
+ * ```
+ */
+export function parseTraceparent(header: string | null): Traceparent | null {
+  const fields = VERSION_00.exec(header ?? "") ??
+    LATER_VERSION.exec(header ?? "");
+  if (fields === null) return null;
+  const [, traceId, spanId, flags] = fields;
+  if (!isTraceId(traceId!) || isZero(spanId!)) return null;
+  const sampled = (parseInt(flags!, 16) & SAMPLED) === SAMPLED;
+  return { traceId: traceId!, spanId: spanId!, sampled };
+}
+
+/** Writes a `traceparent` header of version 00. */
+export function formatTraceparent(
+  { traceId, spanId, sampled }: Traceparent,
+): string {
+  return `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`;
+}
+
+/** Whether a text is 32 lower-case hexadecimal digits, not all of them zero. */
+export function isTraceId(text: string): boolean {
+  return /^[0-9a-f]{32}$/.test(text) && !isZero(text);
+}
+
+/** A trace id that nobody else has. */
+export function newTraceId(): string {
+  return randomHex(16);
+}
+
+/** A span id that nobody else has in its trace. */
+export function newSpanId(): string {
+  return randomHex(8);
+}
+
+function randomHex(bytes: number): string {
+  const random = crypto.getRandomValues(new Uint8Array(bytes));
+  // A span or trace of zeros only would be none.
+  random[0]! ||= 1;
+  return Array.from(random, (byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+}
+
+function isZero(digits: string): boolean {
+  return /^0+$/.test(digits);
+}

@@ -1,0 +1,7 @@
+-- Undoes 20261127000000_recognitions.sql. Every recognition and every address is lost.
+
+drop function public.send_recognition(text, uuid, text, text, integer);
+drop function public.my_recognition_address();
+drop table public.recognitions;
+drop function public.recognitions_resolve_address();
+drop table public.recognition_addresses;

@@ -2,7 +2,11 @@ import type { Sink } from "@logtape/logtape";
 import { redactByField } from "@logtape/redaction";
 import { hashUserId } from "./hash_user_id.ts";
 import { loggable } from "./loggable.ts";
-import { SECRET_NAME, USER_ID_NAME } from "./request_secrets.ts";
+import {
+  type HideSecrets,
+  SECRET_NAME,
+  USER_ID_NAME,
+} from "./request_secrets.ts";
 import { currentScope } from "./scope.ts";
 
 /**
@@ -64,12 +68,11 @@ const TRACE_FIELDS = new Set([
 
 function loggableFields(
   properties: Record<string, unknown>,
-  hide: (text: string) => string,
+  hide: HideSecrets,
 ): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(properties).map(([name, value]) => [
-      name,
-      TRACE_FIELDS.has(name) ? value : loggable(value, hide),
-    ]),
-  );
+  const fields = loggable(properties, hide) as Record<string, unknown>;
+  for (const name of TRACE_FIELDS) {
+    if (name in properties) fields[name] = properties[name];
+  }
+  return fields;
 }

@@ -116,7 +116,8 @@ function start(
       parentSpanId: trace.getSpan(context.active())?.spanContext().spanId ??
         parent.parent?.spanId ?? null,
       sampled: own === null
-        ? parent.parent?.sampled ?? false
+        // The lines are a record: whoever is called is to keep theirs as well.
+        ? parent.parent?.sampled ?? true
         : (own.traceFlags & TraceFlags.SAMPLED) !== 0,
       tracestate,
       correlationId,

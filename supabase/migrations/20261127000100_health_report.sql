@@ -26,13 +26,17 @@ begin
       using errcode = '22023';
   end if;
 
-  -- Both are other people's tables, which need not be there: asked for by name at run time.
-  if to_regclass('supabase_migrations.schema_migrations') is not null then
-    execute 'select max(m.version) from supabase_migrations.schema_migrations as m' into v_schema_version;
-  end if;
+  -- Both are other people's schemas, which need be neither there nor open: named at run time only.
+  begin
+    if to_regclass('supabase_migrations.schema_migrations') is not null then
+      execute 'select max(m.version) from supabase_migrations.schema_migrations as m' into v_schema_version;
+    end if;
+  exception when insufficient_privilege then
+    null;
+  end;
 
-  if to_regclass('cron.job_run_details') is not null then
-    begin
+  begin
+    if to_regclass('cron.job_run_details') is not null then
       -- Runs are never cleaned up by pg_cron and have no index but their number: from the newest
       -- back, as far as a job a second gets in three hours.
       execute $query$
@@ -45,10 +49,10 @@ begin
       $query$ into v_cleanup_status, v_cleaned_up_at;
 
       v_cleanup_status := coalesce(v_cleanup_status, 'never');
-    exception when insufficient_privilege then
-      null;
-    end;
-  end if;
+    end if;
+  exception when insufficient_privilege then
+    v_cleanup_status := 'unknown';
+  end;
 
   -- along idempotency_keys_expires_at, and no further than the limit
   select count(*) into v_expired

@@ -1,6 +1,6 @@
 -- What an operator's resolution does in each state, and what everybody hears afterwards.
 begin;
-select plan(48);
+select plan(52);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -95,6 +95,11 @@ select is((pg_temp.complete('again', 1)).response, 'second', 'and the first is t
 -- whatever the row holds
 select pg_temp.abandoned('full', 1, jsonb_build_object('filler', repeat('x', 16300))) \g /dev/null
 select is((public.idempotency_resolve(null, 'jobs', 'full', 'failed', p_note => repeat('y', 2000))).outcome, 'failed', 'metadata that leaves no room keeps no key from being resolved');
+select is((pg_temp.claim('full', 2, p_metadata => '{"traceId": "2"}')).outcome, 'claimed', 'nor from running again');
+select is((pg_temp.row_of('full')).metadata, '{"traceId": "2"}', 'with what the later attempt brings');
+select pg_temp.abandoned('noted', 1, '{"traceId": "1"}'), public.idempotency_resolve(null, 'jobs', 'noted', 'failed', p_note => 'lost') \g /dev/null
+select is((pg_temp.claim('noted', 2, p_metadata => '{"traceId": "2"}')).outcome, 'claimed', 'where there is room');
+select is((pg_temp.row_of('noted')).metadata - 'resolved_at', '{"traceId": "2", "resolution": "failed", "note": "lost"}', 'what an operator noted stays beside it');
 select pg_temp.abandoned('expired', 1) \g /dev/null
 update public.idempotency_keys set lease_expires_at = now() - interval '2 hours', claimed_at = now() - interval '3 hours', expires_at = now() - interval '1 hour' where idempotency_key = 'expired';
 select is((public.idempotency_resolve(null, 'jobs', 'expired', 'completed', 200, 'x')).outcome, 'completed', 'an expired run that cleanup has left can be resolved');

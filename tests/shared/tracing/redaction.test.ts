@@ -1,0 +1,195 @@
+import { assert, assertEquals } from "@std/assert";
+import type { LogRecord } from "@logtape/logtape";
+import fc from "fast-check";
+import { hashUserId } from "../../../shared/tracing.ts";
+import { loggable } from "../../../shared/tracing/loggable.ts";
+import { pathOf } from "../../../shared/tracing/path_of.ts";
+import { redactText } from "../../../shared/tracing/redact_text.ts";
+import { redacting } from "../../../shared/tracing/redacting.ts";
+import { secretsOf } from "../../../shared/tracing/request_secrets.ts";
+import { createRequestContext } from "../../../shared/tracing/request_context.ts";
+
+const JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJlLW9mLWFkYQ";
+
+Deno.test("what looks like a secret is taken out of a text", () => {
+  for (
+    const [text, secret] of [
+      ["Mail to ada@example.com failed", "ada@example.com"],
+      ["Card 4111 1111 1111 1111 declined", "1111 1111"],
+      ["Card 4111111111111111 declined", "4111111111111111"],
+      [`Bad token ${JWT}`, JWT],
+      [`Cut off ${JWT.slice(0, 30)}`, JWT.slice(0, 30)],
+      ["Authorization: Bearer abcdefgh", "abcdefgh"],
+      ["Authorization: Basic YWRhOmh1bnRlcjI=", "YWRhOmh1bnRlcjI="],
+      ["the key sb_secret_0123456789abcdef", "0123456789abcdef"],
+      ["the key sk_live_0123456789abcdef", "0123456789abcdef"],
+      ["the key sk-proj-0123456789abcdef", "0123456789abcdef"],
+      ["postgresql://postgres:hunter2@db.example:5432/x", "hunter2"],
+      ['{"password":"hunter2"}', "hunter2"],
+      ["password is hunter2", "hunter2"],
+      ["wrong password hunter2", "hunter2"],
+      ["api_key=0123abcd&x=1", "0123abcd"],
+      ['The key "order-17" was taken over', "order-17"],
+      ["Key (user_id, email)=(7f0c9a52, ada) already exists.", "7f0c9a52"],
+      ["SSN 078-05-1120", "078-05-1120"],
+    ] as const
+  ) {
+    const redacted = redactText(text);
+    assert(!redacted.includes(secret), `${text} became ${redacted}`);
+  }
+});
+
+Deno.test("what is no secret stays readable", () => {
+  for (
+    const text of [
+      "Cannot read document 7f0c9a52-9d0c-4a31-a4a5-3f5a1e0d8b11: timeout (57014)",
+      "Could not claim the key: the idempotency ledger did not answer, send the same request again later",
+      'insert or update on table "recognitions" violates foreign key constraint',
+      "2026-11-22T10:42:18.256Z",
+    ]
+  ) {
+    assertEquals(redactText(text), text);
+  }
+});
+
+Deno.test("a long text is cut where no half of a secret is left", () => {
+  for (const secret of ["ada@example.com", "4111 1111 1111 1111", JWT]) {
+    for (let at = 1_960; at < 2_010; at++) {
+      const redacted = redactText(
+        `${"word ".repeat(450).slice(0, at)} ${secret}`,
+      );
+      assert(redacted.length < 2_100);
+      assert(!/ada@|4111|eyJ/.test(redacted), redacted.slice(-60));
+    }
+  }
+});
+
+Deno.test("a text of a megabyte takes no longer than a line does", () => {
+  for (const text of ["a".repeat(1e6), "a@".repeat(1e6), "1 ".repeat(1e6)]) {
+    const startedAt = performance.now();
+    assert(redactText(text).length < 4_000);
+    assert(performance.now() - startedAt < 1_000);
+  }
+});
+
+Deno.test("what a request brought in confidence is known wherever it turns up", () => {
+  const claims = btoa(JSON.stringify({ sub: "7f0c9a52-user", email: "a@b" }));
+  const hide = secretsOf(
+    new Request("http://x/pay?token=query-secret&limit=5", {
+      headers: {
+        Authorization: `Bearer head.${claims}.signature`,
+        apikey: "publishable-one",
+        Cookie: "session=cookie-secret; theme=dark-one",
+        "Idempotency-Key": '"order-17"',
+        "X-Forwarded-For": "203.0.113.7",
+      },
+    }),
+  );
+  assertEquals(
+    hide(
+      "7f0c9a52-user of 203.0.113.7 sent order-17 and query-secret with cookie-secret and publishable-one, not order-177",
+    ),
+    `user ${
+      hashUserId("7f0c9a52-user")
+    } of [redacted] sent [key] and [redacted] with [redacted] and [redacted], not order-177`,
+  );
+  assert(!hide(`Bearer head.${claims}.signature`).includes(claims));
+});
+
+Deno.test("a field that is called like a secret is masked, one of a user hashed, at any depth", () => {
+  const seen: LogRecord[] = [];
+  redacting((record) => seen.push(record))({
+    category: ["app"],
+    level: "info",
+    timestamp: 0,
+    message: ["x"],
+    rawMessage: "x",
+    properties: {
+      userId: "ada",
+      request: { headers: { Cookie: "a=b", accessToken: "t" }, tokens: 12 },
+      list: [{ sender_id: "ben" }],
+      keyHash: "0011",
+    },
+  });
+  assertEquals(seen[0]?.properties, {
+    userId: hashUserId("ada"),
+    request: {
+      headers: { Cookie: "[redacted]", accessToken: "[redacted]" },
+      tokens: 12,
+    },
+    list: [{ sender_id: hashUserId("ben") }],
+    keyHash: "0011",
+  });
+});
+
+Deno.test("whatever is logged becomes finite JSON", () => {
+  const circle: Record<string, unknown> = { name: "circle" };
+  circle["self"] = circle;
+  circle["selves"] = Array.from({ length: 50 }, () => circle);
+  const json = JSON.stringify(loggable(circle, (text) => text));
+  assert(json.length < 100_000);
+  fc.assert(
+    fc.property(fc.anything({ withBigInt: true, withDate: true }), (value) => {
+      JSON.stringify(loggable(value, (text) => text));
+    }),
+  );
+});
+
+Deno.test("an error is told by name, code, message and causes, each redacted", () => {
+  const cause = Object.assign(new Error("to ada@example.com"), {
+    code: "23505",
+  });
+  const told = loggable(
+    new TypeError("password: hunter2", { cause }),
+    (text) => text,
+  ) as Record<string, unknown>;
+  assertEquals([told["name"], told["message"]], [
+    "TypeError",
+    "password: [redacted]",
+  ]);
+  const { message, code } = told["cause"] as Record<string, unknown>;
+  assertEquals([message, code], ["to REDACTED@EMAIL.ADDRESS", "23505"]);
+});
+
+Deno.test("a path is logged without its query and without segments that may be secret", () => {
+  assertEquals(
+    pathOf("/v1/charges/ch_17?api_key=secret#top"),
+    "/v1/charges/ch_17",
+  );
+  assertEquals(
+    pathOf(`/bot123:abc/ada%40example.com/${"x".repeat(41)}`),
+    "/[redacted]/[redacted]/[redacted]",
+  );
+});
+
+Deno.test("a user's hash depends on the secret key where there is one", () => {
+  const withKey = (key?: string) => hashUserId("ada", { get: () => key });
+  assertEquals(withKey("k"), withKey("k"));
+  assert(new Set([withKey(), withKey("k"), withKey("l")]).size === 3);
+  assert(/^[0-9a-f]{16}$/.test(withKey("k")));
+});
+
+Deno.test("a correlation id is taken from the client only where it is bounded, clean and no secret", () => {
+  const correlationIdOf = (headers: Record<string, string>) =>
+    createRequestContext(new Request("http://x/", { headers })).correlationId;
+  assertEquals(correlationIdOf({ "X-Correlation-Id": "order-17" }), "order-17");
+  for (
+    const id of [
+      "x".repeat(129),
+      "a b",
+      "-a",
+      '"a"',
+      "<script>",
+      "ada@example.com",
+      "4111111111111111",
+      JWT,
+    ]
+  ) {
+    assert(correlationIdOf({ "X-Correlation-Id": id }) !== id, `took ${id}`);
+  }
+  const key = "order-17";
+  assert(
+    correlationIdOf({ "X-Correlation-Id": key, "Idempotency-Key": key }) !==
+      key,
+  );
+});

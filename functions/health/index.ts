@@ -2,8 +2,8 @@ import { withSupabase } from "@supabase/server";
 import type { Database } from "../../shared/database.types.ts";
 import { checkHealth } from "../../shared/health/check_health.ts";
 import { recently } from "../../shared/health/recently.ts";
-import { Refusal } from "../../shared/http/refusal.ts";
 import { refuse } from "../../shared/http/refuse.ts";
+import { requireMethod } from "../../shared/http/require_method.ts";
 
 // Anybody may ask, and so often as they like: the database is asked once a second.
 const REUSED_MS = 1_000;
@@ -15,7 +15,7 @@ export default {
     { auth: "none", errors: { detailed: false } },
     async (req, { supabaseAdmin }) => {
       try {
-        requireGetOrHead(req);
+        requireMethod(req, "GET", "HEAD");
         const health = await check(supabaseAdmin);
         const body = req.method === "HEAD" ? null : JSON.stringify(health);
         return new Response(body, {
@@ -32,14 +32,3 @@ export default {
     },
   ),
 };
-
-function requireGetOrHead(req: Request): void {
-  if (req.method === "GET" || req.method === "HEAD") return;
-  throw new Refusal({
-    status: 405,
-    code: "METHOD_NOT_ALLOWED",
-    title: "Method not allowed",
-    detail: `This route does not take ${req.method}: send GET or HEAD`,
-    headers: { Allow: "GET, HEAD, OPTIONS" },
-  });
-}

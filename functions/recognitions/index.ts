@@ -33,6 +33,7 @@ export default {
     ],
     async (req, { supabase, userClaims, idempotency }) => {
       try {
+        requireMethod(req, "GET", "POST");
         const store = recognitionStore(supabase);
         if (req.method === "GET") {
           const selection = readSelection(req);
@@ -41,7 +42,6 @@ export default {
             headers: { "Cache-Control": "no-store" },
           });
         }
-        requireMethod(req, "POST");
         const request = await readRecognition(req);
         const requestId = await idempotency.effectKey("send-recognition");
         const sent = await store.send({ ...request, requestId });

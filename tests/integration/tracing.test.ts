@@ -16,18 +16,17 @@ import {
   executeWithLogging,
   hashUserId,
   logEvent,
-  stampTrace,
   tracedFetch,
   traceMetadata,
   type Tracing,
   withTracing,
 } from "../../shared/tracing.ts";
 import { codeBlocks } from "../support/documented.ts";
-import { recordOutput } from "../support/output.ts";
+import { type Output, withOutput } from "../support/output.ts";
 import { unique } from "../support/probe.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
-const output = recordOutput();
+let output: Output;
 const stack = withStack();
 
 type User = Actor & { userId: string };
@@ -46,12 +45,6 @@ Deno.test.beforeAll(async () => {
     category: "craft",
     points: 1,
   };
-});
-
-Deno.test.beforeEach(async () => {
-  // They are lines of the requests that were counted.
-  await flushReplayCounts();
-  output.clear();
 });
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -107,36 +100,51 @@ async function propagated(
   return seen;
 }
 
-Deno.test("every line of a request carries its trace id, those of the ledger too", async () => {
-  const { headers } = await settled(
-    recognise({ traceparent: TRACEPARENT, "Idempotency-Key": unique("key") }),
-  );
-  assertEquals(headers.get("x-trace-id"), TRACE);
-  const lines = output.lines();
-  assertEquals(
-    // The outcome is told beside the answer, before or after it.
-    lines.map(({ message, table }) => table ?? message)
-      .filter((what) => what !== "IDEMPOTENCY"),
-    [
-      "REQUEST_INCOMING",
-      "idempotency_claim",
-      "send_recognition",
-      "idempotency_complete",
-      "REQUEST_COMPLETE",
-    ],
-  );
-  assertEquals(output.lines("IDEMPOTENCY")[0]?.["outcome"], "executed");
-  for (const line of lines) assertEquals(line["traceId"], TRACE);
-  for (const line of output.lines("DATABASE_OPERATION")) {
-    assertEquals([line["operation"], line["ok"]], ["rpc", true]);
-    assertEquals(line["parentSpanId"], lines[0]!["spanId"]);
-    assert(line["durationMs"] > 0);
-  }
-  // Nothing is printed past the log.
-  assertEquals(output.text().split("\n").length, lines.length);
-});
+/** A test of what is logged. */
+function testLog(name: string, test: () => void | Promise<void>): void {
+  Deno.test(name, async () => {
+    // They are lines of the requests that were counted.
+    await flushReplayCounts();
+    await withOutput(async (recorded) => {
+      output = recorded;
+      await test();
+    });
+  });
+}
 
-Deno.test("the database is handed the trace with each call", async () => {
+testLog(
+  "every line of a request carries its trace id, those of the ledger too",
+  async () => {
+    const { headers } = await settled(
+      recognise({ traceparent: TRACEPARENT, "Idempotency-Key": unique("key") }),
+    );
+    assertEquals(headers.get("x-trace-id"), TRACE);
+    const lines = output.lines();
+    assertEquals(
+      // The outcome is told beside the answer, before or after it.
+      lines.map(({ message, table }) => table ?? message)
+        .filter((what) => what !== "IDEMPOTENCY"),
+      [
+        "REQUEST_INCOMING",
+        "idempotency_claim",
+        "send_recognition",
+        "idempotency_complete",
+        "REQUEST_COMPLETE",
+      ],
+    );
+    assertEquals(output.lines("IDEMPOTENCY")[0]?.["outcome"], "executed");
+    for (const line of lines) assertEquals(line["traceId"], TRACE);
+    for (const line of output.lines("DATABASE_OPERATION")) {
+      assertEquals([line["operation"], line["ok"]], ["rpc", true]);
+      assertEquals(line["parentSpanId"], lines[0]!["spanId"]);
+      assert(line["durationMs"] > 0);
+    }
+    // Nothing is printed past the log.
+    assertEquals(output.text().split("\n").length, lines.length);
+  },
+);
+
+testLog("the database is handed the trace with each call", async () => {
   const seen = await propagated(() =>
     settled(
       recognise({ traceparent: TRACEPARENT, "Idempotency-Key": unique("key") }),
@@ -151,31 +159,36 @@ Deno.test("the database is handed the trace with each call", async () => {
   assertEquals(seen.length, 3);
 });
 
-Deno.test("a key keeps the trace of the run that produced its answer, and a replay tells it", async () => {
-  const key = unique("key");
-  const first = await settled(recognise({ "Idempotency-Key": key }));
-  const traceId = first.headers.get("x-trace-id")!;
-  const { data } = await ada.client.from("idempotency_keys")
-    .select("metadata").eq("idempotency_key", key).single().throwOnError();
-  assertEquals(data.metadata, {
-    traceId,
-    correlationId: first.headers.get("x-correlation-id"),
-  });
-  output.clear();
-  const calls = await propagated(async () => {
-    const replay = await settled(recognise({ "Idempotency-Key": key }));
-    assertEquals(replay.headers.get("x-idempotency-replay"), "true");
-    assertEquals(replay.headers.get("x-original-trace-id"), traceId);
-    assert(replay.headers.get("x-trace-id") !== traceId);
-    assertEquals(replay.text, first.text);
-  });
-  assertEquals(calls.length, 1);
-  const [line] = output.lines("REQUEST_COMPLETE");
-  assertEquals([line!["replayed"], line!["originalTraceId"]], [true, traceId]);
-  assert(line!["traceId"] !== traceId);
-});
+testLog(
+  "a key keeps the trace of the run that produced its answer, and a replay tells it",
+  async () => {
+    const key = unique("key");
+    const first = await settled(recognise({ "Idempotency-Key": key }));
+    const traceId = first.headers.get("x-trace-id")!;
+    const { data } = await ada.client.from("idempotency_keys")
+      .select("metadata").eq("idempotency_key", key).single().throwOnError();
+    assertEquals(data.metadata, {
+      traceId,
+      correlationId: first.headers.get("x-correlation-id"),
+    });
+    const calls = await propagated(async () => {
+      const replay = await settled(recognise({ "Idempotency-Key": key }));
+      assertEquals(replay.headers.get("x-idempotency-replay"), "true");
+      assertEquals(replay.headers.get("x-original-trace-id"), traceId);
+      assert(replay.headers.get("x-trace-id") !== traceId);
+      assertEquals(replay.text, first.text);
+    });
+    assertEquals(calls.length, 1);
+    const line = output.lines("REQUEST_COMPLETE").at(-1);
+    assertEquals([line!["replayed"], line!["originalTraceId"]], [
+      true,
+      traceId,
+    ]);
+    assert(line!["traceId"] !== traceId);
+  },
+);
 
-Deno.test("refusals before and behind the key carry the trace too", async () => {
+testLog("refusals before and behind the key carry the trace too", async () => {
   const refusals = await Promise.all([
     settled(recognise({ "Idempotency-Key": "a b" })),
     settled(recognise({}, { body: "{" })),
@@ -195,7 +208,7 @@ Deno.test("refusals before and behind the key carry the trace too", async () => 
   }
 });
 
-Deno.test("a preflight lets a page send a trace along", async () => {
+testLog("a preflight lets a page send a trace along", async () => {
   const { headers } = await settled(recognise({}, {
     method: "OPTIONS",
     body: null,
@@ -251,52 +264,58 @@ async function metadataOf(key: string): Promise<Record<string, unknown>> {
   return row!.metadata;
 }
 
-Deno.test("a key that runs again is kept with the trace of the later attempt, and what an operator noted", async () => {
-  const key = unique("key");
-  let fails = true;
-  const ask = served(() =>
-    Promise.resolve(new Response(null, { status: fails ? 500 : 201 }))
-  );
-  const first = await ask({ "Idempotency-Key": key });
-  assertEquals(
-    (await metadataOf(key))["traceId"],
-    first.headers.get("x-trace-id"),
-  );
-  await stack().sql(
-    `update public.idempotency_keys set metadata = metadata || '{"note": "seen"}'
+testLog(
+  "a key that runs again is kept with the trace of the later attempt, and what an operator noted",
+  async () => {
+    const key = unique("key");
+    let fails = true;
+    const ask = served(() =>
+      Promise.resolve(new Response(null, { status: fails ? 500 : 201 }))
+    );
+    const first = await ask({ "Idempotency-Key": key });
+    assertEquals(
+      (await metadataOf(key))["traceId"],
+      first.headers.get("x-trace-id"),
+    );
+    await stack().sql(
+      `update public.idempotency_keys set metadata = metadata || '{"note": "seen"}'
      where idempotency_key = $1`,
-    [key],
-  );
-  fails = false;
-  const second = await ask({ "Idempotency-Key": key });
-  assertEquals(second.status, 201);
-  assertEquals(await metadataOf(key), {
-    traceId: second.headers.get("x-trace-id"),
-    correlationId: second.headers.get("x-correlation-id"),
-    note: "seen",
-  });
-});
+      [key],
+    );
+    fails = false;
+    const second = await ask({ "Idempotency-Key": key });
+    assertEquals(second.status, 201);
+    assertEquals(await metadataOf(key), {
+      traceId: second.headers.get("x-trace-id"),
+      correlationId: second.headers.get("x-correlation-id"),
+      note: "seen",
+    });
+  },
+);
 
-Deno.test("metadata that the ledger could not keep is refused before anything runs", async () => {
-  let runs = 0;
-  for (
-    const metadata of [
-      { note: "x".repeat(2_048) },
-      { at: new Date() },
-      "text",
-    ]
-  ) {
-    const ask = served(() => {
-      runs += 1;
-      return Promise.resolve(new Response());
-    }, { metadata: () => metadata as Record<string, unknown> });
-    const { status } = await ask({ "Idempotency-Key": unique("key") });
-    assertEquals(status, 500);
-  }
-  assertEquals(runs, 0);
-});
+testLog(
+  "metadata that the ledger could not keep is refused before anything runs",
+  async () => {
+    let runs = 0;
+    for (
+      const metadata of [
+        { note: "x".repeat(2_048) },
+        { at: new Date() },
+        "text",
+      ]
+    ) {
+      const ask = served(() => {
+        runs += 1;
+        return Promise.resolve(new Response());
+      }, { metadata: () => metadata as Record<string, unknown> });
+      const { status } = await ask({ "Idempotency-Key": unique("key") });
+      assertEquals(status, 500);
+    }
+    assertEquals(runs, 0);
+  },
+);
 
-Deno.test("the longest metadata that is let through fits the table", async () => {
+testLog("the longest metadata that is let through fits the table", async () => {
   const key = unique("key");
   const ones = Array.from({ length: 1_019 }, () => 1);
   const ask = served(() => Promise.resolve(new Response()), {
@@ -331,46 +350,49 @@ function assertNoSecret(more: readonly string[] = []): void {
 const EVERYTHING =
   `mail ${SECRETS.email}, card ${SECRETS.card} or ${SECRETS.card2}, password: ${SECRETS.password}, token ${SECRETS.jwt}, key ${SECRETS.apiKey}, order ${SECRETS.key}`;
 
-Deno.test("no secret of a request to a running function is in a log", async () => {
-  const token = ada.headers["Authorization"]!.slice("Bearer ".length);
-  const key = unique(SECRETS.key);
-  const secretHeaders = {
-    Cookie: `session=${SECRETS.cookie}`,
-    "Idempotency-Key": key,
-    "X-Correlation-Id": key,
-    "X-Api-Key": SECRETS.apiKey,
-    "User-Agent": SECRETS.email,
-    Referer: `http://x/?password=${SECRETS.password}`,
-  };
-  const query = `?password=${SECRETS.password}&email=${
-    encodeURIComponent(SECRETS.email)
-  }&direction=${encodeURIComponent(EVERYTHING)}`;
-  const body = { ...toBen, message: EVERYTHING };
-  const asked = [
-    recognise(secretHeaders, { body: JSON.stringify(body) }),
-    recognise({
-      ...secretHeaders,
-      "Idempotency-Key": unique("key"),
-      "X-Correlation-Id": SECRETS.card2,
-    }, { body: JSON.stringify({ ...body, category: EVERYTHING }) }),
-    recognise(secretHeaders, { body: EVERYTHING }),
-    recognise(secretHeaders, { method: "GET", body: null }, query),
-    recognise(
-      { ...secretHeaders, "Idempotency-Key": `${SECRETS.key} ` },
-      {},
-      `/${encodeURIComponent(SECRETS.email)}/${key}/${SECRETS.card2}`,
-    ),
-    recognise({
-      ...secretHeaders,
-      Authorization: `Bearer ${SECRETS.opaque}`,
-    }),
-  ];
-  for (const answer of asked) await settled(answer);
-  assert(output.lines("REQUEST_COMPLETE").length >= 5);
-  assertNoSecret([token, ada.userId]);
-});
+testLog(
+  "no secret of a request to a running function is in a log",
+  async () => {
+    const token = ada.headers["Authorization"]!.slice("Bearer ".length);
+    const key = unique(SECRETS.key);
+    const secretHeaders = {
+      Cookie: `session=${SECRETS.cookie}`,
+      "Idempotency-Key": key,
+      "X-Correlation-Id": key,
+      "X-Api-Key": SECRETS.apiKey,
+      "User-Agent": SECRETS.email,
+      Referer: `http://x/?password=${SECRETS.password}`,
+    };
+    const query = `?password=${SECRETS.password}&email=${
+      encodeURIComponent(SECRETS.email)
+    }&direction=${encodeURIComponent(EVERYTHING)}`;
+    const body = { ...toBen, message: EVERYTHING };
+    const asked = [
+      recognise(secretHeaders, { body: JSON.stringify(body) }),
+      recognise({
+        ...secretHeaders,
+        "Idempotency-Key": unique("key"),
+        "X-Correlation-Id": SECRETS.card2,
+      }, { body: JSON.stringify({ ...body, category: EVERYTHING }) }),
+      recognise(secretHeaders, { body: EVERYTHING }),
+      recognise(secretHeaders, { method: "GET", body: null }, query),
+      recognise(
+        { ...secretHeaders, "Idempotency-Key": `${SECRETS.key} ` },
+        {},
+        `/${encodeURIComponent(SECRETS.email)}/${key}/${SECRETS.card2}`,
+      ),
+      recognise({
+        ...secretHeaders,
+        Authorization: `Bearer ${SECRETS.opaque}`,
+      }),
+    ];
+    for (const answer of asked) await settled(answer);
+    assert(output.lines("REQUEST_COMPLETE").length >= 5);
+    assertNoSecret([token, ada.userId]);
+  },
+);
 
-Deno.test("no secret is in a log when the database fails", async () => {
+testLog("no secret is in a log when the database fails", async () => {
   // As a trigger of the project's own would: with the row in its message.
   await stack().sql(
     `create function public.tell_all() returns trigger language plpgsql as $$
@@ -413,168 +435,196 @@ function assertNoSecretInLines(): void {
   }
 }
 
-Deno.test("no secret is in a log when a handler throws, logs, calls or names its steps by it", async () => {
-  const provider = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    () => Response.json({ error: EVERYTHING }, { status: 402 }),
-  );
-  const url = `http://127.0.0.1:${provider.addr.port}`;
-  const ask = served(async ({ tracing: { traceId }, idempotency }) => {
-    console.error(EVERYTHING, { password: SECRETS.password });
-    console.log(`%s`, EVERYTHING, [SECRETS.email]);
-    logEvent("ORDERED", {
-      userId: ada.userId,
-      to: EVERYTHING,
-      [SECRETS.email]: SECRETS.card,
-      headers: { cookie: SECRETS.cookie, authorization: SECRETS.opaque },
+testLog(
+  "no secret is in a log when a handler throws, logs, calls or names its steps by it",
+  async () => {
+    const provider = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      () => Response.json({ error: EVERYTHING }, { status: 402 }),
+    );
+    const url = `http://127.0.0.1:${provider.addr.port}`;
+    const ask = served(async ({ tracing: { traceId }, idempotency }) => {
+      console.error(EVERYTHING, { password: SECRETS.password });
+      console.log(`%s`, EVERYTHING, [SECRETS.email]);
+      logEvent("ORDERED", {
+        userId: ada.userId,
+        to: EVERYTHING,
+        [SECRETS.email]: SECRETS.card,
+        headers: { cookie: SECRETS.cookie, authorization: SECRETS.opaque },
+      });
+      await idempotency.step(`charge ${SECRETS.email}`, () => 1);
+      await executeWithLogging(EVERYTHING, traceId, () => Promise.resolve());
+      await executeDatabaseOperation(
+        traceId,
+        "insert",
+        EVERYTHING,
+        () =>
+          Promise.resolve({ error: { code: "23505", message: EVERYTHING } }),
+      );
+      await executeDatabaseOperation(
+        traceId,
+        "insert",
+        "orders",
+        () =>
+          Promise.reject(
+            new StoreError("Cannot order", { message: EVERYTHING }),
+          ),
+      ).catch(() => {});
+      await executeExternalCall(
+        traceId,
+        "payments",
+        "POST",
+        `/v1/${encodeURIComponent(SECRETS.email)}?password=${SECRETS.password}`,
+        async ({ headers }) => {
+          const answer = await fetch(url, { headers });
+          throw new Error(`refused: ${await answer.text()}`, {
+            cause: new Error(EVERYTHING),
+          });
+        },
+      ).catch((error) => console.warn("Could not pay", error));
+      await (await tracedFetch(
+        `${url}/${SECRETS.key}?token=${SECRETS.jwt}`,
+        { headers: { Authorization: `Bearer ${SECRETS.opaque}` } },
+      )).text();
+      throw new Error(EVERYTHING, { cause: { password: SECRETS.password } });
+    }, {
+      onEvent: (event) => logEvent("IDEMPOTENCY", { ...event }),
     });
-    await idempotency.step(`charge ${SECRETS.email}`, () => 1);
-    await executeWithLogging(EVERYTHING, traceId, () => Promise.resolve());
-    await executeDatabaseOperation(
-      traceId,
-      "insert",
-      EVERYTHING,
-      () => Promise.resolve({ error: { code: "23505", message: EVERYTHING } }),
-    );
-    await executeDatabaseOperation(
-      traceId,
-      "insert",
-      "orders",
-      () =>
-        Promise.reject(new StoreError("Cannot order", { message: EVERYTHING })),
-    ).catch(() => {});
-    await executeExternalCall(
-      traceId,
-      "payments",
-      "POST",
-      `/v1/${encodeURIComponent(SECRETS.email)}?password=${SECRETS.password}`,
-      async ({ headers }) => {
-        const answer = await fetch(url, { headers });
-        throw new Error(`refused: ${await answer.text()}`, {
-          cause: new Error(EVERYTHING),
-        });
-      },
-    ).catch((error) => console.warn("Could not pay", error));
-    await (await tracedFetch(
-      `${url}/${SECRETS.key}?token=${SECRETS.jwt}`,
-      { headers: { Authorization: `Bearer ${SECRETS.opaque}` } },
-    )).text();
-    throw new Error(EVERYTHING, { cause: { password: SECRETS.password } });
-  }, {
-    onEvent: (event) => logEvent("IDEMPOTENCY", { ...event }),
-  });
-  try {
-    const response = await ask({ "Idempotency-Key": SECRETS.key });
-    assertEquals(response.status, 500);
-    const answer = await response.text();
-    for (const secret of Object.values(SECRETS)) {
-      assert(!answer.includes(secret));
+    try {
+      const response = await ask({ "Idempotency-Key": SECRETS.key });
+      assertEquals(response.status, 500);
+      const answer = await response.text();
+      for (const secret of Object.values(SECRETS)) {
+        assert(!answer.includes(secret));
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    } finally {
+      await provider.shutdown();
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  } finally {
-    await provider.shutdown();
-  }
-  assert(output.lines().length > 12);
-  assertNoSecret([ada.userId]);
-  assertEquals(output.lines("ORDERED")[0]?.["userId"], hashUserId(ada.userId));
-  const [outcome] = output.lines("IDEMPOTENCY");
-  assertEquals(outcome?.["outcome"], "failed");
-});
-
-Deno.test("no secret is in a log when background work, a renewal or an event listener fails", async () => {
-  let isAway = false;
-  const real = globalThis.fetch;
-  globalThis.fetch = (input, init) => {
-    const { pathname } = new URL(input instanceof Request ? input.url : input);
-    return isAway && pathname.endsWith("/rpc/idempotency_renew")
-      ? Promise.reject(new Error(EVERYTHING))
-      : real(input, init);
-  };
-  const ask = served(async ({ idempotency }) => {
-    isAway = true;
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
-    isAway = false;
-    return idempotency.finishLater(
-      new Response(null, { status: 202 }),
-      () => Promise.reject(new Error(EVERYTHING)),
+    assert(output.lines().length > 12);
+    assertNoSecret([ada.userId]);
+    assertEquals(
+      output.lines("ORDERED")[0]?.["userId"],
+      hashUserId(ada.userId),
     );
-  }, {
-    leaseSeconds: 1,
-    onEvent: () => {
-      throw new Error(EVERYTHING);
-    },
-  });
-  try {
-    const response = await ask({ "Idempotency-Key": SECRETS.key });
-    assertEquals(response.status, 202);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  } finally {
-    globalThis.fetch = real;
-  }
-  const told = output.lines("LOG").map(({ text }) => text).join("\n");
-  for (
-    const what of [
-      /Could not renew the lease of the key [0-9a-f]{16}:/,
-      /The background part of "served" failed:/,
-      /onEvent threw:/,
-    ]
-  ) assert(what.test(told), `${what} is not in ${told}`);
-  const traces = output.lines().map(({ traceId }) => traceId);
-  assertEquals(new Set(traces).size, 1);
-  assertNoSecret();
-});
+    const [outcome] = output.lines("IDEMPOTENCY");
+    assertEquals(outcome?.["outcome"], "failed");
+  },
+);
 
-Deno.test("without tracing the core still names no key when a renewal fails", async () => {
-  const fetched = pipeline(
-    [
-      withSupabase({
-        auth: ["user", "secret"],
-        supabaseOptions: {
-          global: {
-            fetch: (input, init) =>
-              String(input).endsWith("/rpc/idempotency_renew")
-                ? Promise.reject(new Error("away"))
-                : fetch(input, init),
+testLog(
+  "no secret is in a log when background work, a renewal or an event listener fails",
+  async () => {
+    let isAway = false;
+    const real = globalThis.fetch;
+    globalThis.fetch = (input, init) => {
+      const { pathname } = new URL(
+        input instanceof Request ? input.url : input,
+      );
+      return isAway && pathname.endsWith("/rpc/idempotency_renew")
+        ? Promise.reject(new Error(EVERYTHING))
+        : real(input, init);
+    };
+    const ask = served(async ({ idempotency }) => {
+      isAway = true;
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      isAway = false;
+      return idempotency.finishLater(
+        new Response(null, { status: 202 }),
+        () => Promise.reject(new Error(EVERYTHING)),
+      );
+    }, {
+      leaseSeconds: 1,
+      onEvent: () => {
+        throw new Error(EVERYTHING);
+      },
+    });
+    try {
+      const response = await ask({ "Idempotency-Key": SECRETS.key });
+      assertEquals(response.status, 202);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    } finally {
+      globalThis.fetch = real;
+    }
+    const told = output.lines("LOG").map(({ text }) => text).join("\n");
+    for (
+      const what of [
+        /Could not renew the lease of the key [0-9a-f]{16}:/,
+        /The background part of "served" failed:/,
+        /onEvent threw:/,
+      ]
+    ) assert(what.test(told), `${what} is not in ${told}`);
+    const traces = output.lines().map(({ traceId }) => traceId);
+    assertEquals(new Set(traces).size, 1);
+    assertNoSecret();
+  },
+);
+
+testLog(
+  "without tracing the core still names no key when a renewal fails",
+  async () => {
+    const fetched = pipeline(
+      [
+        withSupabase({
+          auth: ["user", "secret"],
+          supabaseOptions: {
+            global: {
+              fetch: (input, init) =>
+                String(input).endsWith("/rpc/idempotency_renew")
+                  ? Promise.reject(new Error("away"))
+                  : fetch(input, init),
+            },
           },
+        }),
+        withIdempotency({ scope: "untraced", leaseSeconds: 1 }),
+      ],
+      async (req) => {
+        await new Promise((resolve) => setTimeout(resolve, 1_500));
+        return refuse(
+          new StoreError("Cannot order", { message: "x" }),
+          {},
+          req,
+        );
+      },
+    );
+    await fetched(
+      new Request("http://x/untraced", {
+        method: "POST",
+        headers: {
+          apikey: JSON.parse(Deno.env.get("SUPABASE_SECRET_KEYS")!).default,
+          "Idempotency-Key": SECRETS.key,
         },
       }),
-      withIdempotency({ scope: "untraced", leaseSeconds: 1 }),
-    ],
-    async (req) => {
-      await new Promise((resolve) => setTimeout(resolve, 1_500));
-      return refuse(new StoreError("Cannot order", { message: "x" }), {}, req);
-    },
-  );
-  await fetched(
-    new Request("http://x/untraced", {
-      method: "POST",
-      headers: {
-        apikey: JSON.parse(Deno.env.get("SUPABASE_SECRET_KEYS")!).default,
-        "Idempotency-Key": SECRETS.key,
-      },
-    }),
-  );
-  const text = output.text();
-  assert(/Could not renew the lease of the key [0-9a-f]{16}:/.test(text), text);
-  assertEquals(output.lines(), []);
-  assertNoSecret();
-});
+    );
+    const text = output.text();
+    assert(
+      /Could not renew the lease of the key [0-9a-f]{16}:/.test(text),
+      text,
+    );
+    assertEquals(output.lines(), []);
+    assertNoSecret();
+  },
+);
 
-Deno.test("the documented queries find the key of a trace and the trace of a key", async () => {
-  const [byTrace, byKey] = await codeBlocks("recipes/tracing.md", "sql");
-  const key = unique("key");
-  await settled(
-    recognise({ traceparent: TRACEPARENT, "Idempotency-Key": key }),
-  );
-  const withId = (query: string, id: string) => query.replace(/'…'/, `'${id}'`);
-  const found = await stack().sql<{ idempotency_key: string }>(
-    withId(byTrace!, TRACE),
-  );
-  assert(found.some((row) => row.idempotency_key === key));
-  assertEquals(
-    (await stack().sql<{ trace_id: string }>(withId(byKey!, key))).map((row) =>
-      row.trace_id
-    ),
-    [TRACE],
-  );
-});
+testLog(
+  "the documented queries find the key of a trace and the trace of a key",
+  async () => {
+    const [byTrace, byKey] = await codeBlocks("recipes/tracing.md", "sql");
+    const key = unique("key");
+    await settled(
+      recognise({ traceparent: TRACEPARENT, "Idempotency-Key": key }),
+    );
+    const withId = (query: string, id: string) =>
+      query.replace(/'…'/, `'${id}'`);
+    const found = await stack().sql<{ idempotency_key: string }>(
+      withId(byTrace!, TRACE),
+    );
+    assert(found.some((row) => row.idempotency_key === key));
+    assertEquals(
+      (await stack().sql<{ trace_id: string }>(withId(byKey!, key))).map((
+        row,
+      ) => row.trace_id),
+      [TRACE],
+    );
+  },
+);

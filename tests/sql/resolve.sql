@@ -1,6 +1,6 @@
 -- What an operator's resolution does in each state, and what everybody hears afterwards.
 begin;
-select plan(52);
+select plan(54);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -96,7 +96,10 @@ select is((pg_temp.complete('again', 1)).response, 'second', 'and the first is t
 select pg_temp.abandoned('full', 1, jsonb_build_object('filler', repeat('x', 16300))) \g /dev/null
 select is((public.idempotency_resolve(null, 'jobs', 'full', 'failed', p_note => repeat('y', 2000))).outcome, 'failed', 'metadata that leaves no room keeps no key from being resolved');
 select is((pg_temp.claim('full', 2, p_metadata => '{"traceId": "2"}')).outcome, 'claimed', 'nor from running again');
-select is((pg_temp.row_of('full')).metadata, '{"traceId": "2"}', 'with what the later attempt brings');
+select is((pg_temp.row_of('full')).metadata ->> 'traceId', '2', 'with what the later attempt brings');
+select pg_temp.claim('packed', 1, 'retry', jsonb_build_object('filler', repeat('x', 16300))), pg_temp.lapse('packed', '1 minute') \g /dev/null
+select is((pg_temp.claim('packed', 2, 'retry', jsonb_build_object('traceId', repeat('2', 100)))).outcome, 'claimed', 'nor does other metadata');
+select is((pg_temp.row_of('packed')).metadata, jsonb_build_object('traceId', repeat('2', 100)), 'which gives way');
 select pg_temp.abandoned('noted', 1, '{"traceId": "1"}'), public.idempotency_resolve(null, 'jobs', 'noted', 'failed', p_note => 'lost') \g /dev/null
 select is((pg_temp.claim('noted', 2, p_metadata => '{"traceId": "2"}')).outcome, 'claimed', 'where there is room');
 select is((pg_temp.row_of('noted')).metadata - 'resolved_at', '{"traceId": "2", "resolution": "failed", "note": "lost"}', 'what an operator noted stays beside it');

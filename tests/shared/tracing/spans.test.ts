@@ -13,13 +13,12 @@ import {
   parseTraceparent,
   traceRequest,
 } from "../../../shared/tracing.ts";
-import { recordOutput } from "../../support/output.ts";
+import { type Output, withOutput } from "../../support/output.ts";
 
-const output = recordOutput();
+let output: Output;
 const exporter = new InMemorySpanExporter();
 
 Deno.test.beforeEach(() => {
-  output.clear();
   exporter.reset();
   trace.setGlobalTracerProvider(
     new BasicTracerProvider({
@@ -60,50 +59,63 @@ async function serve(req: Request): Promise<Response> {
 const spanOf = (name: string) =>
   exporter.getFinishedSpans().find((span) => span.name === name)!;
 
-Deno.test("request, part and calls are spans, each under the one it belongs to", async () => {
-  await serve(
-    new Request("http://x/orders/17", {
-      method: "POST",
-      headers: { traceparent: `00-${TRACE}-${CALLER}-01` },
-    }),
-  );
-  const request = spanOf("POST orders");
-  const part = spanOf("price");
-  const database = spanOf("select lots");
-  const external = spanOf("POST payments");
-  assertEquals(exporter.getFinishedSpans().length, 4);
-  for (const span of [request, part, database, external]) {
-    assertEquals(span.spanContext().traceId, TRACE);
-  }
-  assertEquals(request.parentSpanContext?.spanId, CALLER);
-  assertEquals(
-    [part, external].map((span) => span.parentSpanContext?.spanId),
-    [request.spanContext().spanId, request.spanContext().spanId],
-  );
-  assertEquals(
-    database.parentSpanContext?.spanId,
-    part.spanContext().spanId,
-  );
-  assertEquals(
-    [request, part, database, external].map(({ kind }) => kind),
-    [SpanKind.SERVER, SpanKind.INTERNAL, SpanKind.CLIENT, SpanKind.CLIENT],
-  );
-  assertEquals(request.attributes, {
-    "http.request.method": "POST",
-    "url.path": "/orders/17",
-    "http.response.status_code": 200,
+/** A test of what is logged. */
+function testLog(name: string, test: () => void | Promise<void>): void {
+  Deno.test(name, async () => {
+    await withOutput(async (recorded) => {
+      output = recorded;
+      await test();
+    });
   });
-  assertEquals(database.attributes, {
-    "db.system.name": "postgresql",
-    "db.operation.name": "select",
-    "db.collection.name": "lots",
-    "db.response.status_code": "57014",
-  });
-  assertEquals(database.status.code, SpanStatusCode.ERROR);
-  assertEquals(external.status.code, SpanStatusCode.UNSET);
-});
+}
 
-Deno.test("lines, spans and what is sent along name the same ids", async () => {
+testLog(
+  "request, part and calls are spans, each under the one it belongs to",
+  async () => {
+    await serve(
+      new Request("http://x/orders/17", {
+        method: "POST",
+        headers: { traceparent: `00-${TRACE}-${CALLER}-01` },
+      }),
+    );
+    const request = spanOf("POST orders");
+    const part = spanOf("price");
+    const database = spanOf("select lots");
+    const external = spanOf("POST payments");
+    assertEquals(exporter.getFinishedSpans().length, 4);
+    for (const span of [request, part, database, external]) {
+      assertEquals(span.spanContext().traceId, TRACE);
+    }
+    assertEquals(request.parentSpanContext?.spanId, CALLER);
+    assertEquals(
+      [part, external].map((span) => span.parentSpanContext?.spanId),
+      [request.spanContext().spanId, request.spanContext().spanId],
+    );
+    assertEquals(
+      database.parentSpanContext?.spanId,
+      part.spanContext().spanId,
+    );
+    assertEquals(
+      [request, part, database, external].map(({ kind }) => kind),
+      [SpanKind.SERVER, SpanKind.INTERNAL, SpanKind.CLIENT, SpanKind.CLIENT],
+    );
+    assertEquals(request.attributes, {
+      "http.request.method": "POST",
+      "url.path": "/orders/17",
+      "http.response.status_code": 200,
+    });
+    assertEquals(database.attributes, {
+      "db.system.name": "postgresql",
+      "db.operation.name": "select",
+      "db.collection.name": "lots",
+      "db.response.status_code": "57014",
+    });
+    assertEquals(database.status.code, SpanStatusCode.ERROR);
+    assertEquals(external.status.code, SpanStatusCode.UNSET);
+  },
+);
+
+testLog("lines, spans and what is sent along name the same ids", async () => {
   const response = await serve(new Request("http://x/orders"));
   const { traceId, spanId } = spanOf("GET orders").spanContext();
   assertEquals(response.headers.get("x-trace-id"), traceId);
@@ -117,7 +129,7 @@ Deno.test("lines, spans and what is sent along name the same ids", async () => {
   });
 });
 
-Deno.test("a trace id that was handed out already is kept", async () => {
+testLog("a trace id that was handed out already is kept", async () => {
   const context = createRequestContext(new Request("http://x/"));
   await executeWithLogging("sell", context, () => Promise.resolve());
   assertEquals(spanOf("sell").spanContext().traceId, context.traceId);
@@ -125,7 +137,7 @@ Deno.test("a trace id that was handed out already is kept", async () => {
   assertEquals(spanOf("nightly").spanContext().traceId, TRACE);
 });
 
-Deno.test("a span tells of an error without its secrets", async () => {
+testLog("a span tells of an error without its secrets", async () => {
   const response = await traceRequest(
     new Request("http://x/orders", {
       headers: { "Idempotency-Key": "lot-17" },
@@ -140,11 +152,14 @@ Deno.test("a span tells of an error without its secrets", async () => {
   });
 });
 
-Deno.test("without a provider there are no spans, and the ids are made here", async () => {
-  trace.disable();
-  const response = await serve(new Request("http://x/orders"));
-  assertEquals(exporter.getFinishedSpans(), []);
-  const spanIds = output.lines().map(({ spanId }) => spanId);
-  assertEquals(new Set(spanIds).size, 4);
-  assert(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/.test(await response.text()));
-});
+testLog(
+  "without a provider there are no spans, and the ids are made here",
+  async () => {
+    trace.disable();
+    const response = await serve(new Request("http://x/orders"));
+    assertEquals(exporter.getFinishedSpans(), []);
+    const spanIds = output.lines().map(({ spanId }) => spanId);
+    assertEquals(new Set(spanIds).size, 4);
+    assert(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/.test(await response.text()));
+  },
+);

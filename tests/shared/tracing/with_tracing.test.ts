@@ -12,14 +12,12 @@ import {
   traceRequest,
   withTracing,
 } from "../../../shared/tracing.ts";
-import { recordOutput } from "../../support/output.ts";
+import { type Output, withOutput } from "../../support/output.ts";
 
-const output = recordOutput();
+let output: Output;
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TRACEPARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
-
-Deno.test.beforeEach(() => output.clear());
 
 function ask(
   handler: (traceId: string) => Promise<Response>,
@@ -34,79 +32,101 @@ function ask(
 
 const hello = () => Promise.resolve(new Response("hello"));
 
-Deno.test("a request makes a line when it comes and one when it is answered", async () => {
-  const response = await ask(hello, {
-    method: "POST",
-    headers: { traceparent: TRACEPARENT, "X-Correlation-Id": "basket-7" },
-  });
-  assertEquals(await response.text(), "hello");
-  const [incoming, complete, ...more] = output.lines();
-  assertEquals(more, []);
-  for (const line of [incoming!, complete!]) {
-    assertEquals(
-      [line["traceId"], line["parentSpanId"], line["correlationId"]],
-      [TRACE, "00f067aa0ba902b7", "basket-7"],
-    );
-    assertEquals(
-      [line["function"], line["method"], line["path"], line["level"]],
-      ["orders", "POST", "/functions/v1/orders/17", "INFO"],
-    );
-  }
-  assertEquals(incoming!["message"], "REQUEST_INCOMING");
-  assertEquals(complete!["message"], "REQUEST_COMPLETE");
-  assertEquals(complete!["status"], 200);
-  assert(complete!["durationMs"] >= 0 && complete!["durationMs"] < 1_000);
-});
-
-Deno.test("the answer names its trace and correlation id, and lets pages read them", async () => {
-  const { headers } = await ask(hello, {
-    headers: { traceparent: TRACEPARENT, "X-Correlation-Id": "basket-7" },
-  });
-  assertEquals(headers.get("x-trace-id"), TRACE);
-  assertEquals(headers.get("x-correlation-id"), "basket-7");
-  assertEquals(
-    headers.get("access-control-expose-headers"),
-    "X-Trace-Id, X-Correlation-Id, X-Original-Trace-Id",
-  );
-});
-
-Deno.test("without a traceparent, or with a broken one, a trace begins here", async () => {
-  const seen = new Set<string>();
-  for (
-    const traceparent of [undefined, "nonsense", `ff-${TRACEPARENT.slice(3)}`]
-  ) {
-    const { headers } = await ask(hello, {
-      headers: traceparent === undefined ? {} : { traceparent },
+/** A test of what is logged. */
+function testLog(name: string, test: () => void | Promise<void>): void {
+  Deno.test(name, async () => {
+    await withOutput(async (recorded) => {
+      output = recorded;
+      await test();
     });
-    const traceId = headers.get("x-trace-id")!;
-    assert(/^[0-9a-f]{32}$/.test(traceId) && traceId !== TRACE);
-    seen.add(traceId);
-  }
-  assertEquals(seen.size, 3);
-  assertEquals(output.lines()[0]?.["parentSpanId"], undefined);
-});
+  });
+}
 
-Deno.test("incoming: restart begins a trace of one's own", async () => {
+testLog(
+  "a request makes a line when it comes and one when it is answered",
+  async () => {
+    const response = await ask(hello, {
+      method: "POST",
+      headers: { traceparent: TRACEPARENT, "X-Correlation-Id": "basket-7" },
+    });
+    assertEquals(await response.text(), "hello");
+    const [incoming, complete, ...more] = output.lines();
+    assertEquals(more, []);
+    for (const line of [incoming!, complete!]) {
+      assertEquals(
+        [line["traceId"], line["parentSpanId"], line["correlationId"]],
+        [TRACE, "00f067aa0ba902b7", "basket-7"],
+      );
+      assertEquals(
+        [line["function"], line["method"], line["path"], line["level"]],
+        ["orders", "POST", "/functions/v1/orders/17", "INFO"],
+      );
+    }
+    assertEquals(incoming!["message"], "REQUEST_INCOMING");
+    assertEquals(complete!["message"], "REQUEST_COMPLETE");
+    assertEquals(complete!["status"], 200);
+    assert(complete!["durationMs"] >= 0 && complete!["durationMs"] < 1_000);
+  },
+);
+
+testLog(
+  "the answer names its trace and correlation id, and lets pages read them",
+  async () => {
+    const { headers } = await ask(hello, {
+      headers: { traceparent: TRACEPARENT, "X-Correlation-Id": "basket-7" },
+    });
+    assertEquals(headers.get("x-trace-id"), TRACE);
+    assertEquals(headers.get("x-correlation-id"), "basket-7");
+    assertEquals(
+      headers.get("access-control-expose-headers"),
+      "X-Trace-Id, X-Correlation-Id, X-Original-Trace-Id",
+    );
+  },
+);
+
+testLog(
+  "without a traceparent, or with a broken one, a trace begins here",
+  async () => {
+    const seen = new Set<string>();
+    for (
+      const traceparent of [undefined, "nonsense", `ff-${TRACEPARENT.slice(3)}`]
+    ) {
+      const { headers } = await ask(hello, {
+        headers: traceparent === undefined ? {} : { traceparent },
+      });
+      const traceId = headers.get("x-trace-id")!;
+      assert(/^[0-9a-f]{32}$/.test(traceId) && traceId !== TRACE);
+      seen.add(traceId);
+    }
+    assertEquals(seen.size, 3);
+    assertEquals(output.lines()[0]?.["parentSpanId"], undefined);
+  },
+);
+
+testLog("incoming: restart begins a trace of one's own", async () => {
   const { headers } = await withTracing({ incoming: "restart" }, hello)(
     new Request("http://x/", { headers: { traceparent: TRACEPARENT } }),
   );
   assert(headers.get("x-trace-id") !== TRACE);
 });
 
-Deno.test("a refusal of a later entry is traced, and keeps what it came with", async () => {
-  const refusal = Response.redirect("http://x/elsewhere", 303);
-  const response = await withTracing({}, () => Promise.resolve(refusal))(
-    new Request("http://x/orders"),
-  );
-  assertEquals(
-    [response.status, response.headers.get("location")],
-    [303, "http://x/elsewhere"],
-  );
-  assert(response.headers.has("x-trace-id"));
-  assertEquals(output.lines("REQUEST_COMPLETE")[0]?.["status"], 303);
-});
+testLog(
+  "a refusal of a later entry is traced, and keeps what it came with",
+  async () => {
+    const refusal = Response.redirect("http://x/elsewhere", 303);
+    const response = await withTracing({}, () => Promise.resolve(refusal))(
+      new Request("http://x/orders"),
+    );
+    assertEquals(
+      [response.status, response.headers.get("location")],
+      [303, "http://x/elsewhere"],
+    );
+    assert(response.headers.has("x-trace-id"));
+    assertEquals(output.lines("REQUEST_COMPLETE")[0]?.["status"], 303);
+  },
+);
 
-Deno.test("a preflight lets pages send the headers of a trace", async () => {
+testLog("a preflight lets pages send the headers of a trace", async () => {
   const preflight = new Response(null, {
     status: 204,
     headers: { "Access-Control-Allow-Headers": "apikey, traceparent" },
@@ -120,194 +140,209 @@ Deno.test("a preflight lets pages send the headers of a trace", async () => {
   );
 });
 
-Deno.test("a handler that throws is answered for, and the error is in the log alone", async () => {
-  const response = await ask(() => {
-    throw new Error("no such lot", { cause: new Error("deeper") });
-  });
-  assertEquals(response.status, 500);
-  assertEquals(
-    response.headers.get("content-type"),
-    "application/problem+json",
-  );
-  const problem = await response.json();
-  assertEquals(
-    [problem.code, problem.status, problem.traceId, problem.instance],
-    [
-      "INTERNAL_ERROR",
-      500,
-      response.headers.get("x-trace-id"),
-      "/functions/v1/orders/17",
-    ],
-  );
-  assert(!JSON.stringify(problem).includes("lot"));
-  const [line] = output.lines("REQUEST_COMPLETE");
-  assertEquals(
-    [line!["level"], line!["status"], line!["error"].message],
-    ["ERROR", 500, "no such lot"],
-  );
-  assertEquals(line!["error"].cause.message, "deeper");
-});
-
-Deno.test("calls and parts are lines of the trace, each under the one it belongs to", async () => {
-  await ask(async (traceId) => {
-    await executeWithLogging("price", traceId, async () => {
-      await executeDatabaseOperation(
-        traceId,
-        "select",
-        "lots",
-        () => Promise.resolve({ data: [], error: null }),
-      );
+testLog(
+  "a handler that throws is answered for, and the error is in the log alone",
+  async () => {
+    const response = await ask(() => {
+      throw new Error("no such lot", { cause: new Error("deeper") });
     });
-    await executeExternalCall(
-      traceId,
-      "payments",
-      "POST",
-      "/v1/charges?key=secret",
-      () => Promise.resolve(new Response(null, { status: 201 })),
+    assertEquals(response.status, 500);
+    assertEquals(
+      response.headers.get("content-type"),
+      "application/problem+json",
     );
-    return new Response();
-  });
-  const [incoming, database, part, external, complete] = output.lines();
-  assertEquals(
-    [incoming, database, part, external, complete].map((line) =>
-      line!["message"]
-    ),
-    [
-      "REQUEST_INCOMING",
-      "DATABASE_OPERATION",
-      "OPERATION",
-      "EXTERNAL_CALL",
-      "REQUEST_COMPLETE",
-    ],
-  );
-  assertEquals(database!["parentSpanId"], part!["spanId"]);
-  assertEquals(part!["parentSpanId"], incoming!["spanId"]);
-  assertEquals(external!["parentSpanId"], incoming!["spanId"]);
-  assertEquals(complete!["spanId"], incoming!["spanId"]);
-  assertEquals(
-    [database!["operation"], database!["table"], database!["ok"]],
-    ["select", "lots", true],
-  );
-  assertEquals(
-    [external!["service"], external!["method"], external!["path"]],
-    ["payments", "POST", "/v1/charges"],
-  );
-  assertEquals([external!["status"], external!["ok"]], [201, true]);
-  assertEquals(new Set(output.lines().map(({ traceId }) => traceId)).size, 1);
-});
+    const problem = await response.json();
+    assertEquals(
+      [problem.code, problem.status, problem.traceId, problem.instance],
+      [
+        "INTERNAL_ERROR",
+        500,
+        response.headers.get("x-trace-id"),
+        "/functions/v1/orders/17",
+      ],
+    );
+    assert(!JSON.stringify(problem).includes("lot"));
+    const [line] = output.lines("REQUEST_COMPLETE");
+    assertEquals(
+      [line!["level"], line!["status"], line!["error"].message],
+      ["ERROR", 500, "no such lot"],
+    );
+    assertEquals(line!["error"].cause.message, "deeper");
+  },
+);
 
-Deno.test("what fails is told with its code, and given back or thrown as it was", async () => {
-  const failure = new TypeError("no route");
-  await ask(async (traceId) => {
-    const reply = {
-      data: null,
-      error: { code: "23505", message: "row-of-ben" },
-    };
-    const given = await executeDatabaseOperation(
-      traceId,
-      "insert",
-      "lots",
-      () => Promise.resolve(reply),
-    );
-    assert(given === reply);
-    const thrown = await assertRejects(() =>
-      executeExternalCall(
+testLog(
+  "calls and parts are lines of the trace, each under the one it belongs to",
+  async () => {
+    await ask(async (traceId) => {
+      await executeWithLogging("price", traceId, async () => {
+        await executeDatabaseOperation(
+          traceId,
+          "select",
+          "lots",
+          () => Promise.resolve({ data: [], error: null }),
+        );
+      });
+      await executeExternalCall(
         traceId,
         "payments",
-        "GET",
-        "/",
-        () => Promise.reject(failure),
-      )
-    );
-    assert(thrown === failure);
-    return new Response();
-  });
-  const [database] = output.lines("DATABASE_OPERATION");
-  assertEquals(
-    [database!["ok"], database!["code"], database!["level"]],
-    [false, "23505", "WARN"],
-  );
-  assert(!output.text().includes("row-of-ben"));
-  const [external] = output.lines("EXTERNAL_CALL");
-  assertEquals(
-    [external!["ok"], external!["error"].message],
-    [false, "no route"],
-  );
-});
-
-Deno.test("an external call is handed the trace to send along, and so is a traced fetch", async () => {
-  const sent: (string | null)[] = [];
-  const real = globalThis.fetch;
-  globalThis.fetch = (_input, init) => {
-    sent.push(new Headers(init?.headers).get("traceparent"));
-    assertEquals(new Headers(init?.headers).get("tracestate"), "congo=t61r");
-    return Promise.resolve(new Response());
-  };
-  try {
-    await ask(async (traceId) => {
-      await executeExternalCall(
-        traceId,
-        "a",
-        "GET",
-        "/",
-        ({ headers }) => fetch("http://a/", { headers }),
-      );
-      await tracedFetch("http://b/", { headers: { Accept: "text/plain" } });
-      await executeExternalCall(
-        traceId,
-        "c",
-        "GET",
-        "/",
-        () => tracedFetch(new Request("http://c/")),
+        "POST",
+        "/v1/charges?key=secret",
+        () => Promise.resolve(new Response(null, { status: 201 })),
       );
       return new Response();
-    }, { headers: { traceparent: TRACEPARENT, tracestate: "congo=t61r" } });
-  } finally {
-    globalThis.fetch = real;
-  }
-  const lines = output.lines("EXTERNAL_CALL");
-  // One for each call, not two for the one that was announced.
-  assertEquals(lines.map(({ service }) => service), ["a", "b", "c"]);
-  assertEquals(
-    sent.map((header) => parseTraceparent(header)),
-    lines.map(({ spanId }) => ({ traceId: TRACE, spanId, sampled: true })),
-  );
-});
-
-Deno.test("whatever prints within a request makes a line of it, later too", async () => {
-  let settled: Promise<void> | undefined;
-  await ask(() => {
-    console.warn("almost out of stock", { lots: 3 });
-    console.error("Could not sell:", new Error("sold out"));
-    getLogger(["shop"]).info("Sold {n}", { n: 2 });
-    logEvent("SOLD", { lots: 2 });
-    settled = new Promise((resolve) =>
-      setTimeout(() => {
-        console.log("afterwards");
-        resolve();
-      }, 5)
+    });
+    const [incoming, database, part, external, complete] = output.lines();
+    assertEquals(
+      [incoming, database, part, external, complete].map((line) =>
+        line!["message"]
+      ),
+      [
+        "REQUEST_INCOMING",
+        "DATABASE_OPERATION",
+        "OPERATION",
+        "EXTERNAL_CALL",
+        "REQUEST_COMPLETE",
+      ],
     );
-    return hello();
-  });
-  await settled;
-  const [, warned, failed, shop, sold, , later] = output.lines();
-  assertEquals(
-    [warned!["level"], warned!["text"], warned!["values"]],
-    ["WARN", "almost out of stock", [{ lots: 3 }]],
-  );
-  assertEquals(
-    [failed!["level"], failed!["error"].message],
-    ["ERROR", "sold out"],
-  );
-  assertEquals([shop!["message"], shop!["logger"]], ["Sold 2", "shop"]);
-  assertEquals([sold!["message"], sold!["lots"]], ["SOLD", 2]);
-  assertEquals(later!["text"], "afterwards");
-  assertEquals(new Set(output.lines().map(({ traceId }) => traceId)).size, 1);
-  console.log("outside");
-  assert(output.text().endsWith("\noutside"));
-});
+    assertEquals(database!["parentSpanId"], part!["spanId"]);
+    assertEquals(part!["parentSpanId"], incoming!["spanId"]);
+    assertEquals(external!["parentSpanId"], incoming!["spanId"]);
+    assertEquals(complete!["spanId"], incoming!["spanId"]);
+    assertEquals(
+      [database!["operation"], database!["table"], database!["ok"]],
+      ["select", "lots", true],
+    );
+    assertEquals(
+      [external!["service"], external!["method"], external!["path"]],
+      ["payments", "POST", "/v1/charges"],
+    );
+    assertEquals([external!["status"], external!["ok"]], [201, true]);
+    assertEquals(new Set(output.lines().map(({ traceId }) => traceId)).size, 1);
+  },
+);
 
-Deno.test("two requests at once keep their traces apart", async () => {
+testLog(
+  "what fails is told with its code, and given back or thrown as it was",
+  async () => {
+    const failure = new TypeError("no route");
+    await ask(async (traceId) => {
+      const reply = {
+        data: null,
+        error: { code: "23505", message: "row-of-ben" },
+      };
+      const given = await executeDatabaseOperation(
+        traceId,
+        "insert",
+        "lots",
+        () => Promise.resolve(reply),
+      );
+      assert(given === reply);
+      const thrown = await assertRejects(() =>
+        executeExternalCall(
+          traceId,
+          "payments",
+          "GET",
+          "/",
+          () => Promise.reject(failure),
+        )
+      );
+      assert(thrown === failure);
+      return new Response();
+    });
+    const [database] = output.lines("DATABASE_OPERATION");
+    assertEquals(
+      [database!["ok"], database!["code"], database!["level"]],
+      [false, "23505", "WARN"],
+    );
+    assert(!output.text().includes("row-of-ben"));
+    const [external] = output.lines("EXTERNAL_CALL");
+    assertEquals(
+      [external!["ok"], external!["error"].message],
+      [false, "no route"],
+    );
+  },
+);
+
+testLog(
+  "an external call is handed the trace to send along, and so is a traced fetch",
+  async () => {
+    const sent: (string | null)[] = [];
+    const real = globalThis.fetch;
+    globalThis.fetch = (_input, init) => {
+      sent.push(new Headers(init?.headers).get("traceparent"));
+      assertEquals(new Headers(init?.headers).get("tracestate"), "congo=t61r");
+      return Promise.resolve(new Response());
+    };
+    try {
+      await ask(async (traceId) => {
+        await executeExternalCall(
+          traceId,
+          "a",
+          "GET",
+          "/",
+          ({ headers }) => fetch("http://a/", { headers }),
+        );
+        await tracedFetch("http://b/", { headers: { Accept: "text/plain" } });
+        await executeExternalCall(
+          traceId,
+          "c",
+          "GET",
+          "/",
+          () => tracedFetch(new Request("http://c/")),
+        );
+        return new Response();
+      }, { headers: { traceparent: TRACEPARENT, tracestate: "congo=t61r" } });
+    } finally {
+      globalThis.fetch = real;
+    }
+    const lines = output.lines("EXTERNAL_CALL");
+    // One for each call, not two for the one that was announced.
+    assertEquals(lines.map(({ service }) => service), ["a", "b", "c"]);
+    assertEquals(
+      sent.map((header) => parseTraceparent(header)),
+      lines.map(({ spanId }) => ({ traceId: TRACE, spanId, sampled: true })),
+    );
+  },
+);
+
+testLog(
+  "whatever prints within a request makes a line of it, later too",
+  async () => {
+    let settled: Promise<void> | undefined;
+    await ask(() => {
+      console.warn("almost out of stock", { lots: 3 });
+      console.error("Could not sell:", new Error("sold out"));
+      getLogger(["shop"]).info("Sold {n}", { n: 2 });
+      logEvent("SOLD", { lots: 2 });
+      settled = new Promise((resolve) =>
+        setTimeout(() => {
+          console.log("afterwards");
+          resolve();
+        }, 5)
+      );
+      return hello();
+    });
+    await settled;
+    const [, warned, failed, shop, sold, , later] = output.lines();
+    assertEquals(
+      [warned!["level"], warned!["text"], warned!["values"]],
+      ["WARN", "almost out of stock", [{ lots: 3 }]],
+    );
+    assertEquals(
+      [failed!["level"], failed!["error"].message],
+      ["ERROR", "sold out"],
+    );
+    assertEquals([shop!["message"], shop!["logger"]], ["Sold 2", "shop"]);
+    assertEquals([sold!["message"], sold!["lots"]], ["SOLD", 2]);
+    assertEquals(later!["text"], "afterwards");
+    assertEquals(new Set(output.lines().map(({ traceId }) => traceId)).size, 1);
+    console.log("outside");
+    assert(output.text().endsWith("\noutside"));
+  },
+);
+
+testLog("two requests at once keep their traces apart", async () => {
   await Promise.all(
     Array.from({ length: 20 }, (_, n) =>
       ask(async (traceId) => {
@@ -321,26 +356,29 @@ Deno.test("two requests at once keep their traces apart", async () => {
   for (const { text, traceId } of lines) assertEquals(text, traceId);
 });
 
-Deno.test("a handler without the middleware is traced by a context of its own", async () => {
-  const req = new Request("http://x/", {
-    headers: { traceparent: TRACEPARENT, "X-Correlation-Id": "basket-7" },
-  });
-  const context = createRequestContext(req);
-  await executeWithLogging("sell", context, () => Promise.resolve(1));
-  const [incoming, complete] = output.lines();
-  assertEquals(
-    [incoming!["message"], incoming!["operation"], complete!["message"]],
-    ["REQUEST_INCOMING", "sell", "REQUEST_COMPLETE"],
-  );
-  assertEquals(
-    [complete!["traceId"], complete!["correlationId"], complete!["ok"]],
-    [TRACE, "basket-7", true],
-  );
-  await traceRequest(req, hello, { name: "shop" });
-  assertEquals(output.lines().at(-1)?.["function"], "shop");
-});
+testLog(
+  "a handler without the middleware is traced by a context of its own",
+  async () => {
+    const req = new Request("http://x/", {
+      headers: { traceparent: TRACEPARENT, "X-Correlation-Id": "basket-7" },
+    });
+    const context = createRequestContext(req);
+    await executeWithLogging("sell", context, () => Promise.resolve(1));
+    const [incoming, complete] = output.lines();
+    assertEquals(
+      [incoming!["message"], incoming!["operation"], complete!["message"]],
+      ["REQUEST_INCOMING", "sell", "REQUEST_COMPLETE"],
+    );
+    assertEquals(
+      [complete!["traceId"], complete!["correlationId"], complete!["ok"]],
+      [TRACE, "basket-7", true],
+    );
+    await traceRequest(req, hello, { name: "shop" });
+    assertEquals(output.lines().at(-1)?.["function"], "shop");
+  },
+);
 
-Deno.test("work outside of a request is traced by a bare trace id", async () => {
+testLog("work outside of a request is traced by a bare trace id", async () => {
   await executeWithLogging("nightly", TRACE, async () => {
     await executeDatabaseOperation(
       TRACE,
@@ -354,7 +392,7 @@ Deno.test("work outside of a request is traced by a bare trace id", async () => 
   assertEquals(database!["parentSpanId"], incoming!["spanId"]);
 });
 
-Deno.test("what is no trace id is refused without being repeated", () => {
+testLog("what is no trace id is refused without being repeated", () => {
   for (const traceId of ["", "hunter2", TRACE.toUpperCase(), "0".repeat(32)]) {
     const error = assertThrows(
       () => executeWithLogging("x", traceId, () => Promise.resolve()),

@@ -2,7 +2,7 @@ import type { IdempotencyConfig, ResolvedConfig } from "./config.ts";
 import { resolveConfig } from "./config.ts";
 import { defineMiddleware, type Middleware } from "./deps.ts";
 import { enforcementOf } from "./enforcement.ts";
-import { KeyMissingError, LedgerUnavailableError } from "./errors.ts";
+import { KeyMissingError } from "./errors.ts";
 import { reportMissing } from "./event.ts";
 import { fingerprintRequest } from "./fingerprint.ts";
 import {
@@ -56,7 +56,7 @@ export const idempotencyMiddleware: Middleware<
       const unprotected = { idempotency: withoutKey(scope) };
       if (SAFE_METHODS.has(req.method)) return yield unprotected;
 
-      let begun: Begun | "unprotected";
+      let begun: Begun;
       try {
         const key = await keyOf(req, config);
         if (key === null) {
@@ -71,7 +71,7 @@ export const idempotencyMiddleware: Middleware<
       } catch (error) {
         return refusalResponse(error, req);
       }
-      if (begun === "unprotected") return yield unprotected;
+      if (begun.kind === "unprotected") return yield unprotected;
       if (begun.kind === "replay") return replayResponse(begun.answer);
 
       const run = handlerRun(begun.run, scope, config);
@@ -95,7 +95,7 @@ async function beginRequest(
   ctx: Upstream,
   config: ResolvedConfig,
   { scope, key }: { scope: string; key: string },
-): Promise<Begun | "unprotected"> {
+): Promise<Begun> {
   const { ledger, userId } = callerOf(ctx, config);
   const identity: Identity = { userId, scope, key };
   const fingerprint = config.fingerprint === undefined
@@ -104,14 +104,7 @@ async function beginRequest(
   const metadata = config.metadata === undefined
     ? null
     : checkedMetadata(await config.metadata(req));
-  try {
-    return await begin({ ledger, identity, fingerprint, config, metadata });
-  } catch (error) {
-    const runAnyway = error instanceof LedgerUnavailableError &&
-      config.onLedgerDown === "run";
-    if (runAnyway) return "unprotected";
-    throw error;
-  }
+  return await begin({ ledger, identity, fingerprint, config, metadata });
 }
 
 /** Identity comes from the verified token and from nowhere else. */

@@ -1,7 +1,7 @@
 import type { IdempotencyConfig } from "./config.ts";
 import { resolveConfig } from "./config.ts";
 import { unprotectedEffectKey } from "./effect_key.ts";
-import { IdempotencyError, LedgerUnavailableError } from "./errors.ts";
+import { IdempotencyError } from "./errors.ts";
 import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import type { Answer, Ledger } from "./ledger.ts";
@@ -88,10 +88,10 @@ export async function runOperation<Body>(
       config,
     });
   } catch (error) {
-    const runAnyway = error instanceof LedgerUnavailableError &&
-      config.onLedgerDown === "run";
-    if (runAnyway) return ranOnce(await operation(UNPROTECTED));
     return await refusal(error);
+  }
+  if (begun.kind === "unprotected") {
+    return ranOnce(await operation(UNPROTECTED));
   }
   if (begun.kind === "replay") return replayOf(begun.answer);
 

@@ -80,6 +80,8 @@ export interface Finished {
 /** What {@link begin} decided. */
 export type Begun =
   | { readonly kind: "replay"; readonly answer: Answer }
+  /** The ledger is out of reach, and the route runs all the same. */
+  | { readonly kind: "unprotected" }
   | { readonly kind: "run"; readonly run: Run };
 
 /**
@@ -126,7 +128,9 @@ export async function begin(request: RunRequest): Promise<Begun> {
       )
       : await claim();
   } catch (error) {
-    report(refusalOf(error, config), { error });
+    const outcome = refusalOf(error, config);
+    report(outcome, { error });
+    if (outcome === "unprotected") return { kind: outcome };
     throw error;
   }
   if (claimed.outcome === "claimed") {

@@ -47,7 +47,7 @@ function bench(options: IdempotencyConfig = {}) {
     begin: start,
     run: async (more: IdempotencyConfig = {}): Promise<Run> => {
       const begun = await start(more);
-      if (begun.kind === "replay") throw new Error("expected to run");
+      if (begun.kind !== "run") throw new Error("expected to run");
       return begun.run;
     },
     age: (seconds: number) => void (ahead += seconds * 1000),

@@ -3,40 +3,12 @@ import { findPostgres } from "../cluster/postgres.ts";
 import { type Check, type Problems, ROOT } from "./check.ts";
 import { printed, runCommand } from "./command.ts";
 import { emptyCluster } from "../cluster/supabase_cluster.ts";
+import { fileOf, readMigrations } from "../migrate/migration.ts";
+import { readRollbacks, withoutRollback } from "../migrate/rollbacks.ts";
+import { SUPABASE_DIR } from "../stack/settings.ts";
 import { runSupabase } from "./supabase_cli.ts";
 
-/** A rollback script and the migrations that it takes back. */
-interface Rollback {
-  readonly file: URL;
-  readonly versions: readonly string[];
-}
-
-/** Versions and file names of the SQL files of a folder, oldest first. */
-async function sqlFiles(folder: URL): Promise<[string, string][]> {
-  const files: [string, string][] = [];
-  for await (const { name } of Deno.readDir(folder)) {
-    const version = /^(\d{14})_.+\.sql$/.exec(name)?.[1];
-    if (version !== undefined) files.push([version, name]);
-  }
-  return files.sort();
-}
-
-/**
- * The rollback scripts, newest first. Each takes back the migrations from its
- * own version up to that of the next script.
- */
-async function rollbacks(): Promise<Rollback[]> {
-  const folder = new URL("supabase/rollback/", ROOT);
-  const migrations = await sqlFiles(new URL("supabase/migrations/", ROOT));
-  const scripts = await sqlFiles(folder);
-  return scripts.map(([from, name], index) => {
-    const to = scripts[index + 1]?.[0];
-    const versions = migrations.map(([version]) => version).filter((version) =>
-      version >= from && (to === undefined || version < to)
-    );
-    return { file: new URL(name, folder), versions };
-  }).reverse();
-}
+const FOLDER = new URL("supabase/rollback/", ROOT);
 
 async function runPostgres(
   program: string,
@@ -88,12 +60,22 @@ async function run(): Promise<Problems> {
   const migrated = await snapshot(url);
   const problems: string[] = [];
   if (migrated === empty) problems.push("the migrations changed nothing");
-  for (const { file, versions } of await rollbacks()) {
+  const migrations = await readMigrations(`${SUPABASE_DIR}/migrations`);
+  const rollbacks = await readRollbacks(`${SUPABASE_DIR}/rollback`, migrations);
+  const covered = rollbacks.flatMap(({ versions }) => versions);
+  for (const migration of migrations) {
+    if (covered.includes(migration.version)) continue;
+    problems.push(
+      `${fileOf(migration)}: ${withoutRollback(migration.version, rollbacks)}`,
+    );
+  }
+  for (const { file, versions } of rollbacks) {
+    if (versions.length === 0) continue;
     await runPostgres("psql", [
       "-Xq",
       "--single-transaction",
       "--set=ON_ERROR_STOP=1",
-      `--file=${decodeURIComponent(file.pathname)}`,
+      `--file=${decodeURIComponent(new URL(file, FOLDER).pathname)}`,
       url,
     ]);
     await supabase(url, [

@@ -1,6 +1,9 @@
 -- Removes the ledger with everything in it; the migrations can be applied again afterwards.
--- pg_cron stays: other jobs may need it. Where the Supabase CLI keeps the books, tell it as well:
+-- pg_cron stays: other jobs may need it. `deno task migrate --rollback` runs this and keeps the
+-- records; where it is run by hand, tell the Supabase CLI as well:
 -- supabase migration repair --status reverted 20261122000000 (and the other versions of that day).
+--
+-- migrate: undoes 20261122000000 to 20261122000900
 
 begin;
 

@@ -1,5 +1,7 @@
 -- Undoes 20261123000000_idempotency_renew.sql and the other versions of that day: renewing,
 -- steps, resolving, batches and notification. Keys stay as they are, with the steps they have.
+--
+-- migrate: undoes 20261123000000 to 20261123000800
 
 do $$
 begin

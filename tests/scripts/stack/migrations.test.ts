@@ -1,8 +1,6 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import {
-  applyMigrations,
-  readMigrations,
-} from "../../../scripts/stack/migrations.ts";
+import { readMigrations } from "../../../scripts/migrate/migration.ts";
+import { applyMigrations } from "../../../scripts/stack/migrations.ts";
 import { openPglite } from "../../../scripts/stack/pglite.ts";
 import { openPostgres } from "../../../scripts/stack/postgres.ts";
 import type { Database } from "../../../scripts/stack/database.ts";

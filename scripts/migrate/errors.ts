@@ -1,0 +1,88 @@
+/** How the command ends; written down in docs/recipes/migrations.md. */
+export const EXIT = {
+  done: 0,
+  /** Something failed, and the database is as it was. */
+  failed: 1,
+  /** Nothing was begun: wrong options, files or state, or no database. */
+  refused: 2,
+  /** Another runner is at it. */
+  busy: 3,
+  /** The database is not what the files say. */
+  unverified: 4,
+  /** Something failed, and not all of it could be undone. */
+  needsPerson: 5,
+} as const;
+
+/** Thrown before anything was begun; the message says what to do instead. */
+export class MigrationRefusedError extends Error {
+  override readonly name = "MigrationRefusedError";
+}
+
+/** Thrown when another runner holds the lock for longer than we may wait. */
+export class RunnerBusyError extends Error {
+  override readonly name = "RunnerBusyError";
+}
+
+/** Thrown when backing up or restoring fails. */
+export class BackupError extends Error {
+  override readonly name = "BackupError";
+}
+
+/** Thrown when a migration did its work, but a check of it does not hold. */
+export class VerificationError extends Error {
+  override readonly name = "VerificationError";
+}
+
+/** Where in a file something failed. */
+export interface StatementPlace {
+  file: string;
+  /** Counted from 1. */
+  statement: number;
+  /** Line of the file, from 1. */
+  line: number;
+}
+
+/** Thrown when a statement of a file failed. */
+export class StatementError extends Error {
+  override readonly name = "StatementError";
+  constructor(
+    readonly place: StatementPlace,
+    readonly sqlState: string | undefined,
+    message: string,
+    cause: unknown,
+  ) {
+    super(message, { cause });
+  }
+}
+
+/** Thrown when a run failed; says what of it was undone and what was not. */
+export class RunFailedError extends Error {
+  override readonly name = "RunFailedError";
+  constructor(
+    message: string,
+    readonly undone: readonly string[],
+    readonly notUndone: readonly string[],
+    cause: unknown,
+  ) {
+    super(message, { cause });
+  }
+}
+
+/** The SQLSTATE of a server's error, if it is one. */
+export function sqlStateOf(error: unknown): string | undefined {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code)
+    ? code
+    : undefined;
+}
+
+/** The exit code of an error. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof RunFailedError) {
+    return error.notUndone.length > 0 ? EXIT.needsPerson : EXIT.failed;
+  }
+  if (error instanceof MigrationRefusedError) return EXIT.refused;
+  if (error instanceof RunnerBusyError) return EXIT.busy;
+  if (error instanceof VerificationError) return EXIT.unverified;
+  return EXIT.failed;
+}

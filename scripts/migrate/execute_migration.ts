@@ -1,0 +1,182 @@
+import { watchBlockers } from "./blockers.ts";
+import { runApart } from "./run_apart.ts";
+import { sqlStateOf, StatementError } from "./errors.ts";
+import { ensureHistory, recordMigration } from "./history.ts";
+import { assertLocked } from "./lock.ts";
+import type { ParsedMigration } from "./migration.ts";
+import { type Execution, planExecution } from "./outside_transaction.ts";
+import { type KnownRows, rowLosses, rowsBefore } from "./row_losses.ts";
+import { runStatement } from "./run_statement.ts";
+import { inTransaction, pause, type Session } from "./session.ts";
+import {
+  catalogProblems,
+  insist,
+  recordProblems,
+  type VerifyFile,
+  verifyFileProblems,
+} from "./verify.ts";
+
+/** How to execute a migration. */
+export interface ExecuteOptions {
+  /** Where to look from, when the session has to wait for a lock. */
+  databaseUrl: string;
+  /** Queries that have to hold afterwards. */
+  verify?: VerifyFile | null;
+  /** Rows of the tables that are there; kept up to date. */
+  knownRows?: KnownRows;
+  /**
+   * How long a statement may wait for a lock, in milliseconds. While it waits,
+   * everybody else waits behind it, and Supabase ends the statements of `anon`
+   * after 3 seconds: by then we have given up.
+   * @default 2000
+   */
+  lockTimeoutMs?: number;
+  /** How often to try again when a lock was not to be had. @default 5 */
+  lockRetries?: number;
+  /** Receives a line for a person. */
+  warn?: (message: string) => void;
+}
+
+const LOCK_TIMEOUT_MS = 2_000;
+const LOCK_RETRIES = 5;
+const FIRST_PAUSE_MS = 500;
+const LOCK_NOT_AVAILABLE = "55P03";
+
+/**
+ * Applies one migration: statements, record and verification in one
+ * transaction, which is tried again where a lock was not to be had. A file whose
+ * statements may not run in a transaction is run statement by statement.
+ *
+ * The session holds the lock of {@link takeLock}.
+ *
+ * @throws {StatementError} when a statement fails
+ * @throws {VerificationError} when what it did does not hold
+ * Both leave nothing behind, except of a file that runs apart.
+ */
+export async function executeMigration(
+  session: Session,
+  migration: ParsedMigration,
+  options: ExecuteOptions,
+): Promise<void> {
+  const execution = planExecution(
+    migration.file,
+    migration.statements,
+    migration.directives,
+  );
+  await withLockRetries(session, options, async () => {
+    if (!execution.transactional) {
+      return await runApart(session, migration, execution, options);
+    }
+    await prepareSession(session);
+    await inTransaction(session, async () => {
+      await boundTransaction(session, options.lockTimeoutMs);
+      await applyHere(session, migration, execution, options);
+    });
+  });
+}
+
+/** Applies a migration within the transaction that the session is in. */
+export async function applyHere(
+  session: Session,
+  migration: ParsedMigration,
+  execution: Execution,
+  options: Omit<ExecuteOptions, "databaseUrl">,
+): Promise<void> {
+  const { query } = session;
+  await assertLocked(session);
+  await ensureHistory(query);
+  // First, not last: whoever applies the same file with other tools is found
+  // out before anything is done twice.
+  await recordMigration(query, migration);
+  const before = await rowsBefore(query);
+  const knownProblems = new Set(await catalogProblems(query));
+  for (const [index, statement] of execution.statements.entries()) {
+    await runStatement(session, {
+      file: migration.file,
+      statement,
+      number: index + 1,
+    });
+  }
+  await query("reset role");
+  await insist(`${migration.file} did not pass its verification`, async () => {
+    await query("set constraints all immediate");
+    const found = (await catalogProblems(query))
+      .filter((problem) => !knownProblems.has(problem));
+    // Whoever writes `not valid` validates later, to hold no lock meanwhile.
+    const announced = /\bnot\s+valid\b/i.test(migration.sql);
+    if (announced) found.forEach((problem) => options.warn?.(problem));
+    return [
+      ...await recordProblems(query, migration),
+      ...(announced ? [] : found),
+      ...(await rowLosses(
+        query,
+        before,
+        options.knownRows ?? new Map(),
+        migration.directives,
+      )).map((loss) =>
+        `${loss}; where that is meant, write \`-- migrate: removes rows from ${
+          loss.split(" ")[0]
+        }\` into the file`
+      ),
+      ...options.verify
+        ? await verifyFileProblems(session, options.verify)
+        : [],
+    ];
+  });
+}
+
+/** Undoes what an earlier file may have set for the session. */
+export async function prepareSession({ query }: Session): Promise<void> {
+  await query("reset session authorization; reset role; reset all");
+  // The server is to notice when this process is killed in the middle of a long
+  // statement, and let go of the lock. Not on every platform can it.
+  await query("set client_connection_check_interval = '2s'").catch(() => {});
+}
+
+/** Sets the limits of a migration's transaction. */
+export async function boundTransaction(
+  { query }: Session,
+  lockTimeoutMs: number = LOCK_TIMEOUT_MS,
+): Promise<void> {
+  // A migration may take its time once it has its locks.
+  await query(
+    `set local lock_timeout = ${lockTimeoutMs}; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0`,
+  );
+}
+
+/** Tries again, later each time, where a lock was not to be had. */
+export async function withLockRetries(
+  session: Session,
+  options: ExecuteOptions,
+  attempt: () => Promise<void>,
+): Promise<void> {
+  const retries = options.lockRetries ?? LOCK_RETRIES;
+  for (let tried = 0;; tried++) {
+    const watch = watchBlockers(options.databaseUrl, session);
+    try {
+      return await attempt();
+    } catch (error) {
+      await watch.stop();
+      const cause = error instanceof StatementError
+        ? error.sqlState
+        : sqlStateOf(error);
+      if (cause !== LOCK_NOT_AVAILABLE) throw error;
+      const blocker = watch.last() ?? "another session";
+      if (tried >= retries) {
+        (error as Error).message += `\n  blocked by: ${blocker}\n  tried: ${
+          tried + 1
+        } times`;
+        throw error;
+      }
+      const ms = FIRST_PAUSE_MS * 2 ** tried * (0.75 + Math.random() / 2);
+      options.warn?.(
+        `a lock was not to be had, blocked by ${blocker}; trying again in ${
+          (ms / 1000).toFixed(1)
+        } s`,
+      );
+      await pause(ms);
+    } finally {
+      await watch.stop();
+    }
+  }
+}

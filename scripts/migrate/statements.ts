@@ -1,0 +1,119 @@
+/** One statement of an SQL file. */
+export interface Statement {
+  /** As written, with the comments before it, without the semicolon. */
+  text: string;
+  /** Line of the file on which `text` begins, from 1. */
+  line: number;
+}
+
+// What may hide a semicolon, and the words that open and close SQL-standard
+// function bodies. Sticky, so that each is tried where the last one ended.
+const TOKEN = new RegExp(
+  [
+    /--[^\n]*/,
+    /(?<block>\/\*)/,
+    /[eE]'(?:[^'\\]|\\[\s\S]|'')*(?:'|$)/,
+    /'(?:[^']|'')*(?:'|$)/,
+    /"(?:[^"]|"")*(?:"|$)/,
+    /(?<dollar>\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$)/,
+    /(?<word>[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)/,
+    /(?<number>\d+\w*)/,
+    /(?<end>;)/,
+    /[\s\S]/,
+  ].map(({ source }) => source).join("|"),
+  "y",
+);
+
+/**
+ * Splits an SQL file the way the Supabase CLI does, so that both record the
+ * same: at semicolons outside quotes, comments and function bodies; trimmed;
+ * without empty ones. A comment at the end is a statement of its own.
+ */
+export function splitStatements(sql: string): Statement[] {
+  const source = sql.replace(/^\ufeff/, "");
+  const statements: Statement[] = [];
+  let start = 0;
+  let line = 1;
+  const cut = (end: number) => {
+    const piece = source.slice(start, end);
+    const text = piece.trim();
+    const lead = piece.length - piece.trimStart().length;
+    if (text !== "") {
+      statements.push({ text, line: line + newlines(piece.slice(0, lead)) });
+    }
+    line += newlines(piece);
+    start = end + 1;
+  };
+  const body = bodyDepth();
+  for (const { index, end, groups } of tokens(source)) {
+    if (groups.word !== undefined) body.see(groups.word.toLowerCase());
+    if (groups.end === undefined || body.depth() > 0) continue;
+    cut(index);
+    body.reset();
+    start = end;
+  }
+  cut(source.length);
+  return statements;
+}
+
+/** The words of a statement that are neither quoted nor commented, lower case. */
+export function wordsOf(text: string): string[] {
+  return [...tokens(text)].flatMap(({ groups }) =>
+    groups.word === undefined ? [] : [groups.word.toLowerCase()]
+  );
+}
+
+interface Token {
+  index: number;
+  end: number;
+  groups: Record<string, string | undefined>;
+}
+
+function* tokens(source: string): Generator<Token> {
+  for (let index = 0; index < source.length;) {
+    TOKEN.lastIndex = index;
+    const match = TOKEN.exec(source)!;
+    const groups = match.groups ?? {};
+    let end = index + match[0].length;
+    if (groups.block !== undefined) end = endOfBlock(source, index);
+    if (groups.dollar !== undefined) {
+      const close = source.indexOf(groups.dollar, end);
+      end = close < 0 ? source.length : close + groups.dollar.length;
+    }
+    yield { index, end, groups };
+    index = end;
+  }
+}
+
+/** Block comments nest in Postgres. */
+function endOfBlock(source: string, from: number): number {
+  let depth = 0;
+  for (const { 0: mark, index } of source.slice(from).matchAll(/\/\*|\*\//g)) {
+    depth += mark === "/*" ? 1 : -1;
+    if (depth === 0) return from + index + 2;
+  }
+  return source.length;
+}
+
+/** Follows `begin atomic … end`, whose statements are not the file's own. */
+function bodyDepth() {
+  let depth = 0;
+  let before = "";
+  return {
+    depth: () => depth,
+    see(word: string) {
+      if (word === "atomic" && before === "begin") depth++;
+      else if (depth > 0 && word === "case") depth++;
+      else if (depth > 0 && word === "end") depth--;
+      before = word;
+    },
+    reset() {
+      depth = 0;
+      before = "";
+    },
+  };
+}
+
+function newlines(text: string): number {
+  return text.split("\n").length - 1;
+}

@@ -1,0 +1,114 @@
+import type { RunQuery } from "../stack/database.ts";
+
+/** A column of a table as it is now. */
+export interface Column {
+  name: string;
+  type: string;
+  /** Computed by the database, and so neither kept nor written. */
+  generated: boolean;
+}
+
+/** A table of the project as it is now. */
+export interface Table {
+  /** Schema and name, quoted where they have to be. */
+  name: string;
+  schema: string;
+  table: string;
+  /** Another one after the table was dropped and made again. */
+  oid: string;
+  /** Another one after the table was truncated or rewritten. */
+  filenode: string;
+  columns: Column[];
+  /** What feeds serial and identity columns; `last` is null before the first use. */
+  sequences: { name: string; last: string | null }[];
+}
+
+/** Schemas that the platform fills and looks after itself. */
+const PLATFORM_SCHEMAS = [
+  "_analytics",
+  "_realtime",
+  "auth",
+  "cron",
+  "extensions",
+  "graphql",
+  "graphql_public",
+  "information_schema",
+  "net",
+  "pgbouncer",
+  "pgmq",
+  "pgsodium",
+  "pgsodium_masks",
+  "pgtle",
+  "realtime",
+  "repack",
+  "storage",
+  "supabase_functions",
+  "supabase_migrations",
+  "tiger",
+  "tiger_data",
+  "topology",
+  "vault",
+];
+
+/** Holds for schemas `n` that belong to the project. */
+export const PROJECT_SCHEMA =
+  `n.nspname not like 'pg\\_%' and n.nspname <> all (array[${
+    PLATFORM_SCHEMAS.map((name) => `'${name}'`).join(", ")
+  }])`;
+
+const TABLES = `
+select format('%I.%I', n.nspname, c.relname) as name, n.nspname as schema, c.relname as table,
+  c.oid::text as oid, pg_relation_filenode(c.oid)::text as filenode,
+  coalesce((
+    select json_agg(json_build_object(
+      'name', a.attname,
+      'type', format_type(a.atttypid, a.atttypmod),
+      'generated', a.attgenerated <> ''
+    ) order by a.attnum)
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  ), '[]') as columns,
+  coalesce((
+    select json_agg(json_build_object(
+      'name', format('%I.%I', sn.nspname, s.relname),
+      'last', pg_sequence_last_value(s.oid)::text
+    ) order by s.oid)
+    from pg_catalog.pg_depend as d
+    join pg_catalog.pg_class as s on s.oid = d.objid and s.relkind = 'S'
+    join pg_catalog.pg_namespace as sn on sn.oid = s.relnamespace
+    where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
+      and d.refobjid = c.oid and d.deptype in ('a', 'i')
+  ), '[]') as sequences
+from pg_catalog.pg_class as c
+join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+where c.relkind = 'r' and c.relpersistence <> 't' and ${PROJECT_SCHEMA}
+  and not exists (
+    select from pg_catalog.pg_depend as e
+    where e.classid = 'pg_class'::regclass and e.objid = c.oid and e.deptype = 'e'
+  )
+order by n.nspname, c.relname`;
+
+/**
+ * Lists the project's tables: those in schemas which are neither the platform's
+ * nor an extension's. Partitions are listed, the tables they are parts of hold
+ * nothing themselves.
+ */
+export async function projectTables(query: RunQuery): Promise<Table[]> {
+  return await query<Table>(TABLES);
+}
+
+/** Counts the rows of a table. */
+export async function countRows(
+  query: RunQuery,
+  name: string,
+): Promise<number> {
+  const [row] = await query<{ rows: number }>(
+    `select count(*)::float8 as rows from only ${name}`,
+  );
+  return row!.rows;
+}
+
+/** Quotes an identifier. */
+export function quoted(identifier: string): string {
+  return `"${identifier.replaceAll('"', '""')}"`;
+}

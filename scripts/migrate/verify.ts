@@ -1,0 +1,125 @@
+import { join } from "node:path";
+import type { RunQuery } from "../stack/database.ts";
+import { sqlStateOf, StatementError, VerificationError } from "./errors.ts";
+import { checksumOf, readHistory } from "./history.ts";
+import type { Migration, ParsedMigration } from "./migration.ts";
+import type { Session } from "./session.ts";
+import { runStatement } from "./run_statement.ts";
+import { splitStatements, wordsOf } from "./statements.ts";
+import { PROJECT_SCHEMA } from "./tables.ts";
+
+const SPOILT_INDEXES = `
+select format('index %I.%I is not valid: it was left by an attempt that failed; drop it, and make it again', n.nspname, c.relname) as problem
+from pg_catalog.pg_index as i
+join pg_catalog.pg_class as c on c.oid = i.indexrelid and c.relkind = 'i'
+join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+where not i.indisvalid and ${PROJECT_SCHEMA}`;
+
+const UNCHECKED_CONSTRAINTS = `
+select format('constraint %I of %I.%I was never checked against the rows there are: alter table %I.%I validate constraint %I',
+  k.conname, n.nspname, c.relname, n.nspname, c.relname, k.conname) as problem
+from pg_catalog.pg_constraint as k
+join pg_catalog.pg_class as c on c.oid = k.conrelid
+join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+where not k.convalidated and k.contype in ('c', 'f') and ${PROJECT_SCHEMA}`;
+
+/** Indexes that are not valid and constraints that were never checked, in words. */
+export async function catalogProblems(query: RunQuery): Promise<string[]> {
+  const rows = await query<{ problem: string }>(
+    `${SPOILT_INDEXES} union all ${UNCHECKED_CONSTRAINTS} order by 1`,
+  );
+  return rows.map(({ problem }) => problem);
+}
+
+/** Whether the database has recorded a migration, with the file's statements. */
+export async function recordProblems(
+  query: RunQuery,
+  migration: Migration,
+): Promise<string[]> {
+  const recorded = (await readHistory(query))
+    .find(({ version }) => version === migration.version);
+  if (recorded === undefined) return ["it is not recorded"];
+  const same = recorded.statements !== null &&
+    checksumOf(recorded.statements) === checksumOf([migration.sql]);
+  return same ? [] : ["the recorded statements are not those of the file"];
+}
+
+/** A file of queries which hold from a migration on. */
+export interface VerifyFile {
+  /** Path as a person would name it. */
+  file: string;
+  sql: string;
+}
+
+/** Reads `supabase/verify/<version>.sql` or `<version>_<name>.sql`. */
+export async function readVerifyFile(
+  supabaseDir: string,
+  { version, file }: Pick<ParsedMigration, "version" | "file">,
+): Promise<VerifyFile | null> {
+  for (const name of [file, `${version}.sql`]) {
+    try {
+      const path = join(supabaseDir, "verify", name);
+      return { file: `verify/${name}`, sql: await Deno.readTextFile(path) };
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return null;
+}
+
+/**
+ * Asks each query of a verify file: it holds when there is no row, or one row
+ * with the single value true. Belongs into a transaction; what the queries write
+ * is refused.
+ */
+export async function verifyFileProblems(
+  session: Session,
+  { file, sql }: VerifyFile,
+): Promise<string[]> {
+  const problems: string[] = [];
+  await session.query("savepoint verify");
+  await session.query("set transaction read only");
+  const statements = splitStatements(sql)
+    .filter(({ text }) => wordsOf(text).length > 0);
+  for (const [index, statement] of statements.entries()) {
+    const rows = await runStatement<Record<string, unknown>>(session, {
+      file,
+      statement,
+      number: index + 1,
+    });
+    if (rows.length === 0) continue;
+    const values = Object.values(rows[0]!);
+    if (rows.length === 1 && values.length === 1 && values[0] === true) {
+      continue;
+    }
+    problems.push(
+      `${file}, line ${statement.line}: expected no row or true, found ${
+        rows.length === 1 ? "" : `${rows.length} rows, the first `
+      }${JSON.stringify(rows[0])}`,
+    );
+  }
+  // Also ends the read-only mode.
+  await session.query("rollback to savepoint verify");
+  return problems;
+}
+
+/** Turns what does not hold into an error, also a query that fails. */
+export async function insist(
+  what: string,
+  find: () => Promise<string[]>,
+): Promise<void> {
+  let problems: string[];
+  try {
+    problems = await find();
+  } catch (error) {
+    const state = sqlStateOf(error);
+    if (error instanceof StatementError) problems = [error.message];
+    // A deferred constraint, say. Not a lost connection, and not a lock that
+    // is tried for again.
+    else if (state !== undefined && /^2/.test(state)) {
+      problems = [`${(error as Error).message} (SQLSTATE ${state})`];
+    } else throw error;
+  }
+  if (problems.length === 0) return;
+  throw new VerificationError(`${what}:\n  ${problems.join("\n  ")}`);
+}

@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { runCommand } from "./migrate/command.ts";
+import { migrate } from "./migrate/command.ts";
 
-Deno.exitCode = await runCommand(Deno.args, {
+Deno.exitCode = await migrate(Deno.args, {
   print: console.log,
   printError: console.error,
 });

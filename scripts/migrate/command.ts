@@ -15,7 +15,7 @@ export interface Output {
 }
 
 /** Runs the command line and answers its exit code. */
-export async function runCommand(
+export async function migrate(
   args: string[],
   { print, printError }: Output,
 ): Promise<number> {

@@ -1,5 +1,5 @@
 import { startCluster } from "../cluster/postgres.ts";
-import { migratedCluster } from "../cluster/supabase_cluster.ts";
+import { emptyCluster, migratedCluster } from "../cluster/supabase_cluster.ts";
 import { ROOT } from "../check/check.ts";
 import { runDenoTest } from "./deno_test.ts";
 import { runPgtap } from "./pgtap.ts";
@@ -11,7 +11,15 @@ const CONCURRENCY = "tests/concurrency";
 const SIMULATION = "tests/simulation";
 const CRASH = "tests/crash";
 const FAULTS = "tests/faults";
-const APART = [INTEGRATION, CONCURRENCY, SIMULATION, CRASH, FAULTS];
+const MIGRATE = "tests/scripts/migrate";
+const APART = [
+  INTEGRATION,
+  CONCURRENCY,
+  SIMULATION,
+  CRASH,
+  FAULTS,
+  MIGRATE,
+];
 
 /** Where examples are that run: the public module, and what is written about it. */
 async function documented(): Promise<string[]> {
@@ -70,6 +78,16 @@ export const phases: readonly Phase[] = [
     name: "kills",
     postgres: [],
     run: (filter) => runDenoTest([CRASH], filter),
+  },
+  {
+    name: "migrating",
+    postgres: [],
+    async run(filter) {
+      await using cluster = await emptyCluster();
+      return await runDenoTest([MIGRATE], filter, {
+        DATABASE_URL: cluster.url,
+      });
+    },
   },
   {
     name: "simulation in memory",

@@ -1,0 +1,425 @@
+import { join } from "node:path";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import fc from "fast-check";
+import { backupCollection } from "../../../scripts/migrate/backup_collection.ts";
+import {
+  type Backup,
+  backUp,
+  readBackup,
+} from "../../../scripts/migrate/backup.ts";
+import { EXACT_TEXT } from "../../../scripts/migrate/copy_text.ts";
+import {
+  BackupError,
+  MigrationRefusedError,
+} from "../../../scripts/migrate/errors.ts";
+import {
+  restoreCollection,
+  restoreCollections,
+} from "../../../scripts/migrate/restore_collection.ts";
+import {
+  inTransaction,
+  openSession,
+  type Session,
+} from "../../../scripts/migrate/session.ts";
+import { projectTables } from "../../../scripts/migrate/tables.ts";
+import { newProject, type Project } from "./project.ts";
+
+const EVERYTHING = `
+create type public.mood as enum ('glad', 'it''s, "so"');
+create type public.pair as (a text, b integer);
+create table public.everything (
+  id bigint generated always as identity,
+  doc jsonb, raw bytea, words text[], grid integer[], at timestamptz, amount numeric,
+  price numeric(12, 4), ratio double precision, small real, span interval, mood public.mood,
+  pair public.pair, days daterange, text text, fixed char(5), flag boolean, network inet,
+  doubled numeric generated always as (amount * 2) stored,
+  "odd ""name" text
+);`;
+
+const COLUMNS = [
+  "doc",
+  "raw",
+  "words",
+  "grid",
+  "at",
+  "amount",
+  "price",
+  "ratio",
+  "small",
+  "span",
+  "mood",
+  "pair",
+  "days",
+  "text",
+  "fixed",
+  "flag",
+  "network",
+  '"odd ""name"',
+] as const;
+
+// No lone surrogates and no NUL: Postgres takes neither.
+const text = fc.string({ unit: "grapheme", maxLength: 12 }).map((value) =>
+  value.replaceAll("\0", "").toWellFormed()
+);
+const nasty = fc.oneof(
+  text,
+  fc.constantFrom(
+    "",
+    "\\N",
+    "\\.",
+    "\t",
+    "\r\n",
+    "a\\tb",
+    "\u2028",
+    "null",
+    "\v\f\b",
+    "\ufeff",
+    "{}",
+  ),
+);
+const literal = fc.constantFrom;
+const row = fc.tuple(
+  fc.oneof(
+    fc.jsonValue({ noUnicodeString: false } as never).map((v) =>
+      JSON.stringify(v).replaceAll("\\u0000", "")
+    ),
+    literal(
+      "null",
+      "12345678901234567890.12345678901234567890",
+      '{"b":1,"a":[null]}',
+    ),
+  ),
+  fc.uint8Array({ maxLength: 20 }).map((b) =>
+    `\\x${[...b].map((x) => x.toString(16).padStart(2, "0")).join("")}`
+  ),
+  fc.array(fc.option(nasty), { maxLength: 4 }).map(arrayLiteral),
+  literal("{}", "{1,NULL,3}", "{{1,2},{3,4}}", "[0:1]={7,8}"),
+  literal(
+    "infinity",
+    "-infinity",
+    "2026-11-22 10:00:00.123456+05:30",
+    "0044-03-15 12:00:00+00 BC",
+    "294276-12-31 23:59:59.999999+00",
+  ),
+  fc.oneof(
+    literal(
+      "NaN",
+      "0.000",
+      "-0.00000000000000000000001",
+      "1e100",
+      "123456789012345678901234567890.5",
+    ),
+    fc.maxSafeInteger().map(String),
+  ),
+  fc.integer({ min: -99999, max: 99999 }).map((n) => `${n}.5001`),
+  fc.oneof(
+    literal("NaN", "Infinity", "-Infinity", "-0", "5e-324"),
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+  ),
+  literal("NaN", "0.1", "3.4028235e38", "-0"),
+  literal("1 year -2 mons 3 days -04:05:06.789", "0", "-178000000 years"),
+  literal("glad", 'it\'s, "so"'),
+  literal("(,)", '("a, ""b""",1)', '("",)'),
+  literal("empty", "[2026-01-01,)", "(,2026-02-01)"),
+  nasty,
+  literal("a", "     ", "ab   "),
+  fc.boolean().map(String),
+  literal("10.0.0.1", "10.0.0.0/8", "::1"),
+  nasty,
+);
+
+function arrayLiteral(items: (string | null)[]): string {
+  return `{${
+    items.map((item) =>
+      item === null ? "NULL" : `"${item.replaceAll(/["\\]/g, "\\$&")}"`
+    ).join(",")
+  }}`;
+}
+
+async function withSession<T>(
+  project: Project,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = await openSession(project.url);
+  try {
+    return await work(session);
+  } finally {
+    await session.close();
+  }
+}
+
+function copied(
+  project: Project,
+  session: Session,
+  method: "copy" | "pg_dump" = "copy",
+): Promise<Backup | null> {
+  return backUp(session, project.url, { folder: project.backupDir, method });
+}
+
+const VALUES =
+  "select e.*::text as row from public.everything as e order by id";
+
+for (const method of ["copy", "pg_dump"] as const) {
+  Deno.test(`every value comes back from a backup by ${method} exactly`, async () => {
+    await using project = await newProject();
+    await project.sql(EVERYTHING);
+    const insert = `insert into public.everything (${COLUMNS.join(", ")})
+      values (${COLUMNS.map((_, i) => `$${i + 1}`).join(", ")})`;
+    await withSession(project, async (session) => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(
+            row.chain((values) =>
+              fc.tuple(
+                ...values.map((value) =>
+                  fc.option(fc.constant(value), { freq: 8 })
+                ),
+              )
+            ),
+            { minLength: 1, maxLength: 8 },
+          ),
+          async (rows) => {
+            await session.query("truncate public.everything");
+            for (const values of rows) await session.query(insert, values);
+            const before = await session.query(VALUES);
+            const backup = await copied(project, session, method);
+            await session.query(
+              "update public.everything set amount = 1, doc = null",
+            );
+            await session.query(insert, rows[0]);
+            assertEquals(
+              await restoreCollection(session, backup!, "public.everything"),
+              rows.length,
+            );
+            assertEquals(await session.query(VALUES), before);
+          },
+        ),
+        { numRuns: method === "copy" ? 25 : 2 },
+      );
+    });
+  });
+}
+
+Deno.test("a restored table goes on counting where it was", async () => {
+  await using project = await newProject();
+  await project.sql(
+    "create table public.a (id integer generated always as identity, s serial)",
+  );
+  await project.sql("insert into public.a select from generate_series(1, 5)");
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await project.sql("drop table public.a");
+    await project.sql(
+      "create table public.a (id integer generated always as identity, s serial)",
+    );
+    await restoreCollection(session, backup!, "public.a");
+    assertEquals(
+      await session.query(
+        "insert into public.a default values returning id, s",
+      ),
+      [{ id: 6, s: 6 }],
+    );
+  });
+});
+
+Deno.test("all tables of a backup are of the same moment", async () => {
+  await using project = await newProject();
+  await project.sql("create table public.a as select 1 as id");
+  await project.sql("create table public.b as select 1 as id");
+  await withSession(project, async (session) => {
+    const folder = join(project.folder, "one");
+    await Deno.mkdir(folder);
+    const backups = await inTransaction(session, async () => {
+      await session.query(EXACT_TEXT);
+      const [a, b] = await projectTables(session.query);
+      const first = await backupCollection(session, a!, folder);
+      await project.sql("insert into public.a values (2)");
+      await project.sql("insert into public.b values (2)");
+      return [first, await backupCollection(session, b!, folder)];
+    }, { begin: "begin isolation level repeatable read read only" });
+    assertEquals(backups.map(({ rows }) => rows), [1, 1]);
+  });
+  await using other = await newProject();
+  await other.sql("create table public.a as select 1 as id");
+  await other.sql("create table public.b as select 1 as id");
+  await other.sql("begin");
+  await other.sql("lock table public.b in access exclusive mode");
+  await withSession(other, async (session) => {
+    const backing = copied(other, session);
+    await other.untilRunning("copy public.b%");
+    await other.sql("insert into public.b values (2)");
+    await other.sql("insert into public.a values (2)");
+    await other.sql("commit");
+    assertEquals((await backing)!.tables.map(({ rows }) => rows), [1, 1]);
+  });
+});
+
+Deno.test("nobody else can read a backup, and the platform's tables are not in it", async () => {
+  await using project = await newProject();
+  await project.sql(
+    "create schema auth; create table auth.users (id integer); create schema app; create table app.a (id integer); create table public.b (id integer)",
+  );
+  await withSession(project, async (session) => {
+    for (const method of ["copy", "pg_dump"] as const) {
+      const backup = await copied(project, session, method);
+      assertEquals(backup!.tables.map(({ name }) => name), [
+        "app.a",
+        "public.b",
+      ]);
+      assertEquals(await readBackup(backup!.folder), backup!);
+      assertEquals((await Deno.stat(backup!.folder)).mode! & 0o777, 0o700);
+      for await (const { name } of Deno.readDir(backup!.folder)) {
+        const { mode } = await Deno.stat(join(backup!.folder, name));
+        assertEquals(mode! & 0o777, 0o600, name);
+      }
+    }
+  });
+});
+
+Deno.test("where there is no pg_dump, the backup is made with COPY", async () => {
+  await using project = await newProject();
+  await project.sql("create table public.a as select 1 as id");
+  await project.write("migrations/1_b.sql", "create table public.b ();");
+  const before = Deno.env.get("PG_BIN");
+  Deno.env.set("PG_BIN", project.folder);
+  try {
+    const { code, text } = await project.command();
+    assertEquals(code, 0, text);
+    assertStringIncludes(text, "(copy, 1 tables, 1 rows)");
+    const refused = await project.command("--backup", "pg_dump", "--rollback");
+    assertEquals(refused.code, 2);
+  } finally {
+    if (before === undefined) Deno.env.delete("PG_BIN");
+    else Deno.env.set("PG_BIN", before);
+  }
+});
+
+Deno.test("a backup that was damaged is not restored, and the table stays as it is", async () => {
+  await using project = await newProject();
+  await project.sql("create table public.a as select 1 as id, 'x' as t");
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    const file = join(backup!.folder, backup!.tables[0]!.file);
+    const good = await Deno.readTextFile(file);
+    await project.sql("insert into public.a values (2, 'y')");
+    const before = await project.contents();
+    for (
+      const bad of [
+        good.replace("x", "z"),
+        good + good,
+        good.slice(0, 10),
+        good.replace('"t"', '"u"'),
+        "",
+        good.replace('"1"', '"one"'),
+      ]
+    ) {
+      await Deno.writeTextFile(file, bad);
+      const error = await assertRejects(
+        () => restoreCollection(session, backup!, "public.a"),
+        BackupError,
+      );
+      assertStringIncludes(error.message, "Every table is as it was");
+      assertEquals(await project.contents(), before);
+    }
+    await Deno.writeTextFile(file, good);
+    assertEquals(await restoreCollection(session, backup!, "public.a"), 1);
+  });
+});
+
+Deno.test("a backup that was interrupted is none", async () => {
+  await using project = await newProject();
+  await project.sql("create table public.a ()");
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await Deno.remove(join(backup!.folder, "manifest.json"));
+    await assertRejects(
+      () => readBackup(backup!.folder),
+      MigrationRefusedError,
+    );
+  });
+});
+
+Deno.test("tables that refer to each other are restored together, and alone only where that fits", async () => {
+  await using project = await newProject();
+  await project.sql(`
+    create table public.parents (id integer primary key);
+    create table public.children (id integer primary key, parent integer references public.parents on delete cascade);
+    insert into public.parents values (1), (2);
+    insert into public.children values (10, 1), (11, null);
+  `);
+  await withSession(project, async (session) => {
+    const backup = (await copied(project, session))!;
+    const before = await project.contents();
+    await project.sql(
+      "delete from public.parents where id = 1; insert into public.children values (12, 2)",
+    );
+    const error = await assertRejects(
+      () => restoreCollection(session, backup, "public.children"),
+      BackupError,
+    );
+    assertStringIncludes(
+      error.message,
+      "children_parent_fkey by 1 rows of public.children",
+    );
+    await restoreCollections(session, backup, [
+      "public.children",
+      "public.parents",
+    ]);
+    assertEquals(await project.contents(), before);
+    // Restoring a parent does not reach its children through the cascade.
+    await restoreCollection(session, backup, "public.parents");
+    assertEquals(await project.contents(), before);
+  });
+});
+
+Deno.test("a table is restored into another one only if that is empty and alike", async () => {
+  await using project = await newProject();
+  await project.sql(
+    "create table public.a as select 1 as id; create table public.b (id integer); create table public.c (id text)",
+  );
+  await withSession(project, async (session) => {
+    const backup = (await copied(project, session))!;
+    assertEquals(
+      await restoreCollection(session, backup, "public.a", "public.b"),
+      1,
+    );
+    assertEquals(await project.sql("select id from public.b"), [{ id: 1 }]);
+    for (
+      const [into, why] of [
+        ["public.b", "it is not empty, it has 1 rows"],
+        ["public.c", "id was integer, is text"],
+        ["public.d", "there is no such table"],
+      ] as const
+    ) {
+      const error = await assertRejects(
+        () => restoreCollection(session, backup, "public.a", into),
+        BackupError,
+      );
+      assertStringIncludes(error.message, why);
+    }
+  });
+});
+
+Deno.test("triggers do not fire for rows that come back, and rules of the table still hold", async () => {
+  await using project = await newProject();
+  await project.sql(`
+    create table public.a (id integer);
+    insert into public.a values (1), (-1);
+    create function public.refuse() returns trigger language plpgsql as $$ begin raise 'fired'; end $$;
+  `);
+  await withSession(project, async (session) => {
+    const backup = (await copied(project, session))!;
+    await project.sql(
+      "create trigger refuse before insert or delete on public.a for each row execute function public.refuse()",
+    );
+    assertEquals(await restoreCollection(session, backup, "public.a"), 2);
+    await project.sql(
+      "alter table public.a add constraint positive check (id > 0) not valid",
+    );
+    const error = await assertRejects(
+      () => restoreCollection(session, backup, "public.a"),
+      BackupError,
+    );
+    assertStringIncludes(error.message, "positive");
+  });
+});

@@ -1,0 +1,350 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  BackupError,
+  exitCodeOf,
+  RunFailedError,
+} from "../../../scripts/migrate/errors.ts";
+import { runMigrations } from "../../../scripts/migrate/run_migrations.ts";
+import type { MigrateOptions } from "../../../scripts/migrate/options.ts";
+import { newProject, type Project } from "./project.ts";
+
+/** A project with one migration applied and a row in its table. */
+async function running(): Promise<Project> {
+  const project = await newProject();
+  await project.write(
+    "migrations/1_orders.sql",
+    "create table public.orders (id integer primary key, total integer);\ninsert into public.orders values (1, 10), (2, 20);",
+  );
+  await runMigrations(project.options);
+  return project;
+}
+
+/** Runs, expects a failure, and that it leaves the database as it was. */
+async function failsCleanly(
+  project: Project,
+  options: Partial<MigrateOptions> = {},
+  meanwhile: () => Promise<void> = async () => {},
+): Promise<RunFailedError> {
+  const before = await project.contents();
+  const [error] = await Promise.all([
+    assertRejects(
+      () => runMigrations({ ...project.options, ...options }),
+      RunFailedError,
+    ),
+    meanwhile(),
+  ]);
+  assertEquals(await project.contents(), before);
+  assertEquals(error.notUndone, []);
+  assertEquals(exitCodeOf(error), 1);
+  return error;
+}
+
+Deno.test("an error in the second statement leaves nothing of the file, and is told with file, statement, line and SQLSTATE", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_bad.sql",
+    "create table public.lines (id integer);\n\n-- wrong\nalter table public.lines\n  add column x nonsense;\n",
+  );
+  const { message, undone } = await failsCleanly(project);
+  assertStringIncludes(
+    message,
+    '2_bad.sql, statement 2, line 5: type "nonsense" does not exist (SQLSTATE 42704)',
+  );
+  assertStringIncludes(undone.join(), "2_bad.sql: nothing of it stays");
+});
+
+Deno.test("a failure takes back what the same run applied before it", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_a.sql",
+    "create table public.a (id integer);",
+  );
+  await project.write(
+    "migrations/3_b.sql",
+    "alter table public.a add b integer;",
+  );
+  await project.write("migrations/4_bad.sql", "select 1/0;");
+  await project.write("rollback/2_a.sql", "drop table public.a;");
+  await project.write("rollback/3_b.sql", "alter table public.a drop b;");
+  const { message, undone } = await failsCleanly(project);
+  assertStringIncludes(message, "division by zero (SQLSTATE 22012)");
+  assertEquals(undone.slice(1), [
+    "3: taken back with rollback/3_b.sql",
+    "2: taken back with rollback/2_a.sql",
+  ]);
+});
+
+Deno.test("what has no rollback file stays, with exit code 5 and a sentence that says so; what is older stays with it", async () => {
+  await using project = await running();
+  await project.write("migrations/2_a.sql", "create table public.a ();");
+  await project.write("migrations/3_b.sql", "create table public.b ();");
+  await project.write("migrations/4_bad.sql", "select 1/0;");
+  await project.write("rollback/2_a.sql", "drop table public.a;");
+  const { code, text } = await project.command();
+  assertEquals(code, 5, text);
+  assertStringIncludes(text, "NOT undone, needs you:");
+  assertStringIncludes(
+    text,
+    "3: stays applied, supabase/rollback has no file for it",
+  );
+  assertStringIncludes(text, "2: stays applied, because a newer one does");
+  assertEquals(await project.recorded(), ["1", "2", "3"]);
+});
+
+Deno.test("--on-failure keep leaves what the same run applied", async () => {
+  await using project = await running();
+  await project.write("migrations/2_a.sql", "create table public.a ();");
+  await project.write("migrations/3_bad.sql", "select 1/0;");
+  await project.write("rollback/2_a.sql", "drop table public.a;");
+  const error = await assertRejects(
+    () => runMigrations({ ...project.options, onFailure: "keep" }),
+    RunFailedError,
+  );
+  assertEquals(error.notUndone, ["2: kept, as asked"]);
+  assertEquals(await project.recorded(), ["1", "2"]);
+});
+
+Deno.test("a table that a rollback file makes anew gets its rows from the backup", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_drop.sql",
+    "-- migrate: removes rows from public.orders\ndrop table public.orders;",
+  );
+  await project.write("migrations/3_bad.sql", "select 1/0;");
+  await project.write(
+    "rollback/2_drop.sql",
+    "create table public.orders (id integer primary key, total integer);",
+  );
+  const { undone } = await failsCleanly(project);
+  assertEquals(undone.at(-1), "public.orders: 2 rows restored from the backup");
+});
+
+for (
+  const [what, sql, told] of [
+    [
+      "deleted",
+      "delete from public.orders where id = 1;",
+      "public.orders has 1 rows less",
+    ],
+    [
+      "truncated",
+      "truncate public.orders;",
+      "public.orders had 2 rows and has 0",
+    ],
+    [
+      "dropped",
+      "drop table public.orders;",
+      "public.orders is gone, with 2 rows",
+    ],
+    [
+      "lost in a copy",
+      "create table public.n as select * from public.orders limit 1; drop table public.orders; alter table public.n rename to orders;",
+      "public.orders had 2 rows and has 1",
+    ],
+  ] as const
+) {
+  Deno.test(`rows that are ${what} fail the verification, unless the file says so`, async () => {
+    await using project = await running();
+    await project.write("migrations/2_less.sql", sql);
+    const { message } = await failsCleanly(project);
+    assertStringIncludes(message, told);
+    assertStringIncludes(
+      message,
+      "-- migrate: removes rows from public.orders",
+    );
+    await project.write(
+      "migrations/2_less.sql",
+      `-- migrate: removes rows from public.orders\n${sql}`,
+    );
+    assertEquals((await runMigrations(project.options)).applied, ["2"]);
+  });
+}
+
+Deno.test("rows that users delete during a migration are not held against it", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_slow.sql",
+    "create table public.a (); select pg_sleep(0.5);",
+  );
+  const [{ applied }] = await Promise.all([
+    runMigrations(project.options),
+    project.untilRunning("%pg_sleep%").then(() =>
+      project.sql("delete from public.orders")
+    ),
+  ]);
+  assertEquals(applied, ["2"]);
+});
+
+Deno.test("a verify file whose query gives rows, or not true, takes the migration back before its commit", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_fee.sql",
+    "alter table public.orders add fee integer not null default 0;",
+  );
+  await project.write(
+    "verify/2.sql",
+    "-- every order pays\nselect id from public.orders where fee <= 0;\nselect count(*) = 3 from public.orders;",
+  );
+  const { message } = await failsCleanly(project);
+  assertStringIncludes(
+    message,
+    "verify/2.sql, line 1: expected no row or true, found 2 rows",
+  );
+  assertStringIncludes(
+    message,
+    'verify/2.sql, line 3: expected no row or true, found {"?column?":false}',
+  );
+  await project.write("verify/2.sql", "delete from public.orders;");
+  assertStringIncludes(
+    (await failsCleanly(project)).message,
+    "read-only transaction",
+  );
+  await project.write(
+    "verify/2.sql",
+    "select count(*) = 2 from public.orders;",
+  );
+  assertEquals((await runMigrations(project.options)).applied, ["2"]);
+});
+
+Deno.test("a deferred constraint that does not hold is found before the commit", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_lines.sql",
+    "create table public.lines (o integer references public.orders deferrable initially deferred);\ninsert into public.lines values (9);",
+  );
+  const { message } = await failsCleanly(project);
+  assertStringIncludes(message, "SQLSTATE 23503");
+});
+
+Deno.test("a backup that cannot be written stops the run before it begins", async () => {
+  await using project = await running();
+  await project.write("migrations/2_a.sql", "create table public.a ();");
+  await Deno.writeTextFile(`${project.folder}/file`, "");
+  const before = await project.contents();
+  const error = await assertRejects(
+    () =>
+      runMigrations({
+        ...project.options,
+        backupDir: `${project.folder}/file/backups`,
+      }),
+    BackupError,
+  );
+  assertStringIncludes(error.message, "name another with --backup-dir");
+  assertEquals(await project.contents(), before);
+});
+
+Deno.test("a lock that is not to be had ends in a message that names who holds it", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_a.sql",
+    "create table public.a ();\nalter table public.orders add x integer;",
+  );
+  const before = await project.contents();
+  await project.sql("begin");
+  await project.sql("select from public.orders");
+  const [{ pid }] = await project.sql<{ pid: number }>(
+    "select pg_backend_pid() as pid",
+  ) as [{ pid: number }];
+  const error = await assertRejects(
+    () =>
+      runMigrations({ ...project.options, lockTimeoutMs: 800, lockRetries: 1 }),
+    RunFailedError,
+  );
+  await project.sql("rollback");
+  assertStringIncludes(error.message, "2_a.sql, statement 2, line 2");
+  assertStringIncludes(error.message, "SQLSTATE 55P03");
+  assertStringIncludes(error.message, `blocked by: pid ${pid}`);
+  assertStringIncludes(error.message, "tried: 2 times");
+  assertEquals(await project.contents(), before);
+});
+
+Deno.test("a lock that is to be had later is waited for", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_a.sql",
+    "alter table public.orders add x integer;",
+  );
+  await project.sql("begin");
+  await project.sql("select from public.orders");
+  const run = runMigrations({
+    ...project.options,
+    lockTimeoutMs: 100,
+    lockRetries: 5,
+  });
+  await project.untilRunning("alter table%");
+  await new Promise((wake) => setTimeout(wake, 200));
+  await project.sql("rollback");
+  assertEquals((await run).applied, ["2"]);
+});
+
+Deno.test("a connection cut in the middle of a run leaves the database as it was", async () => {
+  await using project = await running();
+  await project.write("migrations/2_a.sql", "create table public.a ();");
+  await project.write("rollback/2_a.sql", "drop table public.a;");
+  await project.write(
+    "migrations/3_slow.sql",
+    "create table public.b ();\nselect pg_sleep(30);",
+  );
+  const { message, undone } = await failsCleanly(project, {}, async () => {
+    const pid = await project.untilRunning("%pg_sleep%");
+    await project.sql(`select pg_terminate_backend(${pid})`);
+  });
+  assertStringIncludes(message, "3_slow.sql, statement 2, line 2");
+  assertStringIncludes(message, "the connection was lost");
+  assertEquals(undone, [
+    "3_slow.sql: nothing of it stays, its transaction was rolled back",
+    "2: taken back with rollback/2_a.sql",
+  ]);
+});
+
+Deno.test("an index that is built concurrently runs apart; when it fails, its unusable remains are dropped", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_index.sql",
+    "create unique index concurrently orders_parity on public.orders ((total % 5));",
+  );
+  const { message } = await failsCleanly(project);
+  assertStringIncludes(message, "SQLSTATE 23505");
+  await project.write(
+    "migrations/2_index.sql",
+    "create index concurrently orders_parity on public.orders ((total % 5));",
+  );
+  assertEquals((await runMigrations(project.options)).applied, ["2"]);
+});
+
+Deno.test("a file that mixes statements inside and outside of transactions is refused", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_mixed.sql",
+    "create table public.a (id integer);\ncreate index concurrently on public.a (id);",
+  );
+  const { code, text } = await project.command();
+  assertEquals(code, 2);
+  assertStringIncludes(
+    text,
+    "line 2 (create index concurrently on …) may not run in a transaction, and line 1 should",
+  );
+});
+
+Deno.test("a rollback that fails is told, and its migration stays whole", async () => {
+  await using project = await running();
+  await project.write("migrations/2_a.sql", "create table public.a ();");
+  await project.write(
+    "rollback/2_a.sql",
+    "drop table public.a; select nonsense;",
+  );
+  await project.write("migrations/3_bad.sql", "select 1/0;");
+  const error = await assertRejects(
+    () => runMigrations(project.options),
+    RunFailedError,
+  );
+  assertStringIncludes(
+    error.notUndone.join(),
+    "2: stays applied, its rollback failed: rollback/2_a.sql, statement 2",
+  );
+  assertEquals(exitCodeOf(error), 5);
+  assertEquals(
+    await project.sql("select to_regclass('public.a')::text as a"),
+    [{ a: "a" }],
+  );
+});

@@ -27,7 +27,7 @@ async function run(ledger: Ledger): Promise<Run> {
     fingerprint: "a".repeat(64),
     config: resolveConfig(),
   });
-  if (begun.kind === "replay") throw new Error("replayed, not run");
+  if (begun.kind !== "run") throw new Error(`${begun.kind}, not run`);
   return begun.run;
 }
 

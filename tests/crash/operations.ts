@@ -122,6 +122,7 @@ async function inOneRun(
     config: resolveConfig(options),
   });
   if (begun.kind === "replay") return textOf(begun.answer);
+  if (begun.kind !== "run") throw new Error("ran without its ledger");
   const { run } = begun;
   try {
     const said = await takeEffect(sql, run, mode, pause);

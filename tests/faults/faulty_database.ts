@@ -169,6 +169,7 @@ export async function perform(
       as: "replayed",
     };
   }
+  if (begun.kind !== "run") throw new Error("ran without its ledger");
   const { run } = begun;
   await database.takeEffect(identity);
   await between?.();

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Json } from "../../shared/database.types.ts";
 import { call } from "../support/call.ts";
+import { tripsOf } from "../support/database_calls.ts";
 import { unique } from "../support/probe.ts";
 import {
   addProduct,
@@ -76,6 +77,19 @@ Deno.test("a retry of a sale gets the stored answer, and sells nothing more", as
   assertEquals([again.status, again.replayed], [201, true]);
   assertEquals(again.body, first.body);
   assertEquals(await stockOf(shop, shop.counter, tea), 6);
+});
+
+Deno.test("a sale, its retry and its refusal are one trip to the database each", async () => {
+  const tea = await stocked(10);
+  const key = unique("key");
+  for (const [quantity, of] of [[4, key], [4, key], [40, unique("key")]]) {
+    assertEquals(
+      await tripsOf(() =>
+        sell(stack(), shop, [[tea, quantity as number]], of as string)
+      ),
+      ["rpc/pos_perform"],
+    );
+  }
 });
 
 Deno.test("too little stock is refused for good: the retry is told the same although there is more now", async () => {

@@ -49,11 +49,21 @@ Deno.test("Only pending migrations are applied, whole, and recorded as the Supab
       await database.query(
         "select version, name, statements from supabase_migrations.schema_migrations order by version",
       ),
-      [first, second].map(({ version, name, sql }) => ({
-        version,
-        name,
-        statements: [sql],
-      })),
+      [
+        {
+          version: first.version,
+          name: first.name,
+          statements: [
+            "create table public.a (id integer)",
+            "insert into public.a values (1)",
+          ],
+        },
+        {
+          version: second.version,
+          name: second.name,
+          statements: ["insert into public.a values (2)"],
+        },
+      ],
     );
 
     // One that fails leaves nothing behind and is named.

@@ -82,13 +82,14 @@ declare
   v_quotation record;
 begin
   -- The lock makes a quotation that is being sent at this moment wait for these lines, or these
-  -- lines see that it was sent. In the order of ids, so that two of these wait and never deadlock.
+  -- lines see that it was sent. In the order of ids, and not on the key, which the foreign key of
+  -- each line holds already: so two of these wait for each other and never deadlock.
   for v_quotation in
     select q.id, q.status, q.archived_at
     from public.quotations as q
     where q.id in (select c.quotation_id from changed as c)
     order by q.id
-    for update
+    for no key update
   loop
     if v_quotation.archived_at is not null then
       raise exception 'changing the lines of quotation %: it is archived, restore it first', v_quotation.id

@@ -36,7 +36,7 @@ declare
 begin
   -- An attempt at the same request that is still at it is waited for here; what it has done is
   -- then seen below.
-  select * into v_quotation from public.quotations as q where q.id = p_id for update;
+  select * into v_quotation from public.quotations as q where q.id = p_id for no key update;
 
   if not found then
     raise exception 'changing quotation %: there is none', p_id using errcode = 'QT000';

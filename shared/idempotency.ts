@@ -8,11 +8,7 @@ export { answerResponse } from "./idempotency/answer_response.ts";
 export { type IdempotencyConfig } from "./idempotency/config.ts";
 export { corsHeaders } from "./idempotency/cors.ts";
 export { type EffectKey } from "./idempotency/effect_key.ts";
-export {
-  type Enforcement,
-  type EnforcementOverrides,
-  parseEnforcement,
-} from "./idempotency/enforcement.ts";
+export { type Enforcement, enforcementOf } from "./idempotency/enforcement.ts";
 export {
   type IdempotencyCode,
   IdempotencyError,

@@ -44,7 +44,7 @@ begin
 
   if exists (
     select from public.quotation_history as h
-    where h.user_id = v_quotation.user_id and h.request_id = p_request_id
+    where h.user_id = v_quotation.user_id and h.request_id = p_request_id and h.quotation_id = p_id
   ) then
     return null;
   end if;

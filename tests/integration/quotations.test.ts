@@ -100,6 +100,15 @@ Deno.test("an attempt after one whose answer was never recorded finds the quotat
     (await historyOf(ada, id)).map(({ action, version }) => [action, version]),
     [["created", 1], ["updated", 2], ["status_changed", 3]],
   );
+  // Of another quotation it is no repetition: refused, not taken for done.
+  const other = await newQuotation(stack(), ada);
+  const { error } = await ada.client.rpc("update_quotation", {
+    p_id: other.id,
+    p_changes: { customer_name: "Other" },
+    p_versions: [1],
+    p_request_id: `${requestId}-update`,
+  });
+  assertEquals(error?.code, "23505");
 });
 
 Deno.test("PATCH changes what it names, PUT replaces everything, each counts one version", async () => {
@@ -166,10 +175,10 @@ Deno.test("a list goes from the newest to the oldest, page by page, and is the c
   const cara = await signUp(stack());
   const made: string[] = [];
   for (let n = 0; n < 5; n++) made.push((await newQuotation(stack(), cara)).id);
-  // Two of one instant: the id decides.
+  // Two of one instant, at the end of the first page: the id decides.
   await stack().sql(
     "update public.quotations set created_at = (select created_at from public.quotations where id = $1) where id = $2",
-    [made[1], made[2]],
+    [made[2], made[3]],
   );
   const seen: string[] = [];
   let cursor: string | null = "";

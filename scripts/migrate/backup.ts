@@ -28,6 +28,9 @@ export interface Backup extends Manifest {
   folder: string;
 }
 
+// Reading waits only for those who are changing a table's shape: better told
+// soon than waited for until they go home.
+const LOCK_TIMEOUT = "10s";
 const MANIFEST = "manifest.json";
 const DUMP = "database.dump";
 
@@ -53,6 +56,7 @@ export async function backUp(
   }
   return await inTransaction(session, async () => {
     await session.query(EXACT_TEXT);
+    await session.query(`set local lock_timeout = '${LOCK_TIMEOUT}'`);
     const tables = await projectTables(session.query);
     if (tables.length === 0) return null;
     const folder = await newFolder(options.folder);

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { countRows, projectTables } from "./tables.ts";
+import { countAll } from "./row_losses.ts";
 import { StatementError } from "./errors.ts";
 import {
   applyHere,
@@ -54,7 +54,7 @@ export async function dryRun(given: MigrateOptions): Promise<DryRunReport> {
     );
     const report: DryRunReport = { tried: [], notTried: [] };
     await rolledBack(session, options, async () => {
-      const knownRows = await countAll(session);
+      const knownRows = await countAll(session.query);
       for (const migration of pending) {
         await tryOne(session, options, migration, knownRows, report);
       }
@@ -142,12 +142,4 @@ function explained(error: unknown, report: DryRunReport): unknown {
     : null;
   if (because !== null) (error as Error).message += `\n  dry run: ${because}`;
   return error;
-}
-
-async function countAll({ query }: Session): Promise<Map<string, number>> {
-  const rows = new Map<string, number>();
-  for (const { name } of await projectTables(query)) {
-    rows.set(name, await countRows(query, name));
-  }
-  return rows;
 }

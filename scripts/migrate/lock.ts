@@ -1,11 +1,6 @@
 import { RunnerBusyError } from "./errors.ts";
+import { MIGRATION_LOCK } from "./lock_key.ts";
 import { pause, type Session } from "./session.ts";
-
-/**
- * Key of the advisory lock that keeps runners apart; a starting local stack
- * takes the same.
- */
-export const MIGRATION_LOCK = 7_145_239_061;
 
 const POLL_MS = 250;
 

@@ -70,3 +70,12 @@ export async function rowLosses(
   }
   return losses;
 }
+
+/** Counts every table of the project. */
+export async function countAll(query: RunQuery): Promise<KnownRows> {
+  const rows: KnownRows = new Map();
+  for (const { name } of await projectTables(query)) {
+    rows.set(name, await countRows(query, name));
+  }
+  return rows;
+}

@@ -18,6 +18,7 @@ import {
 import { planExecution } from "./outside_transaction.ts";
 import { compare, pendingMigrations } from "./plan.ts";
 import { readRollbacks, type Rollback } from "./rollbacks.ts";
+import { countAll } from "./row_losses.ts";
 import { HalfDoneError } from "./run_apart.ts";
 import { isConnectionLoss, type Session } from "./session.ts";
 import { timed } from "./timed.ts";
@@ -113,9 +114,10 @@ async function applyAll(
   run: Run,
 ): Promise<void> {
   const applied: string[] = [];
-  const knownRows = new Map(
-    run.backup?.tables.map(({ name, rows }) => [name, rows]),
-  );
+  // The backup has counted already, where there is one.
+  const knownRows = run.backup === null
+    ? await countAll(session.query)
+    : new Map(run.backup.tables.map(({ name, rows }) => [name, rows]));
   for (const migration of run.pending) {
     const time = timed();
     try {

@@ -1,6 +1,7 @@
 // An optional peer of lite, found only when the graph holds it already.
 import "postgres";
 import { createPostgresConnection } from "@supabase/lite/postgres";
+import { MIGRATION_LOCK } from "../migrate/lock_key.ts";
 import type { Database, RunQuery } from "./database.ts";
 import { jsonTimestamp, TIMESTAMP_OIDS } from "./timestamps.ts";
 
@@ -8,7 +9,6 @@ import { jsonTimestamp, TIMESTAMP_OIDS } from "./timestamps.ts";
 // and far below the default limit of 100 of a Postgres server.
 const POOL_SIZE = 20;
 const CONNECT_TIMEOUT_SECONDS = 5;
-const START_LOCK = 7_145_239_061;
 
 /** Connects to a Postgres server by URL. */
 export async function openPostgres(url: string): Promise<Database> {
@@ -66,10 +66,10 @@ export async function openPostgres(url: string): Promise<Database> {
     exclusively: async (work) => {
       const session = await driver.reserve();
       try {
-        await session`select pg_advisory_lock(${START_LOCK}::bigint)`;
+        await session`select pg_advisory_lock(${MIGRATION_LOCK}::bigint)`;
         return await work();
       } finally {
-        await session`select pg_advisory_unlock(${START_LOCK}::bigint)`;
+        await session`select pg_advisory_unlock(${MIGRATION_LOCK}::bigint)`;
         session.release();
       }
     },

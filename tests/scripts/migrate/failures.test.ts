@@ -160,6 +160,60 @@ for (
   });
 }
 
+Deno.test("rows are counted also where no backup counts them", async () => {
+  await using project = await running();
+  await project.write("migrations/2_less.sql", "truncate public.orders;");
+  const { message } = await failsCleanly(project, { backup: "none" });
+  assertStringIncludes(message, "public.orders had 2 rows and has 0");
+});
+
+Deno.test("of a file outside a transaction the first half is taken back by its own rollback file, or told", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_apart.sql",
+    "-- migrate: no transaction\ncreate table public.a ();\nselect 1/0;",
+  );
+  const error = await assertRejects(
+    () => runMigrations(project.options),
+    RunFailedError,
+  );
+  assertEquals(error.notUndone, [
+    "2_apart.sql, statement 1: committed by itself, stays",
+  ]);
+  await project.sql("drop table public.a");
+  await project.write("rollback/2_apart.sql", "drop table if exists public.a;");
+  const { undone } = await failsCleanly(project);
+  assertEquals(undone, ["2: taken back with rollback/2_apart.sql"]);
+});
+
+Deno.test("a constraint that was never checked fails --verify, and the run that makes it warns", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_check.sql",
+    "alter table public.orders add constraint big check (total > 15) not valid;",
+  );
+  await runMigrations(project.options);
+  const told = "constraint big of public.orders was never checked";
+  assertStringIncludes(project.log.join("\n"), `warning    ${told}`);
+  const { code, text } = await project.command("--verify");
+  assertEquals(code, 4);
+  assertStringIncludes(text, told);
+});
+
+Deno.test("a verify file is asked again by --verify", async () => {
+  await using project = await running();
+  await project.write(
+    "verify/1_orders.sql",
+    "select id from public.orders where total > 15;\nselect nonsense;",
+  );
+  const { code, text } = await project.command("--verify");
+  assertEquals(code, 4);
+  assertStringIncludes(
+    text,
+    'verify/1_orders.sql, statement 2, line 2: column "nonsense"',
+  );
+});
+
 Deno.test("rows that users delete during a migration are not held against it", async () => {
   await using project = await running();
   await project.write(

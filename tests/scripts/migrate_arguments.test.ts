@@ -1,0 +1,73 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { migrate } from "../../scripts/migrate/command.ts";
+import { readArguments } from "../../scripts/migrate/arguments.ts";
+
+const URL_GIVEN = "--database-url=postgresql://u:secret@127.0.0.1:1/db";
+
+async function command(...args: string[]) {
+  const lines: string[] = [];
+  const print = (line: string) => void lines.push(line);
+  const code = await migrate(args, { print, printError: print });
+  return { code, text: lines.join("\n") };
+}
+
+Deno.test("each way to call migrate is read", () => {
+  const kind = (...args: string[]) => readArguments([URL_GIVEN, ...args]).kind;
+  assertEquals(kind(), "run");
+  assertEquals(kind("--dry-run"), "dry run");
+  assertEquals(kind("--verify"), "verify");
+  assertEquals(kind("--rollback"), "roll back");
+  assertEquals(kind("--rollback", "--dry-run"), "dry roll back");
+  assertEquals(kind("status"), "status");
+  assertEquals(kind("restore", "x", "--table", "a.b"), "restore");
+  assertEquals(kind("--help"), "help");
+});
+
+Deno.test("migrate refuses what it cannot do, says why, and ends with 2", async () => {
+  for (
+    const [args, why] of [
+      [["--nonsense"], "--nonsense"],
+      [["frobnicate"], "unknown command frobnicate"],
+      [["status", "--rollback"], "choose one of status, --rollback"],
+      [["--verify", "--dry-run"], "--dry-run does not go with --verify"],
+      [["restore"], "name one folder"],
+      [["--table", "a.b"], "--table goes with restore only"],
+      [["--wait", "soon"], "--wait takes 0 to 86400 seconds, found soon"],
+      [["--backup", "tape"], "--backup takes auto, pg_dump, copy, none"],
+      [["--on-failure", "cry"], "--on-failure takes undo or keep"],
+    ] as const
+  ) {
+    const { code, text } = await command(URL_GIVEN, ...args);
+    assertEquals(code, 2, text);
+    assertStringIncludes(text, why);
+  }
+});
+
+Deno.test("a database that cannot be reached is named, without its password", async () => {
+  for (const url of [URL_GIVEN, "--database-url=mysql://u:secret@h/db"]) {
+    const { code, text } = await command("status", url);
+    assertEquals(code, 2);
+    assertEquals(text.includes("secret"), false, text);
+  }
+  assertStringIncludes(
+    (await command("status", URL_GIVEN)).text,
+    "Cannot connect to db at 127.0.0.1:1",
+  );
+});
+
+Deno.test("--help tells every exit code", async () => {
+  const { code, text } = await command("--help");
+  assertEquals(code, 0);
+  for (
+    const each of [
+      "0 done",
+      "1 failed",
+      "2 refused",
+      "3 another",
+      "4 a verification",
+      "5 failed",
+    ]
+  ) {
+    assertStringIncludes(text, each);
+  }
+});

@@ -1,0 +1,44 @@
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { ROOT } from "../check/check.ts";
+
+const ENTRY = new URL("shared/client.ts", ROOT);
+const ZOD = "zod/mini";
+
+/** How {@link bundleClient} makes its bundle. */
+export interface BundleOptions {
+  /**
+   * Whether to leave out what only people read.
+   *
+   * @default {true}
+   */
+  minify?: boolean;
+  /**
+   * Whether zod is left to be imported by whoever loads the bundle.
+   *
+   * @default {false}
+   */
+  withoutZod?: boolean;
+}
+
+/** Makes an ES module for browsers of the client. */
+export async function bundleClient(
+  { minify = true, withoutZod = false }: BundleOptions = {},
+): Promise<string> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(ENTRY)],
+    bundle: true,
+    write: false,
+    minify,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    charset: "utf8",
+    logLevel: "silent",
+    // Deno keeps packages where esbuild would not look for them.
+    ...(withoutZod
+      ? { external: [ZOD] }
+      : { alias: { [ZOD]: fileURLToPath(import.meta.resolve(ZOD)) } }),
+  });
+  return outputFiles[0]!.text;
+}

@@ -1,0 +1,149 @@
+import { idempotencyKeyOf, noteKey } from "./answers.ts";
+import { type Attempt, createAttempt } from "./attempt.ts";
+import { type KeptKey, type KeyStore, keyStore } from "./key_store.ts";
+import { isFunctionChange } from "./match.ts";
+import { newKey } from "./new_key.ts";
+import type { IdempotentFetchOptions } from "./options.ts";
+import {
+  type Call,
+  type Fetch,
+  look,
+  type Outgoing,
+  readOutgoing,
+} from "./outgoing.ts";
+import { isEventStream, sendUntilAnswered } from "./send_until_answered.ts";
+import { sharedFlights } from "./shared_flights.ts";
+import { defaultStorage } from "./storage.ts";
+import { untilEnd } from "./until_end.ts";
+
+/** A `fetch` under which a change takes effect once. */
+export interface IdempotentFetch extends Fetch {
+  /**
+   * The attempt behind a request, to look at its key, to send it at will, or to
+   * give it up. Takes any request, whether it matches or not.
+   */
+  attempt(input: RequestInfo | URL, init?: RequestInit): Promise<Attempt>;
+}
+
+/**
+ * Makes a `fetch` that sends changes under an idempotency key, and again when
+ * their answer is lost.
+ *
+ * A key stands for one intention of the user: the same method, address, body
+ * and user, until there is a final answer. It is kept over retries, and where
+ * there is a storage over page reloads and in other tabs. Repeats of a request
+ * that is under way share its answer.
+ *
+ * Resolves to the last answer, whatever its status, as `fetch` does.
+ *
+ * @throws {TypeError} The last error of the network, when no try got through.
+ * @throws The reason of the request's signal, at once when it is aborted.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createIdempotentFetch } from "./idempotent_fetch.ts";
+ * import { memoryStorage } from "./storage.ts";
+ *
+ * const keys: (string | null)[] = [];
+ * const idempotentFetch = createIdempotentFetch({
+ *   storage: memoryStorage(),
+ *   retry: { baseMs: 1 },
+ *   // Loses the first answer.
+ *   fetch: (_, init) => {
+ *     keys.push(new Headers(init?.headers).get("Idempotency-Key"));
+ *     return keys.length === 1
+ *       ? Promise.reject(new TypeError("connection reset"))
+ *       : Promise.resolve(Response.json({ order: 1 }, { status: 201 }));
+ *   },
+ * });
+ * const { status } = await idempotentFetch("http://x/functions/v1/orders", {
+ *   method: "POST",
+ *   body: "{}",
+ * });
+ * assertEquals([status, keys.length, keys[0]], [201, 2, keys[1]]);
+ * ```
+ */
+export function createIdempotentFetch(
+  options: IdempotentFetchOptions = {},
+): IdempotentFetch {
+  const {
+    // Looked up at each call: others may wrap it later.
+    fetch = (input, init) => globalThis.fetch(input, init),
+    match = isFunctionChange,
+    now = Date.now,
+    keepMs = 86_400_000,
+    onAttempt,
+  } = options;
+  const flights = sharedFlights((response) =>
+    noteKey(response.clone(), idempotencyKeyOf(response)!)
+  );
+  // Made when needed first: a page may never send a change.
+  let store: KeyStore | undefined;
+  const keys = () =>
+    store ??= keyStore({
+      storage: options.storage ?? defaultStorage(),
+      keepMs,
+      now,
+    });
+
+  const claim = async (request: Outgoing): Promise<KeptKey> => {
+    const { callerKey, intention } = request;
+    if (callerKey !== null) return { key: callerKey, isNew: false };
+    return intention === null
+      ? { key: newKey(), isNew: true }
+      : await keys().keyOf(intention);
+  };
+
+  const perform = async (request: Outgoing, claimed?: KeptKey) => {
+    const { method, url, signal, callerKey, intention } = request;
+    const name = intention === null
+      ? newKey()
+      : `${claimed?.key ?? callerKey ?? ""} ${intention}`;
+    if (flights.has(name)) onAttempt?.({ type: "joined", method, url });
+    const response = await flights.join(name, signal, async (signal) => {
+      const { key, isNew } = claimed ?? await claim(request);
+      const { response, isFinal } = await sendUntilAnswered({
+        ...request,
+        signal,
+        send: (signal) => request.send(fetch, key, signal),
+        isResumed: !isNew,
+        tell: (event) => onAttempt?.({ ...event, method, url, key }),
+      }, options);
+      if (isFinal && !isEventStream(response)) await keys().forget(key);
+      return noteKey(response, key);
+    });
+    const key = idempotencyKeyOf(response)!;
+    return response.ok && isEventStream(response)
+      ? noteKey(untilEnd(response, signal, () => keys().forget(key)), key)
+      : response;
+  };
+
+  return Object.assign(
+    async (input: RequestInfo | URL, init?: RequestInit) => {
+      const call = lookAt(input, init);
+      return call && match(new Request(call.url, { method: call.method }))
+        ? await perform(await readOutgoing(call))
+        : await fetch(input, init);
+    },
+    {
+      attempt: async (input: RequestInfo | URL, init?: RequestInit) => {
+        const request = await readOutgoing(look(input, init));
+        return createAttempt(await claim(request), {
+          claim: () => claim(request),
+          forget: (key) => keys().forget(key),
+          send: (claimed) => perform(request, claimed),
+        });
+      },
+    },
+  );
+}
+
+/** What is no request at all, `fetch` refuses in words of its own. */
+function lookAt(...called: Parameters<typeof look>): Call | undefined {
+  try {
+    return look(...called);
+  } catch {
+    return undefined;
+  }
+}

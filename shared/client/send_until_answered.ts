@@ -1,0 +1,133 @@
+import { isRecorded, isReplayed } from "./answers.ts";
+import { backOffMs } from "./back_off.ts";
+import type { AttemptEvent, IdempotentFetchOptions } from "./options.ts";
+import { isOffline, pause as pauseByTimer, reasonOf } from "./pause.ts";
+import { type IdempotencyProblemError, problemOf } from "./problem_error.ts";
+import { retryAfterMs } from "./retry_after.ts";
+
+/** What {@link sendUntilAnswered} needs to know of a request. */
+export interface Sending {
+  readonly send: (signal: AbortSignal) => Promise<Response>;
+  readonly signal: AbortSignal;
+  readonly isRepeatable: boolean;
+  /** Whether a request under this key may have been sent before. */
+  readonly isResumed: boolean;
+  readonly tell: (event: Pick<AttemptEvent, "type" | "count">) => void;
+}
+
+/** The answer that sending ended with. */
+export interface LastAnswer {
+  readonly response: Response;
+  /** Whether the intention has its final answer. */
+  readonly isFinal: boolean;
+}
+
+interface Try {
+  readonly response?: Response;
+  readonly problem?: IdempotencyProblemError | null;
+  readonly error?: unknown;
+}
+
+// What the server does not record: see the README, "What clients see".
+const OPEN_STATUSES = [401, 403, 408, 409, 425, 429];
+
+const CLOSING_CODES = [
+  "IDEMPOTENCY_KEY_INVALID",
+  "IDEMPOTENCY_KEY_REUSED",
+  "RESPONSE_NOT_STORED",
+];
+
+/**
+ * Sends a request until there is an answer that sending again would not change,
+ * or until tries or budget are used up: then the last answer counts, or the
+ * last error is thrown.
+ */
+export async function sendUntilAnswered(
+  { send, signal, isRepeatable, isResumed, tell }: Sending,
+  options: IdempotentFetchOptions,
+): Promise<LastAnswer> {
+  const {
+    attempts = 6,
+    baseMs = 500,
+    maxMs = 20_000,
+    budgetMs = 60_000,
+  } = options.retry ?? {};
+  const { now = Date.now, random = Math.random, pause = pauseByTimer } =
+    options;
+  const endsAt = now() + budgetMs;
+  for (let count = 1, failures = 0;; count++) {
+    tell({ type: "sent", count });
+    const { response, problem, error }: Try = await trySending(send, signal);
+    if (signal.aborted) throw reasonOf(signal);
+    const told = response
+      ? {
+        type: "answered",
+        status: response.status,
+        replayed: isReplayed(response),
+      } as const
+      : { type: "failed", error } as const;
+    tell({ ...told, count });
+    if (response && !(problem?.retryable && !isRecorded(response))) {
+      const isFirst = count === 1 && !isResumed;
+      return { response, isFinal: isFinal(response, problem, isFirst) };
+    }
+    if (problem?.code !== "REQUEST_IN_PROGRESS") failures++;
+    const left = endsAt - now();
+    const delayMs = !response && isOffline()
+      ? left
+      : (response && retryAfterMs(response.headers, now()) || 0) +
+        backOffMs(Math.max(1, failures), { baseMs, maxMs }, random());
+    if (!isRepeatable || failures >= attempts || left <= 0 || delayMs > left) {
+      if (response) return { response, isFinal: false };
+      throw error;
+    }
+    tell({ type: "waiting", count, ...{ delayMs } });
+    await response?.body?.cancel();
+    await pause(delayMs, signal);
+  }
+}
+
+/**
+ * Sends once, and reads the answer to its end before it counts: one that breaks
+ * off half-way is lost like one that never came. An event stream is not waited
+ * for.
+ */
+async function trySending(
+  send: Sending["send"],
+  signal: AbortSignal,
+): Promise<Try> {
+  try {
+    const response = await send(signal);
+    const problem = await problemOf(response);
+    if (!problem && !isEventStream(response)) {
+      await response.clone().arrayBuffer();
+    }
+    return { response, problem };
+  } catch (error) {
+    return { error };
+  }
+}
+
+/** Whether an answer comes bit by bit, for as long as it takes. */
+export function isEventStream(response: Response): boolean {
+  return response.headers.get("content-type")?.startsWith(
+    "text/event-stream",
+  ) ??
+    false;
+}
+
+/**
+ * @param isFirst Whether no earlier try can have taken effect. After one that
+ * has, a refusal that is not recorded says nothing about it: it may come from
+ * something that stands before the function.
+ */
+function isFinal(
+  response: Response,
+  problem: IdempotencyProblemError | null | undefined,
+  isFirst: boolean,
+): boolean {
+  if (!problem || isRecorded(response)) return true;
+  const { status, code } = problem;
+  if (CLOSING_CODES.includes(code)) return true;
+  return isFirst && status < 500 && !OPEN_STATUSES.includes(status);
+}

@@ -32,4 +32,5 @@ export {
   parseTraceparent,
   type Traceparent,
 } from "./tracing/traceparent.ts";
+export { withTracedUser } from "./tracing/with_traced_user.ts";
 export { type Tracing, withTracing } from "./tracing/with_tracing.ts";

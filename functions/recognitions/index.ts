@@ -10,6 +10,7 @@ import {
   stampTrace,
   tracedFetch,
   traceMetadata,
+  withTracedUser,
   withTracing,
 } from "../../shared/tracing.ts";
 import { problems } from "./problems.ts";
@@ -25,6 +26,7 @@ export default {
         cors: { headers: corsHeaders },
         supabaseOptions: { global: { fetch: tracedFetch } },
       }),
+      withTracedUser(),
       withIdempotency({
         scope: "recognitions",
         metadata: traceMetadata,

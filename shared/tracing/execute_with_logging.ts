@@ -18,7 +18,7 @@ import { type TraceName, traceOf } from "./trace_of.ts";
  * import { createRequestContext } from "./request_context.ts";
  * import { executeWithLogging } from "./execute_with_logging.ts";
  *
- * export default {
+ * const app = {
  *   fetch(req: Request) {
  *     const context = createRequestContext(req);
  *     return executeWithLogging(

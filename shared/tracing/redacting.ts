@@ -1,4 +1,4 @@
-import type { Sink } from "@logtape/logtape";
+import type { LogRecord, Sink } from "@logtape/logtape";
 import { redactByField } from "@logtape/redaction";
 import { hashUserId } from "./hash_user_id.ts";
 import { loggable } from "./loggable.ts";
@@ -49,12 +49,17 @@ export function redacting(sink: Sink): Sink {
   );
   return (record) => {
     const hide = currentScope()?.hide ?? ((text) => text);
-    byName({
-      ...record,
-      // Of a template, in which the names of its values stand.
-      message: record.message.map((part) => loggable(part, hide)),
-      properties: loggableFields(record.properties, hide),
-    });
+    let redacted: Pick<LogRecord, "message" | "properties">;
+    try {
+      redacted = {
+        message: record.message.map((part) => loggable(part, hide)),
+        properties: loggableFields(record.properties, hide),
+      };
+    } catch {
+      // A getter threw. What is logged must not fail for that.
+      redacted = { message: ["UNREADABLE"], properties: {} };
+    }
+    byName({ ...record, ...redacted });
   };
 }
 

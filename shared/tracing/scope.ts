@@ -16,6 +16,8 @@ export interface Scope {
   readonly tracestate: string | null;
   /** What the client calls its undertaking; `null` outside of a request. */
   readonly correlationId: string | null;
+  /** Whose request it is, hashed, once that is known; one for all its scopes. */
+  readonly who: { user: string | null };
   /** Where OpenTelemetry finds the span of this part. */
   readonly otel: Context;
   /** Takes out of a text what the request brought in confidence. */
@@ -38,11 +40,12 @@ export function runInScope<T>(scope: Scope, work: () => T): T {
 
 /** What each line of a scope tells about it. */
 export function scopeFields(scope: Scope): Record<string, string> {
-  const { traceId, spanId, parentSpanId, correlationId } = scope;
+  const { traceId, spanId, parentSpanId, correlationId, who } = scope;
   return {
     traceId,
     spanId,
     ...(parentSpanId === null ? {} : { parentSpanId }),
     ...(correlationId === null ? {} : { correlationId }),
+    ...(who.user === null ? {} : { user: who.user }),
   };
 }

@@ -121,6 +121,7 @@ function start(
         : (own.traceFlags & TraceFlags.SAMPLED) !== 0,
       tracestate,
       correlationId,
+      who: { user: null },
       otel,
       hide,
       isCall,

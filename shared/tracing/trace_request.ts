@@ -41,7 +41,7 @@ const ANSWERED = ["X-Trace-Id", "X-Correlation-Id", ORIGINAL_TRACE];
  * ```ts
  * import { traceRequest } from "./trace_request.ts";
  *
- * export default {
+ * const app = {
  *   fetch: (req: Request) =>
  *     traceRequest(req, () => Promise.resolve(new Response("hello"))),
  * };
@@ -134,6 +134,8 @@ function answered(
   original: Response,
   headers: Readonly<Record<string, string>>,
 ): Response {
+  // No answer but an upgraded connection or a network error: none can be made.
+  if (original.status < 200) return original;
   // One that comes from fetch() cannot be written to.
   const response = new Response(original.body, original);
   for (const [name, value] of Object.entries(headers)) {

@@ -134,6 +134,11 @@ testLog(
     );
     assertEquals(output.lines("IDEMPOTENCY")[0]?.["outcome"], "executed");
     for (const line of lines) assertEquals(line["traceId"], TRACE);
+    // Known from where the token was verified.
+    for (const line of lines.slice(1)) {
+      assertEquals(line["user"], hashUserId(ada.userId));
+    }
+    assertEquals(lines[0]!["user"], undefined);
     for (const line of output.lines("DATABASE_OPERATION")) {
       assertEquals([line["operation"], line["ok"]], ["rpc", true]);
       assertEquals(line["parentSpanId"], lines[0]!["spanId"]);
@@ -180,6 +185,7 @@ testLog(
     });
     assertEquals(calls.length, 1);
     const line = output.lines("REQUEST_COMPLETE").at(-1);
+    assertEquals(line!["user"], hashUserId(ada.userId));
     assertEquals([line!["replayed"], line!["originalTraceId"]], [
       true,
       traceId,

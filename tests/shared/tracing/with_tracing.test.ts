@@ -126,6 +126,27 @@ testLog(
   },
 );
 
+testLog("a network error that a handler passes on is passed on", async () => {
+  const error = Response.error();
+  assert(await ask(() => Promise.resolve(error)) === error);
+});
+
+testLog(
+  "what cannot be read is logged as that, and disturbs nobody",
+  async () => {
+    const response = await ask(() => {
+      console.log({
+        get lot() {
+          throw new Error("sealed");
+        },
+      });
+      return hello();
+    });
+    assertEquals(response.status, 200);
+    assertEquals(output.lines("UNREADABLE").length, 1);
+  },
+);
+
 testLog("a preflight lets pages send the headers of a trace", async () => {
   const preflight = new Response(null, {
     status: 204,

@@ -1,6 +1,7 @@
 /**
  * Deletes expired keys until none is left, for schedulers other than pg_cron:
- * `deno task cleanup [--database-url URL]`.
+ * `deno task cleanup [--database-url URL]`. Counts them for the statistics of
+ * operators before.
  *
  * Without a database URL it goes through the API, with `SUPABASE_URL` and
  * `SUPABASE_SECRET_KEY` from the environment.
@@ -8,47 +9,32 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { createClient } from "@supabase/supabase-js";
-import postgres from "postgres";
-import type { Database } from "../shared/database.types.ts";
-import { cleanupExpiredKeys } from "../shared/idempotency.ts";
+import { z } from "zod";
+import {
+  connect,
+  explain,
+  type Project,
+  UnknownProjectError,
+} from "./project.ts";
+import { refreshStatistics } from "./stats/refresh.ts";
 
 const USAGE = "Usage: deno task cleanup [--database-url URL]";
 
+const Deleted = z.tuple([
+  z.object({ cleanup_expired_idempotency_keys: z.coerce.number().int() }),
+]);
+
 /** Deletes until a call finds nothing; each call stops after 5 seconds. */
-async function repeat(deleteSome: () => Promise<number>): Promise<number> {
+async function cleanUp(project: Project): Promise<number> {
   let total = 0;
-  for (let deleted = await deleteSome(); deleted > 0;) {
+  while (true) {
+    const [row] = Deleted.parse(
+      await project.call("cleanup_expired_idempotency_keys"),
+    );
+    const deleted = row.cleanup_expired_idempotency_keys;
+    if (deleted === 0) return total;
     total += deleted;
-    deleted = await deleteSome();
   }
-  return total;
-}
-
-async function overDatabase(url: string): Promise<number> {
-  const sql = postgres(url, { max: 1, connect_timeout: 10 });
-  try {
-    return await repeat(async () => {
-      const [row] = await sql<{ deleted: number }[]>`
-        select public.cleanup_expired_idempotency_keys()::int as deleted`;
-      return row?.deleted ?? 0;
-    });
-  } finally {
-    await sql.end({ timeout: 5 });
-  }
-}
-
-async function overApi(): Promise<number> {
-  const url = Deno.env.get("SUPABASE_URL");
-  const secretKey = Deno.env.get("SUPABASE_SECRET_KEY");
-  if (!url || !secretKey) {
-    const missing = url ? "SUPABASE_SECRET_KEY" : "SUPABASE_URL";
-    throw new Error(`clean up over the API: ${missing} is not set. ${USAGE}`);
-  }
-  const supabase = createClient<Database>(url, secretKey, {
-    auth: { persistSession: false, autoRefreshToken: false },
-  });
-  return await repeat(() => cleanupExpiredKeys(supabase));
 }
 
 try {
@@ -56,12 +42,15 @@ try {
     args: Deno.args,
     options: { "database-url": { type: "string" } },
   });
-  const databaseUrl = values["database-url"];
-  const deleted = databaseUrl === undefined
-    ? await overApi()
-    : await overDatabase(databaseUrl);
+  await using project = connect(values["database-url"]);
+  await refreshStatistics(project);
+  const deleted = await cleanUp(project);
   console.log(`${deleted} expired ${deleted === 1 ? "key" : "keys"} deleted`);
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  console.error(
+    error instanceof UnknownProjectError
+      ? `clean up over the API: ${error.message}. ${USAGE}`
+      : `cleanup: ${explain(error)}`,
+  );
   Deno.exit(1);
 }

@@ -7,33 +7,14 @@
  */
 import { parseCommand, USAGE, UsageError } from "./keys/command.ts";
 import {
-  type Operator,
-  operatorOverApi,
-  operatorOverDatabase,
   type Resolution,
+  resolve,
   type Resolved,
   type StuckKey,
+  stuckKeys,
 } from "./keys/operator.ts";
+import { connect, explain, UnknownProjectError } from "./project.ts";
 import { printTable } from "./table.ts";
-
-// The same, whichever way the database was reached.
-const HINTS: Record<string, string> = {
-  "42501": "use the project's secret key, or the database's owner",
-  "42883":
-    "the ledger is not there, or older than this command: run supabase db push",
-  "PGRST202":
-    "the ledger is not there, or older than this command: run supabase db push",
-  "IDK01": "wait until its lease has lapsed: it may still answer for itself",
-};
-
-function connect(databaseUrl: string | undefined): Operator {
-  if (databaseUrl !== undefined) return operatorOverDatabase(databaseUrl);
-  const url = Deno.env.get("SUPABASE_URL");
-  const secretKey = Deno.env.get("SUPABASE_SECRET_KEY");
-  if (url && secretKey) return operatorOverApi(url, secretKey);
-  const missing = url ? "SUPABASE_SECRET_KEY" : "SUPABASE_URL";
-  throw new UsageError(`${missing} is not set`);
-}
 
 function printKeys(keys: readonly StuckKey[], limit: number): void {
   if (keys.length === 0) return console.log("no stuck keys");
@@ -104,9 +85,9 @@ function describe(
 
 async function main(args: readonly string[]): Promise<void> {
   const command = parseCommand(args);
-  await using operator = connect(command.databaseUrl);
+  await using project = connect(command.databaseUrl);
   if (command.name === "list") {
-    const keys = await operator.stuckKeys(command.limit);
+    const keys = await stuckKeys(project, command.limit);
     if (command.json) console.log(JSON.stringify(keys, null, 2));
     else printKeys(keys, command.limit);
     return;
@@ -114,7 +95,7 @@ async function main(args: readonly string[]): Promise<void> {
   const { resolution } = command;
   const { done, text } = describe(
     resolution,
-    await operator.resolve(resolution),
+    await resolve(project, resolution),
   );
   if (!done) throw new Error(text);
   console.log(text);
@@ -123,11 +104,9 @@ async function main(args: readonly string[]): Promise<void> {
 try {
   await main(Deno.args);
 } catch (error) {
-  const { message, code = "" } = error as Error & { code?: string };
-  const hint = HINTS[code];
-  console.error(
-    hint === undefined ? `keys: ${message}` : `keys: ${message} (${hint})`,
-  );
-  if (error instanceof UsageError) console.error(USAGE);
+  console.error(`keys: ${explain(error)}`);
+  if (error instanceof UsageError || error instanceof UnknownProjectError) {
+    console.error(USAGE);
+  }
   Deno.exit(1);
 }

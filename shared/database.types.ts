@@ -277,6 +277,53 @@ export type Database = {
         };
         Relationships: [];
       };
+      "idempotency_durations": {
+        Row: {
+          "answers": number;
+          "bucket": number;
+          "hour": string;
+          "scope": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "answers": number;
+          "bucket": number;
+          "hour": string;
+          "scope": string;
+        };
+        Update: {
+          "answers"?: number;
+          "bucket"?: number;
+          "hour"?: string;
+          "scope"?: string;
+        };
+        Relationships: [];
+      };
+      "idempotency_hours": {
+        Row: {
+          "executions": number;
+          "failures": number;
+          "hour": string;
+          "replays": number;
+          "scope": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "executions"?: number;
+          "failures"?: number;
+          "hour": string;
+          "replays"?: number;
+          "scope": string;
+        };
+        Update: {
+          "executions"?: number;
+          "failures"?: number;
+          "hour"?: string;
+          "replays"?: number;
+          "scope"?: string;
+        };
+        Relationships: [];
+      };
       "idempotency_keys": {
         Row: {
           "attempt": number;
@@ -353,6 +400,59 @@ export type Database = {
         };
         Relationships: [];
       };
+      "idempotency_live_keys": {
+        Row: {
+          "expires_hour": string;
+          "keys": number;
+          "scope": string;
+          "status": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "expires_hour": string;
+          "keys": number;
+          "scope": string;
+          "status": string;
+        };
+        Update: {
+          "expires_hour"?: string;
+          "keys"?: number;
+          "scope"?: string;
+          "status"?: string;
+        };
+        Relationships: [];
+      };
+      "idempotency_open_keys": {
+        Row: {
+          "attempt": number;
+          "created_at": string;
+          "expires_at": string;
+          "fence": number;
+          "id": number;
+          "scope": string;
+          "status": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "attempt": number;
+          "created_at": string;
+          "expires_at": string;
+          "fence": number;
+          "id": number;
+          "scope": string;
+          "status": string;
+        };
+        Update: {
+          "attempt"?: number;
+          "created_at"?: string;
+          "expires_at"?: string;
+          "fence"?: number;
+          "id"?: number;
+          "scope"?: string;
+          "status"?: string;
+        };
+        Relationships: [];
+      };
       "idempotency_replay_counts": {
         Row: {
           "hour": string;
@@ -372,6 +472,43 @@ export type Database = {
           "replays"?: number;
           "scope"?: string;
           "user_id"?: string | null;
+        };
+        Relationships: [];
+      };
+      "idempotency_rollup": {
+        Row: {
+          "barrier": unknown;
+          "counted_at": string;
+          "counted_fence": number;
+          "horizon_at": string;
+          "horizon_fence": number;
+          "id": boolean;
+          "next_at": string | null;
+          "next_fence": number | null;
+          "replays_at": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "barrier"?: unknown;
+          "counted_at"?: string;
+          "counted_fence"?: number;
+          "horizon_at"?: string;
+          "horizon_fence"?: number;
+          "id"?: boolean;
+          "next_at"?: string | null;
+          "next_fence"?: number | null;
+          "replays_at"?: string;
+        };
+        Update: {
+          "barrier"?: unknown;
+          "counted_at"?: string;
+          "counted_fence"?: number;
+          "horizon_at"?: string;
+          "horizon_fence"?: number;
+          "id"?: boolean;
+          "next_at"?: string | null;
+          "next_fence"?: number | null;
+          "replays_at"?: string;
         };
         Relationships: [];
       };
@@ -1608,6 +1745,60 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "idempotency_held_keys": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "attempt": number;
+          "claimed_at": string;
+          "completed_at": string | null;
+          "created_at": string;
+          "error_message": string | null;
+          "expires_at": string;
+          "fence": number;
+          "id": number;
+          "idempotency_key": string;
+          "lease_expires_at": string | null;
+          "metadata": Json | null;
+          "owner_token": string;
+          "past_owners": (string)[] | null;
+          "request_fingerprint": string;
+          "response": string | null;
+          "response_encoding": string | null;
+          "response_headers": Json | null;
+          "scope": string;
+          "status": string;
+          "status_code": number | null;
+          "steps": Json | null;
+          "user_id": string | null;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "idempotency_keys";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      "idempotency_hourly_statistics": {
+        Args: { "p_hours"?: number };
+        Returns: {
+          "executions": number;
+          "failures": number;
+          "hour": string;
+          "replays": number;
+        }[];
+      };
+      "idempotency_job_runs": {
+        Args: { "p_limit"?: number };
+        Returns: {
+          "active": boolean;
+          "ended_at": string;
+          "job": string;
+          "message": string;
+          "schedule": string;
+          "started_at": string;
+          "status": string;
+        }[];
+      };
       "idempotency_notify": {
         Args: {
           "p_idempotency_key": string;
@@ -1630,6 +1821,18 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: true;
         };
+      };
+      "idempotency_recount_statistics": {
+        Args: Record<PropertyKey, never>;
+        Returns: undefined;
+      };
+      "idempotency_refresh_statistics": {
+        Args: { "p_most"?: number };
+        Returns: {
+          "as_of": string;
+          "behind": number;
+          "counted": number;
+        }[];
       };
       "idempotency_renew": {
         Args: {
@@ -1666,6 +1869,22 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      "idempotency_scope_statistics": {
+        Args: { "p_hours"?: number; "p_limit"?: number };
+        Returns: {
+          "completed_count": number;
+          "duration_p50_ms": number;
+          "duration_p95_ms": number;
+          "execution_count": number;
+          "failed_count": number;
+          "failure_count": number;
+          "processing_count": number;
+          "replay_count": number;
+          "replay_rate": number;
+          "scope": string;
+          "stuck_count": number;
+        }[];
       };
       "idempotency_settle_item": {
         Args: {
@@ -1721,6 +1940,18 @@ export type Database = {
       "idempotency_trusts_caller": {
         Args: Record<PropertyKey, never>;
         Returns: boolean;
+      };
+      "idempotency_upkeep": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "about_keys": number;
+          "expired_count": number;
+          "expired_is_more": boolean;
+          "oldest_expired_at": string;
+          "statistics_as_of": string;
+          "statistics_behind": number;
+          "table_bytes": number;
+        }[];
       };
       "lock_quotation": {
         Args: {

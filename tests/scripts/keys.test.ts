@@ -287,6 +287,21 @@ Deno.test({
       ], {});
       assertEquals(again.code, 1);
       assertMatch(again.stderr, /was completed already, with status 204/);
+      await sql`select public.idempotency_claim(null, 'jobs', 'job-2',
+        ${FINGERPRINT}, gen_random_uuid(), 60, 3600)`;
+      await sql`update public.idempotency_keys
+        set lease_expires_at = now() - interval '1 minute'
+        where idempotency_key = 'job-2'`;
+      await keys([
+        ...["resolve", "job-2", "--scope", "jobs", "--as", "completed"],
+        ...["--status", "200", "--body", '{"done":true}', ...url],
+      ], {});
+      const [kept] = await sql`select response, response_headers
+        from public.idempotency_keys where idempotency_key = 'job-2'`;
+      assertEquals(kept, {
+        response: '{"done":true}',
+        response_headers: { "content-type": "application/json" },
+      });
     } finally {
       await sql.end();
     }

@@ -27,15 +27,22 @@ select results_eq(
       ('idempotency_decide_claim', false, false, false, false),
       ('idempotency_enforce_key_limit', false, false, false, false),
       ('idempotency_fail', false, true, true, true),
+      ('idempotency_held_keys', false, false, true, false),
+      ('idempotency_hourly_statistics', false, false, true, false),
+      ('idempotency_job_runs', false, false, true, true),
       ('idempotency_notify', false, true, true, true),
       ('idempotency_recorded_answer', false, true, true, false),
+      ('idempotency_recount_statistics', false, false, true, false),
+      ('idempotency_refresh_statistics', false, false, true, false),
       ('idempotency_renew', false, true, true, true),
       ('idempotency_resolve', false, false, true, true),
+      ('idempotency_scope_statistics', false, false, true, false),
       ('idempotency_settle_item', false, false, false, false),
       ('idempotency_settle_many', false, true, true, true),
       ('idempotency_signed_in_user', false, false, false, false),
       ('idempotency_stuck_keys', false, false, true, true),
-      ('idempotency_trusts_caller', false, false, false, false)
+      ('idempotency_trusts_caller', false, false, false, false),
+      ('idempotency_upkeep', false, false, true, false)
   $$,
   'users call what is for users, the service role what is for operators, nobody what is inside'
 );

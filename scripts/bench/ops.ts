@@ -1,0 +1,206 @@
+import postgres from "postgres";
+import { percentile } from "./row.ts";
+
+/** How large {@link benchOps} makes the ledger, and how often it asks. */
+export interface OpsBenchOptions {
+  /** Keys in the ledger, spread over a little more than a day. */
+  keys: number;
+  /**
+   * Times each query is asked.
+   *
+   * @default {100}
+   */
+  rounds?: number;
+  /** Told what is being done. */
+  onProgress?: (line: string) => void;
+}
+
+/** How long one query took. */
+export interface OpsBenchRow {
+  query: string;
+  medianMs: number;
+  p99Ms: number;
+}
+
+const CHUNK = 250_000;
+const LANES = 2;
+// A page that looks every five seconds at ten million keys a day.
+const CLAIMS_IN_5_SECONDS = 600;
+const CLAIMS_IN_5_MINUTES = 35_000;
+
+// What the page and `deno task stats` ask.
+const QUERIES: Record<string, string> = {
+  "live keys, rates and durations by scope":
+    "select * from public.idempotency_scope_statistics(24, 50)",
+  "chart of 48 hours": "select * from public.idempotency_hourly_statistics(48)",
+  "stuck keys": "select * from public.idempotency_stuck_keys(100)",
+  "backlog and size": "select * from public.idempotency_upkeep()",
+  "runs of cleanup": "select * from public.idempotency_job_runs(10)",
+};
+
+/**
+ * The time of each query behind the operators' page, over a ledger of many
+ * keys: 0.9 % failed, 1 in 10,000 stuck, 1.4 % expired, 20 scopes, and a
+ * million hourly counts of replays.
+ *
+ * @param url A Postgres server of the bench's own, with the migrations applied.
+ */
+export async function benchOps(
+  url: string,
+  { keys, rounds = 100, onProgress = () => {} }: OpsBenchOptions,
+): Promise<OpsBenchRow[]> {
+  const sql = postgres(url, { max: LANES, onnotice: () => {} });
+  try {
+    await timed(onProgress, `fill in ${keys} keys`, () => fill(sql, keys));
+    await timed(
+      onProgress,
+      "vacuum",
+      () => sql`vacuum analyze public.idempotency_keys`,
+    );
+    await timed(onProgress, "count them for the first time", async () => {
+      while (await refresh(sql, 1_000_000) > 0);
+    });
+    await insertKeys(sql, keys + 1, CLAIMS_IN_5_MINUTES, 300);
+    const rows = [];
+    for (const [query, text] of Object.entries(QUERIES)) {
+      rows.push(await measure(query, rounds, () => sql.unsafe(text)));
+    }
+    await refresh(sql, 1_000_000);
+    let next = keys + 1 + CLAIMS_IN_5_MINUTES;
+    rows.push(
+      await measure(
+        "counting what came in 5 minutes",
+        1,
+        () => sql`select * from public.idempotency_refresh_statistics()`,
+      ),
+      await measure(
+        "counting what came in 5 seconds",
+        rounds,
+        () => sql`select * from public.idempotency_refresh_statistics()`,
+        async () => {
+          await insertKeys(sql, next, CLAIMS_IN_5_SECONDS, 5);
+          next += CLAIMS_IN_5_SECONDS;
+          await pause();
+        },
+      ),
+      await measure(
+        "beside them: v_idempotency_stats",
+        1,
+        () => sql`select * from public.v_idempotency_stats`,
+      ),
+    );
+    return rows;
+  } finally {
+    await sql.end();
+  }
+}
+
+/** Counts once, and answers how many claims are left. */
+async function refresh(sql: postgres.Sql, most: number): Promise<number> {
+  await pause();
+  const [row] = await sql<{ behind: number }[]>`
+    select behind::int from public.idempotency_refresh_statistics(${most})`;
+  return row!.behind;
+}
+
+/** A refresh goes up to where the sequence was a tenth of a second before. */
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 110));
+}
+
+async function fill(sql: postgres.Sql, keys: number): Promise<void> {
+  await sql`insert into auth.users (id)
+    select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid
+    from generate_series(0, 999) as n on conflict do nothing`;
+  const seconds = 24.35 * 3600;
+  let begun = 0;
+  await Promise.all(Array.from({ length: LANES }, async () => {
+    while (begun < keys) {
+      const first = begun + 1;
+      const count = Math.min(CHUNK, keys - begun);
+      begun += count;
+      const from = seconds * (1 - (first - 1) / keys);
+      const to = seconds * (1 - (first - 1 + count) / keys);
+      await insertKeys(sql, first, count, from, to);
+    }
+  }));
+  await sql.begin(async (sql) => {
+    await sql`set local session_replication_role = replica`;
+    await sql`insert into public.idempotency_replay_counts (user_id, scope, hour, replays)
+      select ('00000000-0000-4000-8000-' || lpad((n % 1000)::text, 12, '0'))::uuid,
+        'scope-' || n / 1000, hour, 1 + n % 7
+      from generate_series(0, 5199) as n,
+        generate_series(date_trunc('hour', now(), 'UTC') - interval '191 hours', now(), '1 hour') as hour`;
+  });
+  await sql`vacuum analyze public.idempotency_replay_counts`;
+}
+
+/** Keys claimed evenly between two moments, given in seconds ago. */
+async function insertKeys(
+  sql: postgres.Sql,
+  first: number,
+  count: number,
+  from: number,
+  to = 0,
+): Promise<void> {
+  await sql.begin(async (sql) => {
+    // The foreign key is checked a row at a time; the CHECKs stay.
+    await sql`set local session_replication_role = replica`;
+    await sql`
+      insert into public.idempotency_keys (
+        user_id, scope, idempotency_key, request_fingerprint, owner_token, status, attempt,
+        lease_expires_at, status_code, response, response_encoding, response_headers,
+        error_message, created_at, claimed_at, completed_at, expires_at)
+      select
+        ('00000000-0000-4000-8000-' || lpad((n % 1000)::text, 12, '0'))::uuid,
+        'scope-' || floor(20 * power(random(), 2)), 'order-' || n, md5(n::text) || md5(n::text),
+        gen_random_uuid(), status, 1 + (n % 97 = 0)::int,
+        case when status = 'processing' then claimed + interval '30 seconds' end,
+        case when status = 'completed' then 200 end,
+        case when status = 'completed' then '{"order":' || n || '}' end,
+        case when status = 'completed' then 'text' end,
+        case when status = 'completed' then '{"content-type":"application/json"}'::jsonb end,
+        case when status = 'failed' then 'the provider is down' end,
+        claimed, claimed,
+        case when status = 'completed'
+          then claimed + make_interval(secs => 0.02 * exp(1.5 * (random() + random() + random()))) end,
+        claimed + interval '1 day'
+      from (
+        select n,
+          now() - make_interval(secs => ${from}::float8 + (${to}::float8 - ${from}::float8) * (n - ${first}::bigint) / ${count}::bigint) as claimed,
+          case when n % 10000 = 0 then 'processing' when n % 111 = 0 then 'failed' else 'completed' end as status
+        from generate_series(${first}::bigint, ${first}::bigint + ${count}::bigint - 1) as n
+      ) as keys`;
+  });
+}
+
+async function measure(
+  query: string,
+  rounds: number,
+  ask: () => PromiseLike<unknown>,
+  before: () => Promise<void> = () => Promise.resolve(),
+): Promise<OpsBenchRow> {
+  const times = [];
+  for (let round = 0; round < rounds; round++) {
+    await before();
+    const startedAt = performance.now();
+    await ask();
+    times.push(performance.now() - startedAt);
+  }
+  return {
+    query,
+    medianMs: percentile(times, 50),
+    p99Ms: percentile(times, 99),
+  };
+}
+
+async function timed(
+  onProgress: (line: string) => void,
+  what: string,
+  work: () => PromiseLike<unknown>,
+): Promise<void> {
+  const startedAt = performance.now();
+  await work();
+  const seconds = (performance.now() - startedAt) / 1000;
+  onProgress(`${what}: ${seconds.toFixed(1)} s`);
+}

@@ -1,0 +1,90 @@
+import { createClient } from "@supabase/supabase-js";
+import postgres from "postgres";
+import type { Database } from "../shared/database.types.ts";
+
+type Functions = Database["public"]["Functions"];
+
+// The same, whichever way the database was reached.
+const HINTS: Record<string, string> = {
+  "42501": "use the project's secret key, or the database's owner",
+  "42883":
+    "the ledger is not there, or older than this command: run supabase db push",
+  "PGRST202":
+    "the ledger is not there, or older than this command: run supabase db push",
+  "IDK01": "wait until its lease has lapsed: it may still answer for itself",
+};
+
+/** What went wrong, with what to do about it where that is known. */
+export function explain(error: unknown): string {
+  const { message, code = "" } = error as Error & { code?: string };
+  const hint = HINTS[code];
+  return hint === undefined ? message : `${message} (${hint})`;
+}
+
+/** A Supabase project, as its operators reach it from a command line. */
+export interface Project extends AsyncDisposable {
+  /**
+   * Calls a function of the database.
+   *
+   * @param parameters By name; those left out have their defaults.
+   * @returns Its rows. A single value is a row with the function's name.
+   * @throws With `code` (SQLSTATE or PostgREST's) where the database refuses.
+   */
+  call(
+    name: keyof Functions,
+    parameters?: Record<string, unknown>,
+  ): Promise<unknown[]>;
+}
+
+/** Thrown where neither a database URL nor a project and its key is given. */
+export class UnknownProjectError extends Error {
+  override readonly name = "UnknownProjectError";
+}
+
+/**
+ * Connects to the database at a URL, or through the API to the project that
+ * `SUPABASE_URL` and `SUPABASE_SECRET_KEY` name.
+ *
+ * @throws {UnknownProjectError} When one of them is not set.
+ */
+export function connect(databaseUrl: string | undefined): Project {
+  if (databaseUrl !== undefined) return projectOverDatabase(databaseUrl);
+  const url = Deno.env.get("SUPABASE_URL");
+  const secretKey = Deno.env.get("SUPABASE_SECRET_KEY");
+  if (url && secretKey) return projectOverApi(url, secretKey);
+  const missing = url ? "SUPABASE_SECRET_KEY" : "SUPABASE_URL";
+  throw new UnknownProjectError(`${missing} is not set`);
+}
+
+function projectOverApi(url: string, secretKey: string): Project {
+  const supabase = createClient<Database>(url, secretKey, {
+    auth: { persistSession: false, autoRefreshToken: false },
+  });
+  return {
+    async call(name, parameters = {}) {
+      // The generated types know no parameter that may be null.
+      const { data } = await supabase
+        .rpc(name, parameters as never).throwOnError();
+      if (Array.isArray(data)) return data;
+      return [typeof data === "object" ? data : { [name]: data }];
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+function projectOverDatabase(url: string): Project {
+  const sql = postgres(url, { max: 1, connect_timeout: 10 });
+  return {
+    async call(name, parameters = {}) {
+      const names = Object.keys(parameters);
+      const list = names.map((name, i) => `${name} => $${i + 1}`).join(", ");
+      return [
+        ...await sql.unsafe(
+          `select * from public.${name}(${list})`,
+          names.map((name) => parameters[name]) as never[],
+        ),
+      ];
+    },
+    [Symbol.asyncDispose]: () => sql.end({ timeout: 5 }),
+  };
+}

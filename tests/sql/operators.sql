@@ -1,0 +1,216 @@
+-- What operators are shown: counted ahead and equal to a count of the rows, whatever happened between
+-- two refreshes, and stuck keys exactly at any time.
+begin;
+select plan(41);
+
+insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
+set local role service_role;
+delete from public.idempotency_keys;
+delete from public.idempotency_replay_counts;
+select public.idempotency_recount_statistics() \g /dev/null
+
+create function pg_temp.owner(p_owner integer) returns uuid language sql as $$
+  select ('00000000-0000-4000-9000-' || lpad(p_owner::text, 12, '0'))::uuid;
+$$;
+
+create function pg_temp.claim(p_key text, p_owner integer default 1, p_scope text default 'jobs') returns text language sql as $$
+  select (public.idempotency_claim(null, p_scope, p_key, repeat('a', 64), pg_temp.owner(p_owner), 60, 36000)).outcome;
+$$;
+
+create function pg_temp.complete(p_key text, p_owner integer default 1, p_scope text default 'jobs') returns text language sql as $$
+  select (public.idempotency_complete(null, p_scope, p_key, pg_temp.owner(p_owner), 200, 'x', 'text', null)).outcome;
+$$;
+
+create function pg_temp.fail(p_key text, p_owner integer default 1, p_scope text default 'jobs') returns text language sql as $$
+  select (public.idempotency_fail(null, p_scope, p_key, pg_temp.owner(p_owner), 'no luck')).outcome;
+$$;
+
+create function pg_temp.lapse(p_key text) returns void language sql as $$
+  update public.idempotency_keys set lease_expires_at = now() - interval '1 second' where idempotency_key = p_key;
+$$;
+
+create function pg_temp.expire(p_key text) returns void language sql as $$
+  update public.idempotency_keys
+  set
+    expires_at = now() - interval '1 second',
+    lease_expires_at = case when lease_expires_at is not null then now() - interval '2 seconds' end
+  where idempotency_key = p_key;
+$$;
+
+-- until what was claimed before is counted: a refresh ends where an earlier one began
+create function pg_temp.refresh() returns bigint language plpgsql as $$
+declare
+  v_started constant timestamptz := clock_timestamp();
+  v_counted bigint := 0;
+  v_refresh record;
+begin
+  loop
+    select * into v_refresh from public.idempotency_refresh_statistics();
+    v_counted := v_counted + v_refresh.counted;
+    exit when v_refresh.as_of >= v_started;
+    perform pg_sleep(0.11);
+  end loop;
+  return v_counted;
+end;
+$$;
+
+create view pg_temp.shown as
+select scope, processing_count, stuck_count, completed_count, failed_count, execution_count, failure_count, replay_count
+from public.idempotency_scope_statistics();
+
+-- the same, from the rows
+create view pg_temp.counted as
+select
+  k.scope,
+  count(*) filter (where k.status = 'processing') as processing_count,
+  count(*) filter (where k.lease_expires_at <= clock_timestamp()) as stuck_count,
+  count(*) filter (where k.status = 'completed' and k.expires_at > clock_timestamp()) as completed_count,
+  count(*) filter (where k.status = 'failed' and k.expires_at > clock_timestamp()) as failed_count,
+  sum(k.attempt)::bigint as execution_count,
+  sum(k.attempt - (k.status <> 'failed')::integer)::bigint as failure_count,
+  0::bigint as replay_count
+from public.idempotency_keys as k
+group by grouping sets ((k.scope), ());
+
+-- nothing yet
+select is(pg_temp.refresh(), 0::bigint, 'of no keys none is counted');
+select results_eq(
+  'select * from pg_temp.shown',
+  'values (null::text, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint)',
+  'and all scopes together have nothing'
+);
+
+-- each state, then each way on from it
+select pg_temp.claim('runs') \g /dev/null
+select pg_temp.claim('done'), pg_temp.complete('done') \g /dev/null
+select pg_temp.claim('failed'), pg_temp.fail('failed') \g /dev/null
+select pg_temp.claim('dead'), pg_temp.lapse('dead') \g /dev/null
+select pg_temp.claim('other', 1, 'orders'), pg_temp.complete('other', 1, 'orders') \g /dev/null
+select is((select count(*) from public.idempotency_stuck_keys()), 1::bigint, 'a stuck key shows before it is counted');
+select is(pg_temp.refresh(), 5::bigint, 'each claim is counted once');
+select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 'and shown as a count of the rows would');
+select is((select count(*) from public.idempotency_stuck_keys()), 1::bigint, 'a stuck key shows after it is counted');
+
+create temporary table before as
+select 'hours' as part, to_jsonb(h) as content from public.idempotency_hours as h
+union all select 'durations', to_jsonb(d) from public.idempotency_durations as d
+union all select 'live', to_jsonb(l) from public.idempotency_live_keys as l
+union all select 'open', to_jsonb(o) from public.idempotency_open_keys as o;
+select is(pg_temp.refresh(), 0::bigint, 'a refresh without anything new counts nothing');
+select set_eq(
+  $$
+    select 'hours' as part, to_jsonb(h) as content from public.idempotency_hours as h
+    union all select 'durations', to_jsonb(d) from public.idempotency_durations as d
+    union all select 'live', to_jsonb(l) from public.idempotency_live_keys as l
+    union all select 'open', to_jsonb(o) from public.idempotency_open_keys as o
+  $$,
+  'select * from before',
+  'and changes nothing'
+);
+
+select pg_temp.complete('runs') \g /dev/null
+select is(pg_temp.claim('failed', 2), 'claimed', 'a failed key is retried');
+select is(pg_temp.claim('dead', 2), 'claimed', 'a stuck one is taken over');
+select is((select count(*) from public.idempotency_stuck_keys()), 0::bigint, 'and is not stuck any more');
+select pg_temp.lapse('failed') \g /dev/null
+select is((select idempotency_key from public.idempotency_stuck_keys()), 'failed', 'the retry that lapses is, before it is counted');
+select is((select stuck_count from pg_temp.shown where scope = 'jobs'), 1::bigint, 'by scope as well');
+select pg_temp.refresh() \g /dev/null
+select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 'what changed is counted as the difference');
+select is((select idempotency_key from public.idempotency_stuck_keys()), 'failed', 'and stuck after it is counted');
+
+select pg_temp.claim('failed', 3), pg_temp.fail('failed', 3) \g /dev/null
+select pg_temp.fail('dead', 2) \g /dev/null
+select pg_temp.refresh() \g /dev/null
+select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 'so are attempts that began and ended between two refreshes');
+select pg_temp.claim('failed', 4), pg_temp.complete('failed', 4), pg_temp.claim('dead', 3), pg_temp.complete('dead', 3) \g /dev/null
+select pg_temp.refresh() \g /dev/null
+select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 'and the answers at their end');
+select is_empty('select from public.idempotency_open_keys', 'a key with an answer is not looked at again');
+
+-- a new generation of a key
+select pg_temp.claim('again'), pg_temp.fail('again') \g /dev/null
+select pg_temp.refresh() \g /dev/null
+select pg_temp.expire('again'), pg_temp.expire('done') \g /dev/null
+select is(pg_temp.claim('again', 2), 'claimed', 'an expired key that failed starts anew');
+select is(pg_temp.claim('done', 2), 'claimed', 'and one that was completed');
+select pg_temp.lapse('done') \g /dev/null
+select is((select idempotency_key from public.idempotency_stuck_keys()), 'done', 'which is stuck when its lease lapses');
+select pg_temp.refresh() \g /dev/null
+select is((select idempotency_key from public.idempotency_stuck_keys()), 'done', 'counted or not');
+select is(
+  (select array[processing_count, stuck_count, failed_count, execution_count, failure_count] from pg_temp.shown where scope = 'jobs'),
+  array[2, 1, 0, 12, 6]::bigint[],
+  'the executions of both generations are counted'
+);
+
+-- resolving, deleting
+select is((public.idempotency_resolve(null, 'jobs', 'done', 'completed', 200, 'x')).outcome, 'completed', 'a stuck key is resolved');
+select is((select count(*) from public.idempotency_stuck_keys()), 0::bigint, 'and gone from the list');
+delete from public.idempotency_keys where idempotency_key = 'again';
+select pg_temp.refresh() \g /dev/null
+select is((select processing_count from pg_temp.shown where scope = 'jobs'), 0::bigint, 'nobody is at work');
+select is_empty('select from public.idempotency_open_keys', 'and a key that was deleted is forgotten');
+
+-- in parts, and from the start
+select pg_temp.claim('part-' || n), pg_temp.complete('part-' || n) from generate_series(1, 10) as n \g /dev/null
+select pg_sleep(0.11), public.idempotency_refresh_statistics(1) \g /dev/null
+select pg_sleep(0.11) \g /dev/null
+select results_eq('select counted, behind from public.idempotency_refresh_statistics(4)', 'values (4::bigint, 6::bigint)', 'a refresh counts as many as it may, and says how many are left');
+select ok(as_of between now() and clock_timestamp() - interval '100 milliseconds', 'up to the last that it counted')
+from public.idempotency_refresh_statistics(4);
+select pg_temp.refresh() \g /dev/null
+select public.idempotency_recount_statistics() \g /dev/null
+select pg_temp.refresh() \g /dev/null
+select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 'a recount arrives at the rows that are there');
+
+-- replays, hours, durations
+select public.idempotency_count_replays(null, 'jobs', 30) \g /dev/null
+insert into public.idempotency_replay_counts (user_id, scope, hour, replays)
+values ('00000000-0000-4000-8000-00000000000a', 'jobs', date_trunc('hour', now(), 'UTC'), 15);
+select pg_temp.refresh(), pg_temp.refresh() \g /dev/null
+select is((select replay_count from pg_temp.shown where scope = 'jobs'), 45::bigint, 'replays are summed over users, once');
+select is(
+  (select round(replay_rate::numeric, 4) from public.idempotency_scope_statistics() where scope = 'jobs'),
+  round(45.0 / (45 + (select execution_count from pg_temp.counted where scope = 'jobs')), 4),
+  'their rate is among replays and executions'
+);
+select results_eq(
+  'select count(*), sum(executions), sum(replays), max(hour) from public.idempotency_hourly_statistics(48)',
+  $$select 48::bigint, execution_count::numeric, 45::numeric, date_trunc('hour', clock_timestamp(), 'UTC') from pg_temp.counted where scope is null$$,
+  'the chart has an entry for each hour'
+);
+insert into public.idempotency_keys (
+  scope, idempotency_key, request_fingerprint, status, owner_token, status_code, response_encoding, created_at, claimed_at, completed_at, expires_at
+)
+select
+  'slow', 'slow-' || n, repeat('a', 64), 'completed', gen_random_uuid(), 200, 'none', now(), now(), now() + make_interval(secs => n / 100.0), now() + interval '3 hours'
+from generate_series(1, 1000) as n;
+select pg_temp.refresh() \g /dev/null
+select ok(duration_p50_ms between 4750 and 5250, 'the median is right within 5 %, not ' || duration_p50_ms)
+from public.idempotency_scope_statistics() where scope = 'slow';
+select ok(duration_p95_ms between 9025 and 9975, 'and the 95th percentile, not ' || duration_p95_ms)
+from public.idempotency_scope_statistics() where scope = 'slow';
+
+-- expired ones leave by the hour, backlog and jobs
+select results_eq('select expired_count, expired_is_more, oldest_expired_at is null from public.idempotency_upkeep()', 'values (0::bigint, false, true)', 'nothing waits for cleanup');
+select pg_temp.expire('slow-1'), pg_temp.expire('slow-2') \g /dev/null
+select results_eq('select expired_count, statistics_behind from public.idempotency_upkeep()', 'values (2::bigint, 0::bigint)', 'what does is counted');
+reset role;
+insert into public.idempotency_live_keys values (date_trunc('hour', now(), 'UTC') - interval '1 hour', 'slow', 'completed', 500);
+set local role service_role;
+select is((select completed_count from pg_temp.shown where scope = 'slow'), 1000::bigint, 'keys that have expired are not live');
+
+reset role;
+select case when to_regclass('cron.job') is null then skip('pg_cron is not installed', 1) else
+  results_eq(
+    'select job, active from public.idempotency_job_runs()',
+    $$values ('cleanup-expired-idempotency-keys', true), ('count-idempotency-statistics', true)$$,
+    'both jobs are there'
+  )
+end;
+select throws_ok('select * from public.idempotency_refresh_statistics(0)', '22023', null, 'a refresh of none is refused');
+select throws_ok('select * from public.idempotency_scope_statistics(200)', '22023', null, 'and hours that are not kept');
+
+select * from finish();
+rollback;

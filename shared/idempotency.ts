@@ -51,6 +51,7 @@ export {
   memoryLedger,
   type MemoryLedgerOptions,
 } from "./idempotency/memory_ledger.ts";
+export { admitWithoutKey } from "./idempotency/missing_key.ts";
 export {
   type OperationContext,
   type OperationOutcome,

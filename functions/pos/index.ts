@@ -4,6 +4,7 @@ import type { Database } from "../../shared/database.types.ts";
 import { readJson } from "../../shared/http/read_json.ts";
 import { requireMethod } from "../../shared/http/require_method.ts";
 import {
+  admitWithoutKey,
   fingerprintRequest,
   getIdempotencyKey,
 } from "../../shared/idempotency.ts";
@@ -27,14 +28,18 @@ for (const { operation, schema } of writes) {
     requireMethod(req, "POST");
     const { supabase, userClaims } = c.var.supabaseContext;
     const key = getIdempotencyKey(req);
+    const mark = key === null
+      ? admitWithoutKey(operation, "optional")
+      : (answer: Response) => answer;
     const fingerprint = key && await fingerprintRequest(req.clone());
     const id = c.req.param("id");
-    return await perform(supabase, userClaims!.id, {
+    const answer = await perform(supabase, userClaims!.id, {
       operation,
       ...(id === undefined ? {} : { subjectId: readId(id) }),
       ...(schema === null ? {} : { request: await readJson(req, schema) }),
       ...(key && fingerprint ? { key, fingerprint } : {}),
     });
+    return mark(answer);
   });
 }
 

@@ -1,9 +1,6 @@
 import type { IdempotencyConfig, ResolvedConfig } from "./config.ts";
 import { resolveConfig } from "./config.ts";
 import { defineMiddleware, type Middleware } from "./deps.ts";
-import { enforcementOf } from "./enforcement.ts";
-import { KeyMissingError } from "./errors.ts";
-import { reportMissing } from "./event.ts";
 import { fingerprintRequest } from "./fingerprint.ts";
 import {
   handlerRun,
@@ -13,8 +10,9 @@ import {
 import { assertIdempotencyKey, getIdempotencyKey } from "./key.ts";
 import { checkedMetadata } from "./metadata.ts";
 import type { Identity, Ledger } from "./ledger.ts";
+import { admitWithoutKey } from "./missing_key.ts";
 import { refusalResponse } from "./refusal_response.ts";
-import { expose, replayResponse } from "./response.ts";
+import { replayResponse } from "./response.ts";
 import { begin, type Begun } from "./run.ts";
 import { sha256Hex } from "./sha256.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
@@ -61,11 +59,9 @@ export const idempotencyMiddleware: Middleware<
         const key = await keyOf(req, config);
         if (key === null) {
           if (!ENFORCED_METHODS.has(req.method)) return yield unprotected;
-          const enforcement = enforcementOf(scope, config.enforcement);
-          reportMissing(scope, enforcement, config.onEvent);
-          if (enforcement === "required") throw new KeyMissingError();
-          const response = yield unprotected;
-          return enforcement === "warn" ? markMissing(response) : response;
+          const { enforcement, onEvent } = config;
+          const mark = admitWithoutKey(scope, enforcement, onEvent);
+          return mark(yield unprotected);
         }
         begun = await beginRequest(req, ctx, config, { scope, key });
       } catch (error) {
@@ -144,10 +140,4 @@ async function keyOf(
 function scopeOf(req: Request): string {
   const path = new URL(req.url).pathname.replace(/^\/functions\/v1(?=\/)/, "");
   return path.split("/")[1] || "default";
-}
-
-function markMissing(response: Response): Response {
-  const marked = new Response(response.body, response);
-  marked.headers.set("X-Idempotency-Missing", "true");
-  return expose(marked);
 }

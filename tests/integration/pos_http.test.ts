@@ -148,6 +148,27 @@ Deno.test("an id that is none is refused before anything is looked up", async ()
   );
 });
 
+Deno.test("the environment brings tills to send keys, without a deploy", async () => {
+  const tea = await addProduct(shop);
+  await fill(stack(), shop, [[tea, 9]]);
+  const under = async (enforcement: string, key?: string) => {
+    Deno.env.set("IDEMPOTENCY_ENFORCEMENT", enforcement);
+    try {
+      const answer = await sell(stack(), shop, [[tea, 1]], key);
+      const { status, body, headers } = answer;
+      return [status, body.code, headers.get("x-idempotency-missing")];
+    } finally {
+      Deno.env.delete("IDEMPOTENCY_ENFORCEMENT");
+    }
+  };
+  assertEquals(await under("pos=optional"), [201, undefined, null]);
+  assertEquals(await under("pos=warn"), [201, undefined, "true"]);
+  const refused = [400, "IDEMPOTENCY_KEY_MISSING", null];
+  assertEquals(await under("pos/sales=required"), refused);
+  const admitted = [201, undefined, null];
+  assertEquals(await under("pos/sales=required", unique("key")), admitted);
+});
+
 Deno.test("a malformed key is refused, and nothing is sold", async () => {
   const tea = await addProduct(shop);
   await fill(stack(), shop, [[tea, 5]]);

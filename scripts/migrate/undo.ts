@@ -81,7 +81,7 @@ async function tryTakeBack(
   if (others.length > 0) {
     return `${version}: stays applied, rollback/${rollback.file} also takes back ${
       others.join(", ")
-    }, which were there before`;
+    }, not of this run`;
   }
   try {
     await takeBack(session, rollback, options);

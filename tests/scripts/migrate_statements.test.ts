@@ -154,7 +154,9 @@ Deno.test("directives are read, and an unknown one is refused", () => {
 Deno.test("a line of COPY's text format survives being read and written", () => {
   fc.assert(
     fc.property(
-      fc.array(fc.option(fc.string({ unit: "binary-ascii" })), { minLength: 1 }),
+      fc.array(fc.option(fc.string({ unit: "binary-ascii" })), {
+        minLength: 1,
+      }),
       (values) =>
         assertEquals(
           readCopyLine(writeCopyLine(values), values.length),

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
+import { findPostgres } from "../../../scripts/cluster/postgres.ts";
 import { backupCollection } from "../../../scripts/migrate/backup_collection.ts";
 import {
   type Backup,
@@ -148,6 +149,21 @@ async function withSession<T>(
   }
 }
 
+/** Lets the programs of Postgres be looked for in one folder only. */
+async function withPrograms(
+  folder: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  const before = Deno.env.get("PG_BIN");
+  Deno.env.set("PG_BIN", folder);
+  try {
+    await work();
+  } finally {
+    if (before === undefined) Deno.env.delete("PG_BIN");
+    else Deno.env.set("PG_BIN", before);
+  }
+}
+
 function copied(
   project: Project,
   session: Session,
@@ -242,16 +258,45 @@ Deno.test("all tables of a backup are of the same moment", async () => {
   await using other = await newProject();
   await other.sql("create table public.a as select 1 as id");
   await other.sql("create table public.b as select 1 as id");
+  await other.sql("create table public.c as select 1 as id");
   await other.sql("begin");
   await other.sql("lock table public.b in access exclusive mode");
   await withSession(other, async (session) => {
     const backing = copied(other, session);
     await other.untilRunning("copy public.b%");
     await other.sql("insert into public.b values (2)");
-    await other.sql("insert into public.a values (2)");
+    await other.sql("insert into public.c values (2)");
     await other.sql("commit");
-    assertEquals((await backing)!.tables.map(({ rows }) => rows), [1, 1]);
+    assertEquals((await backing)!.tables.map(({ rows }) => rows), [1, 1, 1]);
   });
+});
+
+Deno.test("pg_dump sees the tables at the moment at which they were counted", async () => {
+  await using project = await newProject();
+  await project.sql("create table public.a as select 1 as id");
+  const { binDir } = findPostgres()!;
+  // A pg_dump before which somebody is quick to insert.
+  for (const program of ["pg_dump", "pg_restore"]) {
+    await Deno.writeTextFile(
+      join(project.folder, program),
+      `#!/bin/sh
+case "${program} $1" in "pg_dump --format"*)
+  "${binDir}/psql" -Xqc 'insert into public.a values (2)' "${project.url}" ;;
+esac
+exec "${binDir}/${program}" "$@"
+`,
+      { mode: 0o755 },
+    );
+  }
+  await withPrograms(
+    project.folder,
+    () =>
+      withSession(project, async (session) => {
+        const backup = (await copied(project, session, "pg_dump"))!;
+        assertEquals(await restoreCollection(session, backup, "public.a"), 1);
+        assertEquals(await project.sql("select id from public.a"), [{ id: 1 }]);
+      }),
+  );
 });
 
 Deno.test("nobody else can read a backup, and the platform's tables are not in it", async () => {
@@ -280,18 +325,13 @@ Deno.test("where there is no pg_dump, the backup is made with COPY", async () =>
   await using project = await newProject();
   await project.sql("create table public.a as select 1 as id");
   await project.write("migrations/1_b.sql", "create table public.b ();");
-  const before = Deno.env.get("PG_BIN");
-  Deno.env.set("PG_BIN", project.folder);
-  try {
+  await withPrograms(project.folder, async () => {
     const { code, text } = await project.command();
     assertEquals(code, 0, text);
     assertStringIncludes(text, "(copy, 1 tables, 1 rows)");
     const refused = await project.command("--backup", "pg_dump", "--rollback");
     assertEquals(refused.code, 2);
-  } finally {
-    if (before === undefined) Deno.env.delete("PG_BIN");
-    else Deno.env.set("PG_BIN", before);
-  }
+  });
 });
 
 Deno.test("a backup that was damaged is not restored, and the table stays as it is", async () => {

@@ -160,6 +160,34 @@ for (
   });
 }
 
+Deno.test("rows that one file may remove are not held against the next", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_less.sql",
+    "-- migrate: removes rows from public.orders\ndelete from public.orders where id = 1;",
+  );
+  await project.write("migrations/3_more.sql", "create table public.a ();");
+  assertEquals((await runMigrations(project.options)).applied, ["2", "3"]);
+});
+
+Deno.test("a rollback file that would also take back what was there before is not run", async () => {
+  await using project = await running();
+  await project.write("migrations/2_a.sql", "create table public.a ();");
+  await project.write("migrations/3_bad.sql", "select 1/0;");
+  await project.write(
+    "rollback/1_both.sql",
+    "-- migrate: undoes 1 to 2\ndrop table public.a; drop table public.orders;",
+  );
+  const error = await assertRejects(
+    () => runMigrations(project.options),
+    RunFailedError,
+  );
+  assertEquals(error.notUndone, [
+    "2: stays applied, rollback/1_both.sql also takes back 1, not of this run",
+  ]);
+  assertEquals(await project.recorded(), ["1", "2"]);
+});
+
 Deno.test("rows are counted also where no backup counts them", async () => {
   await using project = await running();
   await project.write("migrations/2_less.sql", "truncate public.orders;");

@@ -2,7 +2,6 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { ROOT } from "../check/check.ts";
 
-const ENTRY = new URL("shared/client.ts", ROOT);
 const ZOD = "zod/mini";
 
 /** How {@link bundleClient} makes its bundle. */
@@ -19,14 +18,24 @@ export interface BundleOptions {
    * @default {false}
    */
   withoutZod?: boolean;
+  /**
+   * What an app imports; the rest is left out.
+   *
+   * @default {everything}
+   */
+  imports?: readonly string[];
 }
 
 /** Makes an ES module for browsers of the client. */
 export async function bundleClient(
-  { minify = true, withoutZod = false }: BundleOptions = {},
+  { minify = true, withoutZod = false, imports }: BundleOptions = {},
 ): Promise<string> {
+  const names = imports === undefined ? "*" : `{ ${imports.join(", ")} }`;
   const { outputFiles } = await build({
-    entryPoints: [fileURLToPath(ENTRY)],
+    stdin: {
+      contents: `export ${names} from "./shared/client.ts";`,
+      resolveDir: fileURLToPath(ROOT),
+    },
     bundle: true,
     write: false,
     minify,

@@ -94,56 +94,59 @@ export interface ApiOptions {
  * ```
  */
 export function createApi(options: ApiOptions = {}): Api {
-  const { baseUrl = "", fetch = createIdempotentFetch({ match: () => true }) } =
-    options;
-
-  const call =
-    (method: string): ApiCall =>
-    async (url, body, { headers, key, signal = null, parse } = {}) => {
-      const given = typeof options.headers === "function"
-        ? await options.headers()
-        : options.headers;
-      const sent = new Headers(given);
-      new Headers(headers).forEach((value, name) => sent.set(name, value));
-      const isJson = !isBody(body);
-      const content = isJson ? JSON.stringify(body) ?? null : body;
-      if (isJson && content && !sent.has("content-type")) {
-        sent.set("Content-Type", "application/json");
-      }
-      if (key) sent.set("Idempotency-Key", key);
-      const init = { method, headers: sent, body: content, signal };
-      const response = await fetch(baseUrl + url, init);
-      const problem = await problemOf(response);
-      if (problem) throw problem;
-      const text = await response.text();
-      const type = response.headers.get("content-type") ?? "";
-      const data = type.includes("json") ? JSON.parse(text) : text || null;
-      return {
-        data: parse ? parse(data) : data,
-        replayed: isReplayed(response),
-        status: response.status,
-        key: idempotencyKeyOf(response)!,
-      };
-    };
-
+  const fetch = options.fetch ?? createIdempotentFetch({ match: () => true });
   return {
-    apiPost: call("POST"),
-    apiPut: call("PUT"),
-    apiPatch: call("PATCH"),
-    apiDelete: call("DELETE"),
+    apiPost: apiCall("POST", () => fetch, options),
+    apiPut: apiCall("PUT", () => fetch, options),
+    apiPatch: apiCall("PATCH", () => fetch, options),
+    apiDelete: apiCall("DELETE", () => fetch, options),
   };
 }
 
-const api = createApi();
+function apiCall(
+  method: string,
+  fetch: () => IdempotentFetch,
+  { baseUrl = "", headers: given }: ApiOptions = {},
+): ApiCall {
+  return async (url, body, { headers, key, signal = null, parse } = {}) => {
+    const sent = new Headers(
+      typeof given === "function" ? await given() : given,
+    );
+    new Headers(headers).forEach((value, name) => sent.set(name, value));
+    const isJson = !isBody(body);
+    const content = isJson ? JSON.stringify(body) ?? null : body;
+    if (isJson && content && !sent.has("content-type")) {
+      sent.set("Content-Type", "application/json");
+    }
+    if (key) sent.set("Idempotency-Key", key);
+    const init = { method, headers: sent, body: content, signal };
+    const response = await fetch()(baseUrl + url, init);
+    const problem = await problemOf(response);
+    if (problem) throw problem;
+    const text = await response.text();
+    const type = response.headers.get("content-type") ?? "";
+    const data = type.includes("json") ? JSON.parse(text) : text || null;
+    return {
+      data: parse ? parse(data) : data,
+      replayed: isReplayed(response),
+      status: response.status,
+      key: idempotencyKeyOf(response)!,
+    };
+  };
+}
+
+// Made when needed first, and shared by all four.
+let plainFetch: IdempotentFetch | undefined;
+const plain = () => plainFetch ??= createIdempotentFetch({ match: () => true });
 
 /** `POST` to any address, without options of {@link createApi}. */
-export const apiPost: ApiCall = api.apiPost;
+export const apiPost: ApiCall = /* @__PURE__ */ apiCall("POST", plain);
 /** `PUT` to any address, without options of {@link createApi}. */
-export const apiPut: ApiCall = api.apiPut;
+export const apiPut: ApiCall = /* @__PURE__ */ apiCall("PUT", plain);
 /** `PATCH` to any address, without options of {@link createApi}. */
-export const apiPatch: ApiCall = api.apiPatch;
+export const apiPatch: ApiCall = /* @__PURE__ */ apiCall("PATCH", plain);
 /** `DELETE` to any address, without options of {@link createApi}. */
-export const apiDelete: ApiCall = api.apiDelete;
+export const apiDelete: ApiCall = /* @__PURE__ */ apiCall("DELETE", plain);
 
 /** Whether `fetch` takes it as it is; React Native tags no form. */
 function isBody(body: unknown): body is BodyInit {

@@ -1,5 +1,3 @@
-import type { KeptKey } from "./key_store.ts";
-
 /** One intention of the user, which takes effect once however often it is sent. */
 export interface Attempt {
   /**
@@ -14,34 +12,4 @@ export interface Attempt {
    * take effect beside the first.
    */
   reset(): Promise<void>;
-}
-
-/** What {@link createAttempt} needs. */
-export interface AttemptParts {
-  claim: () => Promise<KeptKey>;
-  forget: (key: string) => Promise<void>;
-  send: (claimed: KeptKey) => Promise<Response>;
-}
-
-/** Makes the attempt that holds this key. */
-export function createAttempt(
-  first: KeptKey,
-  { claim, forget, send }: AttemptParts,
-): Attempt {
-  let claimed = first;
-  return {
-    get key() {
-      return claimed.key;
-    },
-    send() {
-      const sent = claimed;
-      // Whatever is sent from now on may come second.
-      claimed = { ...claimed, isNew: false };
-      return send(sent);
-    },
-    async reset() {
-      await forget(claimed.key);
-      claimed = await claim();
-    },
-  };
 }

@@ -1,16 +1,10 @@
 import { idempotencyKeyOf, noteKey } from "./answers.ts";
-import { type Attempt, createAttempt } from "./attempt.ts";
+import type { Attempt } from "./attempt.ts";
 import { type KeptKey, type KeyStore, keyStore } from "./key_store.ts";
 import { isFunctionChange } from "./match.ts";
 import { newKey } from "./new_key.ts";
 import type { IdempotentFetchOptions } from "./options.ts";
-import {
-  type Call,
-  type Fetch,
-  look,
-  type Outgoing,
-  readOutgoing,
-} from "./outgoing.ts";
+import { type Fetch, look, type Outgoing, readOutgoing } from "./outgoing.ts";
 import { isEventStream, sendUntilAnswered } from "./send_until_answered.ts";
 import { sharedFlights } from "./shared_flights.ts";
 import { defaultStorage } from "./storage.ts";
@@ -95,55 +89,60 @@ export function createIdempotentFetch(
       : await keys().keyOf(intention);
   };
 
+  const forget = async (key: string, { intention }: Outgoing) => {
+    await keys().forget(key, intention ?? "");
+  };
+
   const perform = async (request: Outgoing, claimed?: KeptKey) => {
     const { method, url, signal, callerKey, intention } = request;
     const name = intention === null
       ? newKey()
-      : `${claimed?.key ?? callerKey ?? ""} ${intention}`;
+      : `${claimed?.key ?? callerKey} ${intention}`;
     if (flights.has(name)) onAttempt?.({ type: "joined", method, url });
     const response = await flights.join(name, signal, async (signal) => {
       const { key, isNew } = claimed ?? await claim(request);
       const { response, isFinal } = await sendUntilAnswered({
         ...request,
         signal,
-        send: (signal) => request.send(fetch, key, signal),
+        send: () => request.send(fetch, key, signal),
         isResumed: !isNew,
         tell: (event) => onAttempt?.({ ...event, method, url, key }),
       }, options);
-      if (isFinal && !isEventStream(response)) await keys().forget(key);
+      if (isFinal && !isEventStream(response)) await forget(key, request);
       return noteKey(response, key);
     });
+    if (!response.ok || !isEventStream(response)) return response;
     const key = idempotencyKeyOf(response)!;
-    return response.ok && isEventStream(response)
-      ? noteKey(untilEnd(response, signal, () => keys().forget(key)), key)
-      : response;
+    return noteKey(untilEnd(response, signal, () => forget(key, request)), key);
   };
 
   return Object.assign(
     async (input: RequestInfo | URL, init?: RequestInit) => {
-      const call = lookAt(input, init);
+      const call = look(input, init);
       return call && match(new Request(call.url, { method: call.method }))
         ? await perform(await readOutgoing(call))
         : await fetch(input, init);
     },
     {
-      attempt: async (input: RequestInfo | URL, init?: RequestInit) => {
-        const request = await readOutgoing(look(input, init));
-        return createAttempt(await claim(request), {
-          claim: () => claim(request),
-          forget: (key) => keys().forget(key),
-          send: (claimed) => perform(request, claimed),
-        });
+      async attempt(input: RequestInfo | URL, init?: RequestInit) {
+        const request = await readOutgoing(look(input, init)!);
+        let claimed = await claim(request);
+        return {
+          get key() {
+            return claimed.key;
+          },
+          send() {
+            const sent = claimed;
+            // Whatever is sent from now on may come second.
+            claimed = { ...claimed, isNew: false };
+            return perform(request, sent);
+          },
+          async reset() {
+            await forget(claimed.key, request);
+            claimed = await claim(request);
+          },
+        };
       },
     },
   );
-}
-
-/** What is no request at all, `fetch` refuses in words of its own. */
-function lookAt(...called: Parameters<typeof look>): Call | undefined {
-  try {
-    return look(...called);
-  } catch {
-    return undefined;
-  }
 }

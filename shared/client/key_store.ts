@@ -1,10 +1,11 @@
 import { browser } from "./browser.ts";
 import { newKey } from "./new_key.ts";
-import type { KeyStorage } from "./storage.ts";
+import { type KeyStorage, memoryStorage } from "./storage.ts";
 
 /** What {@link keyStore} needs. */
 export interface KeyStoreOptions {
-  storage: KeyStorage;
+  /** Shared with others; `undefined` keeps them in memory. */
+  storage: KeyStorage | undefined;
   /** How long a key without a final answer is kept, in milliseconds. */
   keepMs: number;
   /** The present, in milliseconds since 1970. */
@@ -22,8 +23,8 @@ export interface KeptKey {
 export interface KeyStore {
   /** The key of an intention: the kept one, or else a new one, now kept. */
   keyOf(intention: string): Promise<KeptKey>;
-  /** Forgets a key wherever it is kept. */
-  forget(key: string): Promise<void>;
+  /** Forgets a key: the intention's, and wherever else it is kept. */
+  forget(key: string, intention: string): Promise<unknown>;
 }
 
 // One item for each intention, so that two tabs do not overwrite each other's,
@@ -50,15 +51,15 @@ type Kept = [string, string, number];
  * other's write would show, and take what stands there (Fischer's protocol).
  */
 export function keyStore({ storage, keepMs, now }: KeyStoreOptions): KeyStore {
-  const forgotten = new Set<string>();
-  // What the storage does not take: a full or forbidden one costs the reload
-  // and not the request.
+  const items = storage ?? memoryStorage();
+  // What the storage did not do: a full or forbidden one costs the reload and
+  // not the request.
   const spare = new Map<string, string>();
   let turn: Promise<unknown> = Promise.resolve();
 
   const read = async (name: string): Promise<unknown[]> => {
     try {
-      const text = spare.get(name) ?? await storage.getItem(name);
+      const text = spare.get(name) ?? await items.getItem(name);
       const value = JSON.parse(text!);
       return Array.isArray(value) ? value : [];
     } catch {
@@ -70,45 +71,43 @@ export function keyStore({ storage, keepMs, now }: KeyStoreOptions): KeyStore {
     const text = JSON.stringify(value);
     spare.delete(name);
     try {
-      if (value.length > 0) await storage.setItem(name, text);
-      else await storage.removeItem(name);
+      if (value.length > 0) await items.setItem(name, text);
+      else await items.removeItem(name);
     } catch {
-      if (value.length > 0) spare.set(name, text);
+      spare.set(name, text);
     }
   };
 
   const find = async (intention: string): Promise<KeptKey | undefined> => {
     const [, key, expires] = await read(PREFIX + intention) as Kept;
-    // A forgotten one is found where the storage would not remove it.
-    return expires > now() && !forgotten.has(key)
-      ? { key, isNew: false }
-      : undefined;
+    return expires > now() ? { key, isNew: false } : undefined;
   };
 
-  // One change at a time: each reads the list, and writes it anew.
-  const change = (edit: (list: Kept[]) => Kept[]): Promise<unknown> =>
+  // Adds an entry to the list, leaves out others, and removes what has gone
+  // from it. One at a time: each reads the list, and writes it anew.
+  const list = (added: Kept, isKept: (entry: Kept) => boolean) =>
     turn = turn.then(async () => {
-      const list = (await read(LIST)).filter(Array.isArray) as Kept[];
-      const left = edit(list).slice(-MAX_KEPT)
-        .filter(([, , expires]) => expires > now());
-      for (const entry of list) {
-        const [intention, key] = entry;
-        if (left.includes(entry)) continue;
-        const [, current] = await read(PREFIX + intention);
-        if (current === key) await write(PREFIX + intention, []);
+      const before = (await read(LIST)).filter(Array.isArray) as Kept[];
+      const after = [...before, added].slice(-MAX_KEPT)
+        .filter((entry) => entry[2] > now() && isKept(entry));
+      for (const entry of [...before, added]) {
+        const name = PREFIX + entry[0];
+        if (after.includes(entry)) continue;
+        if ((await read(name))[1] === entry[1]) await write(name, []);
       }
-      await write(LIST, left);
+      await write(LIST, after);
     });
 
   const make = async (intention: string): Promise<KeptKey> => {
     const entry: Kept = [intention, newKey(), now() + keepMs];
     await write(PREFIX + intention, entry);
-    await change((list) => [...list, entry]);
+    await list(entry, () => true);
     return { key: entry[1], isNew: true };
   };
 
   const makeAndLook = async (intention: string): Promise<KeptKey> => {
     const made = await make(intention);
+    if (!storage) return made;
     await seen();
     const found = await find(intention);
     return found && found.key !== made.key ? found : made;
@@ -131,14 +130,9 @@ export function keyStore({ storage, keepMs, now }: KeyStoreOptions): KeyStore {
       });
     },
 
-    async forget(key) {
-      forgotten.add(key);
-      // The oldest is no longer in anybody's hands.
-      if (forgotten.size > MAX_KEPT) {
-        forgotten.delete(forgotten.values().next().value!);
-      }
-      await change((list) => list.filter(([, other]) => other !== key));
-    },
+    // Not found in the list alone: two tabs may have written it at once.
+    forget: (key, intention) =>
+      list([intention, key, 0], ([, other]) => other !== key),
   };
 }
 

@@ -4,8 +4,9 @@ import type { KeyStorage } from "./storage.ts";
 /** When a request is sent again. */
 export interface RetryOptions {
   /**
-   * How often a request is sent at most. Asking how a running request stands
-   * (409 `REQUEST_IN_PROGRESS`) does not count; the budget bounds it.
+   * How often a request is sent at most; 1 for once. Beyond the first, asking
+   * how a running request stands (409 `REQUEST_IN_PROGRESS`) does not count, nor
+   * does waiting for a network: the budget bounds both.
    *
    * @default {6}
    */

@@ -32,21 +32,27 @@ export interface Call {
 }
 
 /**
- * Looks at what `fetch` is called with.
- *
- * @throws {TypeError} When that is no request.
+ * Looks at what `fetch` is called with. `undefined` where that has no absolute
+ * address: `fetch` refuses it in words of its own.
  */
-export function look(input: RequestInfo | URL, init: RequestInit = {}): Call {
+export function look(
+  input: RequestInfo | URL,
+  init: RequestInit = {},
+): Call | undefined {
   const request = typeof input === "object" && "url" in input
     ? input
     : undefined;
-  return {
-    method: (init.method ?? request?.method ?? "GET").toUpperCase(),
-    url: new URL(request?.url ?? String(input), globalThis.location?.href),
-    request,
-    input,
-    init,
-  };
+  try {
+    return {
+      method: (init.method ?? request?.method ?? "GET").toUpperCase(),
+      url: new URL(request?.url ?? String(input), globalThis.location?.href),
+      request,
+      input,
+      init,
+    };
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -31,44 +31,48 @@ const Problem = z.looseObject({
 export class IdempotencyProblemError extends Error {
   override readonly name = "IdempotencyProblemError";
   /** The HTTP status. */
-  readonly status: number;
+  declare readonly status: number;
   /** The server's code, or `HTTP_` and the status where it names none. */
-  readonly code: string;
+  declare readonly code: string;
   /** Short, and the same at every occurrence of the code. */
-  readonly title: string;
+  declare readonly title: string;
   /** What was attempted, what was wrong, what to do; the message too. */
-  readonly detail: string;
+  declare readonly detail: string;
   /** Whether the same request under the same key may succeed later. */
-  readonly retryable: boolean;
+  declare readonly retryable: boolean;
   /** How long the server asks to wait, in milliseconds, where it says. */
-  readonly retryAfterMs: number | undefined;
+  declare readonly retryAfterMs: number | undefined;
   /** The key that the request was sent under. */
-  readonly key: string | undefined;
+  declare readonly key: string | undefined;
   /** All members of the document, for instance `cost`. */
-  readonly members: Readonly<Record<string, unknown>>;
+  declare readonly members: Readonly<Record<string, unknown>>;
 
   /** @param body The text of the answer's body. */
   constructor(response: Response, body: string) {
     const { status, statusText, headers } = response;
     const members = read(body);
+    const wait = retryAfterMs(headers, Date.now());
     const {
       code = `HTTP_${status}`,
       title = statusText || code,
       message = title,
       detail = message,
+      retryable = status === 408 || status === 429 || status >= 500 ||
+        code === "REQUEST_IN_PROGRESS" ||
+        code === "HTTP_409" && wait !== undefined,
     } = members;
     super(detail);
-    this.status = status;
-    this.code = code;
-    this.title = title;
-    this.detail = detail;
-    this.retryAfterMs = retryAfterMs(headers, Date.now());
-    this.retryable = members.retryable ??
-      (status === 408 || status === 429 || status >= 500 ||
-        status === 409 && (code === "REQUEST_IN_PROGRESS" ||
-            members.code === undefined && this.retryAfterMs !== undefined));
-    this.key = idempotencyKeyOf(response);
-    this.members = members;
+    const key = idempotencyKeyOf(response);
+    Object.assign(this, {
+      status,
+      code,
+      title,
+      detail,
+      retryable,
+      key,
+      members,
+    });
+    this.retryAfterMs = wait;
   }
 }
 

@@ -3,16 +3,15 @@ import { backOffMs } from "./back_off.ts";
 import type { AttemptEvent, IdempotentFetchOptions } from "./options.ts";
 import { isOffline, pause as pauseByTimer, reasonOf } from "./pause.ts";
 import { type IdempotencyProblemError, problemOf } from "./problem_error.ts";
-import { retryAfterMs } from "./retry_after.ts";
 
 /** What {@link sendUntilAnswered} needs to know of a request. */
 export interface Sending {
-  readonly send: (signal: AbortSignal) => Promise<Response>;
+  readonly send: () => Promise<Response>;
   readonly signal: AbortSignal;
   readonly isRepeatable: boolean;
   /** Whether a request under this key may have been sent before. */
   readonly isResumed: boolean;
-  readonly tell: (event: Pick<AttemptEvent, "type" | "count">) => void;
+  readonly tell: (event: Omit<AttemptEvent, "method" | "url">) => void;
 }
 
 /** The answer that sending ended with. */
@@ -57,7 +56,7 @@ export async function sendUntilAnswered(
   const endsAt = now() + budgetMs;
   for (let count = 1, failures = 0;; count++) {
     tell({ type: "sent", count });
-    const { response, problem, error }: Try = await trySending(send, signal);
+    const { response, problem, error }: Try = await trySending(send);
     if (signal.aborted) throw reasonOf(signal);
     const told = response
       ? {
@@ -71,17 +70,17 @@ export async function sendUntilAnswered(
       const isFirst = count === 1 && !isResumed;
       return { response, isFinal: isFinal(response, problem, isFirst) };
     }
-    if (problem?.code !== "REQUEST_IN_PROGRESS") failures++;
+    const isCutOff = !response && isOffline();
+    if (!isCutOff && problem?.code !== "REQUEST_IN_PROGRESS") failures++;
     const left = endsAt - now();
-    const delayMs = !response && isOffline()
-      ? left
-      : (response && retryAfterMs(response.headers, now()) || 0) +
-        backOffMs(Math.max(1, failures), { baseMs, maxMs }, random());
-    if (!isRepeatable || failures >= attempts || left <= 0 || delayMs > left) {
+    const delayMs = isCutOff ? left : (problem?.retryAfterMs ?? 0) +
+      backOffMs(Math.max(1, failures), { baseMs, maxMs }, random());
+    const isLast = !isRepeatable || attempts < 2 || failures >= attempts;
+    if (isLast || left <= 0 || delayMs > left) {
       if (response) return { response, isFinal: false };
       throw error;
     }
-    tell({ type: "waiting", count, ...{ delayMs } });
+    tell({ type: "waiting", count, delayMs });
     await response?.body?.cancel();
     await pause(delayMs, signal);
   }
@@ -92,12 +91,9 @@ export async function sendUntilAnswered(
  * off half-way is lost like one that never came. An event stream is not waited
  * for.
  */
-async function trySending(
-  send: Sending["send"],
-  signal: AbortSignal,
-): Promise<Try> {
+async function trySending(send: Sending["send"]): Promise<Try> {
   try {
-    const response = await send(signal);
+    const response = await send();
     const problem = await problemOf(response);
     if (!problem && !isEventStream(response)) {
       await response.clone().arrayBuffer();

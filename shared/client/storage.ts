@@ -22,12 +22,12 @@ export function memoryStorage(): KeyStorage {
   };
 }
 
-/** `localStorage` where there is one that may be used, memory elsewhere. */
-export function defaultStorage(): KeyStorage {
+/** `localStorage`, where there is one that may be used. */
+export function defaultStorage(): KeyStorage | undefined {
   try {
-    // In a sandboxed frame the mere look at it throws.
-    return globalThis.localStorage ?? memoryStorage();
+    return globalThis.localStorage;
   } catch {
-    return memoryStorage();
+    // In a sandboxed frame the mere look at it throws.
+    return undefined;
   }
 }

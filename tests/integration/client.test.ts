@@ -13,6 +13,7 @@ import {
   problemOf,
 } from "../../shared/client.ts";
 import type { Database } from "../../shared/database.types.ts";
+import { codeBlocks, importBlock } from "../support/documented.ts";
 import { effects, unique } from "../support/probe.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 import { books, subscribe } from "../support/subscriber.ts";
@@ -215,6 +216,7 @@ Deno.test("apiPost throws what the server refused, by its code", async () => {
   const { apiPost } = createApi({
     baseUrl: `${stack().apiUrl}/functions/v1/`,
     headers: ada.headers,
+    fetch: createIdempotentFetch({ storage: memoryStorage() }),
   });
   const error = await apiPost("probe", { status: "?" }).catch((error) => error);
   assert(error instanceof IdempotencyProblemError);
@@ -224,3 +226,43 @@ Deno.test("apiPost throws what the server refused, by its code", async () => {
     { code: "PROBE_REQUEST_INVALID", status: 400, retryable: false },
   );
 });
+
+Deno.test("the recipe's code does what it says", async () => {
+  const blocks = await codeBlocks("recipes/client.md", "ts");
+  const exported = Object.assign(
+    {},
+    ...await Promise.all(blocks.slice(1).map(importBlock)),
+  );
+  const effect = unique("effect");
+  const url = `${stack().apiUrl}/functions/v1/probe`;
+  const init = {
+    method: "POST",
+    headers: ada.headers,
+    body: JSON.stringify({ effect }),
+  };
+  assertEquals((await exported.submit(url, init)).status, 200);
+  const connected = exported.connect(stack().apiUrl, stack().publishableKey);
+  await connected.auth.setSession((await session(ada)).data.session);
+  await connected.functions.invoke("probe", { body: { effect } });
+  assertEquals(await effects(stack(), effect), 2);
+  const unmatched = await exported.idempotentFetch(url, init);
+  await unmatched.body?.cancel();
+  assertEquals(unmatched.headers.has("x-idempotency-stored"), false);
+
+  const eve = await subscribe(stack(), { included: 0, cost: 5, credits: 5 });
+  const party = { title: "Party", startsAt: "2026-12-24T18:00:00Z" };
+  const costs: unknown[] = [];
+  const created = await exported.createEvent(
+    app({ storage: memoryStorage() }, eve),
+    party,
+    (cost: unknown) => Promise.resolve(costs.push(cost) > 0),
+  );
+  assertEquals([costs, created.cost, created.balance], [[5], 5, 0]);
+
+  const sell = exported.till(stack().apiUrl, ada.headers);
+  assertEquals(await sell({ total: 1 }), { refused: "REQUEST_INVALID" });
+});
+
+function session({ client }: Actor) {
+  return client.auth.getSession();
+}

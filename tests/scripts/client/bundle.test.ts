@@ -6,12 +6,25 @@ import {
   runCommand,
   runDeno,
 } from "../../../scripts/check/command.ts";
-import { bundleClient } from "../../../scripts/client/bundle.ts";
+import {
+  bundleClient,
+  type BundleOptions,
+} from "../../../scripts/client/bundle.ts";
 
-Deno.test("the client is smaller than 5 KiB gzipped, without zod", async () => {
-  const bundle = await bundleClient({ withoutZod: true });
-  const { length } = gzipSync(bundle, { level: 9 });
-  assert(length < 5120, `the client has ${length} bytes gzipped`);
+const size = async (options: BundleOptions) =>
+  gzipSync(await bundleClient(options), { level: 9 }).length;
+
+Deno.test("createIdempotentFetch adds less than 4 KiB gzipped to an app that has zod", async () => {
+  const imports = ["createIdempotentFetch"];
+  const bytes = await size({ imports, withoutZod: true });
+  assert(bytes < 4096, `it adds ${bytes} bytes`);
+});
+
+Deno.test("the whole client is smaller than 4.5 KiB gzipped without zod, and than 9 KiB with it", async () => {
+  const without = await size({ withoutZod: true });
+  const complete = await size({});
+  assert(without < 4608, `it has ${without} bytes without zod`);
+  assert(complete < 9216, `it has ${complete} bytes with zod`);
 });
 
 Deno.test("nothing of the server and nothing of Deno is in the client", async () => {

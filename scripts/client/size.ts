@@ -1,0 +1,37 @@
+/**
+ * Tells how much the client adds to an app: `deno task client:size [--json]`.
+ *
+ * @module
+ */
+import { gzipSync } from "node:zlib";
+import { printTable } from "../table.ts";
+import { bundleClient, type BundleOptions } from "./bundle.ts";
+
+const CASES: readonly [string, BundleOptions][] = [
+  ["createIdempotentFetch, without zod", {
+    imports: ["createIdempotentFetch"],
+    withoutZod: true,
+  }],
+  ["apiPost, without zod", { imports: ["apiPost"], withoutZod: true }],
+  ["everything, without zod", { withoutZod: true }],
+  ["everything, with zod", {}],
+];
+
+const rows = [];
+for (const [imported, options] of CASES) {
+  const bundle = await bundleClient(options);
+  const gzipped = gzipSync(bundle, { level: 9 }).length;
+  rows.push({ imported, minified: bundle.length, gzipped });
+}
+if (Deno.args.includes("--json")) {
+  for (const row of rows) console.log(JSON.stringify(row));
+} else {
+  printTable(
+    ["imported", "bytes minified", "gzipped"],
+    rows.map(({ imported, minified, gzipped }) => [
+      imported,
+      minified,
+      gzipped,
+    ]),
+  );
+}

@@ -1,0 +1,88 @@
+import { assert, assertEquals } from "@std/assert";
+import { IdempotencyProblemError, problemOf } from "../../../shared/client.ts";
+import {
+  OutcomeUnknownError,
+  refusalResponse,
+  RequestInProgressError,
+  ResponseNotStoredError,
+} from "../../../shared/idempotency.ts";
+import { toErrorEnvelope } from "../../../shared/http/error_envelope.ts";
+
+const asked = new Request("http://x/functions/v1/orders", { method: "POST" });
+
+async function told(response: Response): Promise<IdempotencyProblemError> {
+  const error = await problemOf(response);
+  assert(error instanceof IdempotencyProblemError);
+  return error!;
+}
+
+Deno.test("a success is no problem", async () => {
+  assertEquals(await problemOf(new Response("", { status: 201 })), null);
+});
+
+Deno.test("the server's problem document is read member by member", async () => {
+  const error = new RequestInProgressError("order-17", 2);
+  const read = await told(refusalResponse(error, asked));
+  const { name, code, status, title, detail, message } = read;
+  assertEquals({ name, code, status, title, detail, message }, {
+    name: "IdempotencyProblemError",
+    code: "REQUEST_IN_PROGRESS",
+    status: 409,
+    title: "Request in progress",
+    detail: error.message,
+    message: error.message,
+  });
+  assertEquals([read.retryable, read.retryAfterMs], [true, 2000]);
+  assertEquals(read.members.instance, "/functions/v1/orders");
+});
+
+Deno.test("what may be sent again is what the server says", async () => {
+  for (
+    const error of [
+      new OutcomeUnknownError("order-17"),
+      new ResponseNotStoredError("order-17", 201),
+    ]
+  ) {
+    const read = await told(refusalResponse(error, asked));
+    assertEquals([read.code, read.retryable], [error.code, false]);
+  }
+});
+
+Deno.test("the other style of errors is read too", async () => {
+  const error = new RequestInProgressError("order-17", 2);
+  const envelope = await toErrorEnvelope(refusalResponse(error, asked));
+  const { code, detail, retryable, retryAfterMs } = await told(envelope);
+  assertEquals({ code, detail, retryable, retryAfterMs }, {
+    code: "REQUEST_IN_PROGRESS",
+    detail: error.message,
+    retryable: true,
+    retryAfterMs: 2000,
+  });
+});
+
+for (
+  const body of [
+    "",
+    "<h1>Bad gateway</h1>",
+    "null",
+    "7",
+    '"x"',
+    "[]",
+    "{}",
+    '{"code":7}',
+    '{"error":null}',
+    '{"code":"X","retryable":"yes"}',
+  ]
+) {
+  Deno.test(`an answer with the body ${JSON.stringify(body)} is told by its status`, async () => {
+    const response = new Response(body, { status: 502, statusText: "Bad" });
+    const { code, title, detail, retryable } = await told(response);
+    assertEquals({ code, title, detail, retryable }, {
+      code: "HTTP_502",
+      title: "Bad",
+      detail: "Bad",
+      retryable: true,
+    });
+    assertEquals(await response.text(), body);
+  });
+}

@@ -1,13 +1,15 @@
 /**
  * Runs every test there is: `deno task test [PART OF A NAME]`.
  *
- * What needs Postgres starts a cluster of its own; where there is none it is
- * skipped, which `REQUIRE_POSTGRES=1` turns into a failure. The last line is
+ * What needs Postgres starts a cluster of its own. Where there is no Postgres,
+ * or no browser, what needs it is skipped, which `REQUIRE_POSTGRES=1` and
+ * `REQUIRE_BROWSER=1` turn into a failure. The last line is
  * `N passed, N failed`.
  *
  * @module
  */
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
+import { missingChromium } from "./test/chromium.ts";
 import { outcomeOf, type Phase } from "./test/phase.ts";
 import { phases } from "./test/phases.ts";
 
@@ -16,10 +18,25 @@ import { phases } from "./test/phases.ts";
 const LANES = 3;
 
 const filter = Deno.args[0];
-const skipped = phases.filter(({ postgres }) =>
-  postgres !== null && missingPostgres(postgres) !== null
+const needs = [
+  {
+    skipped: phases.filter(({ postgres }) =>
+      postgres !== null && missingPostgres(postgres) !== null
+    ),
+    missing: () => missingPostgres(["pg_cron", "pgtap"]),
+    required: "REQUIRE_POSTGRES",
+  },
+  {
+    skipped: phases.filter(({ browser }) =>
+      browser === true && missingChromium() !== null
+    ),
+    missing: missingChromium,
+    required: "REQUIRE_BROWSER",
+  },
+];
+const queue = phases.filter((phase) =>
+  !needs.some(({ skipped }) => skipped.includes(phase))
 );
-const queue = phases.filter((phase) => !skipped.includes(phase));
 let passed = 0;
 let failed = 0;
 
@@ -44,11 +61,12 @@ async function lane(): Promise<void> {
 
 await Promise.all(Array.from({ length: LANES }, lane));
 
-const names = skipped.map(({ name }) => name).join(", ");
-const missing = missingPostgres(["pg_cron", "pgtap"]);
-if (skipped.length > 0) console.log(`skipped: ${names} (${missing})`);
-if (skipped.length > 0 && Deno.env.get("REQUIRE_POSTGRES") === "1") {
-  console.log("REQUIRE_POSTGRES=1: each part that was skipped is a failure");
+for (const { skipped, missing, required } of needs) {
+  if (skipped.length === 0) continue;
+  const names = skipped.map(({ name }) => name).join(", ");
+  console.log(`skipped: ${names} (${missing()})`);
+  if (Deno.env.get(required) !== "1") continue;
+  console.log(`${required}=1: each part that was skipped is a failure`);
   failed += skipped.length;
 }
 if (passed + failed === 0) {

@@ -4,6 +4,7 @@ import { preflight, readable } from "./cors.ts";
 import type { Database } from "./database.ts";
 import type { ServeFunction } from "./functions.ts";
 import type { Lite } from "./lite.ts";
+import type { ServePage } from "./pages.ts";
 import type { Provider } from "./provider.ts";
 
 /** What stands behind the gateway. */
@@ -11,12 +12,13 @@ export interface Backends {
   database: Database;
   lite: Lite;
   functions: ServeFunction;
+  pages: ServePage;
   provider: Provider;
 }
 
 /** Routes requests as the gateway of a hosted project does. */
 export function createGateway(
-  { database, lite, functions, provider }: Backends,
+  { database, lite, functions, pages, provider }: Backends,
 ): Deno.ServeHandler {
   return async (request, info) => {
     if (announcesTooMuch(request)) {
@@ -43,6 +45,8 @@ export function createGateway(
         const path = pathname.slice("/_provider".length);
         return await provider.fetch(path, boundRequest(request).request);
       }
+      const page = await pages(request);
+      if (page) return page;
     } catch (error) {
       logFailure(`${request.method} ${pathname}`, error);
       return problem(

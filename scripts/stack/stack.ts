@@ -8,6 +8,7 @@ import { type Keys, loadKeys } from "./keys.ts";
 import { createLite, type Lite } from "./lite.ts";
 import { readMigrations } from "../migrate/migration.ts";
 import { applyMigrations } from "./migrations.ts";
+import { createPages } from "./pages.ts";
 import { openPglite } from "./pglite.ts";
 import { openPostgres } from "./postgres.ts";
 import { createProbeTable, PROBE } from "./probe.ts";
@@ -115,6 +116,7 @@ async function assemble(
   handler.resolve(createGateway({
     database,
     lite,
+    pages: createPages(keys),
     provider,
     functions: (...call) => background.track(serveFunction(...call)),
   }));

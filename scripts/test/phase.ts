@@ -13,6 +13,8 @@ export interface Phase {
   readonly name: string;
   /** Extensions of Postgres it needs; `null` when it needs no Postgres. */
   readonly postgres: readonly Extension[] | null;
+  /** Whether it needs a browser. @default false */
+  readonly browser?: boolean;
   /**
    * Runs the tests.
    *

@@ -12,6 +12,7 @@ const SIMULATION = "tests/simulation";
 const CRASH = "tests/crash";
 const FAULTS = "tests/faults";
 const MIGRATE = "tests/scripts/migrate";
+const BROWSER = "tests/browser";
 const APART = [
   INTEGRATION,
   CONCURRENCY,
@@ -19,6 +20,7 @@ const APART = [
   CRASH,
   FAULTS,
   MIGRATE,
+  BROWSER,
 ];
 
 /** Where examples are that run: the public module, and what is written about it. */
@@ -63,6 +65,12 @@ export const phases: readonly Phase[] = [
         await close();
       }
     },
+  },
+  {
+    name: "in a browser",
+    postgres: null,
+    browser: true,
+    run: (filter) => runDenoTest([`${BROWSER}/all.ts`], filter),
   },
   {
     name: "simulation on SQL",

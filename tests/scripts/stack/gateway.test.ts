@@ -75,7 +75,7 @@ Deno.test("The gateway serves Auth, data and health", async (t) => {
 
     await t.step("nothing else is served", async () => {
       for (
-        const path of ["/", "/_system", "/storage/v1/bucket", "/rest/v2/x"]
+        const path of ["/_system", "/storage/v1/bucket", "/rest/v2/x"]
       ) {
         const response = await stack.call(path);
         assertEquals(response.status, 404);

@@ -1,7 +1,7 @@
--- Undoes 20261128000100_quotations.sql and the three after it. Every quotation is lost, and with
+-- Undoes 20261128000100_quotations.sql and the two after it. Every quotation is lost, and with
 -- them their audit trail.
 --
--- migrate: undoes 20261128000100 to 20261128000400
+-- migrate: undoes 20261128000100 to 20261128000300
 
 drop function public.change_quotation_status(uuid, text, integer[], text);
 drop function public.update_quotation(uuid, jsonb, integer[], text);

@@ -1,5 +1,7 @@
 -- Undoes 20261129000000_idempotency_rollup.sql and the other versions of that day: the statistics of
 -- operators. The list of stuck keys reads the whole table again, as it did before.
+--
+-- migrate: undoes 20261129000000 to 20261129000500
 
 do $$
 begin

@@ -11,7 +11,7 @@ export interface BackOff {
  * that doubles with each failure ("full jitter"), so that clients which failed
  * together do not come back together.
  *
- * @param failures How many tries have failed, 1 or more.
+ * @param failures How many tries have failed; half of the first bound for none.
  * @param random From 0 up to, and without, 1.
  */
 export function backOffMs(

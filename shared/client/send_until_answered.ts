@@ -74,7 +74,7 @@ export async function sendUntilAnswered(
     if (!isCutOff && problem?.code !== "REQUEST_IN_PROGRESS") failures++;
     const left = endsAt - now();
     const delayMs = isCutOff ? left : (problem?.retryAfterMs ?? 0) +
-      backOffMs(Math.max(1, failures), { baseMs, maxMs }, random());
+      backOffMs(failures, { baseMs, maxMs }, random());
     const isLast = !isRepeatable || attempts < 2 || failures >= attempts;
     if (isLast || left <= 0 || delayMs > left) {
       if (response) return { response, isFinal: false };

@@ -58,6 +58,12 @@ for (
     ["an unknown outcome", refused(409, "OUTCOME_UNKNOWN")],
     ["a request still running", refused(409, "REQUEST_IN_PROGRESS")],
     ["a question", refused(409, "CREDIT_CONFIRMATION_REQUIRED")],
+    [
+      "503 that says it is not retryable",
+      refused(503, "X", {
+        retryable: false,
+      }),
+    ],
   ] as [string, Line][]
 ) {
   Deno.test(`the key is kept after ${what}`, async () => {
@@ -107,6 +113,23 @@ Deno.test("a refusal by something before the function does not end an attempt th
   assertEquals((await send(ORDERS, order())).status, 404);
   await send(ORDERS, order());
   assertEquals(seen[2]!.key, seen[0]!.key);
+});
+
+Deno.test("nor does it end an attempt from before a reload, or one sent by hand", async () => {
+  const gone = new Response("", { status: 404 });
+  const before = scripted([lost()], ONCE);
+  await assertRejects(() => before.send(ORDERS, order()));
+  const after = scripted([gone, recorded()], { storage: before.storage });
+  await after.send(ORDERS, order());
+  await after.send(ORDERS, order());
+  assertEquals(after.seen[1]!.key, before.seen[0]!.key);
+
+  const { send, seen } = scripted([lost(), gone, recorded()], ONCE);
+  const attempt = await send.attempt(ORDERS, order());
+  await assertRejects(() => attempt.send());
+  await attempt.send();
+  await send(ORDERS, order());
+  assertEquals(seen[2]!.key, attempt.key);
 });
 
 Deno.test("a refusal for its key ends an attempt that was resumed", async () => {
@@ -276,6 +299,25 @@ Deno.test("a reload resumes the attempt", async () => {
   assertNotEquals(next!.key, resumed!.key);
 });
 
+Deno.test("keys are kept in localStorage where nothing else is named", async () => {
+  const seen: (string | null)[] = [];
+  const load = () =>
+    createIdempotentFetch({
+      retry: { attempts: 1 },
+      fetch(_, init) {
+        seen.push(new Headers(init?.headers).get("idempotency-key"));
+        return seen.length === 1
+          ? Promise.reject(lost())
+          : Promise.resolve(recorded());
+      },
+    });
+  await assertRejects(() => load()(ORDERS, order()));
+  assertEquals(localStorage.length, 2);
+  await load()(ORDERS, order());
+  assertEquals(seen[1], seen[0]);
+  assertEquals(localStorage.length, 0);
+});
+
 Deno.test("a key is kept no longer than the server keeps it", async () => {
   const { send, seen, advance } = scripted([lost()], ONCE);
   await assertRejects(() => send(ORDERS, order()));
@@ -283,8 +325,20 @@ Deno.test("a key is kept no longer than the server keeps it", async () => {
   await assertRejects(() => send(ORDERS, order()));
   advance(1);
   await assertRejects(() => send(ORDERS, order()));
+  await assertRejects(() => send(ORDERS, order()));
   assertEquals(seen[1]!.key, seen[0]!.key);
   assertNotEquals(seen[2]!.key, seen[0]!.key);
+  assertEquals(seen[3]!.key, seen[2]!.key);
+});
+
+Deno.test("a file larger than the server takes is not read, and known again by nobody", async () => {
+  const huge = () =>
+    Object.defineProperty(new Blob(["1"]), "size", { value: 2 ** 30 });
+  const [first, second] = await keysAround(lost(), [
+    order(huge()),
+    order(huge()),
+  ]);
+  assertNotEquals(second, first);
 });
 
 Deno.test("what is kept names neither the request nor the user, and is gone with the answer", async () => {

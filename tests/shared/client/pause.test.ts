@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, fail } from "@std/assert";
 import { isOffline, pause } from "../../../shared/client/pause.ts";
 import {
   lost,
@@ -19,7 +19,7 @@ Deno.test("a pause lasts as long as it is to", async () => {
 Deno.test("a pause ends when the browser is back online", async () => {
   const waiting = pause(60_000, never);
   globalThis.dispatchEvent(new Event("online"));
-  await waiting;
+  await Promise.race([waiting, pause(1000, never).then(() => fail("it did"))]);
 });
 
 Deno.test("a pause ends with the signal's reason, also one given before", async () => {

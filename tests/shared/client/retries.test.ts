@@ -116,6 +116,19 @@ Deno.test("the last error of the network is thrown when the attempts are used up
   assertEquals(seen.length, 3);
 });
 
+Deno.test("with one attempt a request is sent once, also while it runs or there is no budget", async () => {
+  for (
+    const retry of [{ attempts: 1 }, { attempts: 9, budgetMs: 0 }]
+  ) {
+    const { send, seen } = scripted([RUNNING], { retry });
+    assertEquals((await send(ORDERS, order())).status, 409);
+    assertEquals(seen.length, 1);
+    const cut = scripted([lost()], { retry, random: () => 0 });
+    await assertRejects(() => cut.send(ORDERS, order()));
+    assertEquals(cut.seen.length, 1);
+  }
+});
+
 Deno.test("waits double, from half of the base on, up to half of the bound", async () => {
   const { send, waits } = scripted([lost()], {
     retry: { attempts: 6, baseMs: 100, maxMs: 500 },
@@ -189,17 +202,19 @@ Deno.test("a signal that is aborted beforehand keeps the request from being sent
   const { send, seen } = scripted([recorded()]);
   const signal = AbortSignal.abort();
   await assertRejects(() => send(ORDERS, order(undefined, { signal })));
+  await assertRejects(() => send(new Request(ORDERS, order("1", { signal }))));
   assertEquals(seen, []);
 });
 
 Deno.test("a stream is sent once, under a key", async () => {
-  const { send, seen } = scripted([lost(), recorded()]);
+  const { send, seen, waits } = scripted([lost(), recorded()]);
   const body = new Blob(["once"]).stream();
   await assertRejects(
     () => send(ORDERS, { ...order(body), duplex: "half" } as RequestInit),
     TypeError,
   );
   assertEquals(seen.map(({ body }) => body), ["once"]);
+  assertEquals(waits, []);
   assert(seen[0]!.key);
 });
 

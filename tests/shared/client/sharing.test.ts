@@ -95,19 +95,48 @@ Deno.test("the request ends when its last caller has gone", async () => {
   assertEquals(await Promise.all(calls), ["0", "1"]);
 });
 
+Deno.test("a request that was given up and ends late does not keep others from sharing", async () => {
+  const [old, young] = [waiting(), waiting()];
+  const { send, seen } = scripted([old.line, young.line, recorded()]);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const given = send(ORDERS, order(undefined, { signal }));
+  await settled();
+  controller.abort();
+  await assertRejects(() => given);
+  const second = send(ORDERS, order());
+  await settled();
+  old.answer(recorded());
+  await settled();
+  const third = send(ORDERS, order());
+  await settled();
+  young.answer(recorded());
+  await Promise.all([second, third]);
+  assertEquals(seen.length, 2);
+});
+
 Deno.test("an event stream is handed on as it comes, and ends its attempt with its end", async () => {
   let push!: ReadableStreamDefaultController<Uint8Array>;
+  // Without a clone: the script's own would have no address.
   const stream = () =>
     Promise.resolve(
-      new Response(
-        new ReadableStream<Uint8Array>({
-          start: (controller) => void (push = controller),
-        }),
-        { headers: { "Content-Type": "text/event-stream" } },
+      Object.defineProperty(
+        new Response(
+          new ReadableStream<Uint8Array>({
+            start: (controller) => void (push = controller),
+          }),
+          { headers: { "Content-Type": "text/event-stream" } },
+        ),
+        "url",
+        { value: ORDERS },
       ),
     );
   const { send, seen } = scripted([stream], { retry: { attempts: 1 } });
-  const read = async () => (await send(ORDERS, order())).body!.getReader();
+  const read = async () => {
+    const response = await send(ORDERS, order());
+    assertEquals(response.url, ORDERS);
+    return response.body!.getReader();
+  };
   const word = new TextEncoder().encode("data: 1\n\n");
 
   const first = await read();
@@ -149,24 +178,20 @@ Deno.test("a replay can be told from a first answer", async () => {
   assertEquals(isReplayed(await send(ORDERS, order())), true);
 });
 
-/** One store, seen through another object by each tab, slowly. */
+/**
+ * One store as browsers share it: each tab sees its own writes at once, and the
+ * other's a little later, in one order for all.
+ */
 function tabs(count: number): KeyStorage[] {
-  const items = new Map<string, string>();
-  const soon = () =>
-    new Promise((resolve) => setTimeout(resolve, Math.random() * 4));
-  return Array.from({ length: count }, () => ({
-    async getItem(name) {
-      await soon();
-      return items.get(name) ?? null;
-    },
-    async setItem(name, value) {
-      await soon();
-      items.set(name, value);
-    },
-    async removeItem(name) {
-      await soon();
-      items.delete(name);
-    },
+  const views = Array.from({ length: count }, () => new Map<string, string>());
+  const write = (view: Map<string, string>, name: string, value: string) => {
+    view.set(name, value);
+    setTimeout(() => views.forEach((each) => each.set(name, value)), 8);
+  };
+  return views.map((view) => ({
+    getItem: (name) => view.get(name) || null,
+    setItem: (name, value) => write(view, name, value),
+    removeItem: (name) => write(view, name, ""),
   }));
 }
 

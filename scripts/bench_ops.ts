@@ -26,8 +26,8 @@ if (json) {
   for (const row of rows) console.log(JSON.stringify(row));
 } else {
   printTable(
-    ["query", "median, ms", "p99, ms"],
-    rows.map(({ query, medianMs, p99Ms }) => [query, medianMs, p99Ms]),
+    ["query", "median, ms", "p99, ms", "processor, ms"],
+    rows.map((row) => [row.query, row.medianMs, row.p99Ms, row.processorMs]),
   );
 }
 

@@ -4,6 +4,7 @@ import { preflight, readable } from "./cors.ts";
 import type { Database } from "./database.ts";
 import type { ServeFunction } from "./functions.ts";
 import type { Lite } from "./lite.ts";
+import { callForOperator, OPERATOR_CALLS } from "./operator_calls.ts";
 import type { ServePage } from "./pages.ts";
 import type { Provider } from "./provider.ts";
 
@@ -44,6 +45,9 @@ export function createGateway(
       if (service === "_provider") {
         const path = pathname.slice("/_provider".length);
         return await provider.fetch(path, boundRequest(request).request);
+      }
+      if (pathname.startsWith(OPERATOR_CALLS)) {
+        return await callForOperator(request, lite);
       }
       const page = await pages(request);
       if (page) return page;

@@ -8,6 +8,15 @@ const FOLDER = new URL("pages/", import.meta.url);
 /** The files of the pages, by the path that each is served at. */
 const FILES: Record<string, string> = {
   "/": "try.html",
+  "/ops": "ops.html",
+  "/ops.css": "ops.css",
+  "/ops.js": "ops.js",
+  "/ops/api.js": "ops/api.js",
+  "/ops/chart.js": "ops/chart.js",
+  "/ops/elements.js": "ops/elements.js",
+  "/ops/figures.js": "ops/figures.js",
+  "/ops/resolve.js": "ops/resolve.js",
+  "/ops/stuck.js": "ops/stuck.js",
   "/sample.md": "../../demo/taking-effect-once.md",
   "/try.css": "try.css",
   "/try.js": "try.js",

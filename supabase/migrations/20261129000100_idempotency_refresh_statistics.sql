@@ -84,14 +84,22 @@ begin
     order by k.fence
     limit p_most
   ),
+  -- counted while they ran
+  running as materialized (
+    select
+      o.id as old_id, o.fence as old_fence,
+      k.id, k.fence, k.scope, k.status, k.attempt, k.created_at, k.claimed_at, k.completed_at, k.expires_at
+    from public.idempotency_open_keys as o
+    left join public.idempotency_keys as k on k.id = o.id
+    where o.status = 'processing'
+  ),
   observed as materialized (
     select * from batch
     union all
-    -- counted while it ran, ended since
-    select k.id, k.fence, k.scope, k.status, k.attempt, k.created_at, k.claimed_at, k.completed_at, k.expires_at
-    from public.idempotency_open_keys as o
-    join public.idempotency_keys as k on k.id = o.id and k.fence = o.fence
-    where o.status = 'processing' and k.status <> 'processing'
+    -- ended since; another attempt has a fence of its own and is, or will be, in a batch
+    select r.id, r.fence, r.scope, r.status, r.attempt, r.created_at, r.claimed_at, r.completed_at, r.expires_at
+    from running as r
+    where r.fence = r.old_fence and r.status <> 'processing'
   ),
   changed as materialized (
     select
@@ -146,6 +154,11 @@ begin
     having sum(e.keys) <> 0
     on conflict (expires_hour, scope, status) do update set keys = l.keys + excluded.keys
   ),
+  gone as (
+    delete from public.idempotency_open_keys as o
+    using running as r
+    where o.id = r.old_id and r.id is null
+  ),
   answered as (
     delete from public.idempotency_open_keys as o
     using changed as c
@@ -181,8 +194,6 @@ begin
   on conflict (hour, scope) do update set replays = excluded.replays
   where h.replays <> excluded.replays;
 
-  delete from public.idempotency_open_keys as o
-  where o.status = 'processing' and not exists (select from public.idempotency_keys as k where k.id = o.id);
   delete from public.idempotency_open_keys as o where o.status = 'failed' and o.expires_at < v_this_hour;
   delete from public.idempotency_live_keys as l where l.expires_hour < v_this_hour;
   delete from public.idempotency_hours as h where h.hour < v_kept_from;

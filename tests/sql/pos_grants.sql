@@ -94,7 +94,7 @@ select results_eq(
       p.prosecdef
     from pg_proc as p
     where p.pronamespace = 'public'::regnamespace
-      and p.proname ~ '^(pos_|my_|create_business|document_period|next_document|get_next|stock_|refund_lines|purchase_receipt|transfer_lines)'
+      and p.proname ~ '^(pos_|my_business|my_role|create_business|document_period|next_document|get_next|stock_|refund_lines|purchase_receipt|transfer_lines)'
     order by p.proname collate "C"
   $$,
   $$
@@ -127,7 +127,7 @@ select results_eq(
 select is_empty(
   $$
     select p.proname from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(pos_|my_|create_business|document_|next_|get_next|stock_|refund_|purchase_|transfer_)'
+    where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(pos_|my_business|my_role|create_business|document_|next_|get_next|stock_|refund_|purchase_|transfer_)'
       and (has_function_privilege('anon', p.oid, 'execute') or not p.proconfig @> array['search_path=""'])
   $$,
   'none is open to anon or leaves its search path open'

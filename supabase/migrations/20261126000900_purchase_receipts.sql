@@ -66,9 +66,15 @@ begin
   select r.status into v_status
   from public.purchase_receipts as r
   where r.business_id = v_line.business_id and r.id = v_line.receipt_id
+    and (auth.uid() is null or public.my_role_in(r.business_id) is not null)
   for no key update;
 
-  -- not found: the draft itself is being deleted, or the foreign key will say so
+  -- The draft itself is being deleted, or the foreign key will say so. Or it is somebody else's: the
+  -- policies refuse the line after this trigger, and nothing of the receipt is to be told before.
+  if not found then
+    return v_line;
+  end if;
+
   if v_status <> 'draft' then
     raise exception 'changing a line of purchase receipt %: it is approved', v_line.receipt_id
       using errcode = 'PT409', hint = 'Write another receipt.';

@@ -1,6 +1,6 @@
 -- Who may do what at the point of sale: tables, functions, and each role's part through the policies.
 begin;
-select plan(42);
+select plan(44);
 
 -- The whole list, so that what is added has to be added here.
 create temporary table pos_tables (name text);
@@ -155,6 +155,8 @@ insert into public.purchase_receipts (id, business_id, location_id, supplier, cr
   ('00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'Leaf', '00000000-0000-4000-8000-00000000000c');
 insert into public.purchase_receipt_lines values
   ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-0000000000d1', 10);
+insert into public.transfers (id, business_id, from_location_id, to_location_id, status, number, created_by, sent_by, sent_at) values
+  ('00000000-0000-4000-8000-0000000000c2', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', '00000000-0000-4000-8000-0000000000f2', 'sent', 'TRF-202510-0001', '00000000-0000-4000-8000-00000000000c', '00000000-0000-4000-8000-00000000000c', now());
 
 create function pg_temp.sign_in(p_user text) returns void language sql as $$
   select set_config('request.jwt.claims', json_build_object('sub', '00000000-0000-4000-8000-00000000000' || p_user)::text, true);
@@ -214,6 +216,11 @@ select is(pg_temp.reached($$delete from public.memberships$$), 0::bigint, 'not t
 select is(pg_temp.reached($$delete from public.purchase_receipts$$), 0::bigint, 'an approved receipt stays');
 select throws_ok($$delete from public.purchase_receipt_lines$$, 'PT409', null, 'with its lines');
 select throws_ok($$update public.businesses set currency = 'USD'$$, '42501', null, 'and the books do not change their money');
+
+-- who was let go still knows the ids
+select pg_temp.sign_in('b') \g /dev/null
+select throws_ok($$insert into public.purchase_receipt_lines values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-0000000000d2', 1)$$, '42501', null, 'who is no member is not told that a receipt is approved');
+select throws_ok($$insert into public.transfer_lines values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000c2', '00000000-0000-4000-8000-0000000000d1', 1)$$, '42501', null, 'nor that a transfer was sent');
 reset role;
 select throws_ok($$insert into public.memberships values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-00000000000b', 'owner')$$, '23505', null, 'there is one owner, whoever writes');
 select is((select quantity from public.stock), 10, 'one approval, one delivery');

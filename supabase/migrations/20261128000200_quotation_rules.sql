@@ -176,6 +176,14 @@ begin
     case when new.last_request_id is distinct from old.last_request_id then new.last_request_id end
   );
 
+  -- Both can be asked for in one update, past the functions; the request is told with the first.
+  if new.status <> old.status and new.archived_at is not null and old.archived_at is null then
+    insert into public.quotation_history (
+      user_id, quotation_id, action, from_status, to_status, version, changed_by
+    )
+    values (new.user_id, new.id, 'archived', new.status, new.status, new.version, auth.uid());
+  end if;
+
   return null;
 end;
 $$;

@@ -1,6 +1,6 @@
 -- Quotations: who may do what, the rules of rows, the index that lists use.
 begin;
-select plan(33);
+select plan(34);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -114,6 +114,21 @@ select is((select count(*) from public.quotations), 3000::bigint, 'a user sees t
 select throws_ok(
   $$insert into public.quotation_lines (quotation_id, position, description, quantity, unit_price_minor) values ('00000000-0000-4000-9000-000000000001', 2, 'd', 1, 1)$$,
   '23503', null, 'and adds no line to another''s'
+);
+
+
+insert into public.quotations (request_id, customer_name, currency) values ('both', 'c', 'EUR');
+insert into public.quotation_lines (quotation_id, position, description, quantity, unit_price_minor)
+select id, 1, 'd', 1, 1 from public.quotations where request_id = 'both';
+update public.quotations set status = 'sent', archived_at = now(), last_request_id = 'one-update' where request_id = 'both';
+select results_eq(
+  $$
+    select h.action, h.from_status, h.to_status, h.request_id from public.quotation_history as h
+    join public.quotations as q on q.id = h.quotation_id
+    where q.request_id = 'both' and h.version = q.version order by h.id
+  $$,
+  $$values ('status_changed', 'draft', 'sent', 'one-update'), ('archived', 'sent', 'sent', null)$$,
+  'one update that does both leaves both in the trail'
 );
 
 set local role service_role;

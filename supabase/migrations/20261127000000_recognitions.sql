@@ -115,6 +115,16 @@ as $$
 declare
   v_recognition public.recognitions;
 begin
+  -- Before the insert, whose trigger asks who has the address: the recipient may have renewed it
+  -- between two attempts.
+  select r.* into v_recognition
+  from public.recognitions as r
+  where r.sender_id = auth.uid() and r.request_id = p_request_id;
+
+  if found then
+    return v_recognition;
+  end if;
+
   insert into public.recognitions (request_id, recipient_address, message, category, points)
   values (p_request_id, p_recipient_address, p_message, p_category, p_points)
   on conflict (sender_id, request_id) do nothing

@@ -1,6 +1,6 @@
 -- Recognitions: who may see, send and change what, and what no row may say.
 begin;
-select plan(31);
+select plan(32);
 
 select results_eq(
   $$
@@ -100,6 +100,13 @@ select is((select count(*) from public.recognitions), 1::bigint, 'the recipient 
 select isnt(pg_temp.send('r1', '00000000-0000-4000-9000-00000000000a'), null, 'and uses the same request id for another');
 select lives_ok($$delete from public.recognition_addresses$$, 'a user voids their address');
 select isnt(public.my_recognition_address(), '00000000-0000-4000-9000-00000000000b', 'and gets a new one');
+
+select pg_temp.sign_in('00000000-0000-4000-8000-00000000000a') \g /dev/null
+select is(
+  pg_temp.send('r1', '00000000-0000-4000-9000-00000000000b'),
+  (select id from public.recognitions where sender_id = auth.uid() and request_id = 'r1'),
+  'what was sent to the old address is still found by another attempt'
+);
 
 select pg_temp.sign_in('00000000-0000-4000-8000-00000000000c') \g /dev/null
 select is((select count(*) from public.recognitions), 0::bigint, 'others see none');

@@ -19,9 +19,15 @@ export function printTable(head: string[], rows: unknown[][]): void {
 
 function cell(value: unknown): string {
   if (value === null || value === undefined) return "";
-  return typeof value === "number" && !Number.isInteger(value)
-    ? value.toFixed(2)
-    : String(value);
+  if (typeof value === "number" && !Number.isInteger(value)) {
+    return value.toFixed(2);
+  }
+  // Users name scopes and keys past the functions too, and a terminal obeys
+  // some characters: they are shown, not sent.
+  return String(value).replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
 }
 
 /** Prints database rows under a title. */

@@ -4,7 +4,7 @@
  * @param method Which method of the console to listen to.
  */
 export async function heard(
-  method: "error" | "warn",
+  method: "error" | "log" | "warn",
   action: () => unknown,
 ): Promise<string[]> {
   const lines: string[] = [];

@@ -1,0 +1,22 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { printTable } from "../../scripts/table.ts";
+import { heard } from "../support/heard.ts";
+
+Deno.test("a table shows what a terminal would obey", async () => {
+  const scope = "\x1b[2J\x9b31m\u202eall\r\n\x07";
+  const [printed] = await heard("log", () => printTable(["scope"], [[scope]]));
+  assertStringIncludes(
+    printed!,
+    "\\u{1b}[2J\\u{9b}31m\\u{202e}all\\u{d}\\u{a}\\u{7}",
+  );
+});
+
+Deno.test("a table shows other writing as it is", async () => {
+  const [printed] = await heard(
+    "log",
+    () => printTable(["a"], [["Zürich 注文 🎉"], [0.125], [7], [null]]),
+  );
+  assertStringIncludes(printed!, "Zürich 注文 🎉");
+  assertStringIncludes(printed!, "0.13");
+  assertEquals(printed!.includes("null"), false);
+});

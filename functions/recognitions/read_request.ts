@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { readJson } from "../../shared/http/read_json.ts";
 import { Refusal } from "../../shared/http/refusal.ts";
+import { storableText } from "../../shared/http/storable_text.ts";
 import {
   CATEGORIES,
   MAX_MESSAGE_CHARACTERS,
@@ -10,9 +11,7 @@ import type { Selection } from "../../shared/recognitions/recognition_store.ts";
 
 const RecognitionRequest = z.object({
   recipientAddress: z.guid(),
-  message: z.string().trim().min(1).max(MAX_MESSAGE_CHARACTERS)
-    // Postgres keeps no such character.
-    .refine((text) => !text.includes("\0"), "must not hold U+0000"),
+  message: storableText(MAX_MESSAGE_CHARACTERS),
   category: z.enum(CATEGORIES),
   points: z.int().min(1).max(MAX_POINTS),
 });

@@ -5,6 +5,7 @@ import type { Database } from "../../shared/database.types.ts";
 import { readJson } from "../../shared/http/read_json.ts";
 import { refuse } from "../../shared/http/refuse.ts";
 import { requireMethod } from "../../shared/http/require_method.ts";
+import { storableText } from "../../shared/http/storable_text.ts";
 import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
 import { jobStore } from "../../shared/training/job_store.ts";
 import { startTraining } from "../../shared/training/start_training.ts";
@@ -13,7 +14,7 @@ import { providerFromEnvironment } from "./provider_from_environment.ts";
 
 const StartRequest = z.object({
   datasetId: z.guid(),
-  model: z.string().trim().min(1).max(200),
+  model: storableText(200),
 });
 
 export default {

@@ -179,6 +179,7 @@ Deno.test("a malformed recognition is refused, and nothing recorded", async () =
       { message: " " },
       { message: "m".repeat(1001) },
       { message: "a\u0000b" },
+      { message: "a\ud800b" },
       { category: "kindness" },
       { points: 0 },
       { points: 101 },

@@ -152,6 +152,7 @@ Deno.test("a malformed request is refused before a job is recorded", async () =>
     const body of [
       {},
       { ...request, model: " " },
+      { ...request, model: "a\u0000b" },
       { ...request, model: "m".repeat(201) },
       { ...request, datasetId: 1 },
     ]

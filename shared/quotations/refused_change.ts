@@ -1,8 +1,15 @@
 import { StoreError } from "../store_error.ts";
 import { QuotationError, type QuotationErrorCode } from "./quotation_error.ts";
 
+type Refusal = [code: QuotationErrorCode, advice: string];
+
+const AMOUNT_TOO_LARGE: Refusal = [
+  "AMOUNT_TOO_LARGE",
+  "quantity times unit price of a line is over 10,000,000,000,000 minor units: split the line",
+];
+
 // What the database raises, and what that means to whoever asked.
-const REFUSALS: Record<string, [code: QuotationErrorCode, advice: string]> = {
+const REFUSALS: Record<string, Refusal> = {
   QT000: ["QUOTATION_NOT_FOUND", "you have no such quotation: check the id"],
   SD001: ["QUOTATION_ARCHIVED", "it is archived: restore it first"],
   QT001: [
@@ -22,11 +29,10 @@ const REFUSALS: Record<string, [code: QuotationErrorCode, advice: string]> = {
     "QUOTATION_CHANGED",
     "somebody has changed it since you read it: read it again, and send your change with the new ETag",
   ],
-  // The bounds that depend on two fields are checked where they are multiplied.
-  "23514": [
-    "AMOUNT_TOO_LARGE",
-    "quantity times unit price of a line is over 10,000,000,000,000 minor units: split the line",
-  ],
+  // The bounds that depend on two fields are checked where they are multiplied,
+  // and what does not even fit a bigint is refused before the check.
+  "23514": AMOUNT_TOO_LARGE,
+  "22003": AMOUNT_TOO_LARGE,
 };
 
 /**

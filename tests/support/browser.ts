@@ -26,7 +26,7 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
 
 // One for all files of a run that imports several of them.
 let starting: Promise<Browser> | undefined;

@@ -44,6 +44,7 @@ let sending = 0;
 /** Says what is wrong next to its field, or that nothing is. */
 function say(field, error) {
   $(`${field}-error`).textContent = error?.message ?? "";
+  if (!($(field) instanceof HTMLInputElement)) return;
   if (error) $(field).setAttribute("aria-invalid", "true");
   else $(field).removeAttribute("aria-invalid");
 }
@@ -102,7 +103,7 @@ function showNumbers() {
 
 async function showJobs() {
   const inHand = session() && currentDocument();
-  await attend("process", async () => {
+  await attend("jobs", async () => {
     const jobs = inHand ? await jobsOf(inHand.id, await freshToken()) : [];
     if (inHand && inHand.id !== currentDocument()?.id) return;
     $("jobs").textContent = jobs.length;

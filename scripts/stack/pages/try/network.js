@@ -12,7 +12,7 @@ export async function badFetch(input, init) {
   if (faults.lossy) {
     // Read to its end, so that the server has done its part.
     await response.arrayBuffer();
-    throw new TypeError("the answer was lost on its way");
+    throw new TypeError("lost on its way");
   }
   if (faults.slow) await pause(SLOW_MS, init?.signal);
   if (faults.cut) throw new TypeError("the network was cut meanwhile");

@@ -83,7 +83,7 @@ async function makeAttempt(key) {
 
 function tellOf({ type, key, count, status, replayed, error, delayMs }) {
   if (type === "sent") {
-    tell("sent", count === 1 ? "Sent" : `Sent again, try ${count}`, key);
+    tell("sent", count === 1 ? "Sent" : `Sent again, try\u00a0${count}`, key);
   } else if (type === "joined") {
     tell("joined", "Pressed again: joined");
   } else if (type === "waiting") {

@@ -73,25 +73,28 @@ Deno.test("The gateway serves Auth, data and health", async (t) => {
       assertMatch(error.message, /second local stack in this process/);
     });
 
-    await t.step("pages may load what this origin serves, and nothing else", async () => {
-      for (
-        const [path, type] of [
-          ["/", "text/html"],
-          ["/try.css", "text/css"],
-          ["/try.js", "text/javascript"],
-          ["/client.js", "text/javascript"],
-          ["/sample.md", "text/markdown"],
-        ] as const
-      ) {
-        const response = await fetch(stack.apiUrl + path);
-        assertEquals(response.status, 200, path);
-        assertMatch(response.headers.get("content-type")!, new RegExp(type));
-        const policy = response.headers.get("content-security-policy")!;
-        assertMatch(policy, /^default-src 'none'; script-src 'self';/);
-        assert(!policy.includes("unsafe"));
-        assertEquals((await response.text()).length > 0, true);
-      }
-    });
+    await t.step(
+      "pages may load what this origin serves, and nothing else",
+      async () => {
+        for (
+          const [path, type] of [
+            ["/", "text/html"],
+            ["/try.css", "text/css"],
+            ["/try.js", "text/javascript"],
+            ["/client.js", "text/javascript"],
+            ["/sample.md", "text/markdown"],
+          ] as const
+        ) {
+          const response = await fetch(stack.apiUrl + path);
+          assertEquals(response.status, 200, path);
+          assertMatch(response.headers.get("content-type")!, new RegExp(type));
+          const policy = response.headers.get("content-security-policy")!;
+          assertMatch(policy, /^default-src 'none'; script-src 'self';/);
+          assert(!policy.includes("unsafe"));
+          assertEquals((await response.text()).length > 0, true);
+        }
+      },
+    );
 
     await t.step("nothing else is served", async () => {
       for (

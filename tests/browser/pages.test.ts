@@ -1,29 +1,11 @@
 import { assertEquals } from "@std/assert";
-import type { Page } from "playwright-core";
-import {
-  assertNoComplaints,
-  takePicture,
-  withBrowser,
-} from "../support/browser.ts";
-import { inspectPage } from "../support/inspect_page.ts";
+import { assertNoComplaints, withBrowser } from "../support/browser.ts";
+import { inspectEverywhere, inspectPage } from "../support/inspect_page.ts";
 import { withStack } from "../support/stack.ts";
 import { openWithSample } from "../support/try_page.ts";
 
 const stack = withStack();
 const visit = withBrowser();
-
-/** Looks at a page in both windows, by day and by night. */
-async function inspectEverywhere(page: Page, name: string): Promise<void> {
-  const windows = { phone: 360, desk: 1100 };
-  for (const [window, width] of Object.entries(windows)) {
-    await page.setViewportSize({ width, height: 800 });
-    for (const colorScheme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme });
-      assertEquals(await inspectPage(page), [], `${window}, ${colorScheme}`);
-      await takePicture(page, `${name}-${window}-${colorScheme}`);
-    }
-  }
-}
 
 Deno.test("the page to try it is fit for use on a phone and a desk, light and dark", async () => {
   await using visitor = await visit();

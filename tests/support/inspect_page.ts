@@ -1,4 +1,6 @@
+import { assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
+import { takePicture } from "./browser.ts";
 import { cutOff, hardToRead } from "./in_page.js";
 
 const CONTROLS = [
@@ -20,6 +22,22 @@ export async function inspectPage(page: Page): Promise<string[]> {
     ...await page.evaluate(hardToRead),
     ...await page.evaluate(cutOff),
   ];
+}
+
+/** Inspects a page in two windows, light and dark, and keeps pictures of it. */
+export async function inspectEverywhere(
+  page: Page,
+  name: string,
+): Promise<void> {
+  const windows = { phone: 360, desk: 1100 };
+  for (const [window, width] of Object.entries(windows)) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      assertEquals(await inspectPage(page), [], `${window}, ${colorScheme}`);
+      await takePicture(page, `${name}-${window}-${colorScheme}`);
+    }
+  }
 }
 
 /** Asks the browser for what a screen reader is told. */

@@ -71,7 +71,7 @@ function render({ at, kind, text, key }) {
   if (key) {
     const code = document.createElement("code");
     code.textContent = shortKey(key);
-    what.append(code);
+    what.append(" ", code);
   }
   return item;
 }

@@ -68,6 +68,8 @@ export async function benchOps(
     await timed(onProgress, "count them for the first time", async () => {
       while (await refresh(sql, 1_000_000) > 0);
     });
+    // As autovacuum would before long.
+    await timed(onProgress, "vacuum again", () => sql`vacuum analyze`);
     return await measureAll(sql, keys, rounds);
   } finally {
     await sql.end();

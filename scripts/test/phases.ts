@@ -13,6 +13,7 @@ const CRASH = "tests/crash";
 const FAULTS = "tests/faults";
 const MIGRATE = "tests/scripts/migrate";
 const BROWSER = "tests/browser";
+const DOCS = "tests/docs";
 const APART = [
   INTEGRATION,
   CONCURRENCY,
@@ -21,6 +22,7 @@ const APART = [
   FAULTS,
   MIGRATE,
   BROWSER,
+  DOCS,
 ];
 
 /** Where examples are that run: the public module, and what is written about it. */
@@ -112,6 +114,11 @@ export const phases: readonly Phase[] = [
         DATABASE_URL: cluster.url,
       });
     },
+  },
+  {
+    name: "documentation",
+    postgres: null,
+    run: (filter) => runDenoTest([`${DOCS}/all.ts`], filter),
   },
   {
     name: "doc examples",

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { unique } from "../support/probe.ts";
+import { runs } from "../support/runs.ts";
 import { project, signUp, withStack } from "../support/stack.ts";
 import {
   books,
@@ -13,7 +14,7 @@ const stack = withStack();
 
 // Each run signs a user up and makes a few calls: enough of them to find every
 // mutation that was tried, in a few seconds.
-const RUNS = { numRuns: 15 };
+const RUNS = { numRuns: runs(15) };
 
 /** Books an entry, as the project may. Answers the error's code, if any. */
 async function book(

@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { call } from "../support/call.ts";
 import { unique } from "../support/probe.ts";
+import { runs } from "../support/runs.ts";
 import {
   addProduct,
   assertBooks,
@@ -100,7 +101,7 @@ Deno.test("whatever is delivered, sold, refunded and transferred, stock is the s
         assertEquals(await takings(shop), model.takings);
       },
     ),
-    { numRuns: RUNS, seed: 20261126 },
+    { numRuns: runs(RUNS), seed: 20261126 },
   );
 });
 

@@ -4,6 +4,7 @@ import { STATUSES } from "../../shared/quotations/quotation.ts";
 import { call } from "../support/call.ts";
 import { unique } from "../support/probe.ts";
 import { become, historyOf, newQuotation } from "../support/quotations.ts";
+import { runs } from "../support/runs.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
@@ -49,7 +50,7 @@ Deno.test("of a random walk only the legal steps succeed, and each is in the aud
         steps,
       );
     }),
-    { numRuns: 12 },
+    { numRuns: runs(12) },
   );
 });
 

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { call } from "../support/call.ts";
 import { unique } from "../support/probe.ts";
 import { DRAFT, newQuotation } from "../support/quotations.ts";
+import { runs } from "../support/runs.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
@@ -79,7 +80,7 @@ Deno.test("every line is rounded half away from zero by itself, and the totals a
         }
       },
     ),
-    { numRuns: 20 },
+    { numRuns: runs(20) },
   );
 });
 

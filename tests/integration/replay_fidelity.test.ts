@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { probe, unique } from "../support/probe.ts";
+import { runs } from "../support/runs.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
@@ -99,7 +100,7 @@ Deno.test("a replay differs from the first answer in its marker alone", async ()
       assertEquals(replay.headers.get("x-idempotency-replay"), "true");
       assertEquals(await read(replay), await read(first));
     }),
-    { numRuns: 60 },
+    { numRuns: runs(60) },
   );
 });
 

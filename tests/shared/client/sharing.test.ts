@@ -53,13 +53,16 @@ Deno.test("requests under different keys of their callers are not shared", async
 });
 
 Deno.test("all callers of a request that fails are told, and the next one sends it anew", async () => {
-  const { send, seen } = scripted([lost(), recorded()], {
+  const { promise, reject } = Promise.withResolvers<Response>();
+  const { send, seen } = scripted([() => promise, recorded()], {
     retry: { attempts: 1 },
   });
-  await Promise.all([
-    assertRejects(() => send(ORDERS, order()), TypeError, "reset"),
-    assertRejects(() => send(ORDERS, order()), TypeError, "reset"),
-  ]);
+  const calls = [1, 2].map(() =>
+    assertRejects(() => send(ORDERS, order()), TypeError, "reset")
+  );
+  await settled();
+  reject(lost());
+  await Promise.all(calls);
   assertEquals((await send(ORDERS, order())).status, 201);
   assertEquals(seen.length, 2);
 });

@@ -36,7 +36,7 @@ async function documented(): Promise<string[]> {
   return files;
 }
 
-/** Every part of the test run, the longest first so that two lanes end together. */
+/** Every part of the test run, the longest first so that the lanes end together. */
 export const phases: readonly Phase[] = [
   {
     name: "unit",
@@ -46,12 +46,6 @@ export const phases: readonly Phase[] = [
         [`--ignore=${APART.join(",")}`, "tests"],
         filter,
       ),
-  },
-  {
-    name: "integration on the embedded database",
-    postgres: null,
-    run: (filter) =>
-      runDenoTest([`${INTEGRATION}/all.ts`], filter, { STACK: "pglite" }),
   },
   {
     name: "integration on Postgres",
@@ -69,40 +63,16 @@ export const phases: readonly Phase[] = [
     },
   },
   {
+    name: "integration on the embedded database",
+    postgres: null,
+    run: (filter) =>
+      runDenoTest([`${INTEGRATION}/all.ts`], filter, { STACK: "pglite" }),
+  },
+  {
     name: "in a browser",
     postgres: null,
     browser: true,
     run: (filter) => runDenoTest([`${BROWSER}/all.ts`], filter),
-  },
-  {
-    name: "simulation on SQL",
-    postgres: [],
-    run: (filter) => runDenoTest([`${SIMULATION}/sql.test.ts`], filter),
-  },
-  {
-    name: "database faults",
-    postgres: [],
-    run: (filter) => runDenoTest([FAULTS], filter),
-  },
-  {
-    name: "kills",
-    postgres: [],
-    run: (filter) => runDenoTest([CRASH], filter),
-  },
-  {
-    name: "migrating",
-    postgres: [],
-    async run(filter) {
-      await using cluster = await emptyCluster();
-      return await runDenoTest([MIGRATE], filter, {
-        DATABASE_URL: cluster.url,
-      });
-    },
-  },
-  {
-    name: "simulation in memory",
-    postgres: null,
-    run: (filter) => runDenoTest([`${SIMULATION}/memory.test.ts`], filter),
   },
   {
     name: "concurrency",
@@ -116,15 +86,45 @@ export const phases: readonly Phase[] = [
     },
   },
   {
-    name: "documentation",
-    postgres: null,
-    run: (filter) => runDenoTest([`${DOCS}/all.ts`], filter),
+    name: "migrating",
+    postgres: [],
+    async run(filter) {
+      await using cluster = await emptyCluster();
+      return await runDenoTest([MIGRATE], filter, {
+        DATABASE_URL: cluster.url,
+      });
+    },
+  },
+  {
+    name: "simulation on SQL",
+    postgres: [],
+    run: (filter) => runDenoTest([`${SIMULATION}/sql.test.ts`], filter),
+  },
+  {
+    name: "kills",
+    postgres: [],
+    run: (filter) => runDenoTest([CRASH], filter),
+  },
+  {
+    name: "database faults",
+    postgres: [],
+    run: (filter) => runDenoTest([FAULTS], filter),
   },
   {
     name: "doc examples",
     postgres: null,
     run: async (filter) =>
       runDenoTest(["--doc", ...await documented()], filter),
+  },
+  {
+    name: "documentation",
+    postgres: null,
+    run: (filter) => runDenoTest([`${DOCS}/all.ts`], filter),
+  },
+  {
+    name: "simulation in memory",
+    postgres: null,
+    run: (filter) => runDenoTest([`${SIMULATION}/memory.test.ts`], filter),
   },
   { name: "pgTAP", postgres: ["pg_cron", "pgtap"], run: runPgtap },
 ];

@@ -151,32 +151,33 @@ export async function withLockRetries(
   attempt: () => Promise<void>,
 ): Promise<void> {
   const retries = options.lockRetries ?? LOCK_RETRIES;
-  for (let tried = 0;; tried++) {
-    const watch = watchBlockers(options.databaseUrl, session);
-    try {
-      return await attempt();
-    } catch (error) {
-      await watch.stop();
-      const cause = error instanceof StatementError
-        ? error.sqlState
-        : sqlStateOf(error);
-      if (cause !== LOCK_NOT_AVAILABLE) throw error;
-      const blocker = watch.last() ?? "another session";
-      if (tried >= retries) {
-        (error as Error).message += `\n  blocked by: ${blocker}\n  tried: ${
-          tried + 1
-        } times`;
-        throw error;
+  const watch = watchBlockers(options.databaseUrl, session);
+  try {
+    for (let tried = 0;; tried++) {
+      try {
+        return await attempt();
+      } catch (error) {
+        const cause = error instanceof StatementError
+          ? error.sqlState
+          : sqlStateOf(error);
+        if (cause !== LOCK_NOT_AVAILABLE) throw error;
+        const blocker = watch.last() ?? "another session";
+        if (tried >= retries) {
+          (error as Error).message += `\n  blocked by: ${blocker}\n  tried: ${
+            tried + 1
+          } times`;
+          throw error;
+        }
+        const ms = FIRST_PAUSE_MS * 2 ** tried * (0.75 + Math.random() / 2);
+        options.warn?.(
+          `a lock was not to be had, blocked by ${blocker}; trying again in ${
+            (ms / 1000).toFixed(1)
+          } s`,
+        );
+        await pause(ms);
       }
-      const ms = FIRST_PAUSE_MS * 2 ** tried * (0.75 + Math.random() / 2);
-      options.warn?.(
-        `a lock was not to be had, blocked by ${blocker}; trying again in ${
-          (ms / 1000).toFixed(1)
-        } s`,
-      );
-      await pause(ms);
-    } finally {
-      await watch.stop();
     }
+  } finally {
+    await watch.stop();
   }
 }

@@ -329,14 +329,14 @@ Deno.test("a lock that is not to be had ends in a message that names who holds i
   ) as [{ pid: number }];
   const error = await assertRejects(
     () =>
-      runMigrations({ ...project.options, lockTimeoutMs: 800, lockRetries: 1 }),
+      runMigrations({ ...project.options, lockTimeoutMs: 800, lockRetries: 2 }),
     RunFailedError,
   );
   await project.sql("rollback");
   assertStringIncludes(error.message, "2_a.sql, statement 2, line 2");
   assertStringIncludes(error.message, "SQLSTATE 55P03");
   assertStringIncludes(error.message, `blocked by: pid ${pid}`);
-  assertStringIncludes(error.message, "tried: 2 times");
+  assertStringIncludes(error.message, "tried: 3 times");
   assertEquals(await project.contents(), before);
 });
 

@@ -39,7 +39,7 @@ const FAST_SETTINGS: Record<string, string> = {
   fsync: "off",
   synchronous_commit: "off",
   full_page_writes: "off",
-  max_connections: "200",
+  max_connections: "600",
   timezone: "UTC",
 };
 

@@ -14,11 +14,18 @@ export interface Transaction {
 /** The database behind the stack, reached as its superuser. */
 export interface Database {
   kind: "pglite" | "postgres";
+  /**
+   * Where what is in it comes from: it was `made` just now and is empty, is a
+   * copy of a `template`, or was `kept` from an earlier start or by a server.
+   */
+  origin: "made" | "template" | "kept";
   /** What lite serves `/auth/v1` and `/rest/v1` from. */
   connection: PgliteConnection | PostgresConnection;
   query: RunQuery;
   transaction<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
   /** Runs `work` while no other stack on this database does the same. */
   exclusively<T>(work: () => Promise<T>): Promise<T>;
+  /** Makes what is in it now the template of later ones; absent on a server. */
+  keepAsTemplate?(): Promise<void>;
   close(): Promise<void>;
 }

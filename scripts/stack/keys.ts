@@ -17,6 +17,10 @@ export interface Keys {
  * several stacks on one Postgres accept each other's tokens.
  */
 export async function loadKeys(database: Database): Promise<Keys> {
+  // A copy holds the keys of whom it was copied from.
+  if (database.origin === "template") {
+    await database.query("delete from local_stack.keys");
+  }
   await database.transaction((transaction) =>
     transaction.script(`
 create schema if not exists local_stack;

@@ -1,8 +1,4 @@
-import {
-  ensureHistory,
-  readHistory,
-  recordMigration,
-} from "../migrate/history.ts";
+import { ensureHistory, recordMigration } from "../migrate/history.ts";
 import { fileOf, type Migration } from "../migrate/migration.ts";
 import type { Database } from "./database.ts";
 
@@ -19,7 +15,9 @@ export async function applyMigrations(
 ): Promise<string[]> {
   await database.transaction(({ query }) => ensureHistory(query));
   const recorded = new Set(
-    (await readHistory(database.query)).map(({ version }) => version),
+    (await database.query<{ version: string }>(
+      "select version from supabase_migrations.schema_migrations",
+    )).map(({ version }) => version),
   );
   const pending = migrations.filter(({ version }) => !recorded.has(version));
   for (const migration of pending) {

@@ -4,14 +4,23 @@ import type { Database } from "./database.ts";
 import { createTurnstile } from "./one_at_a_time.ts";
 import { pgliteDialect } from "./pglite_dialect.ts";
 import { keepingExitCode } from "./pglite_exit_code.ts";
-import { keepTemplate, readTemplate } from "./pglite_template.ts";
+import { emptyTemplate, type Template } from "./pglite_template.ts";
 import { jsonTimestamp, TIMESTAMP_OIDS } from "./timestamps.ts";
 
-/** Opens the embedded database in `folder`, or in memory without one. */
-export async function openPglite(folder?: string): Promise<Database> {
+/**
+ * Opens the embedded database in `folder`, or in memory without one.
+ *
+ * @param template What a database that is new is a copy of, once there is one.
+ */
+export async function openPglite(
+  folder?: string,
+  template?: Template,
+): Promise<Database> {
   const unlock = folder === undefined ? () => {} : await lockFolder(folder);
   try {
-    const connection = await keepingExitCode(() => open(folder));
+    const { connection, origin } = await keepingExitCode(() =>
+      open(folder, template)
+    );
     const { driver } = connection;
     const turnstile = createTurnstile();
     const send = <T>(text: string, params: unknown[] = []) =>
@@ -27,6 +36,7 @@ export async function openPglite(folder?: string): Promise<Database> {
     connection.kysely = new Kysely({ dialect: pgliteDialect(send, turnstile) });
     return {
       kind: "pglite",
+      origin,
       connection,
       query: async <T>(text: string, params?: unknown[]) =>
         (await inTurn(() => send<T>(text, params))).rows,
@@ -44,6 +54,11 @@ export async function openPglite(folder?: string): Promise<Database> {
         ),
       // One process owns the folder, so nobody else can be at it.
       exclusively: (work) => work(),
+      keepAsTemplate: async () => {
+        if (template === undefined) return;
+        await inTurn(() => send("checkpoint"));
+        await template.keep(async () => await driver.dumpDataDir("none"));
+      },
       close: async () => {
         await keepingExitCode(() => connection.close());
         unlock();
@@ -55,7 +70,7 @@ export async function openPglite(folder?: string): Promise<Database> {
   }
 }
 
-async function open(folder: string | undefined) {
+async function open(folder: string | undefined, template?: Template) {
   const data = folder === undefined ? undefined : `${folder}/data`;
   const complete = `${folder}/complete`;
   const fresh = folder === undefined || !await exists(complete);
@@ -63,23 +78,30 @@ async function open(folder: string | undefined) {
     // What an interrupted first start left there is no database.
     await Deno.remove(data, { recursive: true }).catch(() => {});
   }
-  const template = fresh ? await readTemplate() : undefined;
+  const empty = await emptyTemplate();
+  const whole = fresh ? await template?.read() : undefined;
+  const source = whole ?? (fresh ? await empty.read() : undefined);
   const connection = await createPgliteConnection({
     ...(data === undefined ? {} : { url: data }),
     pgliteOptions: {
       parsers: Object.fromEntries(
         TIMESTAMP_OIDS.map((oid) => [oid, jsonTimestamp]),
       ),
-      ...(template ? { loadDataDir: template } : {}),
+      ...(source ? { loadDataDir: source } : {}),
     },
   });
   const { driver } = connection;
   await driver.waitReady;
-  if (fresh && template === undefined) {
-    await keepTemplate(async () => await driver.dumpDataDir("none"));
+  if (fresh && source === undefined) {
+    await empty.keep(async () => await driver.dumpDataDir("none"));
   }
   if (fresh && folder !== undefined) await Deno.writeTextFile(complete, "");
-  return connection;
+  const origin: Database["origin"] = whole
+    ? "template"
+    : fresh
+    ? "made"
+    : "kept";
+  return { connection, origin };
 }
 
 async function exists(path: string): Promise<boolean> {

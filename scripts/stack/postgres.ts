@@ -51,6 +51,7 @@ export async function openPostgres(url: string): Promise<Database> {
   }
   return {
     kind: "postgres",
+    origin: "kept",
     connection,
     query,
     transaction: async (work) =>

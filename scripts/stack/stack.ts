@@ -6,10 +6,11 @@ import { createFunctionServer } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
 import { type Keys, loadKeys } from "./keys.ts";
 import { createLite, type Lite } from "./lite.ts";
-import { readMigrations } from "../migrate/migration.ts";
+import { type Migration, readMigrations } from "../migrate/migration.ts";
 import { applyMigrations } from "./migrations.ts";
 import { createPages } from "./pages.ts";
 import { openPglite } from "./pglite.ts";
+import { projectTemplate, type Template } from "./pglite_template.ts";
 import { openPostgres } from "./postgres.ts";
 import { createProbeTable, PROBE } from "./probe.ts";
 import { createProvider } from "./provider.ts";
@@ -95,9 +96,16 @@ async function assemble(
   const server = listen(options.port ?? DEFAULT_PORT, handler.promise);
   undo.push(server.close);
 
-  const database = await openDatabase(options);
+  const migrations = await readMigrations(join(supabaseDir, "migrations"));
+  const template = await projectTemplate(supabaseDir, migrations);
+  const database = await openDatabase(options, template);
   undo.push(() => database.close());
-  const { keys, lite } = await prepare(database, supabaseDir, options);
+  const { keys, lite } = await prepare(
+    database,
+    supabaseDir,
+    migrations,
+    options,
+  );
 
   const provider = createProvider();
   undo.push(setEnvironment({
@@ -138,23 +146,26 @@ async function assemble(
   };
 }
 
-async function openDatabase(options: StackOptions): Promise<Database> {
+async function openDatabase(
+  options: StackOptions,
+  template: Template,
+): Promise<Database> {
   if (options.databaseUrl !== undefined) {
     return await openPostgres(options.databaseUrl);
   }
-  if (options.memory) return await openPglite();
-  return await openPglite(
-    resolve(options.dataDir ?? join(LOCAL_DIR, "pglite")),
-  );
+  const folder = options.memory
+    ? undefined
+    : resolve(options.dataDir ?? join(LOCAL_DIR, "pglite"));
+  return await openPglite(folder, template);
 }
 
 /** Everything that changes the database before it is served. */
 async function prepare(
   database: Database,
   supabaseDir: string,
+  migrations: Migration[],
   options: StackOptions,
 ): Promise<{ keys: Keys; lite: Lite }> {
-  const migrations = await readMigrations(join(supabaseDir, "migrations"));
   return await database.exclusively(async () => {
     const keys = await loadKeys(database);
     const lite = createLite(database, keys);
@@ -162,9 +173,10 @@ async function prepare(
     await lite.createAuthTables();
     await createAuthFunctions(database);
     const applied = await applyMigrations(database, migrations);
-    if (options.seed && applied.length === migrations.length) {
-      await loadSeed(database, supabaseDir);
-    }
+    if (database.origin === "made") await database.keepAsTemplate?.();
+    const fresh = database.origin !== "kept" ||
+      applied.length === migrations.length;
+    if (options.seed && fresh) await loadSeed(database, supabaseDir);
     if (options.probe) await createProbeTable(database);
     await lite.warmUp();
     return { keys, lite };

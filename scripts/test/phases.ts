@@ -12,6 +12,7 @@ const SIMULATION = "tests/simulation";
 const CRASH = "tests/crash";
 const FAULTS = "tests/faults";
 const MIGRATE = "tests/scripts/migrate";
+const STACK = "tests/scripts/stack";
 const BROWSER = "tests/browser";
 const DOCS = "tests/docs";
 const APART = [
@@ -21,6 +22,7 @@ const APART = [
   CRASH,
   FAULTS,
   MIGRATE,
+  STACK,
   BROWSER,
   DOCS,
 ];
@@ -36,6 +38,10 @@ async function documented(): Promise<string[]> {
   return files;
 }
 
+// Optimising the embedded database takes a core for seconds: worth it where it
+// serves hundreds of tests, not where a process starts it for one.
+const STARTS_OFTEN = { DENO_V8_FLAGS: "--liftoff-only" };
+
 /** Every part of the test run, the longest first so that the lanes end together. */
 export const phases: readonly Phase[] = [
   {
@@ -45,7 +51,13 @@ export const phases: readonly Phase[] = [
       runDenoTest(
         [`--ignore=${APART.join(",")}`, "tests"],
         filter,
+        STARTS_OFTEN,
       ),
+  },
+  {
+    name: "local stack",
+    postgres: null,
+    run: (filter) => runDenoTest([`${STACK}/all.ts`], filter, STARTS_OFTEN),
   },
   {
     name: "integration on Postgres",
@@ -79,7 +91,7 @@ export const phases: readonly Phase[] = [
     postgres: ["pg_cron"],
     async run(filter) {
       await using cluster = await migratedCluster();
-      return await runDenoTest([CONCURRENCY], filter, {
+      return await runDenoTest([`${CONCURRENCY}/all.ts`], filter, {
         STACK: "postgres",
         DATABASE_URL: cluster.url,
       });

@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { startStack } from "../../../scripts/stack/stack.ts";
 import { openPglite } from "../../../scripts/stack/pglite.ts";
+import { projectTemplate } from "../../../scripts/stack/pglite_template.ts";
 import { FIXTURE, withStack } from "./each_database.ts";
 
 Deno.test("The embedded database keeps data, keys and sessions over a restart", async () => {
@@ -61,4 +62,52 @@ Deno.test("The embedded database leaves the program's exit code alone", async ()
   assertEquals(Deno.exitCode, 0);
   await database.close();
   assertEquals(Deno.exitCode, 0);
+});
+
+Deno.test("An embedded database that begins as a copy of an earlier one has keys of its own", async () => {
+  const seen: string[] = [];
+  for (let start = 0; start < 2; start++) {
+    await withStack({ memory: true }, async (stack) => {
+      const [row] = await stack.sql<{ keys: unknown; notes: number }>(
+        `select keys, (select count(*)::integer from public.notes) as notes
+         from local_stack.keys`,
+      );
+      assertEquals(row?.notes, 0);
+      seen.push(stack.secretKey, JSON.stringify(row?.keys));
+      const { token } = await stack.signUp();
+      const response = await stack.call("/rest/v1/notes", {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}` },
+        body: JSON.stringify({ body: "not for the next" }),
+      });
+      assertEquals(response.status, 201);
+      await response.body?.cancel();
+    });
+  }
+  assertEquals(new Set(seen).size, 4);
+});
+
+Deno.test("What an embedded database is a copy of holds for the same migrations only, and takes the place of the last", async () => {
+  const folder = await Deno.makeTempDir();
+  const holding = (...texts: string[]) =>
+    projectTemplate(
+      FIXTURE,
+      texts.map((sql) => ({ version: "1", name: "a", sql })),
+      folder,
+    );
+  const read = async (...texts: string[]) =>
+    await (await (await holding(...texts)).read())?.text();
+  const keep = async (text: string, content: string) =>
+    (await holding(text)).keep(() => Promise.resolve(new Blob([content])));
+  try {
+    await keep("select 1", "one");
+    assertEquals(await read("select 1"), "one");
+    assertEquals(await read("select 2"), undefined);
+    assertEquals(await read("select 1", ""), undefined);
+    await keep("select 2", "two");
+    assertEquals(await read("select 1"), undefined);
+    assertEquals(await read("select 2"), "two");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });

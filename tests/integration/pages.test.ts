@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { withStack } from "../../support/stack.ts";
+import { withStack } from "../support/stack.ts";
 
 const stack = withStack();
 

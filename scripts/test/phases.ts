@@ -38,8 +38,8 @@ async function documented(): Promise<string[]> {
   return files;
 }
 
-// Optimising the embedded database takes a core for seconds: worth it where it
-// serves hundreds of tests, not where a process starts it for one.
+// Optimising the embedded database keeps a core busy for seconds: worth it where
+// it serves hundreds of tests, not where a process starts it for a few.
 const STARTS_OFTEN = { DENO_V8_FLAGS: "--liftoff-only" };
 
 /** Every part of the test run, the longest first so that the lanes end together. */
@@ -84,7 +84,7 @@ export const phases: readonly Phase[] = [
     name: "in a browser",
     postgres: null,
     browser: true,
-    run: (filter) => runDenoTest([`${BROWSER}/all.ts`], filter),
+    run: (filter) => runDenoTest([`${BROWSER}/all.ts`], filter, STARTS_OFTEN),
   },
   {
     name: "concurrency",
@@ -131,7 +131,7 @@ export const phases: readonly Phase[] = [
   {
     name: "documentation",
     postgres: null,
-    run: (filter) => runDenoTest([`${DOCS}/all.ts`], filter),
+    run: (filter) => runDenoTest([`${DOCS}/all.ts`], filter, STARTS_OFTEN),
   },
   {
     name: "simulation in memory",

@@ -10,7 +10,7 @@ import { migrate } from "../../scripts/cluster/supabase_cluster.ts";
 import { killWorkers } from "./killing.ts";
 import { type Mode, MODES, operate, TABLES } from "./operations.ts";
 
-const KILLS = 300;
+const KILLS = 200;
 const SECONDS = 35;
 // A busy machine gets less far in that time.
 const FEWEST_KILLS = 20;

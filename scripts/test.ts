@@ -15,7 +15,7 @@ import { phases } from "./test/phases.ts";
 
 // One more than the smallest machine this has to be quick on has cores: the
 // parts that cut connections and let leases lapse mostly wait.
-const LANES = 3;
+const LANES = 4;
 
 const filter = Deno.args[0];
 const needs = [

@@ -5,7 +5,9 @@ import { runDenoTest } from "./deno_test.ts";
 import { runPgtap } from "./pgtap.ts";
 import type { Phase } from "./phase.ts";
 
-// A folder of its own each, because each needs other surroundings.
+// A process of its own each: they need other surroundings, or share what they
+// load and start.
+const SHARED = "tests/shared";
 const INTEGRATION = "tests/integration";
 const CONCURRENCY = "tests/concurrency";
 const SIMULATION = "tests/simulation";
@@ -16,6 +18,7 @@ const STACK = "tests/scripts/stack";
 const BROWSER = "tests/browser";
 const DOCS = "tests/docs";
 const APART = [
+  SHARED,
   INTEGRATION,
   CONCURRENCY,
   SIMULATION,
@@ -45,21 +48,6 @@ const STARTS_OFTEN = { DENO_V8_FLAGS: "--liftoff-only" };
 /** Every part of the test run, the longest first so that the lanes end together. */
 export const phases: readonly Phase[] = [
   {
-    name: "unit",
-    postgres: null,
-    run: (filter) =>
-      runDenoTest(
-        [`--ignore=${APART.join(",")}`, "tests"],
-        filter,
-        STARTS_OFTEN,
-      ),
-  },
-  {
-    name: "local stack",
-    postgres: null,
-    run: (filter) => runDenoTest([`${STACK}/all.ts`], filter, STARTS_OFTEN),
-  },
-  {
     name: "integration on Postgres",
     postgres: ["pg_cron"],
     async run(filter) {
@@ -81,12 +69,6 @@ export const phases: readonly Phase[] = [
       runDenoTest([`${INTEGRATION}/all.ts`], filter, { STACK: "pglite" }),
   },
   {
-    name: "in a browser",
-    postgres: null,
-    browser: true,
-    run: (filter) => runDenoTest([`${BROWSER}/all.ts`], filter, STARTS_OFTEN),
-  },
-  {
     name: "concurrency",
     postgres: ["pg_cron"],
     async run(filter) {
@@ -96,6 +78,27 @@ export const phases: readonly Phase[] = [
         DATABASE_URL: cluster.url,
       });
     },
+  },
+  {
+    name: "tools",
+    postgres: null,
+    run: (filter) =>
+      runDenoTest(
+        [`--ignore=${APART.join(",")}`, "tests"],
+        filter,
+        STARTS_OFTEN,
+      ),
+  },
+  {
+    name: "in a browser",
+    postgres: null,
+    browser: true,
+    run: (filter) => runDenoTest([`${BROWSER}/all.ts`], filter, STARTS_OFTEN),
+  },
+  {
+    name: "local stack",
+    postgres: null,
+    run: (filter) => runDenoTest([`${STACK}/all.ts`], filter, STARTS_OFTEN),
   },
   {
     name: "migrating",
@@ -113,20 +116,25 @@ export const phases: readonly Phase[] = [
     run: (filter) => runDenoTest([`${SIMULATION}/sql.test.ts`], filter),
   },
   {
-    name: "kills",
-    postgres: [],
-    run: (filter) => runDenoTest([CRASH], filter),
-  },
-  {
     name: "database faults",
     postgres: [],
     run: (filter) => runDenoTest([FAULTS], filter),
+  },
+  {
+    name: "kills",
+    postgres: [],
+    run: (filter) => runDenoTest([CRASH], filter),
   },
   {
     name: "doc examples",
     postgres: null,
     run: async (filter) =>
       runDenoTest(["--doc", ...await documented()], filter),
+  },
+  {
+    name: "unit",
+    postgres: null,
+    run: (filter) => runDenoTest([`${SHARED}/all.ts`], filter),
   },
   {
     name: "documentation",

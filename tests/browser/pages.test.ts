@@ -54,3 +54,26 @@ Deno.test("a page that breaks its security policy or throws is found out", async
   assertEquals(visitor.complaints.length, 2);
   assertEquals(await page.title(), "Press it twice");
 });
+
+Deno.test("a visitor finds nothing of the one before", async () => {
+  const look = async () => {
+    await using visitor = await visit();
+    const page = await visitor.open(stack().apiUrl);
+    const found = await page.evaluate(() => [
+      document.cookie,
+      localStorage.length,
+      sessionStorage.length,
+      navigator.onLine,
+    ]);
+    await page.evaluate(() => {
+      document.cookie = "left=behind";
+      localStorage.setItem("left", "behind");
+      sessionStorage.setItem("left", "behind");
+    });
+    await visitor.context.setOffline(true);
+    return [...found, visitor.context.pages().length];
+  };
+  const first = await look();
+  assertEquals(first.slice(0, 4), ["", 0, 0, true]);
+  assertEquals(await look(), first);
+});

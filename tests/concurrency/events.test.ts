@@ -12,7 +12,7 @@ import {
 import { untilBlockedBy } from "../support/until_blocked_by.ts";
 
 const AT_ONCE = 50;
-const ROUNDS = 3;
+const ROUNDS = 2;
 
 const stack = withStack();
 let sql: postgres.Sql;

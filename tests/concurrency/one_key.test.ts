@@ -4,7 +4,7 @@ import { type Actor, signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
 const AT_ONCE = 50;
-const ROUNDS = 5;
+const ROUNDS = 3;
 let ada: Actor & { userId: string };
 
 Deno.test.beforeAll(async () => {

@@ -19,7 +19,7 @@ import {
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
 const AT_ONCE = 50;
-const ROUNDS = 3;
+const ROUNDS = 2;
 
 const stack = withStack();
 let ada: Actor & { userId: string };

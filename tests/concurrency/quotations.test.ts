@@ -6,7 +6,7 @@ import { DRAFT, historyOf, newQuotation } from "../support/quotations.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
 const AT_ONCE = 20;
-const ROUNDS = 5;
+const ROUNDS = 3;
 
 const stack = withStack();
 let ada: Actor & { userId: string };

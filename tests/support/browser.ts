@@ -4,7 +4,10 @@ import {
   type BrowserContext,
   type BrowserContextOptions,
   chromium,
+  type ConsoleMessage,
   type Page,
+  type Request,
+  type WebError,
 } from "playwright-core";
 import { findChromium, missingChromium } from "../../scripts/test/chromium.ts";
 
@@ -31,6 +34,9 @@ const PATIENCE_MS = 30_000;
 // One for all files of a run that imports several of them.
 let starting: Promise<Browser> | undefined;
 let files = 0;
+// A window takes a core for seconds, a tab in an open one a third of that: what
+// a visitor leaves is cleared, and the next one has tabs in the same window.
+const windows: BrowserContext[] = [];
 
 /**
  * Starts a browser for the test file that calls it, and closes it after the
@@ -50,11 +56,34 @@ export function withBrowser(): (
   Deno.test.afterAll(async () => {
     if (--files === 0) await browser?.close();
   });
-  return async (options) => {
-    const context = await browser!.newContext(options);
-    context.setDefaultTimeout(PATIENCE_MS);
-    return visitorIn(context);
-  };
+  return async (options) =>
+    options === undefined
+      ? visitorIn(windows.pop() ?? await openWindow(browser!), clearWindow)
+      : visitorIn(await newContext(browser!, options), (own) => own.close());
+}
+
+async function openWindow(browser: Browser): Promise<BrowserContext> {
+  const context = await newContext(browser);
+  await context.newPage();
+  return context;
+}
+
+async function newContext(
+  browser: Browser,
+  options?: BrowserContextOptions,
+): Promise<BrowserContext> {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(PATIENCE_MS);
+  return context;
+}
+
+async function clearWindow(context: BrowserContext): Promise<void> {
+  const [, ...tabs] = context.pages();
+  await Promise.all(tabs.map((tab) => tab.close()));
+  await context.unrouteAll();
+  await context.setOffline(false);
+  await context.setStorageState({ cookies: [], origins: [] });
+  windows.push(context);
 }
 
 async function start(): Promise<Browser> {
@@ -63,20 +92,25 @@ async function start(): Promise<Browser> {
   return await chromium.launch({ executablePath, args: FLAGS });
 }
 
-function visitorIn(context: BrowserContext): Visitor {
+function visitorIn(
+  context: BrowserContext,
+  leave: (context: BrowserContext) => Promise<void>,
+): Visitor {
   const complaints: string[] = [];
-  context.on("console", (message) => {
+  const onConsole = (message: ConsoleMessage) => {
     if (["error", "warning"].includes(message.type())) {
       complaints.push(message.text());
     }
-  });
-  context.on("weberror", (error) => complaints.push(String(error.error())));
-  context.on("request", (request) => {
+  };
+  const onError = (error: WebError) => complaints.push(String(error.error()));
+  const onRequest = (request: Request) => {
     const { hostname, protocol } = new URL(request.url());
     if (protocol.startsWith("http") && hostname !== "127.0.0.1") {
       complaints.push(`asked ${hostname}`);
     }
-  });
+  };
+  context.on("console", onConsole).on("weberror", onError)
+    .on("request", onRequest);
   return {
     context,
     complaints,
@@ -85,7 +119,11 @@ function visitorIn(context: BrowserContext): Visitor {
       await page.goto(url);
       return page;
     },
-    [Symbol.asyncDispose]: () => context.close(),
+    [Symbol.asyncDispose]: () => {
+      context.off("console", onConsole).off("weberror", onError)
+        .off("request", onRequest);
+      return leave(context);
+    },
   };
 }
 

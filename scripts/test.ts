@@ -12,10 +12,13 @@ import { missingPostgres } from "./cluster/postgres_extensions.ts";
 import { missingChromium } from "./test/chromium.ts";
 import { outcomeOf, type Phase } from "./test/phase.ts";
 import { phases } from "./test/phases.ts";
+import { useScratchMemory } from "./test/scratch.ts";
 
-// One more than the smallest machine this has to be quick on has cores: the
-// parts that cut connections and let leases lapse mostly wait.
+// Twice the cores of the smallest machine this has to be quick on: the parts
+// that cut connections and let leases lapse mostly wait.
 const LANES = 4;
+
+useScratchMemory();
 
 const filter = Deno.args[0];
 const needs = [

@@ -5,7 +5,7 @@ import { unique } from "../support/probe.ts";
 // Each call below is a session of its own, as in sessions.test.ts.
 const SESSIONS = 60;
 const TAKEOVERS = 50;
-const ROUNDS = 20;
+const ROUNDS = 12;
 
 let sql: postgres.Sql;
 Deno.test.beforeAll(() => {

@@ -6,7 +6,7 @@ import { type Actor, signUp, withStack } from "../support/stack.ts";
 import { untilBlockedBy } from "../support/until_blocked_by.ts";
 
 const AT_ONCE = 50;
-const ROUNDS = 5;
+const ROUNDS = 3;
 
 const stack = withStack();
 let ada: Actor & { userId: string };

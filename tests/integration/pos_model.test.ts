@@ -17,7 +17,7 @@ import {
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
 const PRODUCTS = 3;
-const RUNS = 15;
+const RUNS = 10;
 const STEPS = 25;
 
 const stack = withStack();

@@ -5,7 +5,7 @@ import { simulate } from "./simulate.ts";
 import { sqlMutations, withMutation } from "./sql_mutations.ts";
 import { type SqlSubjects, startSqlSubjects } from "./sql_subject.ts";
 
-const SECONDS = 15;
+const SECONDS = 12;
 const FEWEST_SCHEDULES = 200;
 const MOST_SCHEDULES_TO_NOTICE = 300;
 

@@ -36,6 +36,7 @@ async function templateOf(
 ): Promise<Template> {
   const made = await digest([
     import.meta.resolve("@supabase/lite/pglite"),
+    import.meta.resolve("@electric-sql/pglite"),
     ...madeOf,
   ]);
   const file = join(folder, `${name}-${made}.tar`);

@@ -53,7 +53,9 @@ async function templateOf(
       const part = `${file}.${crypto.randomUUID()}`;
       try {
         await Deno.mkdir(folder, { recursive: true });
-        await Deno.writeFile(part, (await dump()).stream());
+        // It holds the keys of whom it was copied from.
+        const mode = 0o600;
+        await Deno.writeFile(part, (await dump()).stream(), { mode });
         // Readers see the whole file or none.
         await Deno.rename(part, file);
         await removeOutdated(folder, name, file);

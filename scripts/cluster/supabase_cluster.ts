@@ -1,6 +1,6 @@
 import { startCluster } from "./postgres.ts";
 import { openPostgres } from "../stack/postgres.ts";
-import { loadKeys } from "../stack/keys.ts";
+import { generateKeys } from "../stack/keys.ts";
 import { createLite } from "../stack/lite.ts";
 import { readMigrations } from "../migrate/migration.ts";
 import { applyMigrations } from "../stack/migrations.ts";
@@ -34,7 +34,7 @@ async function prepare(
   const database = await openPostgres(url);
   try {
     await createRoles(database);
-    await createLite(database, await loadKeys(database)).createAuthTables();
+    await createLite(database, generateKeys()).createAuthTables();
     await createAuthFunctions(database);
     await database.transaction(({ script }) =>
       script(LEGACY_DEFAULT_PRIVILEGES)

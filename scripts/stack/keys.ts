@@ -12,15 +12,11 @@ export interface Keys {
 }
 
 /**
- * The keys of the project in `database`, made at its first start. They live in
- * the database, out of reach of the API, so that sessions survive a restart and
+ * The keys of the project in `database`, once they are stored. They live in the
+ * database, out of reach of the API, so that sessions survive a restart and
  * several stacks on one Postgres accept each other's tokens.
  */
-export async function loadKeys(database: Database): Promise<Keys> {
-  // A copy holds the keys of whom it was copied from.
-  if (database.origin === "template") {
-    await database.query("delete from local_stack.keys");
-  }
+export async function readKeys(database: Database): Promise<Keys | undefined> {
   await database.transaction((transaction) =>
     transaction.script(`
 create schema if not exists local_stack;
@@ -30,17 +26,22 @@ create table if not exists local_stack.keys (
 );
 `)
   );
-  await database.query(
-    "insert into local_stack.keys (keys) values ($1::text::jsonb) on conflict do nothing",
-    [JSON.stringify(generateKeys())],
-  );
   const [row] = await database.query<{ keys: Keys }>(
     "select keys from local_stack.keys",
   );
-  return row!.keys;
+  return row?.keys;
 }
 
-function generateKeys(): Keys {
+/** Stores what {@link generateKeys} made, for good. */
+export async function storeKeys(database: Database, keys: Keys): Promise<void> {
+  await database.query(
+    "insert into local_stack.keys (keys) values ($1::text::jsonb)",
+    [JSON.stringify(keys)],
+  );
+}
+
+/** Makes the keys of a new project. */
+export function generateKeys(): Keys {
   return {
     publishableKey: `sb_publishable_${random(24)}`,
     secretKey: `sb_secret_${random(24)}`,

@@ -53,9 +53,7 @@ async function templateOf(
       const part = `${file}.${crypto.randomUUID()}`;
       try {
         await Deno.mkdir(folder, { recursive: true });
-        // It holds the keys of whom it was copied from.
-        const mode = 0o600;
-        await Deno.writeFile(part, (await dump()).stream(), { mode });
+        await Deno.writeFile(part, (await dump()).stream());
         // Readers see the whole file or none.
         await Deno.rename(part, file);
         await removeOutdated(folder, name, file);

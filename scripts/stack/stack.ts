@@ -4,7 +4,7 @@ import type { Database, RunQuery } from "./database.ts";
 import { setEnvironment } from "./environment.ts";
 import { createFunctionServer } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
-import { type Keys, loadKeys } from "./keys.ts";
+import { generateKeys, type Keys, readKeys, storeKeys } from "./keys.ts";
 import { createLite, type Lite } from "./lite.ts";
 import { type Migration, readMigrations } from "../migrate/migration.ts";
 import { applyMigrations } from "./migrations.ts";
@@ -167,13 +167,16 @@ async function prepare(
   options: StackOptions,
 ): Promise<{ keys: Keys; lite: Lite }> {
   return await database.exclusively(async () => {
-    const keys = await loadKeys(database);
+    const stored = await readKeys(database);
+    const keys = stored ?? generateKeys();
     const lite = createLite(database, keys);
     await createRoles(database);
     await lite.createAuthTables();
     await createAuthFunctions(database);
     const applied = await applyMigrations(database, migrations);
     if (database.origin === "made") await database.keepAsTemplate?.();
+    // Later than that: a copy has keys of its own.
+    if (stored === undefined) await storeKeys(database, keys);
     const fresh = database.origin !== "kept" ||
       applied.length === migrations.length;
     if (options.seed && fresh) await loadSeed(database, supabaseDir);

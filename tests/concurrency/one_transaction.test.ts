@@ -11,7 +11,7 @@ import {
   postgresLedger,
   withIdempotency,
 } from "../../shared/idempotency.ts";
-import { loadKeys } from "../../scripts/stack/keys.ts";
+import { readKeys } from "../../scripts/stack/keys.ts";
 import { openPostgres } from "../../scripts/stack/postgres.ts";
 import { checkToken } from "../../scripts/stack/tokens.ts";
 import { codeBlocks, importBlock } from "../support/documented.ts";
@@ -56,7 +56,7 @@ Deno.test.afterAll(async () => {
 async function asTheGateway(actor: Actor): Promise<Record<string, string>> {
   const database = await openPostgres(Deno.env.get("DATABASE_URL") ?? "");
   try {
-    const keys = await loadKeys(database);
+    const keys = (await readKeys(database))!;
     const check = await checkToken(new Headers(actor.headers), keys);
     if (check.state !== "valid") throw new Error(`The token is ${check.state}`);
     return { ...actor.headers, Authorization: `Bearer ${check.token}` };

@@ -2,11 +2,11 @@ import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
 import type { Database } from "../../shared/database.types.ts";
 import { eventStore } from "../../shared/events/event_store.ts";
-import { withErrorStyle } from "../../shared/http/error_envelope.ts";
-import { readJson } from "../../shared/http/read_json.ts";
-import { readQuery } from "../../shared/http/read_query.ts";
-import { refuse } from "../../shared/http/refuse.ts";
-import { requireMethod } from "../../shared/http/require_method.ts";
+import { withErrorStyle } from "../_kit/error_envelope.ts";
+import { readJson } from "../_kit/read_json.ts";
+import { readQuery } from "../_kit/read_query.ts";
+import { refuse } from "../_kit/refuse.ts";
+import { requireMethod } from "../_kit/require_method.ts";
 import {
   corsHeaders,
   fingerprintRequest,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { storableText } from "../../shared/http/storable_text.ts";
+import { storableText } from "../_kit/storable_text.ts";
 
 // The bounds of the columns; the database draws the same lines.
 const EARLIEST = Date.parse("2000-01-01T00:00:00Z");

@@ -1,4 +1,4 @@
-import type { ProblemTable } from "../../shared/http/refuse.ts";
+import type { ProblemTable } from "../_kit/refuse.ts";
 import type { TrainingErrorCode } from "../../shared/training/training_error.ts";
 
 /** How what is wrong with training material is told over HTTP. */

@@ -2,8 +2,8 @@ import { withSupabase } from "@supabase/server";
 import type { Database } from "../../shared/database.types.ts";
 import { checkHealth } from "../../shared/health/check_health.ts";
 import { recently } from "../../shared/health/recently.ts";
-import { refuse } from "../../shared/http/refuse.ts";
-import { requireMethod } from "../../shared/http/require_method.ts";
+import { refuse } from "../_kit/refuse.ts";
+import { requireMethod } from "../_kit/require_method.ts";
 
 // Anybody may ask, and so often as they like: the database is asked once a second.
 const REUSED_MS = 1_000;

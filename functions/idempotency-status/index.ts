@@ -1,10 +1,10 @@
 import { withSupabase } from "@supabase/server";
 import { z } from "zod";
 import type { Database } from "../../shared/database.types.ts";
-import { Refusal } from "../../shared/http/refusal.ts";
-import { readQuery } from "../../shared/http/read_query.ts";
-import { refuse } from "../../shared/http/refuse.ts";
-import { requireMethod } from "../../shared/http/require_method.ts";
+import { Refusal } from "../_kit/refusal.ts";
+import { readQuery } from "../_kit/read_query.ts";
+import { refuse } from "../_kit/refuse.ts";
+import { requireMethod } from "../_kit/require_method.ts";
 import { corsHeaders, getIdempotencyStatus } from "../../shared/idempotency.ts";
 
 const StatusRequest = z.object({

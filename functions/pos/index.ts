@@ -1,8 +1,8 @@
 import { withSupabase } from "@supabase/server/adapters/hono";
 import { Hono } from "hono";
 import type { Database } from "../../shared/database.types.ts";
-import { readJson } from "../../shared/http/read_json.ts";
-import { requireMethod } from "../../shared/http/require_method.ts";
+import { readJson } from "../_kit/read_json.ts";
+import { requireMethod } from "../_kit/require_method.ts";
 import {
   admitWithoutKey,
   fingerprintRequest,

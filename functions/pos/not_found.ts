@@ -1,4 +1,4 @@
-import { Refusal } from "../../shared/http/refusal.ts";
+import { Refusal } from "../_kit/refusal.ts";
 
 /** The refusal of a request for what is not there, or is somebody else's. */
 export function notFound(

@@ -1,14 +1,14 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database, Json } from "../../shared/database.types.ts";
-import { Refusal } from "../../shared/http/refusal.ts";
+import { Refusal } from "../_kit/refusal.ts";
 import {
   answerResponse,
   countReplay,
   supabaseLedger,
   TooManyKeysError,
 } from "../../shared/idempotency.ts";
-import { StoreError } from "../../shared/store_error.ts";
+import { StoreError } from "../_kit/store_error.ts";
 
 /** What writes: the route, and with it the scope of its keys. */
 export type PosOperation =

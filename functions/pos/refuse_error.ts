@@ -1,6 +1,6 @@
 import { AuthError } from "@supabase/server";
 import { HTTPException } from "hono/http-exception";
-import { refuse } from "../../shared/http/refuse.ts";
+import { refuse } from "../_kit/refuse.ts";
 
 /**
  * The answer to an error of any route. What fails the authentication is told as

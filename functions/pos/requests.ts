@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Refusal } from "../../shared/http/refusal.ts";
+import { Refusal } from "../_kit/refusal.ts";
 import type { PosOperation } from "./perform.ts";
 
 // The bounds are those of the database's pos_lines.

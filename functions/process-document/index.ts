@@ -6,8 +6,8 @@ import {
   processStoredDocument,
   processUpload,
 } from "../../shared/documents/process_document.ts";
-import { refuse } from "../../shared/http/refuse.ts";
-import { requireMethod } from "../../shared/http/require_method.ts";
+import { refuse } from "../_kit/refuse.ts";
+import { requireMethod } from "../_kit/require_method.ts";
 import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
 import { problems } from "./problems.ts";
 import { readRequest } from "./read_request.ts";

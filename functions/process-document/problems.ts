@@ -1,5 +1,5 @@
 import type { DocumentErrorCode } from "../../shared/documents/document_error.ts";
-import type { ProblemTable } from "../../shared/http/refuse.ts";
+import type { ProblemTable } from "../_kit/refuse.ts";
 
 /** How what is wrong with a document is told over HTTP. */
 export const problems: ProblemTable<DocumentErrorCode> = {

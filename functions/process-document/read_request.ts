@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { MAX_DOCUMENT_BYTES } from "../../shared/documents/limits.ts";
-import { mediaType } from "../../shared/http/media_type.ts";
-import { readBytes } from "../../shared/http/read_bytes.ts";
-import { readJson } from "../../shared/http/read_json.ts";
-import { Refusal } from "../../shared/http/refusal.ts";
+import { mediaType } from "../_kit/media_type.ts";
+import { readBytes } from "../_kit/read_bytes.ts";
+import { readJson } from "../_kit/read_json.ts";
+import { Refusal } from "../_kit/refusal.ts";
 
 // What a multipart form needs around the file: boundaries and part headers.
 const MAX_FORM_BYTES = MAX_DOCUMENT_BYTES + 64 * 1024;

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { includeArchived } from "../../shared/archive.ts";
-import { readQuery } from "../../shared/http/read_query.ts";
+import { readQuery } from "../_kit/read_query.ts";
 import { STATUSES } from "../../shared/quotations/quotation.ts";
 import type {
   ListQuery,

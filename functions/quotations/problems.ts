@@ -1,4 +1,4 @@
-import type { ProblemTable } from "../../shared/http/refuse.ts";
+import type { ProblemTable } from "../_kit/refuse.ts";
 import type { QuotationErrorCode } from "../../shared/quotations/quotation_error.ts";
 
 /** How what stands against a change of a quotation is told over HTTP. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { storableText } from "../../shared/http/storable_text.ts";
+import { storableText } from "../_kit/storable_text.ts";
 import { STATUSES } from "../../shared/quotations/quotation.ts";
 
 const text = storableText(200);

@@ -10,12 +10,12 @@ import {
   type AppEnv,
   type IdempotentEnv,
   idempotentRoute,
-} from "../../shared/http/idempotent_route.ts";
-import { ifMatch, versionTag } from "../../shared/http/if_match.ts";
-import { readJson } from "../../shared/http/read_json.ts";
-import { Refusal } from "../../shared/http/refusal.ts";
-import { refuse } from "../../shared/http/refuse.ts";
-import { requireMethod } from "../../shared/http/require_method.ts";
+} from "../_kit/idempotent_route.ts";
+import { ifMatch, versionTag } from "../_kit/if_match.ts";
+import { readJson } from "../_kit/read_json.ts";
+import { Refusal } from "../_kit/refusal.ts";
+import { refuse } from "../_kit/refuse.ts";
+import { requireMethod } from "../_kit/require_method.ts";
 import type { Quotation } from "../../shared/quotations/quotation.ts";
 import { QuotationError } from "../../shared/quotations/quotation_error.ts";
 import {

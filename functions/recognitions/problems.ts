@@ -1,4 +1,4 @@
-import type { ProblemTable } from "../../shared/http/refuse.ts";
+import type { ProblemTable } from "../_kit/refuse.ts";
 import type { RecognitionErrorCode } from "../../shared/recognitions/recognition_error.ts";
 
 /** How what keeps a recognition from being sent is told over HTTP. */

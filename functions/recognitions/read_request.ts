@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { readJson } from "../../shared/http/read_json.ts";
-import { Refusal } from "../../shared/http/refusal.ts";
-import { storableText } from "../../shared/http/storable_text.ts";
+import { readJson } from "../_kit/read_json.ts";
+import { Refusal } from "../_kit/refusal.ts";
+import { storableText } from "../_kit/storable_text.ts";
 import {
   CATEGORIES,
   MAX_MESSAGE_CHARACTERS,

@@ -1,9 +1,9 @@
 import { withSupabase } from "@supabase/server";
 import { z } from "zod";
 import type { Database } from "../../shared/database.types.ts";
-import { readJson } from "../../shared/http/read_json.ts";
-import { refuse } from "../../shared/http/refuse.ts";
-import { requireMethod } from "../../shared/http/require_method.ts";
+import { readJson } from "../_kit/read_json.ts";
+import { refuse } from "../_kit/refuse.ts";
+import { requireMethod } from "../_kit/require_method.ts";
 import {
   answerResponse,
   corsHeaders,

@@ -1,8 +1,8 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../../shared/database.types.ts";
-import { Refusal } from "../../shared/http/refusal.ts";
+import { Refusal } from "../_kit/refusal.ts";
 import { TooManyKeysError } from "../../shared/idempotency.ts";
-import { StoreError } from "../../shared/store_error.ts";
+import { StoreError } from "../_kit/store_error.ts";
 
 type Answer = Database["public"]["CompositeTypes"]["idempotency_answer"];
 

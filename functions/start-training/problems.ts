@@ -1,4 +1,4 @@
-import type { ProblemTable } from "../../shared/http/refuse.ts";
+import type { ProblemTable } from "../_kit/refuse.ts";
 import type { ProviderErrorCode } from "../../shared/training/provider_error.ts";
 import type { TrainingErrorCode } from "../../shared/training/training_error.ts";
 import { problems as trainingProblems } from "../generate-training-data/problems.ts";

@@ -1,4 +1,4 @@
-import { Refusal } from "../../shared/http/refusal.ts";
+import { Refusal } from "../_kit/refusal.ts";
 import {
   openAiCompatibleProvider,
   type TrainingProvider,

@@ -1,7 +1,7 @@
 import { withSupabase } from "@supabase/server";
 import type { Database } from "../../shared/database.types.ts";
-import { refuse } from "../../shared/http/refuse.ts";
-import { requireMethod } from "../../shared/http/require_method.ts";
+import { refuse } from "../_kit/refuse.ts";
+import { requireMethod } from "../_kit/require_method.ts";
 import { withIdempotency } from "../../shared/idempotency.ts";
 import { paymentStore } from "../../shared/payments/payment_store.ts";
 import { paymentOf } from "./payment_of.ts";

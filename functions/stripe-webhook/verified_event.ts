@@ -1,6 +1,6 @@
 import Stripe from "stripe";
-import { readBytes } from "../../shared/http/read_bytes.ts";
-import { Refusal } from "../../shared/http/refusal.ts";
+import { readBytes } from "../_kit/read_bytes.ts";
+import { Refusal } from "../_kit/refusal.ts";
 
 // Stripe's events are of some kilobytes.
 const MAX_EVENT_BYTES = 256 * 1024;

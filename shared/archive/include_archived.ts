@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { readQuery } from "../http/read_query.ts";
+import { readQuery } from "../../functions/_kit/read_query.ts";
 
 const Query = z.object({
   include_archived: z.enum(["true", "false"]).default("false"),

@@ -1,6 +1,6 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../database.types.ts";
-import { StoreError } from "../store_error.ts";
+import { StoreError } from "../../functions/_kit/store_error.ts";
 
 /** What is numbered: `INV-`, `RCP-`, `TRF-` and `RET-`. */
 export type DocumentKind = "invoice" | "receipt" | "transfer" | "return";

@@ -6,7 +6,7 @@ import {
   getNextReturnNumber,
   getNextTransferNumber,
 } from "../../shared/sequences.ts";
-import { StoreError } from "../../shared/store_error.ts";
+import { StoreError } from "../../functions/_kit/store_error.ts";
 import { codeBlocks, importBlock } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
 import { project, withStack } from "../support/stack.ts";

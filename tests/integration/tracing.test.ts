@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
-import { refuse } from "../../shared/http/refuse.ts";
+import { refuse } from "../../functions/_kit/refuse.ts";
 import {
   corsHeaders,
   flushReplayCounts,
@@ -9,7 +9,7 @@ import {
   type IdempotencyContext,
   withIdempotency,
 } from "../../shared/idempotency.ts";
-import { StoreError } from "../../shared/store_error.ts";
+import { StoreError } from "../../functions/_kit/store_error.ts";
 import {
   executeDatabaseOperation,
   executeExternalCall,

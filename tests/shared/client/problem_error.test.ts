@@ -6,7 +6,7 @@ import {
   RequestInProgressError,
   ResponseNotStoredError,
 } from "../../../shared/idempotency.ts";
-import { toErrorEnvelope } from "../../../shared/http/error_envelope.ts";
+import { toErrorEnvelope } from "../../../functions/_kit/error_envelope.ts";
 
 const asked = new Request("http://x/functions/v1/orders", { method: "POST" });
 

@@ -3,7 +3,7 @@ import {
   asksForEnvelope,
   toErrorEnvelope,
   withErrorStyle,
-} from "../../../shared/http/error_envelope.ts";
+} from "../../../functions/_kit/error_envelope.ts";
 import {
   memoryLedger,
   problemResponse,

@@ -3,8 +3,8 @@ import {
   type Problem,
   problemResponse,
   refusalResponse,
-} from "../idempotency.ts";
-import { StoreError } from "../store_error.ts";
+} from "../../shared/idempotency.ts";
+import { StoreError } from "./store_error.ts";
 import { Refusal } from "./refusal.ts";
 
 /** How each error code of a domain is told over HTTP. */

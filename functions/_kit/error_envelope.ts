@@ -24,7 +24,7 @@ const ProblemDocument = z.looseObject({ code: z.string(), detail: z.string() });
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { problemResponse } from "../idempotency.ts";
+ * import { problemResponse } from "../../shared/idempotency.ts";
  * import { toErrorEnvelope } from "./error_envelope.ts";
  *
  * const response = await toErrorEnvelope(problemResponse({

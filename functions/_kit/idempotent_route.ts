@@ -1,11 +1,11 @@
 import type { SupabaseContext } from "@supabase/server";
 import type { MiddlewareHandler } from "hono";
-import type { Database } from "../database.types.ts";
+import type { Database } from "../../shared/database.types.ts";
 import {
   type IdempotencyConfig,
   type IdempotencyContext,
   withIdempotency,
-} from "../idempotency.ts";
+} from "../../shared/idempotency.ts";
 
 /** What a Hono app inside `withSupabase` finds at `c.env`. */
 export interface AppEnv {
@@ -30,7 +30,7 @@ type Continue = (idempotency: IdempotencyContext) => Promise<Response>;
  * ```ts
  * import { withSupabase } from "@supabase/server";
  * import { Hono } from "hono";
- * import type { Database } from "../database.types.ts";
+ * import type { Database } from "../../shared/database.types.ts";
  * import { type AppEnv, idempotentRoute } from "./idempotent_route.ts";
  *
  * const app = new Hono<AppEnv>();

@@ -1,4 +1,4 @@
-import type { Problem } from "../idempotency.ts";
+import type { Problem } from "../../shared/idempotency.ts";
 
 /** A request that is refused before anything was done. */
 export class Refusal extends Error {

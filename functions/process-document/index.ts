@@ -1,11 +1,8 @@
 import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
 import type { Database } from "../../shared/database.types.ts";
-import { documentStore } from "../../shared/documents/document_store.ts";
-import {
-  processStoredDocument,
-  processUpload,
-} from "../../shared/documents/process_document.ts";
+import { documentStore } from "./document_store.ts";
+import { processStoredDocument, processUpload } from "./process_document.ts";
 import { refuse } from "../_kit/refuse.ts";
 import { requireMethod } from "../_kit/require_method.ts";
 import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";

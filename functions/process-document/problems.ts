@@ -1,4 +1,4 @@
-import type { DocumentErrorCode } from "../../shared/documents/document_error.ts";
+import type { DocumentErrorCode } from "./document_error.ts";
 import type { ProblemTable } from "../_kit/refuse.ts";
 
 /** How what is wrong with a document is told over HTTP. */

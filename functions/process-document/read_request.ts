@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { MAX_DOCUMENT_BYTES } from "../../shared/documents/limits.ts";
+import { MAX_DOCUMENT_BYTES } from "./limits.ts";
 import { mediaType } from "../_kit/media_type.ts";
 import { readBytes } from "../_kit/read_bytes.ts";
 import { readJson } from "../_kit/read_json.ts";

@@ -1,14 +1,14 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { DocumentError } from "../../../shared/documents/document_error.ts";
+import { DocumentError } from "../../../functions/process-document/document_error.ts";
 import type {
   DocumentStore,
   StoredDocument,
-} from "../../../shared/documents/document_store.ts";
-import { MAX_DOCUMENT_BYTES } from "../../../shared/documents/limits.ts";
+} from "../../../functions/process-document/document_store.ts";
+import { MAX_DOCUMENT_BYTES } from "../../../functions/process-document/limits.ts";
 import {
   processStoredDocument,
   processUpload,
-} from "../../../shared/documents/process_document.ts";
+} from "../../../functions/process-document/process_document.ts";
 
 /** Holds one document, and what was written about it. */
 function storeOf(document: StoredDocument | null) {

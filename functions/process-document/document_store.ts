@@ -1,7 +1,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
-import type { Database } from "../database.types.ts";
-import { StoreError } from "../../functions/_kit/store_error.ts";
-import type { Chunk } from "./chunk_text.ts";
+import type { Database } from "../../shared/database.types.ts";
+import { StoreError } from "../_kit/store_error.ts";
+import type { Chunk } from "../_kit/chunk_text.ts";
 
 /** A document as its owner handed it in. */
 export interface StoredDocument {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
-import { chunkText } from "./chunk_text.ts";
+import { chunkText } from "../_kit/chunk_text.ts";
 import { DocumentError } from "./document_error.ts";
 import type { DocumentStore, HashedChunk } from "./document_store.ts";
 import { documentType } from "./document_type.ts";

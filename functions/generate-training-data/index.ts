@@ -6,9 +6,9 @@ import { readJson } from "../_kit/read_json.ts";
 import { refuse } from "../_kit/refuse.ts";
 import { requireMethod } from "../_kit/require_method.ts";
 import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
-import { datasetStore } from "../../shared/training/dataset_store.ts";
-import { generateTrainingData } from "../../shared/training/generate_training_data.ts";
-import { MAX_DOCUMENTS } from "../../shared/training/limits.ts";
+import { datasetStore } from "./dataset_store.ts";
+import { generateTrainingData } from "./generate_training_data.ts";
+import { MAX_DOCUMENTS } from "./limits.ts";
 import { makeExamplesOnce } from "./make_examples_once.ts";
 import { problems } from "./problems.ts";
 

@@ -1,5 +1,5 @@
 import type { ProblemTable } from "../_kit/refuse.ts";
-import type { TrainingErrorCode } from "../../shared/training/training_error.ts";
+import type { TrainingErrorCode } from "../_kit/training_error.ts";
 
 /** How what is wrong with training material is told over HTTP. */
 export const problems: ProblemTable<TrainingErrorCode> = {

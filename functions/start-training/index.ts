@@ -7,8 +7,8 @@ import { refuse } from "../_kit/refuse.ts";
 import { requireMethod } from "../_kit/require_method.ts";
 import { storableText } from "../_kit/storable_text.ts";
 import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
-import { jobStore } from "../../shared/training/job_store.ts";
-import { startTraining } from "../../shared/training/start_training.ts";
+import { jobStore } from "./job_store.ts";
+import { startTraining } from "./start_training.ts";
 import { problems } from "./problems.ts";
 import { providerFromEnvironment } from "./provider_from_environment.ts";
 

@@ -1,6 +1,6 @@
 import type { ProblemTable } from "../_kit/refuse.ts";
-import type { ProviderErrorCode } from "../../shared/training/provider_error.ts";
-import type { TrainingErrorCode } from "../../shared/training/training_error.ts";
+import type { ProviderErrorCode } from "./provider_error.ts";
+import type { TrainingErrorCode } from "../_kit/training_error.ts";
 import { problems as trainingProblems } from "../generate-training-data/problems.ts";
 
 /** How what keeps a training job from starting is told over HTTP. */

@@ -1,8 +1,5 @@
 import { Refusal } from "../_kit/refusal.ts";
-import {
-  openAiCompatibleProvider,
-  type TrainingProvider,
-} from "../../shared/training/provider.ts";
+import { openAiCompatibleProvider, type TrainingProvider } from "./provider.ts";
 
 /**
  * The provider that `TRAINING_API_URL` and `TRAINING_API_KEY` name.

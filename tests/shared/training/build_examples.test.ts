@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { buildExamples } from "../../../shared/training/build_examples.ts";
-import { countTokens } from "../../../shared/training/count_tokens.ts";
-import { toJsonLines } from "../../../shared/training/json_lines.ts";
+import { buildExamples } from "../../../functions/generate-training-data/build_examples.ts";
+import { countTokens } from "../../../functions/generate-training-data/count_tokens.ts";
+import { toJsonLines } from "../../../functions/generate-training-data/json_lines.ts";
 
 const guide = {
   title: "Keys for couriers",

@@ -3,7 +3,7 @@ import type { DatasetStore, ProcessedText } from "./dataset_store.ts";
 import type { MakeExamples } from "./document_examples.ts";
 import type { ExampleFormat } from "./example.ts";
 import { MAX_SOURCE_CHARACTERS } from "./limits.ts";
-import { TrainingError } from "./training_error.ts";
+import { TrainingError } from "../_kit/training_error.ts";
 
 /** A data set that was stored. */
 export interface GeneratedDataset {

@@ -1,4 +1,4 @@
-import { chunkText } from "../../functions/_kit/chunk_text.ts";
+import { chunkText } from "../_kit/chunk_text.ts";
 import type { Example } from "./example.ts";
 import type { Section } from "./section.ts";
 

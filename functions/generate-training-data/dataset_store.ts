@@ -1,6 +1,6 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
-import type { Database } from "../database.types.ts";
-import { StoreError } from "../../functions/_kit/store_error.ts";
+import type { Database } from "../../shared/database.types.ts";
+import { StoreError } from "../_kit/store_error.ts";
 import type { ExampleFormat } from "./example.ts";
 
 /** What is known of a document that a data set shall be made from. */

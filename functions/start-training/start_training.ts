@@ -1,7 +1,7 @@
 import type { JobStore } from "./job_store.ts";
 import type { TrainingProvider } from "./provider.ts";
 import { ProviderError } from "./provider_error.ts";
-import { TrainingError } from "./training_error.ts";
+import { TrainingError } from "../_kit/training_error.ts";
 
 /**
  * Runs a part of the work once over all attempts at one request, and gives

@@ -1,4 +1,4 @@
-import type { EventDecision } from "../../shared/events/event.ts";
+import type { EventDecision } from "./event.ts";
 import { problemResponse } from "../../shared/idempotency.ts";
 
 /** A decision that created nothing. */

@@ -1,7 +1,7 @@
 import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
 import type { Database } from "../../shared/database.types.ts";
-import { eventStore } from "../../shared/events/event_store.ts";
+import { eventStore } from "./event_store.ts";
 import { withErrorStyle } from "../_kit/error_envelope.ts";
 import { readJson } from "../_kit/read_json.ts";
 import { readQuery } from "../_kit/read_query.ts";

@@ -3,7 +3,7 @@ import type { Database } from "../../shared/database.types.ts";
 import { refuse } from "../_kit/refuse.ts";
 import { requireMethod } from "../_kit/require_method.ts";
 import { withIdempotency } from "../../shared/idempotency.ts";
-import { paymentStore } from "../../shared/payments/payment_store.ts";
+import { paymentStore } from "./payment_store.ts";
 import { paymentOf } from "./payment_of.ts";
 import { verifiedEvent } from "./verified_event.ts";
 

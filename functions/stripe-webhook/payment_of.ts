@@ -1,6 +1,6 @@
 import type Stripe from "stripe";
 import { z } from "zod";
-import type { Payment } from "../../shared/payments/payment_store.ts";
+import type { Payment } from "./payment_store.ts";
 
 const UserId = z.guid();
 

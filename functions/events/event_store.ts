@@ -1,7 +1,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
-import type { Database } from "../database.types.ts";
-import { StoreError } from "../../functions/_kit/store_error.ts";
+import type { Database } from "../../shared/database.types.ts";
+import { StoreError } from "../_kit/store_error.ts";
 import type { CreatedEvent, EventDecision, NewEvent } from "./event.ts";
 
 /** Where events are kept, for the user whom the client acts as. */

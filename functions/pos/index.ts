@@ -8,8 +8,8 @@ import {
   fingerprintRequest,
   getIdempotencyKey,
 } from "../../shared/idempotency.ts";
-import { readSale } from "../../shared/point_of_sale/read_sale.ts";
-import { readStock } from "../../shared/point_of_sale/read_stock.ts";
+import { readSale } from "./read_sale.ts";
+import { readStock } from "./read_stock.ts";
 import { cors } from "./cors.ts";
 import { notFound } from "./not_found.ts";
 import { perform } from "./perform.ts";

@@ -1,11 +1,8 @@
 import { z } from "zod";
 import { includeArchived } from "../../shared/archive.ts";
 import { readQuery } from "../_kit/read_query.ts";
-import { STATUSES } from "../../shared/quotations/quotation.ts";
-import type {
-  ListQuery,
-  Position,
-} from "../../shared/quotations/quotation_store.ts";
+import { STATUSES } from "./quotation.ts";
+import type { ListQuery, Position } from "./quotation_store.ts";
 
 const Query = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(50),

@@ -1,5 +1,5 @@
 import type { ProblemTable } from "../_kit/refuse.ts";
-import type { QuotationErrorCode } from "../../shared/quotations/quotation_error.ts";
+import type { QuotationErrorCode } from "./quotation_error.ts";
 
 /** How what stands against a change of a quotation is told over HTTP. */
 export const problems: ProblemTable<QuotationErrorCode> = {

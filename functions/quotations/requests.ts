@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { storableText } from "../_kit/storable_text.ts";
-import { STATUSES } from "../../shared/quotations/quotation.ts";
+import { STATUSES } from "./quotation.ts";
 
 const text = storableText(200);
 

@@ -16,13 +16,13 @@ import { readJson } from "../_kit/read_json.ts";
 import { Refusal } from "../_kit/refusal.ts";
 import { refuse } from "../_kit/refuse.ts";
 import { requireMethod } from "../_kit/require_method.ts";
-import type { Quotation } from "../../shared/quotations/quotation.ts";
-import { QuotationError } from "../../shared/quotations/quotation_error.ts";
+import type { Quotation } from "./quotation.ts";
+import { QuotationError } from "./quotation_error.ts";
 import {
   type Change,
   type QuotationStore,
   quotationStore,
-} from "../../shared/quotations/quotation_store.ts";
+} from "./quotation_store.ts";
 import { cursorAfter, listQuery } from "./list_query.ts";
 import { problems } from "./problems.ts";
 import { QuotationChanges, StatusChange, WholeQuotation } from "./requests.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { STATUSES } from "../../shared/quotations/quotation.ts";
+import { STATUSES } from "../../functions/quotations/quotation.ts";
 import { call } from "../support/call.ts";
 import { unique } from "../support/probe.ts";
 import { become, historyOf, newQuotation } from "../support/quotations.ts";

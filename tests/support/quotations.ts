@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { Stack } from "../../scripts/stack/stack.ts";
-import type { Quotation } from "../../shared/quotations/quotation.ts";
+import type { Quotation } from "../../functions/quotations/quotation.ts";
 import { call } from "./call.ts";
 import { unique } from "./probe.ts";
 import type { Actor } from "./stack.ts";

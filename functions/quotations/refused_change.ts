@@ -1,4 +1,4 @@
-import { StoreError } from "../../functions/_kit/store_error.ts";
+import { StoreError } from "../_kit/store_error.ts";
 import { QuotationError, type QuotationErrorCode } from "./quotation_error.ts";
 
 type Refusal = [code: QuotationErrorCode, advice: string];

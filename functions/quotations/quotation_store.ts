@@ -1,7 +1,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { leaveOutArchived } from "../archive.ts";
-import type { Database, Json } from "../database.types.ts";
-import { StoreError } from "../../functions/_kit/store_error.ts";
+import { leaveOutArchived } from "../../shared/archive.ts";
+import type { Database, Json } from "../../shared/database.types.ts";
+import { StoreError } from "../_kit/store_error.ts";
 import {
   type Quotation,
   type QuotationDraft,

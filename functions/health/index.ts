@@ -1,7 +1,7 @@
 import { withSupabase } from "@supabase/server";
 import type { Database } from "../../shared/database.types.ts";
-import { checkHealth } from "../../shared/health/check_health.ts";
-import { recently } from "../../shared/health/recently.ts";
+import { checkHealth } from "./check_health.ts";
+import { recently } from "./recently.ts";
 import { refuse } from "../_kit/refuse.ts";
 import { requireMethod } from "../_kit/require_method.ts";
 

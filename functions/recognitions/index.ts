@@ -4,7 +4,7 @@ import type { Database } from "../../shared/database.types.ts";
 import { refuse } from "../_kit/refuse.ts";
 import { requireMethod } from "../_kit/require_method.ts";
 import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
-import { recognitionStore } from "../../shared/recognitions/recognition_store.ts";
+import { recognitionStore } from "./recognition_store.ts";
 import {
   logEvent,
   stampTrace,

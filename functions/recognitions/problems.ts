@@ -1,5 +1,5 @@
 import type { ProblemTable } from "../_kit/refuse.ts";
-import type { RecognitionErrorCode } from "../../shared/recognitions/recognition_error.ts";
+import type { RecognitionErrorCode } from "./recognition_error.ts";
 
 /** How what keeps a recognition from being sent is told over HTTP. */
 export const problems: ProblemTable<RecognitionErrorCode> = {

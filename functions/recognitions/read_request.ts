@@ -6,8 +6,8 @@ import {
   CATEGORIES,
   MAX_MESSAGE_CHARACTERS,
   MAX_POINTS,
-} from "../../shared/recognitions/recognition.ts";
-import type { Selection } from "../../shared/recognitions/recognition_store.ts";
+} from "./recognition.ts";
+import type { Selection } from "./recognition_store.ts";
 
 const RecognitionRequest = z.object({
   recipientAddress: z.guid(),

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
-import { checkHealth } from "../../shared/health/check_health.ts";
-import type { Health } from "../../shared/health/health.ts";
+import { checkHealth } from "../../functions/health/check_health.ts";
+import type { Health } from "../../functions/health/health.ts";
 import { unique } from "../support/probe.ts";
 import { anonymous, project, signUp, withStack } from "../support/stack.ts";
 

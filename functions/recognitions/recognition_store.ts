@@ -1,6 +1,6 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
-import type { Database } from "../database.types.ts";
-import { StoreError } from "../../functions/_kit/store_error.ts";
+import type { Database } from "../../shared/database.types.ts";
+import { StoreError } from "../_kit/store_error.ts";
 import type { Recognition } from "./recognition.ts";
 import { RecognitionError } from "./recognition_error.ts";
 

@@ -3,8 +3,8 @@ import {
   BACKLOG_LIMIT,
   type DatabaseReport,
   healthOf,
-} from "../../../functions/health/health.ts";
-import { recently } from "../../../functions/health/recently.ts";
+} from "../../../../functions/health/health.ts";
+import { recently } from "../../../../functions/health/recently.ts";
 
 const NOW = new Date("2026-11-22T12:00:00Z");
 

@@ -1,14 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { buildExamples } from "../../../functions/generate-training-data/build_examples.ts";
-import { countTokens } from "../../../functions/generate-training-data/count_tokens.ts";
-import { toJsonLines } from "../../../functions/generate-training-data/json_lines.ts";
+import { buildExamples } from "../../../../functions/generate-training-data/build_examples.ts";
+import { countTokens } from "../../../../functions/generate-training-data/count_tokens.ts";
+import { toJsonLines } from "../../../../functions/generate-training-data/json_lines.ts";
 
 const guide = {
   title: "Keys for couriers",
   mimeType: "text/markdown",
   text: await Deno.readTextFile(
-    new URL("../../fixtures/guide.md", import.meta.url),
+    new URL("../../../fixtures/guide.md", import.meta.url),
   ),
 };
 

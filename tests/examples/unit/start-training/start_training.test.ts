@@ -2,14 +2,14 @@ import { assertEquals, assertRejects } from "@std/assert";
 import type {
   JobProgress,
   JobStore,
-} from "../../../functions/start-training/job_store.ts";
-import type { TrainingProvider } from "../../../functions/start-training/provider.ts";
-import { ProviderError } from "../../../functions/start-training/provider_error.ts";
+} from "../../../../functions/start-training/job_store.ts";
+import type { TrainingProvider } from "../../../../functions/start-training/provider.ts";
+import { ProviderError } from "../../../../functions/start-training/provider_error.ts";
 import {
   type RunStep,
   startTraining,
-} from "../../../functions/start-training/start_training.ts";
-import { TrainingError } from "../../../functions/_kit/training_error.ts";
+} from "../../../../functions/start-training/start_training.ts";
+import { TrainingError } from "../../../../functions/_kit/training_error.ts";
 
 const request = { datasetId: "d", model: "m" };
 

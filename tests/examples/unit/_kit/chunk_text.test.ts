@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { chunkText } from "../../../functions/_kit/chunk_text.ts";
+import { chunkText } from "../../../../functions/_kit/chunk_text.ts";
 
 const anyText = fc.string({
   maxLength: 300,

@@ -3,14 +3,14 @@ import {
   asksForEnvelope,
   toErrorEnvelope,
   withErrorStyle,
-} from "../../../functions/_kit/error_envelope.ts";
+} from "../../../../functions/_kit/error_envelope.ts";
 import {
   memoryLedger,
   problemResponse,
   refusalResponse,
   RequestInProgressError,
   withIdempotency,
-} from "../../../shared/idempotency.ts";
+} from "../../../../shared/idempotency.ts";
 
 const asking = (accept?: string) =>
   new Request("http://x/events", {

@@ -1,14 +1,14 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { DocumentError } from "../../../functions/process-document/document_error.ts";
+import { DocumentError } from "../../../../functions/process-document/document_error.ts";
 import type {
   DocumentStore,
   StoredDocument,
-} from "../../../functions/process-document/document_store.ts";
-import { MAX_DOCUMENT_BYTES } from "../../../functions/process-document/limits.ts";
+} from "../../../../functions/process-document/document_store.ts";
+import { MAX_DOCUMENT_BYTES } from "../../../../functions/process-document/limits.ts";
 import {
   processStoredDocument,
   processUpload,
-} from "../../../functions/process-document/process_document.ts";
+} from "../../../../functions/process-document/process_document.ts";
 
 /** Holds one document, and what was written about it. */
 function storeOf(document: StoredDocument | null) {
@@ -52,7 +52,7 @@ Deno.test("processStoredDocument() stores chunks with the SHA-256 of their text"
 });
 
 Deno.test("processStoredDocument() reads a PDF that is stored in base64", async () => {
-  const url = new URL("../../fixtures/claims.pdf", import.meta.url);
+  const url = new URL("../../../fixtures/claims.pdf", import.meta.url);
   const bytes = await Deno.readFile(url);
   const content = bytes.toBase64().replace(/.{76}/g, "$&\n");
   const { store } = storeOf({

@@ -8,6 +8,7 @@ import type { Phase } from "./phase.ts";
 // A process of its own each: they need other surroundings, or share what they
 // load and start.
 const SHARED = "tests/shared";
+const EXAMPLES = "tests/examples";
 const INTEGRATION = "tests/integration";
 const CONCURRENCY = "tests/concurrency";
 const SIMULATION = "tests/simulation";
@@ -19,6 +20,7 @@ const BROWSER = "tests/browser";
 const DOCS = "tests/docs";
 const APART = [
   SHARED,
+  EXAMPLES,
   INTEGRATION,
   CONCURRENCY,
   SIMULATION,
@@ -30,9 +32,9 @@ const APART = [
   DOCS,
 ];
 
-/** Where examples are that run: the public module, and what is written about it. */
+/** Where examples are that run: the modules, and what is written about them. */
 async function documented(): Promise<string[]> {
-  const files = ["shared"];
+  const files = ["shared", "functions"];
   for (const folder of [".", "docs", "docs/recipes"]) {
     for await (const { name } of Deno.readDir(new URL(`${folder}/`, ROOT))) {
       if (name.endsWith(".md")) files.push(`${folder}/${name}`);
@@ -134,7 +136,11 @@ export const phases: readonly Phase[] = [
   {
     name: "unit",
     postgres: null,
-    run: (filter) => runDenoTest([`${SHARED}/all.ts`], filter),
+    run: (filter) =>
+      runDenoTest(
+        [`${SHARED}/all.ts`, `${EXAMPLES}/unit/all.ts`],
+        filter,
+      ),
   },
   {
     name: "documentation",

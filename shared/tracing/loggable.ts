@@ -6,6 +6,11 @@ const MAX_DEPTH = 6;
 const MAX_VALUES = 300;
 const MAX_FRAMES = 5;
 
+// Ids that come from elsewhere (a caller, OpenTelemetry, the ledger's events): one
+// that happens to look like a card number is none.
+const ID_NAME = /^(?:traceId|originalTraceId|spanId|parentSpanId|keyHash)$/;
+const HEX = /^[0-9a-f]{16}(?:[0-9a-f]{16})?$/;
+
 /**
  * A value as it may be logged: texts redacted, errors told by name, message,
  * code and where they came from, all of it bounded.
@@ -30,7 +35,7 @@ export function loggable(value: unknown, hide: HideSecrets): unknown {
     return Object.fromEntries(
       Object.entries(value).slice(0, left).map(([name, item]) => [
         text(name),
-        (left--, walk(item, depth + 1)),
+        (left--, isId(name, item) ? item : walk(item, depth + 1)),
       ]),
     );
   };
@@ -54,4 +59,8 @@ export function loggable(value: unknown, hide: HideSecrets): unknown {
   };
 
   return walk(value, 0);
+}
+
+function isId(name: string, value: unknown): boolean {
+  return ID_NAME.test(name) && typeof value === "string" && HEX.test(value);
 }

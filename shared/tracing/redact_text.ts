@@ -1,6 +1,7 @@
 import {
   CREDIT_CARD_NUMBER_PATTERN,
   EMAIL_ADDRESS_PATTERN,
+  type RedactionPattern,
   type RedactionPatterns,
   US_SSN_PATTERN,
 } from "@logtape/redaction";
@@ -45,9 +46,26 @@ const PATTERNS: RedactionPatterns = [
   // Postgres: Key (email)=(ada@example.com) already exists.
   { pattern: /\)=\([^)]*\)/g, replacement: ")=([redacted])" },
   EMAIL_ADDRESS_PATTERN,
-  CREDIT_CARD_NUMBER_PATTERN,
-  US_SSN_PATTERN,
+  standingAlone(CREDIT_CARD_NUMBER_PATTERN),
+  standingAlone(US_SSN_PATTERN),
 ];
+
+/**
+ * A pattern of digits that leaves alone what stands within a word. Trace ids,
+ * hashes and UUIDs have so many digits that one in a few hundred holds thirteen
+ * in a row with a fitting check digit. The span in a `traceparent` is the one id
+ * that may consist of digits alone; it is told by the trace before it.
+ */
+function standingAlone(
+  { pattern, replacement }: RedactionPattern,
+): RedactionPattern {
+  const before = "(?<![A-Za-z0-9]|[0-9a-f]{32}-)";
+  const alone = `${before}(?:${pattern.source})(?![A-Za-z0-9])`;
+  return {
+    pattern: new RegExp(alone, pattern.flags),
+    replacement,
+  } as RedactionPattern;
+}
 
 /**
  * A text as it may be logged: without tokens, keys, passwords that are called
@@ -75,9 +93,9 @@ export function redactText(text: string): string {
   return redacted;
 }
 
-/** Cut between words, and not within digits: half a secret fits no pattern. */
+/** Cut between words, and not within a number: half a secret fits no pattern. */
 function bounded(text: string): string {
   if (text.length <= MAX_CHARACTERS) return text;
   const cut = text.slice(0, MAX_CHARACTERS).replace(/\S*$/, "");
-  return `${cut.replace(/[\d\s-]*$/, "")} …`;
+  return `${cut.replace(/(?<![A-Za-z0-9]|[0-9a-f]{4}-)[\d\s-]*$/, "")} …`;
 }

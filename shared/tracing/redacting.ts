@@ -2,11 +2,7 @@ import type { LogRecord, Sink } from "@logtape/logtape";
 import { redactByField } from "@logtape/redaction";
 import { hashUserId } from "./hash_user_id.ts";
 import { loggable } from "./loggable.ts";
-import {
-  type HideSecrets,
-  SECRET_NAME,
-  USER_ID_NAME,
-} from "./request_secrets.ts";
+import { SECRET_NAME, USER_ID_NAME } from "./request_secrets.ts";
 import { currentScope } from "./scope.ts";
 
 /**
@@ -53,7 +49,10 @@ export function redacting(sink: Sink): Sink {
     try {
       redacted = {
         message: record.message.map((part) => loggable(part, hide)),
-        properties: loggableFields(record.properties, hide),
+        properties: loggable(record.properties, hide) as Record<
+          string,
+          unknown
+        >,
       };
     } catch {
       // A getter threw. What is logged must not fail for that.
@@ -61,23 +60,4 @@ export function redacting(sink: Sink): Sink {
     }
     byName({ ...record, ...redacted });
   };
-}
-
-// Made or checked here: a span id that happens to be a card number is none.
-const TRACE_FIELDS = new Set([
-  "correlationId",
-  "parentSpanId",
-  "spanId",
-  "traceId",
-]);
-
-function loggableFields(
-  properties: Record<string, unknown>,
-  hide: HideSecrets,
-): Record<string, unknown> {
-  const fields = loggable(properties, hide) as Record<string, unknown>;
-  for (const name of TRACE_FIELDS) {
-    if (name in properties) fields[name] = properties[name];
-  }
-  return fields;
 }

@@ -60,9 +60,13 @@ export function newTraceId(): string {
   return randomHex(16);
 }
 
-/** A span id that nobody else has in its trace. */
+/**
+ * A span id that nobody else has in its trace, with a letter in it: sixteen
+ * decimal digits could be a card number.
+ */
 export function newSpanId(): string {
-  return randomHex(8);
+  const id = randomHex(8);
+  return /[a-f]/.test(id) ? id : newSpanId();
 }
 
 function randomHex(bytes: number): string {

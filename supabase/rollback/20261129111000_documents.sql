@@ -1,4 +1,4 @@
--- Undoes 20261122010000_documents.sql. Every document and its text is lost; roll back training first.
+-- Undoes 20261129111000_documents.sql. Every document and its text is lost; roll back training first.
 
 drop function public.store_uploaded_document(text, text, text, jsonb, text);
 drop function public.store_processed_document(uuid, jsonb, text);

@@ -1,4 +1,4 @@
--- Undoes 20261128000000_soft_delete.sql. It fails where a table still has soft delete: call
+-- Undoes 20261129110100_archive.sql. It fails where a table still has soft delete: call
 -- disable_soft_delete on that one first.
 
 drop function public.disable_soft_delete(regclass);

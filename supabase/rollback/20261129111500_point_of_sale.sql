@@ -1,7 +1,5 @@
--- Undoes 20261126000000_businesses.sql and the other versions of that day: the point of sale. Every
--- business with its documents, stock and numbers is lost.
---
--- migrate: undoes 20261126000000 to 20261126001300
+-- Undoes 20261129111500_point_of_sale.sql. Every business with its documents, stock and numbers is
+-- lost.
 
 drop view public.v_document_numbers;
 drop function public.pos_perform(text, uuid, jsonb, text, text);

@@ -1,7 +1,4 @@
--- Undoes 20261128000100_quotations.sql and the two after it. Every quotation is lost, and with
--- them their audit trail.
---
--- migrate: undoes 20261128000100 to 20261128000300
+-- Undoes 20261129111800_quotations.sql. Every quotation is lost, and with them their audit trail.
 
 drop function public.change_quotation_status(uuid, text, integer[], text);
 drop function public.update_quotation(uuid, jsonb, integer[], text);

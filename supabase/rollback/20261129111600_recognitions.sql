@@ -1,4 +1,4 @@
--- Undoes 20261127000000_recognitions.sql. Every recognition and every address is lost.
+-- Undoes 20261129111600_recognitions.sql. Every recognition and every address is lost.
 
 drop function public.send_recognition(text, uuid, text, text, integer);
 drop function public.my_recognition_address();

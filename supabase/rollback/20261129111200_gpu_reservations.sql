@@ -1,4 +1,4 @@
--- Undoes 20261124000000_gpu_reservations.sql. Every pool and every reservation is lost.
+-- Undoes 20261129111200_gpu_reservations.sql. Every pool and every reservation is lost.
 
 drop function public.reserve_gpu_hours(uuid, integer, text, text);
 drop table public.gpu_reservations;

@@ -1,4 +1,4 @@
--- Undoes 20261122020000_training.sql. Every data set and the record of every training job is lost;
+-- Undoes 20261129111100_training.sql. Every data set and the record of every training job is lost;
 -- jobs already handed to the provider go on there.
 
 drop function public.store_training_dataset(uuid[], text, text, integer, integer, text, text);

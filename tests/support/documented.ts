@@ -32,8 +32,11 @@ export async function codeBlocks(
 // deno-lint-ignore no-explicit-any -- whatever the block exports
 export async function importBlock(code: string): Promise<any> {
   const file = await Deno.makeTempFile({ suffix: ".ts" });
-  const shared = new URL("shared/", ROOT).href;
-  await Deno.writeTextFile(file, code.replaceAll(/(\.\.\/)+shared\//g, shared));
+  const local = code.replaceAll(
+    /(\.\.\/)+(?=(shared|functions)\/)/g,
+    ROOT.href,
+  );
+  await Deno.writeTextFile(file, local);
   try {
     return await import(new URL(`file://${file}`).href);
   } finally {

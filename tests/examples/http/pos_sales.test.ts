@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import type { Json } from "../../shared/database.types.ts";
-import { call } from "../support/call.ts";
-import { tripsOf } from "../support/database_calls.ts";
-import { unique } from "../support/probe.ts";
+import type { Json } from "../../../shared/database.types.ts";
+import { call } from "../../support/call.ts";
+import { tripsOf } from "../../support/database_calls.ts";
+import { unique } from "../../support/probe.ts";
 import {
   addProduct,
   fill,
@@ -11,8 +11,8 @@ import {
   sell,
   type Shop,
   stockOf,
-} from "../support/shop.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+} from "../../support/shop.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const stack = withStack();
 let ada: Actor & { userId: string };

@@ -1,15 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { withStack } from "../support/stack.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { withStack } from "../../support/stack.ts";
 import {
   books,
   grant,
   subscribe,
   type Subscriber,
-} from "../support/subscriber.ts";
-import { untilBlockedBy } from "../support/until_blocked_by.ts";
+} from "../../support/subscriber.ts";
+import { untilBlockedBy } from "../../support/until_blocked_by.ts";
 
 const AT_ONCE = 50;
 const ROUNDS = 2;

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
-import { untilBlockedBy } from "../support/until_blocked_by.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
+import { untilBlockedBy } from "../../support/until_blocked_by.ts";
 
 const AT_ONCE = 50;
 const ROUNDS = 3;

@@ -1,19 +1,19 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Call, call as callAny } from "../support/call.ts";
+import { type Call, call as callAny } from "../../support/call.ts";
 import {
   loseAnswer,
   loseCall,
   overlapping,
   withDisturbed,
-} from "../support/disturbed_calls.ts";
-import { unique } from "../support/probe.ts";
-import { signUp, withStack } from "../support/stack.ts";
+} from "../../support/disturbed_calls.ts";
+import { unique } from "../../support/probe.ts";
+import { signUp, withStack } from "../../support/stack.ts";
 import {
   books,
   grant,
   subscribe,
   type Subscriber,
-} from "../support/subscriber.ts";
+} from "../../support/subscriber.ts";
 
 const stack = withStack();
 

@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
-import { checkHealth } from "../../functions/health/check_health.ts";
-import type { Health } from "../../functions/health/health.ts";
-import { unique } from "../support/probe.ts";
-import { anonymous, project, signUp, withStack } from "../support/stack.ts";
+import { checkHealth } from "../../../functions/health/check_health.ts";
+import type { Health } from "../../../functions/health/health.ts";
+import { unique } from "../../support/probe.ts";
+import { anonymous, project, signUp, withStack } from "../../support/stack.ts";
 
 const stack = withStack();
 
@@ -58,7 +58,7 @@ Deno.test("the schema version is that of the newest migration", async () => {
   const versions: string[] = [];
   for await (
     const { name } of Deno.readDir(
-      new URL("../../supabase/migrations", import.meta.url),
+      new URL("../../../supabase/migrations", import.meta.url),
     )
   ) versions.push(name.split("_")[0]!);
   const { checks } = await check();

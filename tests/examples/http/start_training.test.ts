@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { call, fixture, formWith } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { call, fixture, formWith } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const FUNCTION = "start-training";
 

@@ -5,11 +5,11 @@ import {
   getNextReceiptNumber,
   getNextReturnNumber,
   getNextTransferNumber,
-} from "../../shared/sequences.ts";
-import { StoreError } from "../../functions/_kit/store_error.ts";
-import { codeBlocks, importBlock } from "../support/documented.ts";
-import { unique } from "../support/probe.ts";
-import { project, withStack } from "../support/stack.ts";
+} from "../../../shared/sequences.ts";
+import { StoreError } from "../../../functions/_kit/store_error.ts";
+import { codeBlocks, importBlock } from "../../support/documented.ts";
+import { unique } from "../../support/probe.ts";
+import { project, withStack } from "../../support/stack.ts";
 
 const WRITERS = 50;
 const ROUNDS = 5;

@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { DRAFT, newQuotation } from "../support/quotations.ts";
-import { runs } from "../support/runs.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { DRAFT, newQuotation } from "../../support/quotations.ts";
+import { runs } from "../../support/runs.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const stack = withStack();
 let ada: Actor;

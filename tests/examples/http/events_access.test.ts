@@ -1,14 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Call, call as callAny } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
+import { type Call, call as callAny } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
 import {
   type Actor,
   anonymous,
   project,
   signUp,
   withStack,
-} from "../support/stack.ts";
-import { books, subscribe, type Subscriber } from "../support/subscriber.ts";
+} from "../../support/stack.ts";
+import { books, subscribe, type Subscriber } from "../../support/subscriber.ts";
 
 const stack = withStack();
 let ada: Subscriber;

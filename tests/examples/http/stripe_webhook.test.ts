@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import Stripe from "stripe";
-import { unique } from "../support/probe.ts";
-import { anonymous, project, signUp, withStack } from "../support/stack.ts";
+import { unique } from "../../support/probe.ts";
+import { anonymous, project, signUp, withStack } from "../../support/stack.ts";
 
 const SECRET = "whsec_of_the_tests";
 

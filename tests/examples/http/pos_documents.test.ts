@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
 import {
   addProduct,
   draftReceipt,
@@ -12,8 +12,8 @@ import {
   sell,
   type Shop,
   stockOf,
-} from "../support/shop.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+} from "../../support/shop.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const stack = withStack();
 let ada: Actor & { userId: string };

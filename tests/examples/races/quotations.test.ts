@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { DRAFT, historyOf, newQuotation } from "../support/quotations.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { DRAFT, historyOf, newQuotation } from "../../support/quotations.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const AT_ONCE = 20;
 const ROUNDS = 3;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
 import {
   addProduct,
   assertBooks,
@@ -15,8 +15,8 @@ import {
   sell,
   type Shop,
   stockOf,
-} from "../support/shop.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+} from "../../support/shop.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const AT_ONCE = 50;
 const ROUNDS = 2;

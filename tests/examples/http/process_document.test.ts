@@ -1,8 +1,13 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { call, fixture, formWith } from "../support/call.ts";
-import { loseAnswer } from "../support/ledger_row.ts";
-import { unique } from "../support/probe.ts";
-import { type Actor, anonymous, signUp, withStack } from "../support/stack.ts";
+import { call, fixture, formWith } from "../../support/call.ts";
+import { loseAnswer } from "../../support/ledger_row.ts";
+import { unique } from "../../support/probe.ts";
+import {
+  type Actor,
+  anonymous,
+  signUp,
+  withStack,
+} from "../../support/stack.ts";
 
 const FUNCTION = "process-document";
 const PDF = "application/pdf";

@@ -1,14 +1,14 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { DRAFT, historyOf, newQuotation } from "../support/quotations.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { DRAFT, historyOf, newQuotation } from "../../support/quotations.ts";
 import {
   type Actor,
   anonymous,
   project,
   signUp,
   withStack,
-} from "../support/stack.ts";
+} from "../../support/stack.ts";
 
 const stack = withStack();
 let ada: Actor & { userId: string };

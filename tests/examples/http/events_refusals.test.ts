@@ -1,9 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Call, call as callAny } from "../support/call.ts";
-import { overlapping } from "../support/disturbed_calls.ts";
-import { unique } from "../support/probe.ts";
-import { withStack } from "../support/stack.ts";
-import { books, subscribe, type Subscriber } from "../support/subscriber.ts";
+import { type Call, call as callAny } from "../../support/call.ts";
+import { overlapping } from "../../support/disturbed_calls.ts";
+import { unique } from "../../support/probe.ts";
+import { withStack } from "../../support/stack.ts";
+import { books, subscribe, type Subscriber } from "../../support/subscriber.ts";
 
 const stack = withStack();
 let ada: Subscriber;

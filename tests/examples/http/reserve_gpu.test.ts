@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { type Actor, project, signUp, withStack } from "../support/stack.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { type Actor, project, signUp, withStack } from "../../support/stack.ts";
 
 const FUNCTION = "reserve-gpu";
 

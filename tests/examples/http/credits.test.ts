@@ -1,14 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { unique } from "../support/probe.ts";
-import { runs } from "../support/runs.ts";
-import { project, signUp, withStack } from "../support/stack.ts";
+import { unique } from "../../support/probe.ts";
+import { runs } from "../../support/runs.ts";
+import { project, signUp, withStack } from "../../support/stack.ts";
 import {
   books,
   grant,
   subscribe,
   type Subscriber,
-} from "../support/subscriber.ts";
+} from "../../support/subscriber.ts";
 
 const stack = withStack();
 

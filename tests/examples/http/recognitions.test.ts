@@ -1,13 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
 import {
   type Actor,
   anonymous,
   project,
   signUp,
   withStack,
-} from "../support/stack.ts";
+} from "../../support/stack.ts";
 
 const FUNCTION = "recognitions";
 

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { runs } from "../support/runs.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { runs } from "../../support/runs.ts";
 import {
   addProduct,
   assertBooks,
@@ -13,8 +13,8 @@ import {
   openShop,
   saleOf,
   type Shop,
-} from "../support/shop.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+} from "../../support/shop.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const PRODUCTS = 3;
 const RUNS = 10;

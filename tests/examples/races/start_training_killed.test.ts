@@ -1,10 +1,10 @@
 import { assertEquals } from "@std/assert";
 import postgres from "postgres";
-import { createProvider } from "../../scripts/stack/provider.ts";
-import { call, fixture, formWith } from "../support/call.ts";
-import { type Dev, startDev } from "../support/dev.ts";
-import { unique } from "../support/probe.ts";
-import { type Actor, signUp } from "../support/stack.ts";
+import { createProvider } from "../../../scripts/stack/provider.ts";
+import { call, fixture, formWith } from "../../support/call.ts";
+import { type Dev, startDev } from "../../support/dev.ts";
+import { unique } from "../../support/probe.ts";
+import { type Actor, signUp } from "../../support/stack.ts";
 
 const CREATE_JOB = "/v1/fine_tuning/jobs";
 const DATABASE_URL = Deno.env.get("DATABASE_URL") ?? "";

@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
-import pointOfSale from "../../functions/pos/index.ts";
-import reserveGpu from "../../functions/reserve-gpu/index.ts";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
+import pointOfSale from "../../../functions/pos/index.ts";
+import reserveGpu from "../../../functions/reserve-gpu/index.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
 import {
   addProduct,
   fill,
@@ -10,8 +10,13 @@ import {
   saleOf,
   sell,
   type Shop,
-} from "../support/shop.ts";
-import { type Actor, anonymous, signUp, withStack } from "../support/stack.ts";
+} from "../../support/shop.ts";
+import {
+  type Actor,
+  anonymous,
+  signUp,
+  withStack,
+} from "../../support/stack.ts";
 
 const stack = withStack();
 const ORIGIN = "https://shop.example";

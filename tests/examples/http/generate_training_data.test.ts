@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { countTokens } from "../../functions/generate-training-data/count_tokens.ts";
-import { call, fixture, formWith } from "../support/call.ts";
-import { tripsOf } from "../support/database_calls.ts";
-import { loseAnswer } from "../support/ledger_row.ts";
-import { unique } from "../support/probe.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { countTokens } from "../../../functions/generate-training-data/count_tokens.ts";
+import { call, fixture, formWith } from "../../support/call.ts";
+import { tripsOf } from "../../support/database_calls.ts";
+import { loseAnswer } from "../../support/ledger_row.ts";
+import { unique } from "../../support/probe.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const FUNCTION = "generate-training-data";
 

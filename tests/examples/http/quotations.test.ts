@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { DRAFT, historyOf, newQuotation } from "../support/quotations.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { DRAFT, historyOf, newQuotation } from "../../support/quotations.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const stack = withStack();
 let ada: Actor & { userId: string };

@@ -1,14 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
-import { archive, restore } from "../../shared/archive.ts";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
+import { archive, restore } from "../../../shared/archive.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
 import {
   become,
   DRAFT,
   historyOf,
   newQuotation,
-} from "../support/quotations.ts";
-import { type Actor, project, signUp, withStack } from "../support/stack.ts";
+} from "../../support/quotations.ts";
+import { type Actor, project, signUp, withStack } from "../../support/stack.ts";
 
 const stack = withStack();
 let ada: Actor & { userId: string };

@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { STATUSES } from "../../functions/quotations/quotation.ts";
-import { call } from "../support/call.ts";
-import { unique } from "../support/probe.ts";
-import { become, historyOf, newQuotation } from "../support/quotations.ts";
-import { runs } from "../support/runs.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { STATUSES } from "../../../functions/quotations/quotation.ts";
+import { call } from "../../support/call.ts";
+import { unique } from "../../support/probe.ts";
+import { become, historyOf, newQuotation } from "../../support/quotations.ts";
+import { runs } from "../../support/runs.ts";
+import { type Actor, signUp, withStack } from "../../support/stack.ts";
 
 const stack = withStack();
 let ada: Actor & { userId: string };

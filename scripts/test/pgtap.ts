@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Parser } from "tap-parser";
 import { findPostgres } from "../cluster/postgres.ts";
@@ -8,13 +9,12 @@ import type { Outcome } from "./phase.ts";
 
 const FOLDER = new URL("tests/sql/", ROOT);
 
-/** Names of the pgTAP files that contain `filter`. */
+/** Names of the pgTAP files, below their folder, that contain `filter`. */
 async function pgtapFiles(filter: string | undefined): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { name } of Deno.readDir(FOLDER)) {
-    if (name.endsWith(".sql") && name.includes(filter ?? "")) names.push(name);
-  }
-  return names.sort();
+  const names = await readdir(FOLDER, { recursive: true });
+  return names
+    .filter((name) => name.endsWith(".sql") && name.includes(filter ?? ""))
+    .sort();
 }
 
 /** Runs one file through psql and counts its assertions. */
@@ -40,7 +40,7 @@ async function runFile(url: string, name: string): Promise<Outcome> {
   return { passed: pass, failed, output: `${name}\n${printed(result)}` };
 }
 
-/** Runs `tests/sql/*.sql` on a cluster with the migrations and pg_cron. */
+/** Runs every file below `tests/sql` on a cluster with the migrations and pg_cron. */
 export async function runPgtap(filter: string | undefined): Promise<Outcome> {
   const files = await pgtapFiles(filter);
   if (files.length === 0) return { passed: 0, failed: 0, output: "" };

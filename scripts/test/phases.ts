@@ -3,7 +3,7 @@ import { emptyCluster, migratedCluster } from "../cluster/supabase_cluster.ts";
 import { ROOT } from "../check/check.ts";
 import { runDenoTest } from "./deno_test.ts";
 import { runPgtap } from "./pgtap.ts";
-import type { Phase } from "./phase.ts";
+import type { Outcome, Phase } from "./phase.ts";
 
 // A process of its own each: they need other surroundings, or share what they
 // load and start.
@@ -47,22 +47,29 @@ async function documented(): Promise<string[]> {
 // it serves hundreds of tests, not where a process starts it for a few.
 const STARTS_OFTEN = { DENO_V8_FLAGS: "--liftoff-only" };
 
+const EXAMPLES_OVER_HTTP = `${EXAMPLES}/http/all.ts`;
+
+async function onPostgres(
+  tests: string,
+  filter: string | undefined,
+): Promise<Outcome> {
+  const { url, close } = await startCluster({ preload: ["pg_cron"] });
+  try {
+    return await runDenoTest([tests], filter, {
+      STACK: "postgres",
+      DATABASE_URL: url,
+    });
+  } finally {
+    await close();
+  }
+}
+
 /** Every part of the test run, the longest first so that the lanes end together. */
 export const phases: readonly Phase[] = [
   {
     name: "integration on Postgres",
     postgres: ["pg_cron"],
-    async run(filter) {
-      const { url, close } = await startCluster({ preload: ["pg_cron"] });
-      try {
-        return await runDenoTest([`${INTEGRATION}/all.ts`], filter, {
-          STACK: "postgres",
-          DATABASE_URL: url,
-        });
-      } finally {
-        await close();
-      }
-    },
+    run: (filter) => onPostgres(`${INTEGRATION}/all.ts`, filter),
   },
   {
     name: "integration on the embedded database",
@@ -71,14 +78,26 @@ export const phases: readonly Phase[] = [
       runDenoTest([`${INTEGRATION}/all.ts`], filter, { STACK: "pglite" }),
   },
   {
+    name: "examples on Postgres",
+    postgres: ["pg_cron"],
+    run: (filter) => onPostgres(EXAMPLES_OVER_HTTP, filter),
+  },
+  {
+    name: "examples on the embedded database",
+    postgres: null,
+    run: (filter) =>
+      runDenoTest([EXAMPLES_OVER_HTTP], filter, { STACK: "pglite" }),
+  },
+  {
     name: "concurrency",
     postgres: ["pg_cron"],
     async run(filter) {
       await using cluster = await migratedCluster();
-      return await runDenoTest([`${CONCURRENCY}/all.ts`], filter, {
-        STACK: "postgres",
-        DATABASE_URL: cluster.url,
-      });
+      return await runDenoTest(
+        [`${CONCURRENCY}/all.ts`, `${EXAMPLES}/races/all.ts`],
+        filter,
+        { STACK: "postgres", DATABASE_URL: cluster.url },
+      );
     },
   },
   {

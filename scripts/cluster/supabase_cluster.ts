@@ -55,11 +55,15 @@ async function prepare(
 interface ClusterContents {
   migrations?: boolean;
   pgtap?: boolean;
+  version?: number | undefined;
 }
 
 async function cluster(contents: ClusterContents): Promise<SupabaseCluster> {
-  const preload: Extension[] = hasExtension("pg_cron") ? ["pg_cron"] : [];
-  const { url, close } = await startCluster({ preload });
+  const { version } = contents;
+  const preload: Extension[] = hasExtension("pg_cron", version)
+    ? ["pg_cron"]
+    : [];
+  const { url, close } = await startCluster({ preload, version });
   try {
     await prepare(url, contents);
   } catch (error) {
@@ -83,9 +87,10 @@ export function emptyCluster(): Promise<SupabaseCluster> {
  * Starts a Supabase project with this repository's migrations applied.
  *
  * @param options.pgtap Whether to add pgTAP, in the schema `extensions`.
+ * @param options.version Major version of Postgres, where it matters.
  */
 export function migratedCluster(
-  options: { pgtap?: boolean } = {},
+  options: { pgtap?: boolean; version?: number | undefined } = {},
 ): Promise<SupabaseCluster> {
   return cluster({ ...options, migrations: true });
 }

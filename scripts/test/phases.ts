@@ -43,6 +43,13 @@ async function documented(): Promise<string[]> {
   return files;
 }
 
+// What depends on how a version of Postgres locks, plans and casts.
+const LEDGER = [
+  `${INTEGRATION}/postgres_ledger.test.ts`,
+  `${CONCURRENCY}/one_key.test.ts`,
+  `${CONCURRENCY}/batches.test.ts`,
+];
+
 // Optimising the embedded database keeps a core busy for seconds: worth it where
 // it serves hundreds of tests, not where a process starts it for a few.
 const STARTS_OFTEN = { DENO_V8_FLAGS: "--liftoff-only" };
@@ -90,7 +97,7 @@ export const phases: readonly Phase[] = [
   },
   {
     name: "concurrency",
-    postgres: ["pg_cron"],
+    postgres: [],
     async run(filter) {
       await using cluster = await migratedCluster();
       return await runDenoTest(
@@ -110,6 +117,17 @@ export const phases: readonly Phase[] = [
         STARTS_OFTEN,
       ),
   },
+  ...[17, 18].map((version): Phase => ({
+    name: `the ledger on Postgres ${version}`,
+    postgres: [],
+    async run(filter) {
+      await using cluster = await migratedCluster({ version });
+      return await runDenoTest(LEDGER, filter, {
+        STACK: "postgres",
+        DATABASE_URL: cluster.url,
+      });
+    },
+  })),
   {
     name: "in a browser",
     postgres: null,

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { flushReplayCounts } from "../../shared/idempotency.ts";
-import { databaseCalls } from "../support/database_calls.ts";
+import { databaseCalls, tripsOf } from "../support/database_calls.ts";
 import { probe, unique } from "../support/probe.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
@@ -16,15 +16,15 @@ const ask = async (request: Parameters<typeof probe>[2]) =>
 
 Deno.test("a first run costs two database trips, a replay one, no key none", async () => {
   const request = { key: unique("key"), body: { effect: unique("trips") } };
-  assertEquals(await databaseCalls(() => ask(request)), [
+  assertEquals(await tripsOf(() => ask(request)), [
     "rpc/idempotency_claim",
     "probe_effects",
     "rpc/idempotency_complete",
   ]);
-  assertEquals(await databaseCalls(() => ask(request)), [
+  assertEquals(await tripsOf(() => ask(request)), [
     "rpc/idempotency_claim",
   ]);
-  assertEquals(await databaseCalls(() => ask({ body: {} })), ["probe_effects"]);
+  assertEquals(await tripsOf(() => ask({ body: {} })), ["probe_effects"]);
 });
 
 Deno.test("replays are counted together, afterwards", async () => {

@@ -3,6 +3,7 @@ import { z } from "zod";
 import {
   archive,
   archivedHeaders,
+  ArchiveError,
   includeArchived,
   restore,
 } from "../../shared/archive.ts";
@@ -16,6 +17,7 @@ import { readJson } from "../_kit/read_json.ts";
 import { Refusal } from "../_kit/refusal.ts";
 import { refuse } from "../_kit/refuse.ts";
 import { requireMethod } from "../_kit/require_method.ts";
+import { StoreError } from "../_kit/store_error.ts";
 import type { Quotation } from "./quotation.ts";
 import { QuotationError } from "./quotation_error.ts";
 import {
@@ -146,9 +148,22 @@ routes.notFound((c) => {
 });
 
 routes.onError((error, c) => {
-  const refused = refuse(error, problems, c.req.raw);
+  const refused = refuse(inOurWords(error), problems, c.req.raw);
   return c.var.idempotency?.notFinal(refused) ?? refused;
 });
+
+/** An error of soft delete, which knows nothing of this API's answers. */
+function inOurWords(error: Error): Error {
+  if (!(error instanceof ArchiveError)) return error;
+  return error.code === "QUERY_INVALID"
+    ? new Refusal({
+      status: 400,
+      code: "REQUEST_INVALID",
+      title: "Invalid request",
+      detail: error.message,
+    }, { cause: error })
+    : new StoreError("Cannot archive or restore", error);
+}
 
 function storeOf({ env }: Asked): QuotationStore {
   return quotationStore(env.supabase);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { mediaType } from "./media_type.ts";
+import { mediaType } from "./read_request.ts";
 
 /** The other style of an error's body; further members stand in `error`. */
 export interface ErrorEnvelope {

@@ -5,7 +5,15 @@ import {
   refusalResponse,
 } from "../../shared/idempotency.ts";
 import { StoreError } from "./store_error.ts";
-import { Refusal } from "./refusal.ts";
+
+/** A request that is refused before anything was done. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+
+  constructor(readonly problem: Problem, options?: ErrorOptions) {
+    super(problem.detail, options);
+  }
+}
 
 /** How each error code of a domain is told over HTTP. */
 export type ProblemTable<Code extends string> = Record<

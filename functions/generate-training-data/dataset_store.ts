@@ -1,7 +1,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../../shared/database.types.ts";
 import { StoreError } from "../_kit/store_error.ts";
-import type { ExampleFormat } from "./example.ts";
+import type { ExampleFormat } from "./examples.ts";
 
 /** What is known of a document that a data set shall be made from. */
 export interface ProcessedText {

@@ -1,9 +1,34 @@
-import { ENCODING } from "./count_tokens.ts";
 import type { DatasetStore, ProcessedText } from "./dataset_store.ts";
-import type { MakeExamples } from "./document_examples.ts";
-import type { ExampleFormat } from "./example.ts";
-import { MAX_SOURCE_CHARACTERS } from "./limits.ts";
-import { TrainingError } from "../_kit/training_error.ts";
+import { ENCODING, type ExampleFormat, type MakeExamples } from "./examples.ts";
+
+/**
+ * The most documents in one data set: enough for a handbook, few enough that
+ * one statement reads them well within the 8 s that an API role has.
+ */
+export const MAX_DOCUMENTS = 100;
+
+/**
+ * The longest text that one data set is made from, in characters. Making
+ * examples takes about 2 s for this much, the time an edge function may compute.
+ */
+export const MAX_SOURCE_CHARACTERS = 500_000;
+
+/** Why there is no data set. */
+export type TrainingErrorCode =
+  | "DATASET_TOO_LARGE"
+  | "DOCUMENT_NOT_FOUND"
+  | "DOCUMENT_NOT_PROCESSED"
+  | "NO_EXAMPLES";
+
+/** Training material that is missing or of no use; nothing was stored. */
+export class TrainingError extends Error {
+  override readonly name = "TrainingError";
+
+  /** @param message What was wrong and what to do, fit for the user's eyes. */
+  constructor(readonly code: TrainingErrorCode, message: string) {
+    super(message);
+  }
+}
 
 /** A data set that was stored. */
 export interface GeneratedDataset {

@@ -2,15 +2,24 @@ import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
 import { z } from "zod";
 import type { Database } from "../../shared/database.types.ts";
-import { readJson } from "../_kit/read_json.ts";
-import { refuse } from "../_kit/refuse.ts";
-import { requireMethod } from "../_kit/require_method.ts";
 import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
+import { readJson, requireMethod } from "../_kit/read_request.ts";
+import { type ProblemTable, refuse } from "../_kit/refuse.ts";
 import { datasetStore } from "./dataset_store.ts";
-import { generateTrainingData } from "./generate_training_data.ts";
-import { MAX_DOCUMENTS } from "./limits.ts";
+import {
+  generateTrainingData,
+  MAX_DOCUMENTS,
+  type TrainingErrorCode,
+} from "./generate_training_data.ts";
 import { makeExamplesOnce } from "./make_examples_once.ts";
-import { problems } from "./problems.ts";
+
+/** How what is wrong with training material is told over HTTP. */
+const problems: ProblemTable<TrainingErrorCode> = {
+  DATASET_TOO_LARGE: { status: 413, title: "Data set too large" },
+  DOCUMENT_NOT_FOUND: { status: 404, title: "Document not found" },
+  DOCUMENT_NOT_PROCESSED: { status: 409, title: "Document not processed" },
+  NO_EXAMPLES: { status: 422, title: "No examples found" },
+};
 
 const GenerateRequest = z.object({
   documentIds: z.array(z.guid()).min(1).max(MAX_DOCUMENTS),

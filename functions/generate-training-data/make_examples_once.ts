@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { type LedgerClient, runMany } from "../../shared/idempotency.ts";
-import { documentExamples, type MakeExamples } from "./document_examples.ts";
+import { documentExamples, type MakeExamples } from "./examples.ts";
 
 /** Whose data set is made, and under which key. */
 interface DatasetRequest {

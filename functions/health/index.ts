@@ -1,9 +1,8 @@
 import { withSupabase } from "@supabase/server";
 import type { Database } from "../../shared/database.types.ts";
-import { checkHealth } from "./check_health.ts";
-import { recently } from "./recently.ts";
+import { requireMethod } from "../_kit/read_request.ts";
 import { refuse } from "../_kit/refuse.ts";
-import { requireMethod } from "../_kit/require_method.ts";
+import { checkHealth, recently } from "./check_health.ts";
 
 // Anybody may ask, and so often as they like: the database is asked once a second.
 const REUSED_MS = 1_000;

@@ -1,11 +1,9 @@
 import { withSupabase } from "@supabase/server";
 import { z } from "zod";
 import type { Database } from "../../shared/database.types.ts";
-import { Refusal } from "../_kit/refusal.ts";
-import { readQuery } from "../_kit/read_query.ts";
-import { refuse } from "../_kit/refuse.ts";
-import { requireMethod } from "../_kit/require_method.ts";
 import { corsHeaders, getIdempotencyStatus } from "../../shared/idempotency.ts";
+import { readQuery, requireMethod } from "../_kit/read_request.ts";
+import { Refusal, refuse } from "../_kit/refuse.ts";
 
 const StatusRequest = z.object({
   key: z.string({ error: "name the key" }),

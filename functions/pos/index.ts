@@ -1,20 +1,35 @@
+import { AuthError } from "@supabase/server";
 import { withSupabase } from "@supabase/server/adapters/hono";
 import { Hono } from "hono";
+import { createMiddleware } from "hono/factory";
+import { HTTPException } from "hono/http-exception";
 import type { Database } from "../../shared/database.types.ts";
-import { readJson } from "../_kit/read_json.ts";
-import { requireMethod } from "../_kit/require_method.ts";
 import {
   admitWithoutKey,
+  corsHeaders,
   fingerprintRequest,
   getIdempotencyKey,
 } from "../../shared/idempotency.ts";
-import { readSale } from "./read_sale.ts";
-import { readStock } from "./read_stock.ts";
-import { cors } from "./cors.ts";
-import { notFound } from "./not_found.ts";
+import { readJson, requireMethod } from "../_kit/read_request.ts";
+import { Refusal, refuse } from "../_kit/refuse.ts";
 import { perform } from "./perform.ts";
-import { refuseError } from "./refuse_error.ts";
+import { readSale, readStock } from "./read.ts";
 import { readId, readPage, writes } from "./requests.ts";
+
+/**
+ * CORS as the other functions have it; Supabase's adapter for Hono leaves it to
+ * the app. It comes before the authentication, which a preflight cannot have.
+ */
+const cors = createMiddleware(async (c, next) => {
+  if (c.req.method === "OPTIONS") {
+    return new Response(null, { status: 204, headers: corsHeaders });
+  }
+  await next();
+  for (const [name, value] of Object.entries(corsHeaders)) {
+    c.res.headers.set(name, value);
+  }
+  return undefined;
+});
 
 // No middleware for idempotency: in each write claim, effect and answer are one
 // transaction in Postgres, so there is nothing left to do before or after it.
@@ -54,7 +69,7 @@ app.all("/pos/sales/:id", async (c) => {
 app.all("/pos/locations/:id/stock", async (c) => {
   requireMethod(c.req.raw, "GET");
   const id = readId(c.req.param("id"));
-  const page = readPage(c.req.query());
+  const page = readPage(c.req.raw);
   const stock = await readStock(c.var.supabaseContext.supabase, id, page);
   if (stock === null) throw notFound("location", id);
   return c.json(stock);
@@ -64,3 +79,33 @@ app.notFound((c) => refuseError(notFound("route", c.req.path), c.req.raw));
 app.onError((error, c) => refuseError(error, c.req.raw));
 
 export default { fetch: (req: Request) => app.fetch(req) };
+
+/** The refusal of a request for what is not there, or is somebody else's. */
+function notFound(
+  what: "location" | "route" | "sale",
+  name: string,
+): Refusal {
+  return new Refusal({
+    status: 404,
+    code: `${what.toUpperCase()}_NOT_FOUND`,
+    title: `${what[0]!.toUpperCase()}${what.slice(1)} not found`,
+    detail: what === "route"
+      ? `The point of sale has no route ${name}: check the path`
+      : `There is no ${what} ${name} in a business of yours: check the id`,
+  });
+}
+
+/**
+ * The answer to an error of any route. What fails the authentication is told as
+ * the other functions tell it; Supabase's adapter for Hono throws it.
+ */
+function refuseError(error: Error, req: Request): Response {
+  if (error instanceof HTTPException && error.cause instanceof AuthError) {
+    const { status, code } = error.cause;
+    return Response.json(error.cause, {
+      status,
+      headers: { "x-supabase-server-error": code },
+    });
+  }
+  return refuse(error, {}, req);
+}

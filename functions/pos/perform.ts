@@ -1,13 +1,13 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Database, Json } from "../../shared/database.types.ts";
-import { Refusal } from "../_kit/refusal.ts";
 import {
   answerResponse,
   countReplay,
   supabaseLedger,
   TooManyKeysError,
 } from "../../shared/idempotency.ts";
+import { Refusal } from "../_kit/refuse.ts";
 import { StoreError } from "../_kit/store_error.ts";
 
 /** What writes: the route, and with it the scope of its keys. */

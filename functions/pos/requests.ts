@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { Refusal } from "../_kit/refusal.ts";
+import { readQuery } from "../_kit/read_request.ts";
+import { Refusal } from "../_kit/refuse.ts";
 import type { PosOperation } from "./perform.ts";
 
 // The bounds are those of the database's pos_lines.
@@ -47,7 +48,14 @@ const Page = z.object({
  * @throws {Refusal} 400 when it is not a UUID.
  */
 export function readId(value: string): string {
-  return read(z.guid(), value, "path");
+  const parsed = z.guid().safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new Refusal({
+    status: 400,
+    code: "REQUEST_INVALID",
+    title: "Invalid request",
+    detail: `The path is not as expected: ${parsed.error.issues[0]!.message}`,
+  });
 }
 
 /**
@@ -55,24 +63,6 @@ export function readId(value: string): string {
  *
  * @throws {Refusal} 400 when it is not to be understood.
  */
-export function readPage(query: Record<string, string>): {
-  after?: string | undefined;
-  limit: number;
-} {
-  return read(Page, query, "query");
-}
-
-function read<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new Refusal({
-    status: 400,
-    code: "REQUEST_INVALID",
-    title: "Invalid request",
-    detail: `The ${where} is not as expected: ${
-      parsed.error.issues
-        .map(({ path, message }) => [...path, message].join(": "))
-        .join("; ")
-    }`,
-  });
+export function readPage(req: Request): z.output<typeof Page> {
+  return readQuery(req, Page);
 }

@@ -1,7 +1,10 @@
-import { cleanText } from "./clean_text.ts";
-import { DocumentError } from "./document_error.ts";
-import type { DocumentType } from "./document_type.ts";
-import { extractPdf } from "./extract_pdf.ts";
+import { getDocumentProxy } from "unpdf";
+import {
+  DocumentError,
+  type DocumentType,
+  MAX_PDF_PAGES,
+  MAX_TEXT_LENGTH,
+} from "./document.ts";
 
 /** The text of a document. */
 export interface ExtractedText {
@@ -74,4 +77,99 @@ export function decodeText(bytes: Uint8Array): string {
     );
   }
   return text;
+}
+
+type Pdf = Awaited<ReturnType<typeof getDocumentProxy>>;
+
+/**
+ * The text of a PDF, page by page with an empty line between two pages.
+ *
+ * @throws {DocumentError} `BROKEN_DOCUMENT`, `ENCRYPTED_DOCUMENT` or
+ * `DOCUMENT_TOO_LARGE`.
+ */
+async function extractPdf(
+  bytes: Uint8Array,
+): Promise<{ text: string; pages: number }> {
+  const pdf = await open(bytes);
+  try {
+    if (pdf.numPages > MAX_PDF_PAGES) {
+      throw new DocumentError(
+        "DOCUMENT_TOO_LARGE",
+        `The PDF has ${pdf.numPages} pages, more than ${MAX_PDF_PAGES}: split it`,
+      );
+    }
+    return { text: await readPages(pdf), pages: pdf.numPages };
+  } catch (error) {
+    throw error instanceof DocumentError ? error : broken(error);
+  } finally {
+    await pdf.loadingTask.destroy();
+  }
+}
+
+async function open(bytes: Uint8Array): Promise<Pdf> {
+  try {
+    // A copy, because the parser takes its input away; errors only, because its
+    // warnings about fonts would fill the log.
+    return await getDocumentProxy(bytes.slice(), { verbosity: 0 });
+  } catch (error) {
+    if (error instanceof Error && error.name === "PasswordException") {
+      throw new DocumentError(
+        "ENCRYPTED_DOCUMENT",
+        "The PDF asks for a password: save it without one and send that file",
+        { cause: error },
+      );
+    }
+    throw broken(error);
+  }
+}
+
+async function readPages(pdf: Pdf): Promise<string> {
+  const pages: string[] = [];
+  let length = 0;
+  for (let number = 1; number <= pdf.numPages; number++) {
+    const page = await pdf.getPage(number);
+    const { items } = await page.getTextContent();
+    const text = items
+      .map((item) => "str" in item ? item.str + (item.hasEOL ? "\n" : "") : "")
+      .join("");
+    page.cleanup();
+    length += text.length;
+    if (length > MAX_TEXT_LENGTH) {
+      throw new DocumentError(
+        "DOCUMENT_TOO_LARGE",
+        `The PDF holds more than ${MAX_TEXT_LENGTH} characters of text: split it`,
+      );
+    }
+    if (text.trim() !== "") pages.push(text.trim());
+  }
+  return pages.join("\n\n");
+}
+
+function broken(cause: unknown): DocumentError {
+  return new DocumentError(
+    "BROKEN_DOCUMENT",
+    "The file cannot be read as a PDF: check that it opens in a viewer, then send it again",
+    { cause },
+  );
+}
+
+// Everything a text does not need to be read, and much that Postgres or JSON
+// cannot carry: C0 and C1 controls but for tab and line feed.
+// deno-lint-ignore no-control-regex
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+
+/**
+ * Text in the one form that is chunked and stored: line feeds end lines, there
+ * are no control characters, and every surrogate has its other half.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { cleanText } from "./extract_text.ts";
+ *
+ * assertEquals(cleanText("one\r\ntwo\u0000"), "one\ntwo");
+ * ```
+ */
+export function cleanText(text: string): string {
+  return text.replace(/\r\n?/g, "\n").replace(CONTROLS, "").toWellFormed();
 }

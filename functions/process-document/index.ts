@@ -1,13 +1,37 @@
 import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
+import { z } from "zod";
 import type { Database } from "../../shared/database.types.ts";
+import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
+import {
+  mediaType,
+  readBytes,
+  readJson,
+  requireMethod,
+} from "../_kit/read_request.ts";
+import { type ProblemTable, Refusal, refuse } from "../_kit/refuse.ts";
+import { type DocumentErrorCode, MAX_DOCUMENT_BYTES } from "./document.ts";
 import { documentStore } from "./document_store.ts";
 import { processStoredDocument, processUpload } from "./process_document.ts";
-import { refuse } from "../_kit/refuse.ts";
-import { requireMethod } from "../_kit/require_method.ts";
-import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
-import { problems } from "./problems.ts";
-import { readRequest } from "./read_request.ts";
+
+// What a multipart form needs around the file: boundaries and part headers.
+const MAX_FORM_BYTES = MAX_DOCUMENT_BYTES + 64 * 1024;
+
+const JsonRequest = z.object({ documentId: z.guid() });
+
+/** How what is wrong with a document is told over HTTP. */
+const problems: ProblemTable<DocumentErrorCode> = {
+  BROKEN_DOCUMENT: { status: 422, title: "Document cannot be read" },
+  DOCUMENT_NOT_FOUND: { status: 404, title: "Document not found" },
+  DOCUMENT_TOO_LARGE: { status: 413, title: "Document too large" },
+  EMPTY_DOCUMENT: { status: 422, title: "Document is empty" },
+  ENCRYPTED_DOCUMENT: { status: 422, title: "Document is encrypted" },
+  NO_TEXT_FOUND: { status: 422, title: "Document has no text" },
+  UNSUPPORTED_DOCUMENT_TYPE: {
+    status: 415,
+    title: "Unsupported document type",
+  },
+};
 
 export default {
   fetch: pipeline(
@@ -31,3 +55,44 @@ export default {
     },
   ),
 };
+
+/**
+ * What is to be processed: a document that is stored, or a file in a form.
+ *
+ * @throws {Refusal} When the request is neither.
+ */
+async function readRequest(
+  req: Request,
+): Promise<{ documentId: string } | { file: File }> {
+  if (mediaType(req) !== "multipart/form-data") {
+    return await readJson(req, JsonRequest);
+  }
+  const form = await readForm(req);
+  const files = form.getAll("file").filter((part) => part instanceof File);
+  if (files.length === 1) return { file: files[0]! };
+  throw invalidForm(
+    `The form has ${files.length} files named "file": send exactly one`,
+  );
+}
+
+async function readForm(req: Request): Promise<FormData> {
+  const bytes = await readBytes(req, MAX_FORM_BYTES);
+  const headers = { "Content-Type": req.headers.get("content-type")! };
+  try {
+    return await new Response(bytes, { headers }).formData();
+  } catch (cause) {
+    throw invalidForm(
+      "The request body is not a multipart form: let the client library set its content type",
+      cause,
+    );
+  }
+}
+
+function invalidForm(detail: string, cause?: unknown): Refusal {
+  return new Refusal({
+    status: 400,
+    code: "FORM_INVALID",
+    title: "Invalid form",
+    detail,
+  }, { cause });
+}

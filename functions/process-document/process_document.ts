@@ -1,11 +1,14 @@
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { decodeBase64, encodeBase64 } from "./base64.ts";
 import { chunkText } from "../_kit/chunk_text.ts";
-import { DocumentError } from "./document_error.ts";
+import {
+  DocumentError,
+  documentType,
+  MAX_DOCUMENT_BYTES,
+  MAX_TITLE_LENGTH,
+} from "./document.ts";
 import type { DocumentStore, HashedChunk } from "./document_store.ts";
-import { documentType } from "./document_type.ts";
 import { decodeText, extractText } from "./extract_text.ts";
-import { MAX_DOCUMENT_BYTES, MAX_TITLE_LENGTH } from "./limits.ts";
 
 /** What became of a document. */
 export interface ProcessedDocument {
@@ -123,4 +126,27 @@ function count(chunks: HashedChunk[]) {
 function titleOf(fileName: string): string {
   const clean = fileName.toWellFormed().replace(/\p{Cc}/gu, "").trim();
   return Array.from(clean).slice(0, MAX_TITLE_LENGTH).join("") || "Untitled";
+}
+
+/** Bytes in base64 (RFC 4648, section 4). */
+function encodeBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    .toString("base64");
+}
+
+/**
+ * The bytes behind base64; white space in it is skipped.
+ *
+ * @throws {DocumentError} `BROKEN_DOCUMENT` when it is something else.
+ */
+function decodeBase64(text: string): Uint8Array {
+  const compact = text.replace(/\s+/g, "");
+  // Buffer skips what is not base64 instead of refusing it.
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(compact)) {
+    throw new DocumentError(
+      "BROKEN_DOCUMENT",
+      "The content of a PDF document is not base64: store the file in base64, or upload it",
+    );
+  }
+  return new Uint8Array(Buffer.from(compact, "base64"));
 }

@@ -1,10 +1,8 @@
 import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
+import { z } from "zod";
 import type { Database } from "../../shared/database.types.ts";
-import { refuse } from "../_kit/refuse.ts";
-import { requireMethod } from "../_kit/require_method.ts";
 import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
-import { recognitionStore } from "./recognition_store.ts";
 import {
   logEvent,
   stampTrace,
@@ -13,8 +11,39 @@ import {
   withTracedUser,
   withTracing,
 } from "../../shared/tracing.ts";
-import { problems } from "./problems.ts";
-import { readRecognition, readSelection } from "./read_request.ts";
+import {
+  readJson,
+  readQuery,
+  requireMethod,
+  storableText,
+} from "../_kit/read_request.ts";
+import { type ProblemTable, refuse } from "../_kit/refuse.ts";
+import {
+  CATEGORIES,
+  MAX_MESSAGE_CHARACTERS,
+  MAX_POINTS,
+  type RecognitionErrorCode,
+  recognitionStore,
+} from "./recognition_store.ts";
+
+const RecognitionRequest = z.object({
+  recipientAddress: z.guid(),
+  message: storableText(MAX_MESSAGE_CHARACTERS),
+  category: z.enum(CATEGORIES),
+  points: z.int().min(1).max(MAX_POINTS),
+});
+
+const ListRequest = z.object({
+  direction: z.enum(["sent", "received"]).default("received"),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  before: z.iso.datetime({ offset: true }).optional(),
+});
+
+/** How what keeps a recognition from being sent is told over HTTP. */
+const problems: ProblemTable<RecognitionErrorCode> = {
+  RECIPIENT_NOT_FOUND: { status: 404, title: "Recipient not found" },
+  RECOGNITION_OF_ONESELF: { status: 422, title: "Recognition of oneself" },
+};
 
 export default {
   fetch: pipeline(
@@ -38,13 +67,13 @@ export default {
         requireMethod(req, "GET", "POST");
         const store = recognitionStore(supabase);
         if (req.method === "GET") {
-          const selection = readSelection(req);
+          const selection = readQuery(req, ListRequest);
           const recognitions = await store.list(userClaims!.id, selection);
           return Response.json({ recognitions }, {
             headers: { "Cache-Control": "no-store" },
           });
         }
-        const request = await readRecognition(req);
+        const request = await readJson(req, RecognitionRequest);
         const requestId = await idempotency.effectKey("send-recognition");
         const sent = await store.send({ ...request, requestId });
         return stampTrace(Response.json(sent, { status: 201 }));

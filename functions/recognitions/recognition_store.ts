@@ -1,8 +1,47 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../../shared/database.types.ts";
 import { StoreError } from "../_kit/store_error.ts";
-import type { Recognition } from "./recognition.ts";
-import { RecognitionError } from "./recognition_error.ts";
+
+/** What users are recognised for. */
+export const CATEGORIES = [
+  "teamwork",
+  "craft",
+  "initiative",
+  "service",
+  "growth",
+] as const;
+
+/** The longest message of a recognition, in characters. */
+export const MAX_MESSAGE_CHARACTERS = 1_000;
+
+/** The most points of one recognition. */
+export const MAX_POINTS = 100;
+
+/** What one user thanks another for. */
+export interface Recognition {
+  readonly recognitionId: string;
+  readonly senderId: string;
+  readonly recipientId: string;
+  readonly message: string;
+  readonly category: string;
+  readonly points: number;
+  /** ISO 8601. */
+  readonly createdAt: string;
+}
+
+/** Why a recognition cannot be recorded. */
+export type RecognitionErrorCode =
+  | "RECIPIENT_NOT_FOUND"
+  | "RECOGNITION_OF_ONESELF";
+
+/** A recognition that the sender has to ask for differently. */
+export class RecognitionError extends Error {
+  override readonly name = "RecognitionError";
+
+  constructor(readonly code: RecognitionErrorCode, message: string) {
+    super(message);
+  }
+}
 
 /** A recognition to be recorded. */
 export interface NewRecognition {

@@ -2,15 +2,32 @@ import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
 import { z } from "zod";
 import type { Database } from "../../shared/database.types.ts";
-import { readJson } from "../_kit/read_json.ts";
-import { refuse } from "../_kit/refuse.ts";
-import { requireMethod } from "../_kit/require_method.ts";
-import { storableText } from "../_kit/storable_text.ts";
 import { corsHeaders, withIdempotency } from "../../shared/idempotency.ts";
+import { readJson, requireMethod, storableText } from "../_kit/read_request.ts";
+import { type ProblemTable, Refusal, refuse } from "../_kit/refuse.ts";
 import { jobStore } from "./job_store.ts";
-import { startTraining } from "./start_training.ts";
-import { problems } from "./problems.ts";
-import { providerFromEnvironment } from "./provider_from_environment.ts";
+import {
+  openAiCompatibleProvider,
+  type ProviderErrorCode,
+  type TrainingProvider,
+} from "./provider.ts";
+import { type DatasetNotFoundError, startTraining } from "./start_training.ts";
+
+/** How what keeps a training job from starting is told over HTTP. */
+const problems: ProblemTable<
+  DatasetNotFoundError["code"] | ProviderErrorCode
+> = {
+  DATASET_NOT_FOUND: { status: 404, title: "Data set not found" },
+  PROVIDER_REFUSED: { status: 502, title: "Training provider refused" },
+  PROVIDER_UNAVAILABLE: {
+    status: 503,
+    title: "Training provider unavailable",
+    retryable: true,
+    // Rate limits of providers are by the minute; a fraction of one suffices
+    // for most.
+    headers: { "Retry-After": "10" },
+  },
+};
 
 const StartRequest = z.object({
   datasetId: z.guid(),
@@ -41,3 +58,23 @@ export default {
     },
   ),
 };
+
+/**
+ * The provider that `TRAINING_API_URL` and `TRAINING_API_KEY` name.
+ *
+ * @throws {Refusal} 503 when one of them is not set.
+ */
+function providerFromEnvironment(
+  environment: Pick<typeof Deno.env, "get"> = Deno.env,
+): TrainingProvider {
+  const baseUrl = environment.get("TRAINING_API_URL");
+  const apiKey = environment.get("TRAINING_API_KEY");
+  if (baseUrl && apiKey) return openAiCompatibleProvider({ baseUrl, apiKey });
+  throw new Refusal({
+    status: 503,
+    code: "PROVIDER_NOT_CONFIGURED",
+    title: "Training provider not configured",
+    detail:
+      "This project has no training provider: set the secrets TRAINING_API_URL and TRAINING_API_KEY",
+  });
+}

@@ -1,6 +1,4 @@
 import { z } from "zod";
-import { ProviderError } from "./provider_error.ts";
-import { refusalReason } from "./refusal_reason.ts";
 
 /** A training provider, as far as a job needs it. */
 export interface TrainingProvider {
@@ -148,4 +146,70 @@ function parse(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** What became of a call to the training provider. */
+export type ProviderErrorCode = "PROVIDER_REFUSED" | "PROVIDER_UNAVAILABLE";
+
+/**
+ * The training provider did not do what it was asked. `PROVIDER_REFUSED`: it
+ * will not, whenever asked again. `PROVIDER_UNAVAILABLE`: it may have, or may
+ * yet.
+ */
+export class ProviderError extends Error {
+  override readonly name = "ProviderError";
+
+  /** @param message What was attempted and what was wrong; without secrets. */
+  constructor(
+    readonly code: ProviderErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+const ErrorAnswer = z.object({ error: z.object({ message: z.string() }) });
+
+// What a sentence or two take; a page of HTML is no reason.
+const MAX_REASON_LENGTH = 200;
+
+// The providers' own form of keys: what they quote of one is often not exactly
+// the key, but its ends with stars between.
+const KEY_LIKE = /\b(?:sk|key|Bearer)[-_ ][^\s"']+/gi;
+
+/**
+ * The provider's reason for a refusal, to be put behind a message: short, and
+ * without keys. Of a refusal that is about our credentials, nothing is told.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { refusalReason } from "./provider.ts";
+ *
+ * const answer = '{"error":{"message":"No model m1"}}';
+ * assertEquals(refusalReason(400, answer, "sk-1"), ": No model m1");
+ * assertEquals(refusalReason(401, answer, "sk-1"), ": the credentials of this project");
+ * ```
+ */
+export function refusalReason(
+  status: number,
+  answer: string,
+  apiKey: string,
+): string {
+  if (status === 401 || status === 403) {
+    return ": the credentials of this project";
+  }
+  let message: string;
+  try {
+    message = ErrorAnswer.parse(JSON.parse(answer)).error.message;
+  } catch {
+    return "";
+  }
+  const clean = message
+    .replaceAll(apiKey || /$^/g, "[key]")
+    .replace(KEY_LIKE, "[key]")
+    .replace(/[\p{Cc}\s]+/gu, " ")
+    .trim();
+  return `: ${Array.from(clean).slice(0, MAX_REASON_LENGTH).join("")}`;
 }

@@ -1,7 +1,5 @@
 import type { JobStore } from "./job_store.ts";
-import type { TrainingProvider } from "./provider.ts";
-import { ProviderError } from "./provider_error.ts";
-import { TrainingError } from "../_kit/training_error.ts";
+import { ProviderError, type TrainingProvider } from "./provider.ts";
 
 /**
  * Runs a part of the work once over all attempts at one request, and gives
@@ -11,6 +9,16 @@ export type RunStep = <T>(
   name: string,
   work: (step: { idempotencyKey: string }) => Promise<T>,
 ) => Promise<T>;
+
+/** There is no such data set, or it is somebody else's. */
+export class DatasetNotFoundError extends Error {
+  override readonly name = "DatasetNotFoundError";
+  readonly code = "DATASET_NOT_FOUND";
+
+  constructor(datasetId: string) {
+    super(`You have no data set ${datasetId}: check the id`);
+  }
+}
 
 /** A job that the provider has. */
 export interface StartedTraining {
@@ -25,7 +33,7 @@ export interface StartedTraining {
  * A retry goes on where the last attempt stopped. The one call whose outcome
  * nobody knows is repeated with the same key, and so not with a second effect.
  *
- * @throws {TrainingError} When the caller has no such data set.
+ * @throws {DatasetNotFoundError} When the caller has no such data set.
  * @throws {ProviderError} When the provider refuses or fails; the job is then
  * recorded as failed.
  * @throws {StoreError} When the database fails.
@@ -38,10 +46,7 @@ export async function startTraining(
 ): Promise<StartedTraining> {
   const content = await store.readDataset(datasetId);
   if (content === null) {
-    throw new TrainingError(
-      "DATASET_NOT_FOUND",
-      `You have no data set ${datasetId}: check the id`,
-    );
+    throw new DatasetNotFoundError(datasetId);
   }
   const jobId = await step(
     "record-job",

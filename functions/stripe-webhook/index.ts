@@ -1,11 +1,10 @@
 import { withSupabase } from "@supabase/server";
 import type { Database } from "../../shared/database.types.ts";
-import { refuse } from "../_kit/refuse.ts";
-import { requireMethod } from "../_kit/require_method.ts";
 import { withIdempotency } from "../../shared/idempotency.ts";
+import { requireMethod } from "../_kit/read_request.ts";
+import { refuse } from "../_kit/refuse.ts";
 import { paymentStore } from "./payment_store.ts";
-import { paymentOf } from "./payment_of.ts";
-import { verifiedEvent } from "./verified_event.ts";
+import { paymentOf, verifiedEvent } from "./stripe_event.ts";
 
 // The plain form, not the middleware: the key may be used only once the
 // signature is known to be good, and here the order can be read off the page.

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { countTokens } from "../../../functions/generate-training-data/count_tokens.ts";
+import { countTokens } from "../../../functions/generate-training-data/examples.ts";
 import { call, fixture, formWith } from "../../support/call.ts";
 import { tripsOf } from "../../support/database_calls.ts";
 import { loseAnswer } from "../../support/ledger_row.ts";

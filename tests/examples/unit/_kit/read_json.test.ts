@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { z } from "zod";
-import { readJson } from "../../../../functions/_kit/read_json.ts";
-import { Refusal } from "../../../../functions/_kit/refusal.ts";
+import { readJson } from "../../../../functions/_kit/read_request.ts";
+import { Refusal } from "../../../../functions/_kit/refuse.ts";
 
 const schema = z.object({ count: z.int() });
 

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { z } from "zod";
-import { readQuery } from "../../../../functions/_kit/read_query.ts";
-import { Refusal } from "../../../../functions/_kit/refusal.ts";
+import { readQuery } from "../../../../functions/_kit/read_request.ts";
+import { Refusal } from "../../../../functions/_kit/refuse.ts";
 
 const schema = z.strictObject({ limit: z.coerce.number().int().default(50) });
 const get = (query: string) => new Request(`http://x/events${query}`);

@@ -1,8 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { buildExamples } from "../../../../functions/generate-training-data/build_examples.ts";
-import { countTokens } from "../../../../functions/generate-training-data/count_tokens.ts";
-import { toJsonLines } from "../../../../functions/generate-training-data/json_lines.ts";
+import {
+  buildExamples,
+  countTokens,
+  toJsonLines,
+} from "../../../../functions/generate-training-data/examples.ts";
 
 const guide = {
   title: "Keys for couriers",

@@ -1,10 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { recently } from "../../../../functions/health/check_health.ts";
 import {
   BACKLOG_LIMIT,
   type DatabaseReport,
   healthOf,
 } from "../../../../functions/health/health.ts";
-import { recently } from "../../../../functions/health/recently.ts";
 
 const NOW = new Date("2026-11-22T12:00:00Z");
 

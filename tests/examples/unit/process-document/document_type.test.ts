@@ -1,6 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { DocumentError } from "../../../../functions/process-document/document_error.ts";
-import { documentType } from "../../../../functions/process-document/document_type.ts";
+import {
+  DocumentError,
+  documentType,
+} from "../../../../functions/process-document/document.ts";
 
 Deno.test("documentType() believes a declared type over the file's name", () => {
   assertEquals(documentType("Text/Plain;charset=UTF-8", "a.pdf"), "text/plain");

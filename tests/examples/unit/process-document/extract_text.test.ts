@@ -1,8 +1,10 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { DocumentError } from "../../../../functions/process-document/document_error.ts";
-import type { DocumentType } from "../../../../functions/process-document/document_type.ts";
+import {
+  DocumentError,
+  type DocumentType,
+  MAX_PDF_PAGES,
+} from "../../../../functions/process-document/document.ts";
 import { extractText } from "../../../../functions/process-document/extract_text.ts";
-import { MAX_PDF_PAGES } from "../../../../functions/process-document/limits.ts";
 
 const fixture = (name: string) =>
   Deno.readFile(new URL(`../../../fixtures/${name}`, import.meta.url));

@@ -1,10 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { DocumentError } from "../../../../functions/process-document/document_error.ts";
+import {
+  DocumentError,
+  MAX_DOCUMENT_BYTES,
+} from "../../../../functions/process-document/document.ts";
 import type {
   DocumentStore,
   StoredDocument,
 } from "../../../../functions/process-document/document_store.ts";
-import { MAX_DOCUMENT_BYTES } from "../../../../functions/process-document/limits.ts";
 import {
   processStoredDocument,
   processUpload,

@@ -1,6 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { openAiCompatibleProvider } from "../../../../functions/start-training/provider.ts";
-import { ProviderError } from "../../../../functions/start-training/provider_error.ts";
+import {
+  openAiCompatibleProvider,
+  ProviderError,
+} from "../../../../functions/start-training/provider.ts";
 
 const API_KEY = "sk-secret-1234";
 

@@ -3,13 +3,15 @@ import type {
   JobProgress,
   JobStore,
 } from "../../../../functions/start-training/job_store.ts";
-import type { TrainingProvider } from "../../../../functions/start-training/provider.ts";
-import { ProviderError } from "../../../../functions/start-training/provider_error.ts";
 import {
+  ProviderError,
+  type TrainingProvider,
+} from "../../../../functions/start-training/provider.ts";
+import {
+  DatasetNotFoundError,
   type RunStep,
   startTraining,
 } from "../../../../functions/start-training/start_training.ts";
-import { TrainingError } from "../../../../functions/_kit/training_error.ts";
 
 const request = { datasetId: "d", model: "m" };
 
@@ -141,7 +143,7 @@ Deno.test("startTraining() records nothing about a data set that is not there", 
         ...request,
         datasetId: "x",
       }),
-    TrainingError,
+    DatasetNotFoundError,
   );
   assertEquals(error.code, "DATASET_NOT_FOUND");
   assertEquals([statuses(), calls], [[], []]);

@@ -1,5 +1,3 @@
-import { DocumentError } from "./document_error.ts";
-
 /** The kinds of document that text can be taken from. */
 export type DocumentType = "application/pdf" | "text/markdown" | "text/plain";
 
@@ -30,7 +28,7 @@ const UNDECLARED = new Set(["", "application/octet-stream"]);
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { documentType } from "./document_type.ts";
+ * import { documentType } from "./document.ts";
  *
  * assertEquals(documentType("text/plain; charset=utf-8"), "text/plain");
  * assertEquals(documentType("application/octet-stream", "a.md"), "text/markdown");
@@ -53,3 +51,49 @@ export function documentType(mediaType: string, name = ""): DocumentType {
 function lookUp<T>(table: Record<string, T>, name: string): T | undefined {
   return Object.hasOwn(table, name) ? table[name] : undefined;
 }
+
+/** Why a document cannot be processed. */
+export type DocumentErrorCode =
+  | "BROKEN_DOCUMENT"
+  | "DOCUMENT_NOT_FOUND"
+  | "DOCUMENT_TOO_LARGE"
+  | "EMPTY_DOCUMENT"
+  | "ENCRYPTED_DOCUMENT"
+  | "NO_TEXT_FOUND"
+  | "UNSUPPORTED_DOCUMENT_TYPE";
+
+/** A document that cannot be processed as it is; nothing was stored. */
+export class DocumentError extends Error {
+  override readonly name = "DocumentError";
+
+  /** @param message What was wrong and what to do, fit for the user's eyes. */
+  constructor(
+    readonly code: DocumentErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/**
+ * The largest document, in bytes. An edge function has 256 MB of memory; a
+ * document is held as bytes, as text (two bytes a character), as chunks and as
+ * the JSON that carries them, about ten times its size.
+ */
+export const MAX_DOCUMENT_BYTES = 10 * 1024 * 1024;
+
+/**
+ * The longest text that is taken from a document, in UTF-16 code units. A PDF
+ * is compressed: its size does not bound its text.
+ */
+export const MAX_TEXT_LENGTH = MAX_DOCUMENT_BYTES;
+
+/**
+ * The most pages read from a PDF. A page full of text takes about 7 ms, and an
+ * edge function may compute for 2 s per request.
+ */
+export const MAX_PDF_PAGES = 300;
+
+/** The longest title, in characters; the table has the same bound. */
+export const MAX_TITLE_LENGTH = 200;

@@ -1,6 +1,8 @@
 import Stripe from "stripe";
-import { readBytes } from "../_kit/read_bytes.ts";
-import { Refusal } from "../_kit/refusal.ts";
+import { z } from "zod";
+import { readBytes } from "../_kit/read_request.ts";
+import { Refusal } from "../_kit/refuse.ts";
+import type { Payment } from "./payment_store.ts";
 
 // Stripe's events are of some kilobytes.
 const MAX_EVENT_BYTES = 256 * 1024;
@@ -63,4 +65,25 @@ export async function verifiedEvent(
       { cause },
     );
   }
+}
+
+const UserId = z.guid();
+
+/**
+ * The payment that an event reports; `null` for every other kind of event.
+ * The amount is what was received, which is less than what was asked for when
+ * a payment was captured in part.
+ */
+export function paymentOf(event: Stripe.Event): Payment | null {
+  if (event.type !== "payment_intent.succeeded") return null;
+  const { id, amount_received, currency, metadata } = event.data.object;
+  return {
+    eventId: event.id,
+    paymentIntentId: id,
+    // Written by whoever made the payment intent, which is our own server.
+    userId: UserId.safeParse(metadata["user_id"]).data ?? null,
+    amount: amount_received,
+    currency,
+    paidAt: new Date(event.created * 1000),
+  };
 }

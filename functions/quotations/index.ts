@@ -4,6 +4,7 @@ import { z } from "zod";
 import {
   archive,
   archivedHeaders,
+  ArchiveError,
   exposeArchived,
   includeArchived,
   restore,
@@ -17,6 +18,7 @@ import {
 } from "../_kit/idempotent_route.ts";
 import { readJson, requireMethod } from "../_kit/read_request.ts";
 import { type ProblemTable, Refusal, refuse } from "../_kit/refuse.ts";
+import { StoreError } from "../_kit/store_error.ts";
 import {
   type Quotation,
   QuotationError,
@@ -180,7 +182,7 @@ routes.notFound((c) => {
 });
 
 routes.onError((error, c) => {
-  const refused = refuse(error, problems, c.req.raw);
+  const refused = refuse(inOurWords(error), problems, c.req.raw);
   return c.var.idempotency?.notFinal(refused) ?? refused;
 });
 
@@ -190,6 +192,19 @@ export default {
     async (req, context) => await routes.fetch(req, context),
   ),
 };
+
+/** An error of soft delete, which knows nothing of this API's answers. */
+function inOurWords(error: Error): Error {
+  if (!(error instanceof ArchiveError)) return error;
+  return error.code === "QUERY_INVALID"
+    ? new Refusal({
+      status: 400,
+      code: "REQUEST_INVALID",
+      title: "Invalid request",
+      detail: error.message,
+    }, { cause: error })
+    : new StoreError("Cannot archive or restore", error);
+}
 
 function storeOf({ env }: Asked): QuotationStore {
   return quotationStore(env.supabase);

@@ -62,6 +62,7 @@ const Place = z.tuple([z.iso.datetime({ offset: true }), z.guid()]);
  * Which quotations a request asks for.
  *
  * @throws {Refusal} 400 when its query is not as expected.
+ * @throws {ArchiveError} When it does not say clearly whether archived ones too.
  */
 export function listQuery(req: Request): ListQuery {
   const { cursor: after, ...rest } = readQuery(req, Query);

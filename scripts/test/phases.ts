@@ -8,6 +8,7 @@ import type { Outcome, Phase } from "./phase.ts";
 // A process of its own each: they need other surroundings, or share what they
 // load and start.
 const SHARED = "tests/shared";
+const PARTS = "tests/parts";
 const EXAMPLES = "tests/examples";
 const INTEGRATION = "tests/integration";
 const CONCURRENCY = "tests/concurrency";
@@ -20,6 +21,7 @@ const BROWSER = "tests/browser";
 const DOCS = "tests/docs";
 const APART = [
   SHARED,
+  PARTS,
   EXAMPLES,
   INTEGRATION,
   CONCURRENCY,
@@ -169,6 +171,11 @@ export const phases: readonly Phase[] = [
     postgres: null,
     run: async (filter) =>
       runDenoTest(["--doc", ...await documented()], filter),
+  },
+  {
+    name: "parts",
+    postgres: null,
+    run: (filter) => runDenoTest([`${PARTS}/all.ts`], filter),
   },
   {
     name: "unit",

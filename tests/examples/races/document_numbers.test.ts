@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import postgres, { type TransactionSql } from "postgres";
 import {
+  DocumentNumberError,
   getNextInvoiceNumber,
   getNextReceiptNumber,
   getNextReturnNumber,
   getNextTransferNumber,
 } from "../../../shared/sequences.ts";
-import { StoreError } from "../../../functions/_kit/store_error.ts";
 import { codeBlocks, importBlock } from "../../support/documented.ts";
 import { unique } from "../../support/probe.ts";
 import { project, withStack } from "../../support/stack.ts";
@@ -119,12 +119,12 @@ Deno.test("a business that does not exist has no numbers", async () => {
   const nobody = crypto.randomUUID();
   await assertRejects(
     () => sql.begin((tx) => getNextInvoiceNumber(tx, nobody)),
-    StoreError,
+    DocumentNumberError,
     "P0002",
   );
   await assertRejects(
     () => getNextReturnNumber(project(stack()).client, nobody),
-    StoreError,
+    DocumentNumberError,
     "P0002",
   );
 });

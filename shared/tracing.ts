@@ -4,33 +4,33 @@
  *
  * @module
  */
-export { executeDatabaseOperation } from "./tracing/execute_database_operation.ts";
+export { logEvent } from "./tracing/log.ts";
 export {
+  executeDatabaseOperation,
   executeExternalCall,
+  executeWithLogging,
   type ExternalCall,
-} from "./tracing/execute_external_call.ts";
-export { executeWithLogging } from "./tracing/execute_with_logging.ts";
-export { hashUserId } from "./tracing/hash_user_id.ts";
-export { logEvent } from "./tracing/log_event.ts";
-export { redacting } from "./tracing/redacting.ts";
+  tracedFetch,
+} from "./tracing/operations.ts";
+export { redacting } from "./tracing/redaction.ts";
 export {
   createRequestContext,
   type Origin,
   type RequestContext,
 } from "./tracing/request_context.ts";
-export { traceHeaders } from "./tracing/trace_headers.ts";
-export { type TraceName } from "./tracing/trace_of.ts";
-export {
-  stampTrace,
-  traceMetadata,
-  traceRequest,
-  type TracingConfig,
-} from "./tracing/trace_request.ts";
-export { tracedFetch } from "./tracing/traced_fetch.ts";
+export { traceHeaders, type TraceName } from "./tracing/scope.ts";
+export { hashUserId } from "./tracing/secrets.ts";
 export {
   formatTraceparent,
   parseTraceparent,
   type Traceparent,
-} from "./tracing/traceparent.ts";
-export { withTracedUser } from "./tracing/with_traced_user.ts";
-export { type Tracing, withTracing } from "./tracing/with_tracing.ts";
+} from "./tracing/trace_context.ts";
+export {
+  stampTrace,
+  traceMetadata,
+  traceRequest,
+  type Tracing,
+  type TracingConfig,
+  withTracedUser,
+  withTracing,
+} from "./tracing/trace_request.ts";

@@ -1,11 +1,11 @@
-import { redactText } from "./redact_text.ts";
-import { type HideSecrets, secretsOf } from "./request_secrets.ts";
+import { redactText } from "./redaction.ts";
+import { type HideSecrets, secretsOf } from "./secrets.ts";
 import {
   newTraceId,
   parseTraceparent,
+  parseTracestate,
   type Traceparent,
-} from "./traceparent.ts";
-import { parseTracestate } from "./tracestate.ts";
+} from "./trace_context.ts";
 
 /** Where a trace enters this project. */
 export interface Origin {

@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Context } from "@opentelemetry/api";
-import type { HideSecrets } from "./request_secrets.ts";
+import type { Context } from "./deps.ts";
+import type { Origin, RequestContext } from "./request_context.ts";
+import type { HideSecrets } from "./secrets.ts";
+import { formatTraceparent, isTraceId } from "./trace_context.ts";
 
 /** Where the code that is running now stands in a trace. */
 export interface Scope {
@@ -47,5 +49,49 @@ export function scopeFields(scope: Scope): Record<string, string> {
     ...(parentSpanId === null ? {} : { parentSpanId }),
     ...(correlationId === null ? {} : { correlationId }),
     ...(who.user === null ? {} : { user: who.user }),
+  };
+}
+
+/** What names a trace: its id, or the request's context, which says more. */
+export type TraceName = string | RequestContext;
+
+/**
+ * Where work under a trace id belongs: into what runs now, if that is of this
+ * trace; else straight under the trace.
+ *
+ * @throws {TypeError} When it is no trace id.
+ */
+export function traceOf(trace: TraceName): Scope | Origin {
+  const traceId = typeof trace === "string" ? trace : trace.traceId;
+  const scope = currentScope();
+  if (scope?.traceId === traceId) return scope;
+  if (typeof trace !== "string") return trace;
+  if (!isTraceId(traceId)) {
+    // Not the text itself: whoever mixes up arguments may pass a secret.
+    throw new TypeError(
+      `Cannot trace this: a trace id is 32 lower-case hexadecimal digits, not a text of ${traceId.length} characters; take it from createRequestContext()`,
+    );
+  }
+  return {
+    traceId,
+    parent: null,
+    tracestate: null,
+    correlationId: null,
+    hide: (text) => text,
+  };
+}
+
+/**
+ * The headers by which another service finds its place in this trace:
+ * `traceparent`, and `tracestate` where the caller sent one. None outside of a
+ * trace.
+ */
+export function traceHeaders(
+  scope: Scope | undefined = currentScope(),
+): Record<string, string> {
+  if (scope === undefined) return {};
+  return {
+    traceparent: formatTraceparent(scope),
+    ...(scope.tracestate === null ? {} : { tracestate: scope.tracestate }),
   };
 }

@@ -9,15 +9,13 @@ import {
   SpanStatusCode,
   trace,
   TraceFlags,
-} from "@opentelemetry/api";
-import { withContext } from "@logtape/logtape";
-import { setUpLogging } from "./log_event.ts";
-import { redactText } from "./redact_text.ts";
+  withContext,
+} from "./deps.ts";
+import { setUpLogging } from "./log.ts";
+import { redactText } from "./redaction.ts";
 import type { Origin } from "./request_context.ts";
 import { runInScope, type Scope, scopeFields } from "./scope.ts";
-import { isTraceId, newSpanId } from "./traceparent.ts";
-
-export { SpanKind };
+import { isTraceId, newSpanId } from "./trace_context.ts";
 
 /** A part of the work that is measured. */
 export interface SpanOptions {

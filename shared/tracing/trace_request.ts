@@ -1,9 +1,88 @@
-import { failureResponse } from "./failure_response.ts";
-import { logEvent } from "./log_event.ts";
-import { pathOf } from "./path_of.ts";
+import { defineMiddleware, type Middleware, SpanKind } from "./deps.ts";
+import { logEvent } from "./log.ts";
+import { pathOf } from "./redaction.ts";
 import { createRequestContext } from "./request_context.ts";
 import { currentScope, type Scope } from "./scope.ts";
-import { inSpan, SpanKind } from "./span.ts";
+import { hashUserId } from "./secrets.ts";
+import { inSpan } from "./span.ts";
+
+/** What {@link withTracing} puts at `ctx.tracing`. */
+export interface Tracing {
+  /** The trace of this request: 32 lower-case hexadecimal digits. */
+  readonly traceId: string;
+  /** What the client calls its undertaking, or a name made here. */
+  readonly correlationId: string;
+}
+
+type Handler = (req: Request, ctx: object) => Promise<Response>;
+
+const putContext = defineMiddleware<
+  "tracing",
+  undefined,
+  Record<never, never>,
+  Tracing
+>({
+  key: "tracing",
+  run: () => () => {
+    const { traceId, correlationId } = currentScope()!;
+    return Promise.resolve({
+      tracing: { traceId, correlationId: correlationId! },
+    });
+  },
+});
+
+/**
+ * Traces the requests of a function: the first entry of a pipeline, so that
+ * refusals and replays of those after it carry the trace too.
+ *
+ * - `withTracing(config)` is an entry for `pipeline` from `@supabase/middleware`;
+ * - `withTracing(config, handler)` wraps a handler.
+ *
+ * See `traceRequest` for what it does, and `tracedFetch` for the calls to the
+ * database.
+ *
+ * @example
+ * ```ts
+ * import { pipeline } from "@supabase/middleware";
+ * import { withSupabase } from "@supabase/server";
+ * import { tracedFetch } from "./operations.ts";
+ * import { withTracing } from "./trace_request.ts";
+ *
+ * const app = {
+ *   fetch: pipeline(
+ *     [
+ *       withTracing(),
+ *       withSupabase({
+ *         auth: "user",
+ *         supabaseOptions: { global: { fetch: tracedFetch } },
+ *       }),
+ *     ],
+ *     (_req, { tracing }) =>
+ *       Promise.resolve(Response.json({ traceId: tracing.traceId })),
+ *   ),
+ * };
+ * ```
+ */
+export const withTracing: Middleware<
+  "tracing",
+  TracingConfig | undefined,
+  Record<never, never>,
+  Tracing
+> =
+  ((first?: TracingConfig | Handler, second?: Handler) =>
+    typeof first === "function"
+      ? traced({}, first)
+      : second === undefined
+      ? (handler: Handler) => traced(first, handler)
+      : traced(first, second)) as typeof withTracing;
+
+// Not by the generator form of defineMiddleware: what comes after a `yield` is
+// not run by the generator, and so would not be in the scope it is in.
+function traced(config: TracingConfig | undefined, handler: Handler) {
+  const inner = putContext(handler) as Handler;
+  return (req: Request, ctx: object) =>
+    traceRequest(req, (req) => inner(req, ctx), config);
+}
 
 /** How the requests of a function are traced. */
 export interface TracingConfig {
@@ -163,3 +242,56 @@ function functionOf(req: Request): string {
   const path = new URL(req.url).pathname.replace(/^\/functions\/v1(?=\/)/, "");
   return pathOf(path.split("/")[1] ?? "") || "default";
 }
+
+/**
+ * The answer to a request whose handler threw: a problem document (RFC 9457)
+ * with the trace id to ask about. What went wrong is in the log and nowhere else.
+ */
+function failureResponse(req: Request, traceId: string): Response {
+  const body = {
+    type: "urn:problem-type:internal-error",
+    title: "Internal error",
+    status: 500,
+    detail:
+      `The function failed: send the same request again later, or report the trace id ${traceId}`,
+    instance: new URL(req.url).pathname,
+    code: "INTERNAL_ERROR",
+    retryable: true,
+    traceId,
+  };
+  return new Response(JSON.stringify(body), {
+    status: body.status,
+    headers: {
+      "Content-Type": "application/problem+json",
+      // The handler's own CORS headers are lost with its answer, and a page
+      // that may not read this one cannot tell it from a broken network.
+      "Access-Control-Allow-Origin": "*",
+    },
+  });
+}
+
+/** What `withSupabase` put there, as far as this entry uses it. */
+interface Upstream {
+  /** The verified token's identity; `null` when there was no token. */
+  userClaims: { id: string } | null;
+}
+
+/**
+ * Tells in the lines of a request whose it is, from here on: `user`, hashed as
+ * `hashUserId` does it. An entry for `pipeline`, behind `withSupabase`, which
+ * verified the token.
+ */
+export const withTracedUser: Middleware<
+  "tracedUser",
+  undefined,
+  Upstream,
+  string | null
+> = defineMiddleware<"tracedUser", undefined, Upstream, string | null>({
+  key: "tracedUser",
+  run: () => (_req, { userClaims }) => {
+    const tracedUser = userClaims && hashUserId(userClaims.id);
+    const scope = currentScope();
+    if (scope !== undefined) scope.who.user = tracedUser;
+    return Promise.resolve({ tracedUser });
+  },
+});

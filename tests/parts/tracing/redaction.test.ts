@@ -2,17 +2,19 @@ import { assert, assertEquals } from "@std/assert";
 import type { LogRecord } from "@logtape/logtape";
 import fc from "fast-check";
 import { hashUserId } from "../../../shared/tracing.ts";
-import { loggable } from "../../../shared/tracing/loggable.ts";
-import { pathOf } from "../../../shared/tracing/path_of.ts";
-import { redactText } from "../../../shared/tracing/redact_text.ts";
-import { redacting } from "../../../shared/tracing/redacting.ts";
-import { secretsOf } from "../../../shared/tracing/request_secrets.ts";
+import {
+  loggable,
+  pathOf,
+  redacting,
+  redactText,
+} from "../../../shared/tracing/redaction.ts";
+import { secretsOf } from "../../../shared/tracing/secrets.ts";
 import { createRequestContext } from "../../../shared/tracing/request_context.ts";
 import {
   formatTraceparent,
   newSpanId,
   newTraceId,
-} from "../../../shared/tracing/traceparent.ts";
+} from "../../../shared/tracing/trace_context.ts";
 
 const JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJlLW9mLWFkYQ";
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import {
   formatTraceparent,
   parseTraceparent,
-} from "../../../shared/tracing/traceparent.ts";
+} from "../../../shared/tracing/trace_context.ts";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN = "00f067aa0ba902b7";

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { parseTracestate } from "../../../shared/tracing/tracestate.ts";
+import { parseTracestate } from "../../../shared/tracing/trace_context.ts";
 
 Deno.test("a tracestate is passed on as it came, but for spaces and empty members", () => {
   assertEquals(

@@ -7,9 +7,8 @@ import {
   type LogLevel,
   type LogRecord,
   type Sink,
-} from "@logtape/logtape";
-import { printLine, takeOverConsole } from "./console.ts";
-import { redacting } from "./redacting.ts";
+} from "./deps.ts";
+import { redacting } from "./redaction.ts";
 import { currentScope, scopeFields } from "./scope.ts";
 
 const CATEGORY = ["tracing"];
@@ -36,7 +35,7 @@ export function setUpLogging(): void {
     ],
     contextLocalStorage: new AsyncLocalStorage<Record<string, unknown>>(),
   });
-  takeOverConsole(logPrinted);
+  takeOverConsole();
 }
 
 /**
@@ -47,7 +46,7 @@ export function setUpLogging(): void {
  *
  * @example
  * ```ts
- * import { logEvent } from "./log_event.ts";
+ * import { logEvent } from "./log.ts";
  *
  * logEvent("INVOICE_SENT", { lines: 3, to: "ada@example.com" });
  * // {…,"level":"INFO","message":"INVOICE_SENT",…,"lines":3,"to":"[redacted]"}
@@ -85,4 +84,50 @@ function logPrinted(level: LogLevel, values: readonly unknown[]): void {
     ...(error === undefined ? {} : { error }),
     ...(others.length === 0 ? {} : { values: others }),
   }, level);
+}
+
+const METHODS = ["debug", "error", "info", "log", "warn"] as const;
+
+type Method = typeof METHODS[number];
+
+const METHOD_OF: Record<LogLevel, Method> = {
+  trace: "debug",
+  debug: "debug",
+  info: "info",
+  warning: "warn",
+  error: "error",
+  fatal: "error",
+};
+
+const LEVEL_OF: Record<Method, LogLevel> = {
+  debug: "debug",
+  error: "error",
+  info: "info",
+  log: "info",
+  warn: "warning",
+};
+
+let printers: Record<Method, (...values: unknown[]) => void> | undefined;
+
+/**
+ * Turns what anything prints while a request is served (a library, the platform,
+ * a forgotten `console.log`) into lines of that request: with its trace id, and
+ * redacted. Outside of requests the console is as it was.
+ */
+function takeOverConsole(): void {
+  if (printers !== undefined) return;
+  const { debug, error, info, log, warn } = console;
+  printers = { debug, error, info, log, warn };
+  for (const method of METHODS) {
+    const print = printers[method];
+    console[method] = (...values: unknown[]) =>
+      currentScope() === undefined
+        ? print(...values)
+        : logPrinted(LEVEL_OF[method], values);
+  }
+}
+
+/** Prints a line as it is, past {@link takeOverConsole}. */
+function printLine(level: LogLevel, line: string): void {
+  (printers ?? console)[METHOD_OF[level]](line);
 }

@@ -1,0 +1,256 @@
+import {
+  CREDIT_CARD_NUMBER_PATTERN,
+  EMAIL_ADDRESS_PATTERN,
+  type LogRecord,
+  redactByField,
+  type RedactionPattern,
+  type RedactionPatterns,
+  type Sink,
+  US_SSN_PATTERN,
+} from "./deps.ts";
+import { currentScope } from "./scope.ts";
+import {
+  hashUserId,
+  type HideSecrets,
+  SECRET_NAME,
+  USER_ID_NAME,
+} from "./secrets.ts";
+
+/**
+ * A LogTape sink behind which no line holds a secret: fields that are called
+ * like one are masked, user ids hashed, and every text is searched for what the
+ * request brought in confidence and for what looks like a secret.
+ *
+ * It is part of what `withTracing` sets up. A project that configures LogTape by
+ * itself wraps its own sinks.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import type { LogRecord } from "@logtape/logtape";
+ * import { redacting } from "./redaction.ts";
+ *
+ * const seen: LogRecord[] = [];
+ * redacting((record) => seen.push(record))({
+ *   category: ["app"],
+ *   level: "info",
+ *   timestamp: 0,
+ *   message: ["Sent to ada@example.com"],
+ *   rawMessage: "Sent to ada@example.com",
+ *   properties: { password: "hunter2", attempts: 3 },
+ * });
+ * assertEquals(seen[0]?.message, ["Sent to REDACTED@EMAIL.ADDRESS"]);
+ * assertEquals(seen[0]?.properties, { password: "[redacted]", attempts: 3 });
+ * ```
+ */
+export function redacting(sink: Sink): Sink {
+  const byName = redactByField(
+    redactByField(sink, {
+      fieldPatterns: [SECRET_NAME],
+      action: () => "[redacted]",
+    }),
+    {
+      fieldPatterns: [USER_ID_NAME],
+      action: (id) => typeof id === "string" ? hashUserId(id) : id,
+    },
+  );
+  return (record) => {
+    const hide = currentScope()?.hide ?? ((text) => text);
+    let redacted: Pick<LogRecord, "message" | "properties">;
+    try {
+      redacted = {
+        message: record.message.map((part) => loggable(part, hide)),
+        properties: loggable(record.properties, hide) as Record<
+          string,
+          unknown
+        >,
+      };
+    } catch {
+      // A getter threw. What is logged must not fail for that.
+      redacted = { message: ["UNREADABLE"], properties: {} };
+    }
+    byName({ ...record, ...redacted });
+  };
+}
+
+// A line tells what happened, it is no dump of it.
+const MAX_DEPTH = 6;
+const MAX_VALUES = 300;
+const MAX_FRAMES = 5;
+
+// Ids that come from elsewhere (a caller, OpenTelemetry, the ledger's events): one
+// that happens to look like a card number is none.
+const ID_NAME = /^(?:traceId|originalTraceId|spanId|parentSpanId|keyHash)$/;
+const HEX = /^[0-9a-f]{16}(?:[0-9a-f]{16})?$/;
+
+/**
+ * A value as it may be logged: texts redacted, errors told by name, message,
+ * code and where they came from, all of it bounded.
+ *
+ * @param hide Takes out what the request brought in confidence.
+ */
+export function loggable(value: unknown, hide: HideSecrets): unknown {
+  const text = (raw: string) => redactText(hide(raw));
+  let left = MAX_VALUES;
+
+  const walk = (value: unknown, depth: number): unknown => {
+    if (typeof value === "string") return text(value);
+    if (typeof value === "bigint") return String(value);
+    if (typeof value !== "object" || value === null) return value;
+    if (value instanceof Date) return value;
+    if (depth > MAX_DEPTH || left <= 0) return "[…]";
+    if (value instanceof Error) return walkError(value, depth);
+    if (Array.isArray(value)) {
+      return value.slice(0, left)
+        .map((item) => (left--, walk(item, depth + 1)));
+    }
+    return Object.fromEntries(
+      Object.entries(value).slice(0, left).map(([name, item]) => [
+        text(name),
+        (left--, isId(name, item) ? item : walk(item, depth + 1)),
+      ]),
+    );
+  };
+
+  // The message apart from the stack, whose first lines repeat it.
+  const walkError = (error: Error, depth: number) => {
+    const { name, message, stack = "", cause } = error;
+    const code = "code" in error ? error.code : undefined;
+    const at = stack.split("\n").filter((line) => /^\s+at /.test(line))
+      .slice(0, MAX_FRAMES)
+      .map((line) => text(line.trim()));
+    return {
+      name: text(name),
+      message: text(message),
+      ...(typeof code === "string" || typeof code === "number"
+        ? { code: walk(code, depth) }
+        : {}),
+      ...(at.length === 0 ? {} : { at }),
+      ...(cause === undefined ? {} : { cause: walk(cause, depth + 1) }),
+    };
+  };
+
+  return walk(value, 0);
+}
+
+function isId(name: string, value: unknown): boolean {
+  return ID_NAME.test(name) && typeof value === "string" && HEX.test(value);
+}
+
+// A line is read by people. The bound also keeps the patterns from being fed
+// more than they can look through in a millisecond or two.
+const MAX_CHARACTERS = 2_000;
+
+// Names of events, methods, operations, levels: most of what a line consists of.
+const PLAIN_WORD = /^(?:[A-Z_]{0,24}|[a-z]{0,24})$/;
+
+/** What is a secret or about a person wherever it stands, the widest first. */
+const PATTERNS: RedactionPatterns = [
+  // Also one that was cut off before its second dot.
+  {
+    pattern: /eyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){0,2}/g,
+    replacement: "[jwt]",
+  },
+  {
+    pattern: /\b(Bearer|Basic)\s+[^\s"',;]+/gi,
+    replacement: "$1 [redacted]",
+  },
+  // Keys that their makers gave a prefix: Supabase, Stripe, OpenAI, GitHub, Slack.
+  {
+    pattern:
+      /\b(?:sb_secret_|sb_publishable_|sbp_|[sr]k[-_]|whsec_|gh[pousr]_|github_pat_|xox[abprs]-)[A-Za-z0-9_-]{8,}/g,
+    replacement: "[key]",
+  },
+  // scheme://user:password@host
+  {
+    pattern: /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@]+@/gi,
+    replacement: "$1[redacted]@",
+  },
+  // password=…, "token": "…", secret is …, password hunter2
+  {
+    pattern:
+      /(pass(?:word|wd|phrase|code)|\bpwd|secret|token|api[-_ ]?key|authorization|cookie|credential|\bcvc|\bcvv)(s?["']?\s{0,3}(?:[:=]|is\b)?\s{0,3}["']?)[^\s"',;)}&[\]]+/gi,
+    replacement: "$1$2[redacted]",
+  },
+  // The key "…" was taken over
+  { pattern: /\b(keys?) "[^"]*"/gi, replacement: '$1 "[redacted]"' },
+  // Postgres: Key (email)=(ada@example.com) already exists.
+  { pattern: /\)=\([^)]*\)/g, replacement: ")=([redacted])" },
+  EMAIL_ADDRESS_PATTERN,
+  standingAlone(CREDIT_CARD_NUMBER_PATTERN),
+  standingAlone(US_SSN_PATTERN),
+];
+
+/**
+ * A pattern of digits that leaves alone what stands within a word. Trace ids,
+ * hashes and UUIDs have so many digits that one in a few hundred holds thirteen
+ * in a row with a fitting check digit. The span in a `traceparent` is the one id
+ * that may consist of digits alone; it is told by the trace before it.
+ */
+function standingAlone(
+  { pattern, replacement }: RedactionPattern,
+): RedactionPattern {
+  const before = "(?<![A-Za-z0-9]|[0-9a-f]{32}-)";
+  const alone = `${before}(?:${pattern.source})(?![A-Za-z0-9])`;
+  return {
+    pattern: new RegExp(alone, pattern.flags),
+    replacement,
+  } as RedactionPattern;
+}
+
+/**
+ * A text as it may be logged: without tokens, keys, passwords that are called
+ * so, e-mail addresses and card numbers, and no longer than 2,000 characters.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { redactText } from "./redaction.ts";
+ *
+ * assertEquals(
+ *   redactText("refused Bearer abc.def, password: hunter2"),
+ *   "refused Bearer [redacted], password: [redacted]",
+ * );
+ * ```
+ */
+export function redactText(text: string): string {
+  if (PLAIN_WORD.test(text)) return text;
+  let redacted = bounded(text);
+  for (const { pattern, replacement } of PATTERNS) {
+    redacted = typeof replacement === "string"
+      ? redacted.replaceAll(pattern, replacement)
+      : redacted.replaceAll(pattern, replacement);
+  }
+  return redacted;
+}
+
+/** Cut between words, and not within a number: half a secret fits no pattern. */
+function bounded(text: string): string {
+  if (text.length <= MAX_CHARACTERS) return text;
+  const cut = text.slice(0, MAX_CHARACTERS).replace(/\S*$/, "");
+  return `${cut.replace(/(?<![A-Za-z0-9]|[0-9a-f]{4}-)[\d\s-]*$/, "")} …`;
+}
+
+const MAX_SEGMENT = 40;
+
+/**
+ * The path of an address as it may be logged: without query and fragment, which
+ * is where secrets travel, and without segments that may be one.
+ */
+export function pathOf(address: string): string {
+  const [path = ""] = address.split(/[?#]/);
+  return path.split("/").map((segment) => {
+    const text = decoded(segment);
+    return text.length > MAX_SEGMENT || /[@:\s]/.test(text)
+      ? "[redacted]"
+      : segment;
+  }).join("/");
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}

@@ -22,11 +22,12 @@ async function runPostgres(
   return result.stdout;
 }
 
-/** The schema `public` and the scheduled jobs, as text. */
+/** The schemas of the project and the scheduled jobs, as text. */
 async function snapshot(url: string): Promise<string> {
   const schema = await runPostgres("pg_dump", [
     "--schema-only",
     "--schema=public",
+    "--schema=idempotency",
     url,
   ]);
   const jobs = await runPostgres("psql", [

@@ -1553,6 +1553,10 @@ export type Database = {
         Args: { "p_time": string; "p_time_zone": string };
         Returns: string;
       };
+      "document_time_zone": {
+        Args: { "p_business_id": string };
+        Returns: string;
+      };
       "enable_soft_delete": {
         Args: { "p_list_columns"?: (string)[]; "p_table": unknown };
         Returns: undefined;

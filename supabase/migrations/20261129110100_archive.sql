@@ -1,3 +1,5 @@
+-- Generated from supabase/schemas/archive/ by `deno task sql`: change it there.
+
 -- Soft delete for any table, in one line: select enable_soft_delete('quotations');
 --
 -- A row is archived by setting archived_at and restored by setting it back to null. It stays its

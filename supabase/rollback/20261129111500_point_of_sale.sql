@@ -27,13 +27,18 @@ drop function public.stock_movements_add_to_stock();
 drop table public.stock;
 drop table public.products;
 drop table public.locations;
-drop function public.get_next_invoice_number(uuid);
-drop function public.get_next_receipt_number(uuid);
-drop function public.get_next_transfer_number(uuid);
-drop function public.get_next_return_number(uuid);
-drop function public.next_document_number(uuid, text);
-drop function public.document_period(timestamptz, text);
-drop table public.document_sequences;
+
+delete from public.document_sequences;
+revoke select on public.document_sequences from authenticated;
+drop policy document_sequences_select_as_member on public.document_sequences;
+alter table public.document_sequences drop constraint document_sequences_business_id_fkey;
+create or replace function public.document_time_zone(p_business_id uuid) returns text
+language sql
+stable
+security invoker
+set search_path = ''
+as $$ select 'UTC' where p_business_id is not null; $$;
+
 drop function public.create_business(text, text, text);
 drop table public.memberships;
 drop table public.businesses;

@@ -3,7 +3,11 @@ import { z } from "zod";
 import { disallowed, type Finding } from "./allowed_findings.ts";
 import type { Check, Problems } from "./check.ts";
 import { printed } from "./command.ts";
-import { migratedCluster } from "../cluster/supabase_cluster.ts";
+import {
+  adoptedCluster,
+  migratedCluster,
+  type SupabaseCluster,
+} from "../cluster/supabase_cluster.ts";
 import { runSupabase } from "./supabase_cli.ts";
 
 const LintReport = z.object({
@@ -74,20 +78,18 @@ async function readAlongEveryIndex(url: string): Promise<void> {
   }
 }
 
-/** Runs a `supabase db` command on a fresh cluster and reads its report. */
+/** Runs a `supabase db` command on a database and reads its report. */
 async function report<T>(
+  url: string,
   args: readonly string[],
   shape: z.ZodType<T>,
-  prepare: (url: string) => Promise<void> = () => Promise.resolve(),
 ): Promise<T> {
-  await using cluster = await migratedCluster();
-  await prepare(cluster.url);
   const result = await runSupabase([
     "db",
     ...args,
     "--output-format",
     "json",
-    `--remote=${cluster.url}`,
+    `--remote=${url}`,
   ]);
   if (result.code !== 0) {
     throw new Error(`supabase db ${args.join(" ")}: ${printed(result)}`);
@@ -96,7 +98,9 @@ async function report<T>(
 }
 
 async function runLint(): Promise<Problems> {
+  await using cluster = await migratedCluster();
   const { results } = await report(
+    cluster.url,
     ["lint", "--level", "warning"],
     LintReport,
   );
@@ -115,17 +119,29 @@ async function runLint(): Promise<Problems> {
   return await disallowed("lint", findings);
 }
 
-async function runAdvisors(): Promise<Problems> {
+async function advise(started: Promise<SupabaseCluster>): Promise<Finding[]> {
+  await using cluster = await started;
+  await readAlongEveryIndex(cluster.url);
   const { results } = await report(
+    cluster.url,
     ["advisors", "--type", "all", "--level", "info"],
     AdvisorsReport,
-    readAlongEveryIndex,
   );
-  const findings: Finding[] = results.map((result) => ({
+  return results.map((result) => ({
     key: result.cacheKey,
     text: `${result.level}: ${result.detail} (${result.remediation})`,
   }));
-  return await disallowed("advisors", findings);
+}
+
+/** Of the whole schema, and of what a project has that took the parts alone. */
+async function runAdvisors(): Promise<Problems> {
+  const findings = new Map<string, Finding>();
+  for (const start of [migratedCluster, adoptedCluster]) {
+    for (const finding of await advise(start())) {
+      findings.set(finding.key, finding);
+    }
+  }
+  return await disallowed("advisors", [...findings.values()]);
 }
 
 /** `supabase db lint`: plpgsql bodies against the schema they run on. */

@@ -44,7 +44,16 @@ async function prepare(
     }
     if (contents.migrations) {
       const migrations = await readMigrations(`${SUPABASE_DIR}/migrations`);
-      await applyMigrations(database, migrations);
+      const parts = await Array.fromAsync(
+        Deno.readDir(`${SUPABASE_DIR}/schemas`),
+        ({ name }) => name,
+      );
+      await applyMigrations(
+        database,
+        contents.migrations === "all"
+          ? migrations
+          : migrations.filter(({ name }) => parts.includes(name)),
+      );
     }
   } finally {
     await database.close();
@@ -53,7 +62,7 @@ async function prepare(
 
 /** What a cluster holds beside Supabase's own. */
 interface ClusterContents {
-  migrations?: boolean;
+  migrations?: "all" | "parts";
   pgtap?: boolean;
   version?: number | undefined;
 }
@@ -75,7 +84,7 @@ async function cluster(contents: ClusterContents): Promise<SupabaseCluster> {
 
 /** Makes a fresh database a Supabase project with this repository's migrations. */
 export function migrate(url: string): Promise<void> {
-  return prepare(url, { migrations: true });
+  return prepare(url, { migrations: "all" });
 }
 
 /** Starts what a new Supabase project is: roles and `auth`, no migration. */
@@ -92,5 +101,10 @@ export function emptyCluster(): Promise<SupabaseCluster> {
 export function migratedCluster(
   options: { pgtap?: boolean; version?: number | undefined } = {},
 ): Promise<SupabaseCluster> {
-  return cluster({ ...options, migrations: true });
+  return cluster({ ...options, migrations: "all" });
+}
+
+/** Starts a Supabase project that has taken the parts, and not the examples. */
+export function adoptedCluster(): Promise<SupabaseCluster> {
+  return cluster({ migrations: "parts" });
 }

@@ -234,7 +234,15 @@ Deno.test("the stock of a location comes a page at a time, and nobody else's at 
   const eve = await signUp(stack());
   const { status, body } = await get(path, eve);
   assertEquals([status, body.code], [404, "LOCATION_NOT_FOUND"]);
-  for (const query of ["limit=0", "limit=501", "limit=x", "after=x"]) {
+  for (
+    const query of [
+      "limit=0",
+      "limit=501",
+      "limit=x",
+      "limit=1&limit=2",
+      "after=x",
+    ]
+  ) {
     assertEquals((await get(`${path}?${query}`)).status, 400, query);
   }
 });

@@ -226,6 +226,7 @@ Deno.test("a malformed query is refused", async () => {
       "?limit=0",
       "?limit=101",
       "?limit=x",
+      "?limit=1&limit=2",
       "?direction=both",
       "?before=yesterday",
     ]

@@ -1,9 +1,12 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { z } from "zod";
-import { readJson } from "../../../../functions/_kit/read_request.ts";
+import {
+  readJson,
+  readQuery,
+} from "../../../../functions/_kit/read_request.ts";
 import { Refusal } from "../../../../functions/_kit/refuse.ts";
 
-const schema = z.object({ count: z.int() });
+const Counted = z.object({ count: z.int() });
 
 const post = (body: BodyInit | null, type = "application/json") =>
   new Request("http://x/", {
@@ -13,12 +16,12 @@ const post = (body: BodyInit | null, type = "application/json") =>
   });
 
 async function refused(req: Request): Promise<[number, string]> {
-  const error = await assertRejects(() => readJson(req, schema), Refusal);
+  const error = await assertRejects(() => readJson(req, Counted), Refusal);
   return [error.problem.status, error.problem.code];
 }
 
 Deno.test("readJson() gives what the body says", async () => {
-  assertEquals(await readJson(post('{"count":1}'), schema), { count: 1 });
+  assertEquals(await readJson(post('{"count":1}'), Counted), { count: 1 });
 });
 
 Deno.test("readJson() tells malformed JSON from JSON of another shape", async () => {
@@ -57,4 +60,40 @@ Deno.test("readJson() refuses a body at once that declares too great a length", 
     headers: { "Content-Type": "application/json", "Content-Length": "99999" },
   });
   assertEquals(await refused(req), [413, "REQUEST_TOO_LARGE"]);
+});
+
+const Page = z.strictObject({ limit: z.coerce.number().int().default(50) });
+const get = (query: string) => new Request(`http://x/events${query}`);
+
+Deno.test("readQuery() gives what the query says, with defaults", () => {
+  assertEquals(readQuery(get("?limit=2"), Page), { limit: 2 });
+  assertEquals(readQuery(get(""), Page), { limit: 50 });
+});
+
+Deno.test("readQuery() refuses what is unknown, not valid, or there twice, and says which", () => {
+  for (
+    const [query, named] of [
+      ["?limits=2", "limits"],
+      ["?limit=x", "limit: "],
+      ["?limit=1&limit=2", "limit is there twice"],
+    ] as const
+  ) {
+    const { problem } = assertThrows(
+      () => readQuery(get(query), Page),
+      Refusal,
+    );
+    assertEquals([problem.status, problem.code], [400, "REQUEST_INVALID"]);
+    assert(problem.detail.includes(named), problem.detail);
+  }
+});
+
+Deno.test("readQuery() gives little of a long query back", () => {
+  const name = "x".repeat(10_000);
+  for (const query of [`?${name}=1`, `?${name}=1&${name}=2`]) {
+    const { problem } = assertThrows(
+      () => readQuery(get(query), Page),
+      Refusal,
+    );
+    assert(problem.detail.length < 300);
+  }
 });

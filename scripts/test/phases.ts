@@ -9,6 +9,7 @@ import type { Outcome, Phase } from "./phase.ts";
 // load and start.
 const SHARED = "tests/shared";
 const PARTS = "tests/parts";
+const CLIENT = "tests/client";
 const EXAMPLES = "tests/examples";
 const INTEGRATION = "tests/integration";
 const CONCURRENCY = "tests/concurrency";
@@ -22,6 +23,7 @@ const DOCS = "tests/docs";
 const APART = [
   SHARED,
   PARTS,
+  CLIENT,
   EXAMPLES,
   INTEGRATION,
   CONCURRENCY,
@@ -175,7 +177,8 @@ export const phases: readonly Phase[] = [
   {
     name: "parts",
     postgres: null,
-    run: (filter) => runDenoTest([`${PARTS}/all.ts`], filter),
+    run: (filter) =>
+      runDenoTest([`${PARTS}/all.ts`, `${CLIENT}/all.ts`], filter),
   },
   {
     name: "unit",

@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import fc from "fast-check";
-import { digest } from "../../../shared/client/digest.ts";
-import { newKey } from "../../../shared/client/new_key.ts";
-import { isValidIdempotencyKey } from "../../../shared/idempotency.ts";
+import { digest } from "../../shared/client/digest.ts";
+import { newKey } from "../../shared/client/new_key.ts";
+import { isValidIdempotencyKey } from "../../shared/idempotency.ts";
 
 async function without<T>(name: "crypto", action: () => Promise<T>) {
   const own = Object.getOwnPropertyDescriptor(globalThis, name)!;

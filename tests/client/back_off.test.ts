@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { backOffMs } from "../../../shared/client/back_off.ts";
-import { retryAfterMs } from "../../../shared/client/retry_after.ts";
-import { lost, order, ORDERS, scripted } from "../../support/scripted_fetch.ts";
+import { backOffMs } from "../../shared/client/back_off.ts";
+import { retryAfterMs } from "../../shared/client/retry_after.ts";
+import { lost, order, ORDERS, scripted } from "../support/scripted_fetch.ts";
 
 const bounds = fc.record({
   baseMs: fc.integer({ min: 1, max: 10_000 }),

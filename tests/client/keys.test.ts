@@ -10,8 +10,8 @@ import {
   type IdempotentFetchOptions,
   type KeyStorage,
   memoryStorage,
-} from "../../../shared/client.ts";
-import { isValidIdempotencyKey } from "../../../shared/idempotency.ts";
+} from "../../shared/client.ts";
+import { isValidIdempotencyKey } from "../../shared/idempotency.ts";
 import {
   type Line,
   lost,
@@ -20,7 +20,7 @@ import {
   recorded,
   refused,
   scripted,
-} from "../../support/scripted_fetch.ts";
+} from "../support/scripted_fetch.ts";
 
 const ONCE: IdempotentFetchOptions = { retry: { attempts: 1 } };
 

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { isReplayed, type KeyStorage } from "../../../shared/client.ts";
+import { isReplayed, type KeyStorage } from "../../shared/client.ts";
 import {
   lost,
   order,
   ORDERS,
   recorded,
   scripted,
-} from "../../support/scripted_fetch.ts";
+} from "../support/scripted_fetch.ts";
 
 /** A server that answers when it is told to. */
 function waiting() {

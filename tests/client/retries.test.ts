@@ -7,7 +7,7 @@ import {
   recorded,
   refused,
   scripted,
-} from "../../support/scripted_fetch.ts";
+} from "../support/scripted_fetch.ts";
 
 const KEY_USED = refused(422, "IDEMPOTENCY_KEY_REUSED", { retryable: false });
 const RUNNING = refused(409, "REQUEST_IN_PROGRESS", {

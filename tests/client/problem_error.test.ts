@@ -1,12 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
-import { IdempotencyProblemError, problemOf } from "../../../shared/client.ts";
+import { IdempotencyProblemError, problemOf } from "../../shared/client.ts";
 import {
   OutcomeUnknownError,
   refusalResponse,
   RequestInProgressError,
   ResponseNotStoredError,
-} from "../../../shared/idempotency.ts";
-import { toErrorEnvelope } from "../../../functions/_kit/error_envelope.ts";
+} from "../../shared/idempotency.ts";
+import { toErrorEnvelope } from "../../functions/_kit/error_envelope.ts";
 
 const asked = new Request("http://x/functions/v1/orders", { method: "POST" });
 

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertRejects, fail } from "@std/assert";
-import { isOffline, pause } from "../../../shared/client/pause.ts";
+import { isOffline, pause } from "../../shared/client/pause.ts";
 import {
   lost,
   order,
   ORDERS,
   recorded,
   scripted,
-} from "../../support/scripted_fetch.ts";
+} from "../support/scripted_fetch.ts";
 
 const never = new AbortController().signal;
 

@@ -5,9 +5,9 @@ import {
   createIdempotentFetch,
   IdempotencyProblemError,
   memoryStorage,
-} from "../../../shared/client.ts";
+} from "../../shared/client.ts";
 import { z } from "zod";
-import { refused } from "../../support/scripted_fetch.ts";
+import { refused } from "../support/scripted_fetch.ts";
 
 /** An API that answers as told, and what it was asked. */
 function api(

@@ -4,7 +4,12 @@
  *
  * @module
  */
-export { idempotencyKeyOf, isReplayed } from "./client/answers.ts";
+export {
+  idempotencyKeyOf,
+  IdempotencyProblemError,
+  isReplayed,
+  problemOf,
+} from "./client/answers.ts";
 export {
   type Api,
   type ApiCall,
@@ -17,16 +22,15 @@ export {
   type ApiResult,
   createApi,
 } from "./client/api.ts";
-export { type Attempt } from "./client/attempt.ts";
 export {
   createIdempotentFetch,
   type IdempotentFetch,
 } from "./client/idempotent_fetch.ts";
+export { type KeyStorage, memoryStorage } from "./client/keys.ts";
 export {
+  type Attempt,
   type AttemptEvent,
+  type Fetch,
   type IdempotentFetchOptions,
   type RetryOptions,
 } from "./client/options.ts";
-export { type Fetch } from "./client/outgoing.ts";
-export { IdempotencyProblemError, problemOf } from "./client/problem_error.ts";
-export { type KeyStorage, memoryStorage } from "./client/storage.ts";

@@ -2,8 +2,6 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { ROOT } from "../check/check.ts";
 
-const ZOD = "zod/mini";
-
 /** How {@link bundleClient} makes its bundle. */
 export interface BundleOptions {
   /**
@@ -12,12 +10,6 @@ export interface BundleOptions {
    * @default {true}
    */
   minify?: boolean;
-  /**
-   * Whether zod is left to be imported by whoever loads the bundle.
-   *
-   * @default {false}
-   */
-  withoutZod?: boolean;
   /**
    * What an app imports; the rest is left out.
    *
@@ -28,7 +20,7 @@ export interface BundleOptions {
 
 /** Makes an ES module for browsers of the client. */
 export async function bundleClient(
-  { minify = true, withoutZod = false, imports }: BundleOptions = {},
+  { minify = true, imports }: BundleOptions = {},
 ): Promise<string> {
   const names = imports === undefined ? "*" : `{ ${imports.join(", ")} }`;
   const { outputFiles } = await build({
@@ -44,10 +36,6 @@ export async function bundleClient(
     target: "es2022",
     charset: "utf8",
     logLevel: "silent",
-    // Deno keeps packages where esbuild would not look for them.
-    ...(withoutZod
-      ? { external: [ZOD] }
-      : { alias: { [ZOD]: fileURLToPath(import.meta.resolve(ZOD)) } }),
   });
   return outputFiles[0]!.text;
 }

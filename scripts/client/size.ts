@@ -8,13 +8,9 @@ import { printTable } from "../table.ts";
 import { bundleClient, type BundleOptions } from "./bundle.ts";
 
 const CASES: readonly [string, BundleOptions][] = [
-  ["createIdempotentFetch, without zod", {
-    imports: ["createIdempotentFetch"],
-    withoutZod: true,
-  }],
-  ["apiPost, without zod", { imports: ["apiPost"], withoutZod: true }],
-  ["everything, without zod", { withoutZod: true }],
-  ["everything, with zod", {}],
+  ["createIdempotentFetch", { imports: ["createIdempotentFetch"] }],
+  ["apiPost", { imports: ["apiPost"] }],
+  ["everything", {}],
 ];
 
 const rows = [];

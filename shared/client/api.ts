@@ -1,9 +1,8 @@
-import { idempotencyKeyOf, isReplayed } from "./answers.ts";
+import { idempotencyKeyOf, isReplayed, problemOf } from "./answers.ts";
 import {
   createIdempotentFetch,
   type IdempotentFetch,
 } from "./idempotent_fetch.ts";
-import { problemOf } from "./problem_error.ts";
 
 /** How a call of an {@link Api} is made. */
 export interface ApiCallOptions<T> {
@@ -80,7 +79,7 @@ export interface ApiOptions {
  * import { assertEquals } from "@std/assert";
  * import { createApi } from "./api.ts";
  * import { createIdempotentFetch } from "./idempotent_fetch.ts";
- * import { memoryStorage } from "./storage.ts";
+ * import { memoryStorage } from "./keys.ts";
  *
  * const { apiPost } = createApi({
  *   baseUrl: "http://x/functions/v1/",

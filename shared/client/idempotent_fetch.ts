@@ -1,14 +1,15 @@
 import { idempotencyKeyOf, noteKey } from "./answers.ts";
-import type { Attempt } from "./attempt.ts";
-import { type KeptKey, type KeyStore, keyStore } from "./key_store.ts";
-import { isFunctionChange } from "./match.ts";
-import { newKey } from "./new_key.ts";
-import type { IdempotentFetchOptions } from "./options.ts";
-import { type Fetch, look, type Outgoing, readOutgoing } from "./outgoing.ts";
-import { isEventStream, sendUntilAnswered } from "./send_until_answered.ts";
-import { sharedFlights } from "./shared_flights.ts";
-import { defaultStorage } from "./storage.ts";
-import { untilEnd } from "./until_end.ts";
+import { sharedFlights } from "./flights.ts";
+import {
+  defaultStorage,
+  type KeptKey,
+  type KeyStore,
+  keyStore,
+} from "./keys.ts";
+import type { Attempt, Fetch, IdempotentFetchOptions } from "./options.ts";
+import { look, type Outgoing, readOutgoing } from "./outgoing.ts";
+import { newKey } from "./platform.ts";
+import { isEventStream, sendUntilAnswered } from "./retries.ts";
 
 /** A `fetch` under which a change takes effect once. */
 export interface IdempotentFetch extends Fetch {
@@ -37,7 +38,7 @@ export interface IdempotentFetch extends Fetch {
  * ```ts
  * import { assertEquals } from "@std/assert";
  * import { createIdempotentFetch } from "./idempotent_fetch.ts";
- * import { memoryStorage } from "./storage.ts";
+ * import { memoryStorage } from "./keys.ts";
  *
  * const keys: (string | null)[] = [];
  * const idempotentFetch = createIdempotentFetch({
@@ -145,4 +146,35 @@ export function createIdempotentFetch(
       },
     },
   );
+}
+
+/**
+ * The same answer, passed through as it comes.
+ *
+ * @param signal Ends it half-way.
+ * @param ended Called when it has come to its end.
+ */
+export function untilEnd(
+  response: Response,
+  signal: AbortSignal | null | undefined,
+  ended: () => Promise<void>,
+): Response {
+  const { body, url } = response;
+  if (!body || !globalThis.TransformStream) {
+    // Nobody can tell here when it ends.
+    void ended();
+    return response;
+  }
+  const end = new TransformStream({ flush: ended });
+  const passed = body.pipeThrough(end, signal ? { signal } : {});
+  const copy = new Response(passed, response);
+  return Object.defineProperty(copy, "url", { value: url });
+}
+
+const CHANGES = ["POST", "PUT", "PATCH", "DELETE"];
+
+/** Whether a request asks an edge function for a change. */
+export function isFunctionChange({ method, url }: Request): boolean {
+  return CHANGES.includes(method) &&
+    new URL(url).pathname.startsWith("/functions/v1/");
 }

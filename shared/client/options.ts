@@ -1,5 +1,10 @@
-import type { Fetch } from "./outgoing.ts";
-import type { KeyStorage } from "./storage.ts";
+import type { KeyStorage } from "./keys.ts";
+
+/** The `fetch` of the platform, or one with its manners. */
+export type Fetch = (
+  input: RequestInfo | URL,
+  init?: RequestInit,
+) => Promise<Response>;
 
 /** When a request is sent again. */
 export interface RetryOptions {
@@ -102,4 +107,20 @@ export interface IdempotentFetchOptions {
    * @default {by setTimeout, until the browser is back online}
    */
   pause?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+/** One intention of the user, which takes effect once however often it is sent. */
+export interface Attempt {
+  /**
+   * The key that the request is sent under. A follow-up of the same intention,
+   * such as a confirmation, is sent under it too.
+   */
+  readonly key: string;
+  /** Sends the request, or shares the answer of a sending under way. */
+  send(): Promise<Response>;
+  /**
+   * Gives the intention up: what is sent from now on is another one, and may
+   * take effect beside the first.
+   */
+  reset(): Promise<void>;
 }

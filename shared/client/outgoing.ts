@@ -1,12 +1,5 @@
-import { readBody } from "./body.ts";
-import { digest } from "./digest.ts";
-import { subjectOf } from "./subject.ts";
-
-/** The `fetch` of the platform, or one with its manners. */
-export type Fetch = (
-  input: RequestInfo | URL,
-  init?: RequestInit,
-) => Promise<Response>;
+import type { Fetch } from "./options.ts";
+import { digest } from "./platform.ts";
 
 /** A request that has been read and can be sent. */
 export interface Outgoing {
@@ -89,4 +82,108 @@ export async function readOutgoing(
       return request ? fetch(new Request(request, all)) : fetch(input, all);
     },
   };
+}
+
+/** A body that can be sent, and told from others. */
+export interface ReadBody {
+  readonly content: BodyInit | null;
+  /** Its content type, where that is not up to the platform. */
+  readonly type: string | null;
+  /** The same for equal contents; `null` where they are not read. */
+  readonly identity: string | null;
+  /** Whether it can be sent more than once. */
+  readonly isRepeatable: boolean;
+}
+
+/** The largest file that is read, in bytes: the server refuses larger ones. */
+const MAX_READ_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Reads a body as far as needed to send it again and to know it again. What
+ * its owner may change meanwhile is copied.
+ *
+ * A stream, a file larger than the server takes, and what the platform does
+ * not let anybody read (React Native's forms and files) have no identity.
+ *
+ * @param type Its content type, where the caller has named one.
+ */
+export async function readBody(
+  body: BodyInit | null | undefined,
+  type: string | null,
+): Promise<ReadBody> {
+  const isRepeatable = !isStream(body);
+  const unread = { content: body ?? null, type, identity: null, isRepeatable };
+  if (!isRepeatable) return unread;
+  try {
+    return { ...unread, ...await read(body, type) };
+  } catch {
+    return unread;
+  }
+}
+
+/** Asked of its methods: React Native has no class of this kind. */
+export function isStream(body: unknown): body is ReadableStream {
+  return typeof body === "object" && body !== null && "getReader" in body;
+}
+
+async function read(
+  body: BodyInit | null | undefined,
+  type: string | null,
+): Promise<Partial<ReadBody>> {
+  if (!body) return { identity: "" };
+  if (typeof body === "string") return { identity: await digest(body) };
+  if (body instanceof FormData) {
+    const content = new FormData();
+    body.forEach((value, name) => content.append(name, value));
+    return { content, identity: await identifyForm(content) };
+  }
+  if (body instanceof Blob) return { identity: await identifyBlob(body) };
+  const init = type === null ? {} : { headers: { "Content-Type": type } };
+  const response = new Response(body, init);
+  const copy = response.clone();
+  const named = response.headers.get("content-type");
+  const content = await response.arrayBuffer();
+  // The boundary of a form is another one each time.
+  const identity = named?.startsWith("multipart/form-data")
+    ? await identifyForm(await copy.formData())
+    : await digest(content);
+  return { content, type: named, identity };
+}
+
+async function identifyForm(form: FormData): Promise<string | null> {
+  const parts: unknown[] = [];
+  const values: [string, FormDataEntryValue][] = [];
+  form.forEach((value, name) => values.push([name, value]));
+  for (const [name, value] of values) {
+    if (typeof value === "string") parts.push([name, value]);
+    else parts.push([name, value.name, value.type, await identifyBlob(value)]);
+  }
+  return parts.flat().includes(null)
+    ? null
+    : await digest(JSON.stringify(parts));
+}
+
+async function identifyBlob(blob: Blob): Promise<string | null> {
+  return blob.size > MAX_READ_BYTES
+    ? null
+    : await digest(await new Response(blob).arrayBuffer());
+}
+
+/**
+ * Who sends a request, as far as its headers tell: the subject of the token,
+ * which stays when the token is refreshed, or else the credential itself.
+ *
+ * The token is not verified. It only keeps the keys of two users of one browser
+ * apart; the server keeps the users apart.
+ */
+export function subjectOf(headers: Headers): string {
+  const credential = headers.get("authorization") ?? headers.get("apikey") ??
+    "";
+  try {
+    const claims = credential.split(".")[1]!.replaceAll("-", "+")
+      .replaceAll("_", "/");
+    return JSON.parse(atob(claims)).sub ?? credential;
+  } catch {
+    return credential;
+  }
 }

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { backOffMs } from "../../shared/client/back_off.ts";
-import { retryAfterMs } from "../../shared/client/retry_after.ts";
+import { backOffMs } from "../../shared/client/retries.ts";
+import { retryAfterMs } from "../../shared/client/answers.ts";
 import { lost, order, ORDERS, scripted } from "../support/scripted_fetch.ts";
 
 const bounds = fc.record({

@@ -1,7 +1,6 @@
 import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import fc from "fast-check";
-import { digest } from "../../shared/client/digest.ts";
-import { newKey } from "../../shared/client/new_key.ts";
+import { digest, newKey } from "../../shared/client/platform.ts";
 import { isValidIdempotencyKey } from "../../shared/idempotency.ts";
 
 async function without<T>(name: "crypto", action: () => Promise<T>) {

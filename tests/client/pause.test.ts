@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, fail } from "@std/assert";
-import { isOffline, pause } from "../../shared/client/pause.ts";
+import { isOffline } from "../../shared/client/platform.ts";
+import { pauseByTimer as pause } from "../../shared/client/retries.ts";
 import {
   lost,
   order,

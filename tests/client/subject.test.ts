@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { subjectOf } from "../../shared/client/subject.ts";
+import { subjectOf } from "../../shared/client/outgoing.ts";
 
 /** A token as servers write it: base64 for URLs, without padding. */
 function bearer(claims: unknown): string {

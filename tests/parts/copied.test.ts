@@ -6,7 +6,7 @@ import { printed, runDeno } from "../../scripts/check/command.ts";
 const SHARED = new URL("shared/", ROOT);
 const NO_PROJECT = ["--no-config", "--no-lock", "--quiet"];
 
-for (const part of ["archive", "sequences", "tracing"]) {
+for (const part of ["archive", "client", "sequences", "tracing"]) {
   Deno.test(`a copy of ${part} type-checks and loads where there is nothing else`, async () => {
     const folder = await Deno.makeTempDir();
     try {

@@ -1,4 +1,4 @@
-import { reasonOf } from "./pause.ts";
+import { reasonOf } from "./platform.ts";
 
 interface Flight {
   readonly answer: Promise<Response>;

@@ -1,8 +1,11 @@
-import { isRecorded, isReplayed } from "./answers.ts";
-import { backOffMs } from "./back_off.ts";
+import {
+  type IdempotencyProblemError,
+  isRecorded,
+  isReplayed,
+  problemOf,
+} from "./answers.ts";
 import type { AttemptEvent, IdempotentFetchOptions } from "./options.ts";
-import { isOffline, pause as pauseByTimer, reasonOf } from "./pause.ts";
-import { type IdempotencyProblemError, problemOf } from "./problem_error.ts";
+import { isOffline, reasonOf } from "./platform.ts";
 
 /** What {@link sendUntilAnswered} needs to know of a request. */
 export interface Sending {
@@ -126,4 +129,53 @@ function isFinal(
   const { status, code } = problem;
   if (CLOSING_CODES.includes(code)) return true;
   return isFirst && status < 500 && !OPEN_STATUSES.includes(status);
+}
+
+/** Between which bounds {@link backOffMs} grows. */
+export interface BackOff {
+  /** Bound of the first wait, in milliseconds. */
+  baseMs: number;
+  /** Bound of every wait, in milliseconds. */
+  maxMs: number;
+}
+
+/**
+ * How long to wait before the next try, in milliseconds: anything up to a bound
+ * that doubles with each failure ("full jitter"), so that clients which failed
+ * together do not come back together.
+ *
+ * @param failures How many tries have failed; half of the first bound for none.
+ * @param random From 0 up to, and without, 1.
+ */
+export function backOffMs(
+  failures: number,
+  { baseMs, maxMs }: BackOff,
+  random: number,
+): number {
+  return random * Math.min(maxMs, baseMs * 2 ** (failures - 1));
+}
+
+/**
+ * Waits. Ends early when the browser says that it is back online, and throws
+ * the signal's reason when it is aborted.
+ *
+ * @param ms How long, in milliseconds.
+ */
+export function pauseByTimer(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const wake = () => end(resolve);
+    const abort = () => end(() => reject(reasonOf(signal)));
+    const end = (settle: () => void) => {
+      clearTimeout(timer);
+      // Not on React Native, which has no events of this kind.
+      globalThis.removeEventListener?.("online", wake);
+      signal.removeEventListener("abort", abort);
+      settle();
+    };
+    // A longer time-out would be taken for none.
+    const timer = setTimeout(wake, Math.min(ms, 2 ** 31 - 1));
+    globalThis.addEventListener?.("online", wake);
+    signal.addEventListener("abort", abort);
+    if (signal.aborted) abort();
+  });
 }

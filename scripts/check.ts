@@ -12,6 +12,7 @@ import type { Check, Problems } from "./check/check.ts";
 import { databaseTypesCheck } from "./check/database_types.ts";
 import { deployCheck } from "./check/deploy.ts";
 import { generatedSqlCheck } from "./check/generated_sql.ts";
+import { houseCheck } from "./check/house.ts";
 import { advisorsCheck, lintSqlCheck } from "./check/lint_sql.ts";
 import { rollbackCheck } from "./check/rollback.ts";
 import { sourceChecks } from "./check/source.ts";
@@ -20,6 +21,7 @@ import { missingPostgres } from "./cluster/postgres_extensions.ts";
 const checks: readonly Check[] = [
   ...sourceChecks,
   generatedSqlCheck,
+  houseCheck,
   databaseTypesCheck,
   lintSqlCheck,
   advisorsCheck,

@@ -1,4 +1,5 @@
 import { startCluster } from "../cluster/postgres.ts";
+import { hasExtension } from "../cluster/postgres_extensions.ts";
 import { emptyCluster, migratedCluster } from "../cluster/supabase_cluster.ts";
 import { ROOT } from "../check/check.ts";
 import { runDenoTest } from "./deno_test.ts";
@@ -64,7 +65,8 @@ async function onPostgres(
   tests: string,
   filter: string | undefined,
 ): Promise<Outcome> {
-  const { url, close } = await startCluster({ preload: ["pg_cron"] });
+  const preload = hasExtension("pg_cron") ? ["pg_cron"] : [];
+  const { url, close } = await startCluster({ preload });
   try {
     return await runDenoTest([tests], filter, {
       STACK: "postgres",
@@ -79,7 +81,7 @@ async function onPostgres(
 export const phases: readonly Phase[] = [
   {
     name: "integration on Postgres",
-    postgres: ["pg_cron"],
+    postgres: [],
     run: (filter) => onPostgres(`${INTEGRATION}/all.ts`, filter),
   },
   {
@@ -90,7 +92,7 @@ export const phases: readonly Phase[] = [
   },
   {
     name: "examples on Postgres",
-    postgres: ["pg_cron"],
+    postgres: [],
     run: (filter) => onPostgres(EXAMPLES_OVER_HTTP, filter),
   },
   {

@@ -110,9 +110,14 @@ Deno.test("deno task stats --json tells the same over a database URL, and knows 
   const { stdout } = await stats(["--json", "--database-url", dbUrl], {});
   const statistics: Statistics = JSON.parse(stdout);
   check(statistics, scope, stuck);
+  const [cron] = await stack().sql<{ there: boolean }>(
+    "select to_regclass('cron.job') is not null as there",
+  );
   assertEquals(
     [...new Set(statistics.job_runs.map(({ job }) => job))],
-    ["cleanup-expired-idempotency-keys", "count-idempotency-statistics"],
+    cron!.there
+      ? ["cleanup-expired-idempotency-keys", "count-idempotency-statistics"]
+      : [],
   );
 });
 

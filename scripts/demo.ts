@@ -76,7 +76,7 @@ try {
     await stack.sql(
       `select left(idempotency_key, 13) || '…' as key, scope, status, attempt,
          status_code as answer, octet_length(response) as bytes
-       from public.idempotency_keys order by id`,
+       from public.idempotency_keys order by fence`,
     ),
   );
   // Counts of replays are sent together, about a second after the replays.

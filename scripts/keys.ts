@@ -30,7 +30,7 @@ function printKeys(keys: readonly StuckKey[], limit: number): void {
       "steps done",
     ],
     keys.map((key) => [
-      key.user_id ?? "(project)",
+      key.owner || "(project)",
       key.scope,
       key.idempotency_key,
       key.attempt,

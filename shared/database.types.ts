@@ -264,79 +264,20 @@ export type Database = {
           },
         ];
       };
-      "idempotency_counted_users": {
-        Row: {
-          "user_id": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "user_id": string;
-        };
-        Update: {
-          "user_id"?: string;
-        };
-        Relationships: [];
-      };
-      "idempotency_durations": {
-        Row: {
-          "answers": number;
-          "bucket": number;
-          "hour": string;
-          "scope": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "answers": number;
-          "bucket": number;
-          "hour": string;
-          "scope": string;
-        };
-        Update: {
-          "answers"?: number;
-          "bucket"?: number;
-          "hour"?: string;
-          "scope"?: string;
-        };
-        Relationships: [];
-      };
-      "idempotency_hours": {
-        Row: {
-          "executions": number;
-          "failures": number;
-          "hour": string;
-          "replays": number;
-          "scope": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "executions"?: number;
-          "failures"?: number;
-          "hour": string;
-          "replays"?: number;
-          "scope": string;
-        };
-        Update: {
-          "executions"?: number;
-          "failures"?: number;
-          "hour"?: string;
-          "replays"?: number;
-          "scope"?: string;
-        };
-        Relationships: [];
-      };
       "idempotency_keys": {
         Row: {
           "attempt": number;
           "claimed_at": string;
           "completed_at": string | null;
+          "crashed_attempts": Json | null;
           "created_at": string;
           "error_message": string | null;
           "expires_at": string;
           "fence": number;
-          "id": number;
           "idempotency_key": string;
           "lease_expires_at": string | null;
           "metadata": Json | null;
+          "owner": string;
           "owner_token": string;
           "past_owners": (string)[] | null;
           "request_fingerprint": string;
@@ -354,14 +295,15 @@ export type Database = {
           "attempt"?: number;
           "claimed_at"?: string;
           "completed_at"?: string | null;
+          "crashed_attempts"?: Json | null;
           "created_at"?: string;
           "error_message"?: string | null;
           "expires_at": string;
           "fence"?: number;
-          "id"?: never;
           "idempotency_key": string;
           "lease_expires_at"?: string | null;
           "metadata"?: Json | null;
+          "owner": string;
           "owner_token": string;
           "past_owners"?: (string)[] | null;
           "request_fingerprint": string;
@@ -378,14 +320,15 @@ export type Database = {
           "attempt"?: number;
           "claimed_at"?: string;
           "completed_at"?: string | null;
+          "crashed_attempts"?: Json | null;
           "created_at"?: string;
           "error_message"?: string | null;
           "expires_at"?: string;
           "fence"?: number;
-          "id"?: never;
           "idempotency_key"?: string;
           "lease_expires_at"?: string | null;
           "metadata"?: Json | null;
+          "owner"?: string;
           "owner_token"?: string;
           "past_owners"?: (string)[] | null;
           "request_fingerprint"?: string;
@@ -397,118 +340,6 @@ export type Database = {
           "status_code"?: number | null;
           "steps"?: Json | null;
           "user_id"?: string | null;
-        };
-        Relationships: [];
-      };
-      "idempotency_live_keys": {
-        Row: {
-          "expires_hour": string;
-          "keys": number;
-          "scope": string;
-          "status": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "expires_hour": string;
-          "keys": number;
-          "scope": string;
-          "status": string;
-        };
-        Update: {
-          "expires_hour"?: string;
-          "keys"?: number;
-          "scope"?: string;
-          "status"?: string;
-        };
-        Relationships: [];
-      };
-      "idempotency_open_keys": {
-        Row: {
-          "attempt": number;
-          "created_at": string;
-          "expires_at": string;
-          "fence": number;
-          "id": number;
-          "scope": string;
-          "status": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "attempt": number;
-          "created_at": string;
-          "expires_at": string;
-          "fence": number;
-          "id": number;
-          "scope": string;
-          "status": string;
-        };
-        Update: {
-          "attempt"?: number;
-          "created_at"?: string;
-          "expires_at"?: string;
-          "fence"?: number;
-          "id"?: number;
-          "scope"?: string;
-          "status"?: string;
-        };
-        Relationships: [];
-      };
-      "idempotency_replay_counts": {
-        Row: {
-          "hour": string;
-          "replays": number;
-          "scope": string;
-          "user_id": string | null;
-        };
-        ComputedFields: never;
-        Insert: {
-          "hour": string;
-          "replays": number;
-          "scope": string;
-          "user_id"?: string | null;
-        };
-        Update: {
-          "hour"?: string;
-          "replays"?: number;
-          "scope"?: string;
-          "user_id"?: string | null;
-        };
-        Relationships: [];
-      };
-      "idempotency_rollup": {
-        Row: {
-          "barrier": unknown;
-          "counted_at": string;
-          "counted_fence": number;
-          "horizon_at": string;
-          "horizon_fence": number;
-          "id": boolean;
-          "next_at": string | null;
-          "next_fence": number | null;
-          "replays_at": string;
-        };
-        ComputedFields: never;
-        Insert: {
-          "barrier"?: unknown;
-          "counted_at"?: string;
-          "counted_fence"?: number;
-          "horizon_at"?: string;
-          "horizon_fence"?: number;
-          "id"?: boolean;
-          "next_at"?: string | null;
-          "next_fence"?: number | null;
-          "replays_at"?: string;
-        };
-        Update: {
-          "barrier"?: unknown;
-          "counted_at"?: string;
-          "counted_fence"?: number;
-          "horizon_at"?: string;
-          "horizon_fence"?: number;
-          "id"?: boolean;
-          "next_at"?: string | null;
-          "next_fence"?: number | null;
-          "replays_at"?: string;
         };
         Relationships: [];
       };
@@ -1497,6 +1328,7 @@ export type Database = {
           "failed_count": number | null;
           "oldest_processing_seconds": number | null;
           "processing_count": number | null;
+          "refused_count": number | null;
           "replay_count": number | null;
           "replay_rate": number | null;
           "scope": string;
@@ -1564,8 +1396,8 @@ export type Database = {
       "get_idempotency_status": {
         Args: {
           "p_idempotency_key": string;
+          "p_owner"?: string;
           "p_scope"?: string;
-          "p_user_id"?: string;
         };
         Returns: {
           "attempt": number;
@@ -1574,12 +1406,10 @@ export type Database = {
           "created_at": string;
           "error_message": string;
           "expires_at": string;
-          "fence": number;
           "finished_steps": (string)[];
           "idempotency_key": string;
           "is_expired": boolean;
           "is_stuck": boolean;
-          "lease_expires_at": string;
           "metadata": Json;
           "response": string;
           "response_encoding": string;
@@ -1587,7 +1417,6 @@ export type Database = {
           "scope": string;
           "status": string;
           "status_code": number;
-          "user_id": string;
         }[];
       };
       "get_next_invoice_number": {
@@ -1610,31 +1439,15 @@ export type Database = {
         Args: { "p_backlog_limit"?: number; "p_keys_looked_at"?: number };
         Returns: Json;
       };
-      "idempotency_answer_to_loser": {
-        Args: {
-          "p_idempotency_key": string;
-          "p_owner_token": string;
-          "p_scope": string;
-          "p_status": string;
-          "p_user_id": string;
-        };
-        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
-        SetofOptions: {
-          from: "*";
-          to: "idempotency_answer";
-          isOneToOne: true;
-          isSetofReturn: false;
-        };
-      };
       "idempotency_checkpoint": {
         Args: {
           "p_idempotency_key": string;
           "p_lease_seconds": number;
+          "p_owner": string;
           "p_owner_token": string;
           "p_result": Json;
           "p_scope": string;
           "p_step": string;
-          "p_user_id": string;
         };
         Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
         SetofOptions: {
@@ -1649,12 +1462,14 @@ export type Database = {
           "p_fingerprint": string;
           "p_idempotency_key": string;
           "p_lease_seconds": number;
+          "p_max_attempts"?: number;
           "p_metadata"?: Json;
           "p_on_abandoned"?: string;
+          "p_owner": string;
           "p_owner_token": string;
           "p_scope": string;
+          "p_third_party"?: boolean;
           "p_ttl_seconds": number;
-          "p_user_id": string;
         };
         Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
         SetofOptions: {
@@ -1667,11 +1482,13 @@ export type Database = {
       "idempotency_claim_many": {
         Args: {
           "p_lease_seconds": number;
+          "p_max_attempts"?: number;
           "p_on_abandoned"?: string;
+          "p_owner": string;
           "p_requests": Json;
           "p_scope": string;
+          "p_third_party"?: boolean;
           "p_ttl_seconds": number;
-          "p_user_id": string;
         };
         Returns:
           Database["public"]["CompositeTypes"]["idempotency_item_answer"][];
@@ -1685,6 +1502,7 @@ export type Database = {
       "idempotency_complete": {
         Args: {
           "p_idempotency_key": string;
+          "p_owner": string;
           "p_owner_token": string;
           "p_response": string;
           "p_response_encoding": string;
@@ -1692,7 +1510,6 @@ export type Database = {
           "p_scope": string;
           "p_status_code": number;
           "p_ttl_seconds"?: number;
-          "p_user_id": string;
         };
         Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
         SetofOptions: {
@@ -1703,43 +1520,18 @@ export type Database = {
         };
       };
       "idempotency_count_replays": {
-        Args: { "p_count": number; "p_scope": string; "p_user_id": string };
-        Returns: undefined;
-      };
-      "idempotency_decide_claim": {
-        Args: {
-          "p_fingerprint": string;
-          "p_idempotency_key": string;
-          "p_lease_seconds": number;
-          "p_limited": boolean;
-          "p_metadata": Json;
-          "p_on_abandoned": string;
-          "p_owner_token": string;
-          "p_row_seen": boolean;
-          "p_scope": string;
-          "p_ttl_seconds": number;
-          "p_user_id": string;
-        };
-        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
-        SetofOptions: {
-          from: "*";
-          to: "idempotency_answer";
-          isOneToOne: true;
-          isSetofReturn: false;
-        };
-      };
-      "idempotency_enforce_key_limit": {
-        Args: { "p_user_id": string };
+        Args: { "p_count": number; "p_owner": string; "p_scope": string };
         Returns: undefined;
       };
       "idempotency_fail": {
         Args: {
           "p_error_message": string;
           "p_idempotency_key": string;
+          "p_owner": string;
           "p_owner_token": string;
           "p_scope": string;
+          "p_status_code"?: number;
           "p_ttl_seconds"?: number;
-          "p_user_id": string;
         };
         Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
         SetofOptions: {
@@ -1747,39 +1539,6 @@ export type Database = {
           to: "idempotency_answer";
           isOneToOne: true;
           isSetofReturn: false;
-        };
-      };
-      "idempotency_held_keys": {
-        Args: Record<PropertyKey, never>;
-        Returns: {
-          "attempt": number;
-          "claimed_at": string;
-          "completed_at": string | null;
-          "created_at": string;
-          "error_message": string | null;
-          "expires_at": string;
-          "fence": number;
-          "id": number;
-          "idempotency_key": string;
-          "lease_expires_at": string | null;
-          "metadata": Json | null;
-          "owner_token": string;
-          "past_owners": (string)[] | null;
-          "request_fingerprint": string;
-          "response": string | null;
-          "response_encoding": string | null;
-          "response_headers": Json | null;
-          "scope": string;
-          "status": string;
-          "status_code": number | null;
-          "steps": Json | null;
-          "user_id": string | null;
-        }[];
-        SetofOptions: {
-          from: "*";
-          to: "idempotency_keys";
-          isOneToOne: false;
-          isSetofReturn: true;
         };
       };
       "idempotency_hourly_statistics": {
@@ -1806,25 +1565,10 @@ export type Database = {
       "idempotency_notify": {
         Args: {
           "p_idempotency_key": string;
+          "p_owner": string;
           "p_scope": string;
-          "p_user_id": string;
         };
         Returns: string;
-      };
-      "idempotency_recorded_answer": {
-        Args: {
-          "p_fingerprint": string;
-          "p_idempotency_key": string;
-          "p_scope": string;
-          "p_user_id": string;
-        };
-        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
-        SetofOptions: {
-          from: "*";
-          to: "idempotency_answer";
-          isOneToOne: true;
-          isSetofReturn: true;
-        };
       };
       "idempotency_recount_statistics": {
         Args: Record<PropertyKey, never>;
@@ -1842,9 +1586,9 @@ export type Database = {
         Args: {
           "p_idempotency_key": string;
           "p_lease_seconds": number;
+          "p_owner": string;
           "p_owner_token": string;
           "p_scope": string;
-          "p_user_id": string;
         };
         Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
         SetofOptions: {
@@ -1858,13 +1602,13 @@ export type Database = {
         Args: {
           "p_idempotency_key": string;
           "p_note"?: string;
+          "p_owner": string;
           "p_resolution": string;
           "p_response"?: string;
           "p_response_encoding"?: string;
           "p_response_headers"?: Json;
           "p_scope": string;
           "p_status_code"?: number;
-          "p_user_id": string;
         };
         Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
         SetofOptions: {
@@ -1890,29 +1634,13 @@ export type Database = {
           "stuck_count": number;
         }[];
       };
-      "idempotency_settle_item": {
-        Args: {
-          "p_failed_ttl_seconds": number;
-          "p_scope": string;
-          "p_settlement": Json;
-          "p_ttl_seconds": number;
-          "p_user_id": string;
-        };
-        Returns: Database["public"]["CompositeTypes"]["idempotency_answer"];
-        SetofOptions: {
-          from: "*";
-          to: "idempotency_answer";
-          isOneToOne: true;
-          isSetofReturn: false;
-        };
-      };
       "idempotency_settle_many": {
         Args: {
           "p_failed_ttl_seconds"?: number;
+          "p_owner": string;
           "p_scope": string;
           "p_settlements": Json;
           "p_ttl_seconds"?: number;
-          "p_user_id": string;
         };
         Returns:
           Database["public"]["CompositeTypes"]["idempotency_item_answer"][];
@@ -1923,27 +1651,20 @@ export type Database = {
           isSetofReturn: true;
         };
       };
-      "idempotency_signed_in_user": {
-        Args: { "p_user_id": string };
-        Returns: string;
-      };
       "idempotency_stuck_keys": {
         Args: { "p_limit"?: number };
         Returns: {
           "attempt": number;
           "claimed_at": string;
+          "crashed_attempts": Json;
           "expires_at": string;
           "idempotency_key": string;
           "lease_expires_at": string;
           "metadata": Json;
+          "owner": string;
           "scope": string;
           "steps": Json;
-          "user_id": string;
         }[];
-      };
-      "idempotency_trusts_caller": {
-        Args: Record<PropertyKey, never>;
-        Returns: boolean;
       };
       "idempotency_upkeep": {
         Args: Record<PropertyKey, never>;

@@ -4,19 +4,52 @@
  *
  * @module
  */
-export { answerResponse } from "./idempotency/answer_response.ts";
-export { type IdempotencyConfig } from "./idempotency/config.ts";
-export { corsHeaders } from "./idempotency/cors.ts";
-export { type EffectKey } from "./idempotency/effect_key.ts";
-export { type Enforcement, enforcementOf } from "./idempotency/enforcement.ts";
 export {
+  type BatchContext,
+  type BatchItem,
+  type BatchOutcome,
+  runMany,
+} from "./idempotency/batch.ts";
+export {
+  checkIdempotency,
+  cleanupExpiredKeys,
+  createIdempotencyKey,
+  getIdempotencyStatus,
+  type IdempotencyStatus,
+  type KeyClaim,
+  markIdempotencyFailed,
+  type SingleCallConfig,
+  storeIdempotencyResult,
+} from "./idempotency/calls.ts";
+export { countReplay, flushReplayCounts } from "./idempotency/claim.ts";
+export { type IdempotencyConfig, type ScopeOf } from "./idempotency/config.ts";
+export {
+  CiphertextInvalidError,
+  encrypted,
+  type EncryptionKey,
+  EncryptionKeyMissingError,
+  type EncryptionOptions,
+} from "./idempotency/encryption.ts";
+export {
+  admitWithoutKey,
+  type Enforcement,
+  enforcementOf,
+} from "./idempotency/enforcement.ts";
+export {
+  AccountGoneError,
+  AlreadyCompletedError,
+  BodyConsumedError,
+  type CachedResponse,
+  CallerUnknownError,
   type IdempotencyCode,
   IdempotencyError,
   KeyInvalidError,
   KeyMissingError,
   KeyReusedError,
   LeaseLostError,
+  LedgerMisconfiguredError,
   LedgerUnavailableError,
+  NotOwnerError,
   OutcomeUnknownError,
   RequestInProgressError,
   RequestTooLargeError,
@@ -28,20 +61,25 @@ export {
   type FingerprintOptions,
   fingerprintRequest,
 } from "./idempotency/fingerprint.ts";
-export { type IdempotencyContext } from "./idempotency/handler_run.ts";
 export {
   extractIdempotencyKey,
   generateIdempotencyKey,
   getIdempotencyKey,
   isValidIdempotencyKey,
+  readIdempotencyKey,
 } from "./idempotency/key.ts";
 export {
   type Answer,
+  type Answered,
   type BatchClaim,
   type BatchTerms,
-  type ClaimRequest,
+  type Claimed,
   type ClaimResult,
+  type ClaimTerms,
+  type Denied,
+  type Failure,
   type Identity,
+  type KeyStatus,
   type Ledger,
   type Refused,
   type Settlement,
@@ -51,46 +89,37 @@ export {
   memoryLedger,
   type MemoryLedgerOptions,
 } from "./idempotency/memory_ledger.ts";
-export { admitWithoutKey } from "./idempotency/missing_key.ts";
 export {
+  type IdempotencyContext,
+  type Upstream,
+} from "./idempotency/middleware.ts";
+export {
+  type OperationConfig,
   type OperationContext,
   type OperationOutcome,
+  operationResponse,
   type OperationResult,
   type OperationRun,
+  setDefaultLedger,
 } from "./idempotency/operation.ts";
 export {
   type PostgresClient,
   postgresLedger,
   type QueryClient,
 } from "./idempotency/postgres_ledger.ts";
-export { type Problem, problemResponse } from "./idempotency/problem.ts";
-export { redisLock } from "./idempotency/redis_lock.ts";
-export { refusalResponse } from "./idempotency/refusal_response.ts";
-export { countReplay, flushReplayCounts } from "./idempotency/replay_counts.ts";
 export {
-  type BatchContext,
-  type BatchItem,
-  type BatchOutcome,
-  runMany,
-} from "./idempotency/run_many.ts";
-export { type SharedLock } from "./idempotency/shared_lock.ts";
+  type Problem,
+  problemResponse,
+  refusalResponse,
+} from "./idempotency/problem.ts";
 export {
-  AlreadyCompletedError,
-  type CachedResponse,
-  checkIdempotency,
-  cleanupExpiredKeys,
-  createIdempotencyKey,
-  type KeyClaim,
-  markIdempotencyFailed,
-  NotOwnerError,
-  type SingleCallConfig,
-  storeIdempotencyResult,
-} from "./idempotency/single_calls.ts";
+  redisLedger,
+  type RedisLedgerOptions,
+  type SendCommand,
+} from "./idempotency/redis_ledger.ts";
+export { corsHeaders } from "./idempotency/response.ts";
 export {
-  getIdempotencyStatus,
-  type IdempotencyStatus,
-} from "./idempotency/status.ts";
-export {
+  type EffectKey,
   type Step,
   type StepContext,
   type StepOptions,
@@ -100,6 +129,7 @@ export {
   type LedgerClient,
   supabaseLedger,
 } from "./idempotency/supabase_ledger.ts";
+export { answerResponse } from "./idempotency/transaction.ts";
 export {
   type WithIdempotency,
   withIdempotency,

@@ -17,14 +17,17 @@ const RETRY_AFTER_SECONDS = "2";
 export default {
   fetch: withSupabase<Database>(
     { auth: "user", cors: { headers: corsHeaders } },
-    async (req, { supabase, userClaims }) => {
+    async (req, { supabaseAdmin, userClaims }) => {
       try {
         requireMethod(req, "GET");
         const { key, scope } = readQuery(req, StatusRequest);
-        const userId = userClaims!.id;
-        const found = await getIdempotencyStatus(supabase, key, userId, {
-          scope,
-        });
+        // The ledger is the project's; whose key it is says the verified token.
+        const found = await getIdempotencyStatus(
+          supabaseAdmin,
+          key,
+          userClaims!.id,
+          { scope },
+        );
         if (found === null) throw notFound(key, scope);
         return Response.json(found, {
           headers: {

@@ -8,7 +8,7 @@ import {
   admitWithoutKey,
   corsHeaders,
   fingerprintRequest,
-  getIdempotencyKey,
+  readIdempotencyKey,
 } from "../../shared/idempotency.ts";
 import { readJson, requireMethod } from "../_kit/read_request.ts";
 import { Refusal, refuse } from "../_kit/refuse.ts";
@@ -41,14 +41,14 @@ for (const { operation, schema } of writes) {
   app.all(`/${operation}`, async (c) => {
     const req = c.req.raw;
     requireMethod(req, "POST");
-    const { supabase, userClaims } = c.var.supabaseContext;
-    const key = getIdempotencyKey(req);
+    const { userClaims, ...clients } = c.var.supabaseContext;
+    const key = readIdempotencyKey(req);
     const mark = key === null
       ? admitWithoutKey(operation, "optional")
       : (answer: Response) => answer;
     const fingerprint = key && await fingerprintRequest(req.clone());
     const id = c.req.param("id");
-    const answer = await perform(supabase, userClaims!.id, {
+    const answer = await perform(clients, userClaims!.id, {
       operation,
       ...(id === undefined ? {} : { subjectId: readId(id) }),
       ...(schema === null ? {} : { request: await readJson(req, schema) }),

@@ -39,6 +39,14 @@ const RefusalDetail = z.object({
   extensions: z.record(z.string(), z.unknown()),
 });
 
+/** Whom calls go out as. */
+interface Clients {
+  /** The caller: whose key it is comes from the token. */
+  readonly supabase: SupabaseClient<Database>;
+  /** The project: counts replays. */
+  readonly supabaseAdmin: SupabaseClient<Database>;
+}
+
 /**
  * Performs an operation in one round trip and one transaction, together with
  * its key where there is one.
@@ -51,7 +59,7 @@ const RefusalDetail = z.object({
  * whether it did, so the same request has to be sent again.
  */
 export async function perform(
-  supabase: SupabaseClient<Database>,
+  { supabase, supabaseAdmin }: Clients,
   userId: string,
   { operation, subjectId, request, key, fingerprint }: PosRequest,
 ): Promise<Response> {
@@ -72,7 +80,7 @@ export async function perform(
   }
   if (answer.outcome === "replay") {
     const identity = { userId, scope: operation, key };
-    countReplay(supabaseLedger(supabase), identity);
+    countReplay(supabaseLedger(supabaseAdmin), identity);
   }
   return await answerResponse(answer, key);
 }

@@ -6,8 +6,8 @@ import {
   answerResponse,
   corsHeaders,
   fingerprintRequest,
-  getIdempotencyKey,
   KeyMissingError,
+  readIdempotencyKey,
   TooManyKeysError,
 } from "../../shared/idempotency.ts";
 import { readJson, requireMethod } from "../_kit/read_request.ts";
@@ -27,7 +27,7 @@ export default {
     async (req, { supabase }) => {
       try {
         requireMethod(req, "POST");
-        const key = getIdempotencyKey(req);
+        const key = readIdempotencyKey(req);
         if (key === null) throw new KeyMissingError();
         const fingerprint = await fingerprintRequest(req.clone());
         const request = await readJson(req, ReserveRequest);

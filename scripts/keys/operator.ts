@@ -3,7 +3,7 @@ import type { Project } from "../project.ts";
 
 /** A row of `idempotency_stuck_keys`. */
 export const StuckKey = z.object({
-  user_id: z.string().nullable(),
+  owner: z.string(),
   scope: z.string(),
   idempotency_key: z.string(),
   attempt: z.int(),
@@ -57,7 +57,7 @@ export async function resolve(
   { userId, scope, key, as, status, body, headers, note }: Resolution,
 ): Promise<Resolved> {
   const [row] = await project.call("idempotency_resolve", {
-    p_user_id: userId,
+    p_owner: userId ?? "",
     p_scope: scope,
     p_idempotency_key: key,
     p_resolution: as,

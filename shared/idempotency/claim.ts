@@ -1,38 +1,148 @@
+import {
+  type Attempt,
+  attemptOf,
+  kept,
+  MAX_RETRY_AFTER_SECONDS,
+  unprotectedAttempt,
+} from "./attempt.ts";
+import type { ResolvedConfig } from "./config.ts";
 import { pRetry } from "./deps.ts";
 import {
   KeyReusedError,
+  LedgerUnavailableError,
   OutcomeUnknownError,
   RequestInProgressError,
   ResponseNotStoredError,
 } from "./errors.ts";
-import type { Answer, ClaimResult } from "./ledger.ts";
+import { identityName, type Outcome, reporterOf } from "./event.ts";
+import type {
+  Answer,
+  Answered,
+  Claimed,
+  ClaimResult,
+  ClaimTerms,
+  Denied,
+  Identity,
+  Ledger,
+} from "./ledger.ts";
+import { platform } from "./platform.ts";
 
-/** A claim that ends in running or in answering. */
-export type Granted = Extract<ClaimResult, { outcome: "claimed" | "replay" }>;
+/** What a request brings to {@link claim}. */
+export interface Terms {
+  /** SHA-256 of the request, 64 lower-case hexadecimal digits. */
+  readonly fingerprint: string;
+  readonly config: ResolvedConfig;
+  /** Kept with the key, for people. */
+  readonly metadata?: Record<string, unknown> | null;
+  /**
+   * Whether somebody will end the attempt, come what may: only then is its
+   * lease renewed.
+   *
+   * @default {true}
+   */
+  readonly keepAlive?: boolean;
+}
 
-// The lease says how long a crash may go unnoticed, not how long the work
-// takes; most of it is done in a second or two, and asking costs one read.
-export const MAX_RETRY_AFTER_SECONDS = 2;
+/** What {@link claim} ends in. */
+export type Begun =
+  | { readonly kind: "answer"; readonly answer: Answer }
+  | { readonly kind: "attempt"; readonly attempt: Attempt };
 
 /**
- * Turns a refused claim into the error that says why.
+ * The first half of the state machine: claims the key, or waits for whoever has
+ * it, or replays. The second half is the {@link Attempt}.
+ *
+ * @throws {IdempotencyError} When the request must not run.
+ */
+export async function claim(
+  ledger: Ledger,
+  identity: Identity,
+  { fingerprint, config, metadata = null, keepAlive = true }: Terms,
+): Promise<Begun> {
+  const { key } = identity;
+  const report = reporterOf(identity, config.onEvent);
+  const ownerToken = crypto.randomUUID();
+  const flight = flightName(identity, fingerprint);
+  const terms: ClaimTerms = {
+    fingerprint,
+    ownerToken,
+    leaseSeconds: config.leaseSeconds,
+    ttlSeconds: config.ttlSeconds.completed,
+    onAbandoned: config.onAbandoned,
+    maxAttempts: config.maxAttempts,
+    metadata,
+    thirdParty: config.thirdPartyAuth,
+  };
+  let outcome: Outcome = "replayed";
+  let result: Claimed | Answered;
+  try {
+    if (config.onConcurrent === "reject") {
+      result = granted(key, await ledger.claim(identity, terms));
+    } else {
+      const until = performance.now() + config.waitSeconds * 1000;
+      const shared = await joinFlight(flight, config.waitSeconds * 1000);
+      if (shared !== null) {
+        outcome = "shared";
+        result = { outcome: "replay", answer: shared };
+      } else {
+        let tries = 0;
+        result = await untilSettled(async () => {
+          if (++tries > 1) outcome = "replayed_after_wait";
+          return granted(key, await ledger.claim(identity, terms));
+        }, until - performance.now());
+      }
+    }
+  } catch (error) {
+    const refusal = refusalOf(error, config);
+    report(refusal, { error });
+    if (refusal !== "unprotected") throw error;
+    return { kind: "attempt", attempt: unprotectedAttempt() };
+  }
+  if (result.outcome === "replay") {
+    countReplay(ledger, identity);
+    report(outcome);
+    return { kind: "answer", answer: kept(key, result.answer) };
+  }
+  const attempt = attemptOf({
+    ledger,
+    identity,
+    fingerprint,
+    config,
+    ownerToken,
+    claimed: result,
+    report,
+    share: announceFlight(flight),
+  });
+  if (keepAlive) attempt.keepAlive();
+  return { kind: "attempt", attempt };
+}
+
+/**
+ * Turns a claim that was denied into the error that says why.
  *
  * @throws {IdempotencyError}
  */
-export function granted(key: string, result: ClaimResult): Granted {
+export function granted(key: string, result: ClaimResult): Claimed | Answered {
   switch (result.outcome) {
     case "claimed":
-      return result;
+    case "taken_over":
     case "replay":
-      return { outcome: "replay", answer: kept(key, result.answer) };
+      return result;
+    default:
+      throw denialOf(key, result);
+  }
+}
+
+function denialOf(key: string, denied: Denied): Error {
+  switch (denied.outcome) {
     case "mismatch":
-      throw new KeyReusedError(key);
+      return new KeyReusedError(key);
     case "abandoned":
-      throw new OutcomeUnknownError(key);
+      return new OutcomeUnknownError(key);
     case "in_progress":
-      throw new RequestInProgressError(
+      return new RequestInProgressError(
         key,
-        Math.min(result.retryAfterSeconds, MAX_RETRY_AFTER_SECONDS),
+        Math.min(denied.retryAfterSeconds, MAX_RETRY_AFTER_SECONDS),
       );
   }
 }
@@ -45,13 +155,10 @@ export function granted(key: string, result: ClaimResult): Granted {
  * @param waitMs How long at most, in ms.
  * @throws {RequestInProgressError} When time is up.
  */
-export function claimWhenSettled(
-  claim: () => Promise<Granted>,
-  waitMs: number,
-): Promise<Granted> {
+function untilSettled<T>(claim: () => Promise<T>, waitMs: number): Promise<T> {
   return pRetry(claim, {
     retries: Infinity,
-    maxRetryTime: waitMs,
+    maxRetryTime: Math.max(0, waitMs),
     minTimeout: 40,
     factor: 1.5,
     maxTimeout: 1_000,
@@ -60,12 +167,114 @@ export function claimWhenSettled(
   });
 }
 
+function refusalOf(error: unknown, config: ResolvedConfig): Outcome {
+  if (error instanceof RequestInProgressError) return "in_progress";
+  if (error instanceof KeyReusedError) return "mismatch";
+  if (error instanceof OutcomeUnknownError) return "abandoned";
+  if (error instanceof ResponseNotStoredError) return "replayed";
+  return error instanceof LedgerUnavailableError &&
+      config.onLedgerDown === "run"
+    ? "unprotected"
+    : "unavailable";
+}
+
+// Duplicates in one isolate share a run.
+
+type Waiter = (answer: Answer | null) => void;
+
+const flights = new Map<string, Set<Waiter>>();
+
+/** Duplicates that may share a run: same caller, same key, same payload. */
+function flightName(identity: Identity, fingerprint: string): string {
+  return `${fingerprint} ${identityName(identity)}`;
+}
+
 /**
- * The answer, if its body was kept.
+ * Announces a run to duplicates in this isolate.
  *
- * @throws {ResponseNotStoredError}
+ * @returns Ends the announcement, with the recorded answer or with `null` when
+ * there is none to share.
  */
-export function kept(key: string, answer: Answer): Answer {
-  if (answer.body !== null) return answer;
-  throw new ResponseNotStoredError(key, answer.status);
+function announceFlight(name: string): Waiter {
+  const waiters = new Set<Waiter>();
+  flights.set(name, waiters);
+  return (answer) => {
+    // After a takeover in this isolate the name belongs to the next attempt.
+    if (flights.get(name) === waiters) flights.delete(name);
+    for (const tell of waiters) tell(answer);
+    waiters.clear();
+  };
+}
+
+/**
+ * Waits for a run of the same request in this isolate, without asking the
+ * ledger.
+ *
+ * @param waitMs How long at most, in ms.
+ * @returns Its recorded answer; `null` when there is no such run, it left none,
+ * or time is up.
+ */
+function joinFlight(name: string, waitMs: number): Promise<Answer | null> {
+  const waiters = flights.get(name);
+  if (waiters === undefined) return Promise.resolve(null);
+  return new Promise((resolve) => {
+    const tell: Waiter = (answer) => {
+      clearTimeout(timer);
+      waiters.delete(tell);
+      resolve(answer);
+    };
+    const timer = setTimeout(tell, waitMs, null);
+    waiters.add(tell);
+  });
+}
+
+// Replays are counted, and not on their own path.
+
+// Long enough that a burst of retries becomes one call, short enough that
+// whoever watches the statistics sees them move.
+const FLUSH_AFTER_MS = 1_000;
+
+const counts = new Map<string, Count>();
+
+interface Count {
+  ledger: Ledger;
+  readonly userId: string | null;
+  readonly scope: string;
+  replays: number;
+}
+
+/**
+ * Counts a replay for the statistics. The replay itself neither writes nor
+ * waits: counts gather in memory and are sent about a second later, together.
+ * A worker killed in between loses that second of statistics and nothing else.
+ */
+export function countReplay(ledger: Ledger, identity: Identity): void {
+  if (ledger.countReplays === undefined) return;
+  const { userId, scope } = identity;
+  const name = `${userId}\n${scope}`;
+  const count = counts.get(name);
+  if (count !== undefined) {
+    count.replays += 1;
+    count.ledger = ledger;
+    return;
+  }
+  if (counts.size === 0) {
+    platform.waitUntil(
+      new Promise<void>((resolve) => {
+        setTimeout(() => flushReplayCounts().then(resolve), FLUSH_AFTER_MS);
+      }),
+    );
+  }
+  counts.set(name, { ledger, userId, scope, replays: 1 });
+}
+
+/** Sends what {@link countReplay} gathered; never throws. */
+export async function flushReplayCounts(): Promise<void> {
+  const gathered = [...counts.values()];
+  counts.clear();
+  await Promise.allSettled(
+    gathered.map(({ ledger, userId, scope, replays }) =>
+      ledger.countReplays?.(userId, scope, replays)
+    ),
+  );
 }

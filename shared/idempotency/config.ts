@@ -1,19 +1,21 @@
-import { z } from "./deps.ts";
 import type { Enforcement } from "./enforcement.ts";
 import type { IdempotencyEvent } from "./event.ts";
-import type { SharedLock } from "./shared_lock.ts";
+import type { Ledger } from "./ledger.ts";
 
 /**
  * How a route treats keys. Every field is optional; the same object configures
- * the middleware, the plain-operation form and the single calls.
+ * the middleware, the plain operation and the single calls.
  */
 export interface IdempotencyConfig {
   /**
-   * The route or operation that the key belongs to, 1–200 characters.
+   * The route or operation that the key belongs to, 1–200 characters. A
+   * function makes it of the request, for instance with the organisation in it
+   * where colleagues share keys, or where one user acts for several
+   * organisations; only requests have it, operations name their `route`.
    *
    * @default {"the function's name, from the request's path"}
    */
-  scope?: string | undefined;
+  scope?: string | ScopeOf | undefined;
   /**
    * What a POST, PUT or PATCH without a key gets: `"optional"` runs it,
    * `"warn"` runs it and answers with `X-Idempotency-Missing: true`,
@@ -44,12 +46,28 @@ export interface IdempotencyConfig {
    */
   onAbandoned?: "retry" | "refuse" | undefined;
   /**
-   * How long an attempt may go unheard of before others take it for crashed,
-   * in seconds, 1–3600. It is renewed while the attempt runs, at a third.
+   * Seconds without a heartbeat before an attempt counts as crashed, 1–3600.
+   * The heartbeat comes at a third of it, for as long as the attempt runs.
    *
    * @default {30}
    */
   leaseSeconds?: number | undefined;
+  /**
+   * How long an attempt may run, in seconds, 1–86400. Past it the lease is
+   * renewed no more and `signal` aborts: a handler that hangs does not keep its
+   * key for ever.
+   *
+   * @default {400}
+   */
+  maxRunSeconds?: number | undefined;
+  /**
+   * After so many crashed attempts in a row, 1–100, the key is parked with 409
+   * `OUTCOME_UNKNOWN`, whatever `onAbandoned` says: a request that kills its
+   * worker does not do so for ever.
+   *
+   * @default {5}
+   */
+  maxAttempts?: number | undefined;
   /**
    * How long a key is kept, in seconds from its claim, 1 s to 365 days; one
    * number, or one for each outcome.
@@ -68,12 +86,27 @@ export interface IdempotencyConfig {
    */
   onLedgerDown?: "reject" | "run" | undefined;
   /**
-   * Who calls the ledger: `"user"`, the caller, so that the database isolates
-   * users even if this code errs; `"admin"`, the secret key.
+   * Where keys are kept.
    *
-   * @default {"user"}
+   * @default {"the pipeline's Postgres client (`postgresAdmin`), else the secret key's Supabase client"}
    */
-  ledger?: "user" | "admin" | undefined;
+  store?: Ledger | undefined;
+  /**
+   * Who shares keys where the caller is no user: `"refuse"` answers 403
+   * `CALLER_UNKNOWN`, `"project"` puts all such callers into one space of keys.
+   * Whoever holds the secret key is the project anyway.
+   *
+   * @default {"refuse"}
+   */
+  callers?: "refuse" | "project" | undefined;
+  /**
+   * Whether users belong to another issuer than this project's Auth (Clerk,
+   * Cognito, …), so that an id that is a UUID names no account here. Otherwise
+   * a user whose account is gone is refused with 403 `ACCOUNT_GONE`.
+   *
+   * @default {false}
+   */
+  thirdPartyAuth?: boolean | undefined;
   /**
    * Replaces the fingerprint of a request; see `fingerprintRequest`. The
    * string may be anything that is the same for retries and differs otherwise.
@@ -90,13 +123,20 @@ export interface IdempotencyConfig {
    * @default {"below 500, but not 401, 403, 408, 409, 425, 429"}
    */
   isFinal?: ((status: number) => boolean) | undefined;
-  /** Asked before the ledger who runs a key, by those who run Redis. */
-  sharedLock?: SharedLock | undefined;
+  /**
+   * Whether the body of a final answer is kept. Where it is not, such as a
+   * secret that is shown once, a retry is told 409 `RESPONSE_NOT_STORED` with
+   * the status and the `Location` of the first answer.
+   *
+   * @default {"up to 4 MiB"}
+   */
+  keepBody?: ((response: Response) => boolean) | undefined;
   /**
    * What to keep with the key, for people: JSON of at most 2 KB, for instance the
    * id of the trace under which it runs. A later attempt's is added to it.
    */
   metadata?:
+    | Record<string, unknown>
     | ((
       req: Request,
     ) => Record<string, unknown> | Promise<Record<string, unknown>>)
@@ -105,11 +145,45 @@ export interface IdempotencyConfig {
   onEvent?: ((event: IdempotencyEvent) => void) | undefined;
 }
 
+/** Makes the scope of a request; see {@link IdempotencyConfig.scope}. */
+export type ScopeOf = (
+  req: Request,
+  // deno-lint-ignore no-explicit-any -- each pipeline has a context of its own
+  ctx: any,
+) => string | Promise<string>;
+
+/** {@link IdempotencyConfig} with every default filled in. */
+export interface ResolvedConfig {
+  readonly scope: IdempotencyConfig["scope"];
+  readonly enforcement: Enforcement;
+  readonly onConcurrent: "reject" | "wait";
+  readonly waitSeconds: number;
+  readonly onAbandoned: "retry" | "refuse";
+  readonly leaseSeconds: number;
+  readonly maxRunSeconds: number;
+  readonly maxAttempts: number;
+  readonly ttlSeconds: { readonly completed: number; readonly failed: number };
+  readonly onLedgerDown: "reject" | "run";
+  readonly store: Ledger | undefined;
+  readonly callers: "refuse" | "project";
+  readonly thirdPartyAuth: boolean;
+  readonly fingerprint: IdempotencyConfig["fingerprint"];
+  readonly key: IdempotencyConfig["key"];
+  readonly isFinal: (status: number) => boolean;
+  readonly keepBody: IdempotencyConfig["keepBody"];
+  readonly metadata: IdempotencyConfig["metadata"];
+  readonly onEvent: IdempotencyConfig["onEvent"];
+}
+
 // A crash goes unnoticed for this long, so it is short. It is not shorter
 // because a handler may keep the event loop to itself for the 2 s of CPU time
-// that the platform grants, and a renewal may need its three tries of 4 s: the
-// renewal after it still comes in time.
+// that the platform grants, and a renewal may need several tries: the renewal
+// after it still comes in time.
 const DEFAULT_LEASE_SECONDS = 30;
+
+// The longest wall clock that Supabase grants a worker: 400 s on paid plans
+// (supabase.com/docs/guides/functions/limits).
+const DEFAULT_MAX_RUN_SECONDS = 400;
 
 // A day covers a client that was offline overnight; it is also what the
 // providers of payment APIs grant.
@@ -119,48 +193,96 @@ const DEFAULT_TTL_SECONDS = 86_400;
 // 150 s; past 120 s a waiting duplicate would be cut off instead of answered.
 const MAX_WAIT_SECONDS = 120;
 
+const MAX_TTL_SECONDS = 365 * 86_400;
+
 // Answers about the moment, not about the effect (DESIGN, "The HTTP contract").
 const MOMENTARY = new Set([401, 403, 408, 409, 425, 429]);
 
-const ttl = z.int().min(1).max(365 * 86_400);
+const METADATA_MAX_BYTES = 2_048;
 
-const schema = z.strictObject({
-  scope: z.string().min(1).max(200).optional(),
-  enforcement: z.enum(["optional", "warn", "required"]).default("optional"),
-  onConcurrent: z.enum(["reject", "wait"]).default("reject"),
-  waitSeconds: z.number().min(1).max(MAX_WAIT_SECONDS).default(10),
-  onAbandoned: z.enum(["retry", "refuse"]).default("retry"),
-  leaseSeconds: z.int().min(1).max(3600).default(DEFAULT_LEASE_SECONDS),
-  ttlSeconds: z.union([
-    ttl.transform((seconds) => ({ completed: seconds, failed: seconds })),
-    z.strictObject({
-      completed: ttl.default(DEFAULT_TTL_SECONDS),
-      failed: ttl.default(DEFAULT_TTL_SECONDS),
-    }),
-  ]).default({ completed: DEFAULT_TTL_SECONDS, failed: DEFAULT_TTL_SECONDS }),
-  onLedgerDown: z.enum(["reject", "run"]).default("reject"),
-  ledger: z.enum(["user", "admin"]).default("user"),
-  fingerprint: functionOf<(req: Request) => string | Promise<string>>(),
-  key: functionOf<(req: Request) => string | null | Promise<string | null>>(),
-  isFinal: functionOf<(status: number) => boolean>()
-    .default(() => isFinalStatus),
-  sharedLock: z.custom<SharedLock>(isSharedLock, {
-    error: "expected holder(), hold() and release()",
-  }).optional(),
-  metadata: functionOf<
-    (req: Request) => Record<string, unknown> | Promise<Record<string, unknown>>
-  >(),
-  onEvent: functionOf<(event: IdempotencyEvent) => void>(),
-});
+/** Says what a value should have been; `null` where it is that. */
+type Rule = (value: unknown) => string | null;
 
-/** {@link IdempotencyConfig} with every default filled in. */
-export type ResolvedConfig = z.output<typeof schema>;
+const integer = (least: number, most: number): Rule => (value) =>
+  Number.isInteger(value) && (value as number) >= least &&
+    (value as number) <= most
+    ? null
+    : `an integer from ${least} to ${most}`;
+
+const oneOf = (...choices: string[]): Rule => (value) =>
+  choices.includes(value as string)
+    ? null
+    : choices.map((choice) => `"${choice}"`).join(" or ");
+
+const ofType = (type: "function" | "boolean"): Rule => (value) =>
+  typeof value === type ? null : `a ${type}`;
+
+const isText: Rule = (value) =>
+  typeof value === "string" && value.length >= 1 && value.length <= 200
+    ? null
+    : "1 to 200 characters";
+
+const ttl = integer(1, MAX_TTL_SECONDS);
+
+const either = (...rules: Rule[]): Rule => (value) => {
+  const wanted = rules.map((rule) => rule(value));
+  return wanted.includes(null) ? null : wanted.join(", or ");
+};
+
+const isRecord: Rule = (value) =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+    ? null
+    : "an object";
+
+const RULES: Record<keyof IdempotencyConfig, Rule> = {
+  scope: either(isText, ofType("function")),
+  enforcement: oneOf("optional", "warn", "required"),
+  onConcurrent: oneOf("reject", "wait"),
+  waitSeconds: (value) =>
+    typeof value === "number" && value >= 1 && value <= MAX_WAIT_SECONDS
+      ? null
+      : `a number from 1 to ${MAX_WAIT_SECONDS}`,
+  onAbandoned: oneOf("retry", "refuse"),
+  leaseSeconds: integer(1, 3600),
+  maxRunSeconds: integer(1, 86_400),
+  maxAttempts: integer(1, 100),
+  ttlSeconds: either(
+    ttl,
+    (value) =>
+      isRecord(value) ?? Object.entries(value as object)
+        .map(([name, seconds]) =>
+          name !== "completed" && name !== "failed"
+            ? "{ completed, failed } and nothing else"
+            : seconds === undefined
+            ? null
+            : ttl(seconds)
+        )
+        .find((wanted) => wanted !== null) ??
+        null,
+  ),
+  onLedgerDown: oneOf("reject", "run"),
+  store: (value) =>
+    isRecord(value) === null && "claim" in (value as object) &&
+      "complete" in (value as object)
+      ? null
+      : "a Ledger",
+  callers: oneOf("refuse", "project"),
+  thirdPartyAuth: ofType("boolean"),
+  fingerprint: ofType("function"),
+  key: ofType("function"),
+  isFinal: ofType("function"),
+  keepBody: ofType("function"),
+  metadata: either(isRecord, ofType("function")),
+  onEvent: ofType("function"),
+};
 
 /**
  * Checks a configuration and fills in the defaults.
  *
- * @throws {TypeError} When a field is unknown or out of range; the message
- * names each.
+ * @param unusable Fields that the form at hand cannot honour: a key that is
+ * given cannot also be read from a request.
+ * @throws {TypeError} When a field is unknown, unusable or out of range; the
+ * message names each.
  *
  * @example
  * ```ts
@@ -171,14 +293,55 @@ export type ResolvedConfig = z.output<typeof schema>;
  * assertThrows(() => resolveConfig({ leaseSeconds: 0 }), TypeError);
  * ```
  */
-export function resolveConfig(config: IdempotencyConfig = {}): ResolvedConfig {
-  const parsed = schema.safeParse(config);
-  if (parsed.success) return parsed.data;
-  throw new TypeError(
-    `Cannot use the idempotency configuration: ${
-      z.prettifyError(parsed.error)
-    }`,
-  );
+export function resolveConfig(
+  config: IdempotencyConfig = {},
+  unusable: readonly (keyof IdempotencyConfig)[] = [],
+): ResolvedConfig {
+  const wrong: string[] = [];
+  for (const name in config) {
+    const value = config[name as keyof IdempotencyConfig];
+    if (value === undefined) continue;
+    const rule = Object.hasOwn(RULES, name)
+      ? RULES[name as keyof IdempotencyConfig]
+      : () => "no such field";
+    const wanted = unusable.includes(name as keyof IdempotencyConfig)
+      ? "left out in this form"
+      : rule(value);
+    if (wanted !== null) wrong.push(`${name}: expected ${wanted}`);
+  }
+  if (wrong.length > 0) {
+    throw new TypeError(
+      `Cannot use the idempotency configuration: ${wrong.join("; ")}`,
+    );
+  }
+  const seconds = config.ttlSeconds;
+  const {
+    completed = DEFAULT_TTL_SECONDS,
+    failed = DEFAULT_TTL_SECONDS,
+  } = typeof seconds === "number"
+    ? { completed: seconds, failed: seconds }
+    : seconds ?? {};
+  return {
+    scope: config.scope,
+    enforcement: config.enforcement ?? "optional",
+    onConcurrent: config.onConcurrent ?? "reject",
+    waitSeconds: config.waitSeconds ?? 10,
+    onAbandoned: config.onAbandoned ?? "retry",
+    leaseSeconds: config.leaseSeconds ?? DEFAULT_LEASE_SECONDS,
+    maxRunSeconds: config.maxRunSeconds ?? DEFAULT_MAX_RUN_SECONDS,
+    maxAttempts: config.maxAttempts ?? 5,
+    ttlSeconds: { completed, failed },
+    onLedgerDown: config.onLedgerDown ?? "reject",
+    store: config.store,
+    callers: config.callers ?? "refuse",
+    thirdPartyAuth: config.thirdPartyAuth ?? false,
+    fingerprint: config.fingerprint,
+    key: config.key,
+    isFinal: config.isFinal ?? isFinalStatus,
+    keepBody: config.keepBody,
+    metadata: config.metadata,
+    onEvent: config.onEvent,
+  };
 }
 
 /** The default of `isFinal`. */
@@ -186,13 +349,35 @@ export function isFinalStatus(status: number): boolean {
   return status < 500 && !MOMENTARY.has(status);
 }
 
-function isSharedLock(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "holder" in value &&
-    "hold" in value && "release" in value;
-}
-
-function functionOf<F>() {
-  return z.custom<F>((value) => typeof value === "function", {
-    error: "expected a function",
-  }).optional();
+/**
+ * What a route wants kept with a key, as the ledger can keep it.
+ *
+ * @throws {TypeError} When it is no JSON object, or too long. Nothing has run.
+ */
+export function checkedMetadata(
+  metadata: Record<string, unknown>,
+): Record<string, unknown> {
+  const wanted = isRecord(metadata);
+  if (wanted !== null) {
+    throw new TypeError(
+      `Cannot keep the metadata of this route: it is no object`,
+    );
+  }
+  let text: string;
+  try {
+    text = JSON.stringify(metadata);
+  } catch (cause) {
+    throw new TypeError(
+      "Cannot keep the metadata of this route: it has no JSON form",
+      { cause },
+    );
+  }
+  // Of the bytes that UTF-8 needs, a code unit takes three at most.
+  const length = text.length * 3 <= METADATA_MAX_BYTES
+    ? 0
+    : new TextEncoder().encode(text).length;
+  if (length <= METADATA_MAX_BYTES) return JSON.parse(text);
+  throw new TypeError(
+    `Cannot keep the metadata of this route: it has ${length} bytes as JSON, more than ${METADATA_MAX_BYTES}`,
+  );
 }

@@ -43,9 +43,39 @@ const CONTRACT = {
     title: "Too many live idempotency keys",
     retryable: true,
   },
+  LEDGER_MISCONFIGURED: {
+    status: 500,
+    title: "Idempotency ledger not set up",
+    retryable: false,
+  },
+  CALLER_UNKNOWN: {
+    status: 403,
+    title: "Nobody whose idempotency key this is",
+    retryable: false,
+  },
+  ACCOUNT_GONE: {
+    status: 403,
+    title: "Account gone",
+    retryable: false,
+  },
+  KEY_TAKEN_OVER: {
+    status: 409,
+    title: "Idempotency key taken over",
+    retryable: true,
+  },
+  KEY_NOT_CLAIMED: {
+    status: 500,
+    title: "Idempotency key not claimed",
+    retryable: false,
+  },
   REQUEST_TOO_LARGE: {
     status: 413,
     title: "Request too large",
+    retryable: false,
+  },
+  REQUEST_BODY_CONSUMED: {
+    status: 500,
+    title: "Request body consumed",
     retryable: false,
   },
 } as const;
@@ -150,29 +180,110 @@ export class OutcomeUnknownError extends IdempotencyError {
   }
 }
 
-/** The request took effect, but its answer was too large to keep. */
+/** The request took effect, but its answer was not kept. */
 export class ResponseNotStoredError extends IdempotencyError {
   override readonly name = "ResponseNotStoredError";
   /** The HTTP status of the first answer. */
   readonly storedStatus: number;
-  constructor(key: string, storedStatus: number) {
+  /** The `Location` of the first answer, where it had one. */
+  readonly location: string | undefined;
+  constructor(key: string, storedStatus: number, location?: string) {
     super(
       "RESPONSE_NOT_STORED",
-      `The request with the key "${key}" took effect and was answered with status ${storedStatus}, but the body was too large to keep: read the result from the resource itself`,
+      `The request with the key "${key}" took effect and was answered with status ${storedStatus}, but the body was not kept: read the result from ${
+        location ?? "the resource itself"
+      }`,
     );
     this.storedStatus = storedStatus;
+    this.location = location;
   }
 }
 
-/** The ledger could not be reached, so nothing was run. */
+/** The ledger is out of reach at the moment, so nothing was run. */
 export class LedgerUnavailableError extends IdempotencyError {
   override readonly name = "LedgerUnavailableError";
-  constructor(attempted: string, cause: unknown) {
+  constructor(attempted: string, cause: unknown, retryAfterSeconds = 2) {
     super(
       "LEDGER_UNAVAILABLE",
       `Could not ${attempted}: the idempotency ledger did not answer, send the same request again later`,
-      { cause, retryAfterSeconds: 2 },
+      { cause, retryAfterSeconds },
     );
+  }
+}
+
+/**
+ * The ledger refused the call, and will until somebody mends the set-up: the
+ * migration is missing or of another version, or the key is not the secret one.
+ */
+export class LedgerMisconfiguredError extends IdempotencyError {
+  override readonly name = "LedgerMisconfiguredError";
+  /**
+   * @param remedy What whoever runs this has to do.
+   */
+  constructor(attempted: string, remedy: string, cause: unknown) {
+    super(
+      "LEDGER_MISCONFIGURED",
+      `Could not ${attempted}: ${remedy}`,
+      { cause },
+    );
+  }
+}
+
+/** The route admits callers who are no user, and does not say who shares keys. */
+export class CallerUnknownError extends IdempotencyError {
+  override readonly name = "CallerUnknownError";
+  constructor(authMode: string) {
+    super(
+      "CALLER_UNKNOWN",
+      `Cannot tell whose idempotency key this is: the caller was let in as "${authMode}" and is no user; sign in, or leave the key out. A route whose callers may share keys sets callers: "project"`,
+    );
+  }
+}
+
+/** The account that the token names was deleted. */
+export class AccountGoneError extends IdempotencyError {
+  override readonly name = "AccountGoneError";
+  constructor(cause: unknown) {
+    super(
+      "ACCOUNT_GONE",
+      "Your account does not exist any more: sign in again. A route whose users belong to another issuer than this project's Auth sets thirdPartyAuth: true",
+      { cause },
+    );
+  }
+}
+
+/** A recorded answer, or the problem document that stands for one. */
+export interface CachedResponse {
+  /** The body; base64 where it is not text. */
+  response: string;
+  /** HTTP status. */
+  status_code: number;
+  /** Headers of the outcome, names in lower case. */
+  response_headers: Record<string, string>;
+}
+
+/** The answer was recorded already: give it instead of running. */
+export class AlreadyCompletedError extends Error {
+  override readonly name = "AlreadyCompletedError";
+  /** What to answer with. */
+  readonly cachedResponse: CachedResponse;
+  constructor(key: string, cachedResponse: CachedResponse) {
+    super(
+      `Cannot claim the key "${key}": it is completed, answer with the recorded response`,
+    );
+    this.cachedResponse = cachedResponse;
+  }
+}
+
+/** The caller does not hold the key: it never did, or somebody took it over. */
+export class NotOwnerError extends IdempotencyError {
+  override readonly name = "NotOwnerError";
+  constructor(
+    code: "KEY_TAKEN_OVER" | "KEY_NOT_CLAIMED",
+    key: string,
+    why: string,
+  ) {
+    super(code, `Cannot settle the key "${key}": ${why}`);
   }
 }
 
@@ -195,6 +306,21 @@ export class RequestTooLargeError extends IdempotencyError {
     super(
       "REQUEST_TOO_LARGE",
       `The request body is larger than ${limitBytes} bytes: send less, or send it in parts`,
+    );
+  }
+}
+
+/** Something has read the body of a request before its fingerprint was taken. */
+export class BodyConsumedError extends IdempotencyError {
+  override readonly name = "BodyConsumedError";
+  constructor(req: Request) {
+    const { pathname } = new URL(req.url);
+    const consumer = req.bodyUsed
+      ? "it was read before, by a call such as req.json() or by a middleware that runs earlier"
+      : "a reader or a stream holds it (req.body is locked)";
+    super(
+      "REQUEST_BODY_CONSUMED",
+      `Cannot fingerprint the body of ${req.method} ${pathname}: ${consumer}; read a clone there, req.clone().json(), or run idempotency before it`,
     );
   }
 }

@@ -1,6 +1,6 @@
 import type { Enforcement } from "./enforcement.ts";
-import { LedgerUnavailableError } from "./errors.ts";
-import { hashIdentity } from "./identity_name.ts";
+import { LedgerMisconfiguredError, LedgerUnavailableError } from "./errors.ts";
+import { sha256Hex } from "./fingerprint.ts";
 import type { Identity } from "./ledger.ts";
 import { platform } from "./platform.ts";
 
@@ -54,17 +54,23 @@ export interface IdempotencyEvent {
   readonly error?: unknown;
 }
 
+/** Says what became of one request. */
+export type Reporter = (
+  outcome: Outcome,
+  details?: { attempt?: number; error?: unknown },
+) => void;
+
 /** Tells `onEvent` and the log what became of one request. */
 export function reporterOf(
   identity: Identity,
   onEvent: ((event: IdempotencyEvent) => void) | undefined,
-): (
-  outcome: Outcome,
-  details?: { attempt?: number; error?: unknown },
-) => void {
+): Reporter {
   const startedAt = performance.now();
   return (outcome, { attempt = 0, error } = {}) => {
-    if (error instanceof LedgerUnavailableError) logCause(error);
+    if (
+      error instanceof LedgerUnavailableError ||
+      error instanceof LedgerMisconfiguredError
+    ) logCause(error);
     if (onEvent === undefined) return;
     const durationMs = performance.now() - startedAt;
     hashIdentity(identity).then((keyHash) =>
@@ -102,10 +108,24 @@ export function reportMissing(
 }
 
 /** The client is told that the ledger is out of reach; the log is told why. */
-function logCause({ message, cause }: LedgerUnavailableError): void {
+function logCause({ message, cause }: Error): void {
   const { code, message: why = cause } = (cause ?? {}) as {
     code?: string;
     message?: string;
   };
   platform.log(`${message} (${code || "no code"}: ${why})`);
+}
+
+/** One string for a user, scope and key that no other three share. */
+export function identityName({ userId, scope, key }: Identity): string {
+  return JSON.stringify([userId, scope, key]);
+}
+
+/**
+ * Stands for a key in a log: hides who and which one, and still tells two apart.
+ *
+ * @returns 16 hexadecimal digits.
+ */
+export async function hashIdentity(identity: Identity): Promise<string> {
+  return (await sha256Hex(identityName(identity))).slice(0, 16);
 }

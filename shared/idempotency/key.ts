@@ -39,15 +39,12 @@ export function generateIdempotencyKey(): string {
 }
 
 /**
- * The idempotency key of a request, or `null` when it has none.
+ * The idempotency key that a request names, valid or not, or `null` when it
+ * names none; {@link isValidIdempotencyKey} judges it. Never throws.
  *
  * Read from `Idempotency-Key`, a structured-field string
  * (draft-ietf-httpapi-idempotency-key-header-07, section 2.1; RFC 9651) or the
- * bare value that most clients send, and from `X-Idempotency-Key`.
- *
- * @throws {KeyInvalidError} When the key is malformed or the two headers
- * disagree. A bad key is never taken for none: the request would run
- * unprotected although its sender asked for protection.
+ * bare value that most clients send, else from `X-Idempotency-Key`.
  *
  * @example
  * ```ts
@@ -60,6 +57,37 @@ export function generateIdempotencyKey(): string {
  * ```
  */
 export function getIdempotencyKey(req: Request): string | null {
+  for (const name of KEY_HEADERS) {
+    const value = req.headers.get(name)?.trim();
+    if (value === undefined) continue;
+    const unquoted = value.startsWith('"') ? unquote(value) : value;
+    return unquoted ?? value;
+  }
+  return null;
+}
+
+/**
+ * The idempotency key of a request, or `null` when it has none, as
+ * {@link getIdempotencyKey} reads it, and valid.
+ *
+ * @throws {KeyInvalidError} When the key is malformed or the two headers
+ * disagree. A bad key is never taken for none: the request would run
+ * unprotected although its sender asked for protection.
+ *
+ * @example
+ * ```ts
+ * import { assertThrows } from "@std/assert";
+ * import { KeyInvalidError } from "./errors.ts";
+ * import { readIdempotencyKey } from "./key.ts";
+ *
+ * const bad = { headers: { "Idempotency-Key": "or der" } };
+ * assertThrows(
+ *   () => readIdempotencyKey(new Request("http://x", bad)),
+ *   KeyInvalidError,
+ * );
+ * ```
+ */
+export function readIdempotencyKey(req: Request): string | null {
   const keys = KEY_HEADERS.flatMap((name) => {
     const value = req.headers.get(name);
     return value === null ? [] : [parseKey(value.trim(), name)];
@@ -97,18 +125,22 @@ export function assertIdempotencyKey(
 }
 
 function parseKey(value: string, header: string): string {
-  const key = value.startsWith('"') ? unquote(value, header) : value;
+  const key = value.startsWith('"') ? unquote(value) : value;
+  if (key === null) {
+    throw new KeyInvalidError(
+      `${header} starts with a quote but is not a structured-field string: send the key bare or as "key"`,
+    );
+  }
   assertIdempotencyKey(key, header);
   return key;
 }
 
-function unquote(value: string, header: string): unknown {
+/** The text of a structured-field string; `null` where it is none. */
+function unquote(value: string): string | null {
   try {
-    return parseItem(value)[0];
-  } catch (cause) {
-    throw new KeyInvalidError(
-      `${header} starts with a quote but is not a structured-field string: send the key bare or as "key"`,
-      { cause },
-    );
+    const [text] = parseItem(value);
+    return typeof text === "string" ? text : null;
+  } catch {
+    return null;
   }
 }

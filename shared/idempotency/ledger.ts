@@ -3,18 +3,18 @@
  *
  * Every transition names the owner token that the caller made for its attempt.
  * A call with a token that no longer owns the key changes nothing. Each call
- * is safe to send again when its answer was lost on the way.
+ * is safe to send again when its answer was lost on the way. The clock is the
+ * store's own.
+ *
+ * `ledgerContract` in `testing.ts` proves a store of your own.
  */
 export interface Ledger {
   /**
-   * Decides who runs. At most one caller holds `claimed` for a key at a time;
-   * the same owner token asking again is told `claimed` again.
+   * Decides who runs. At most one caller holds a key at a time; the same owner
+   * token asking again is told the same again.
    */
-  claim(identity: Identity, request: ClaimRequest): Promise<ClaimResult>;
-  /**
-   * Extends the lease of an attempt to this many seconds from now; 0 ends it
-   * at once, so that the next caller may take the key over.
-   */
+  claim(identity: Identity, terms: ClaimTerms): Promise<ClaimResult>;
+  /** Makes the lease of an attempt last this many seconds from now, never less than it did. */
   renew(
     identity: Identity,
     ownerToken: string,
@@ -42,14 +42,17 @@ export interface Ledger {
   fail(
     identity: Identity,
     ownerToken: string,
-    errorMessage: string,
+    failure: Failure,
     ttlSeconds: number,
   ): Promise<SettleResult>;
+  /** Reads the final answer, if there is one; decides nothing. */
+  read(identity: Identity): Promise<Answer | null>;
+
   /**
    * Claims many keys of one scope in one trip, each as {@link Ledger.claim}
-   * would, in the order given: at most {@link MAX_BATCH}.
+   * would, in the order given: at most {@link MAX_BATCH}. A store may lack it.
    */
-  claimMany(
+  claimMany?(
     userId: string | null,
     scope: string,
     requests: readonly BatchClaim[],
@@ -57,29 +60,67 @@ export interface Ledger {
   ): Promise<(ClaimResult | Refused)[]>;
   /**
    * Completes and fails many keys of one scope in one trip, each as the single
-   * call would, in the order given: at most {@link MAX_BATCH}.
+   * call would, in the order given: at most {@link MAX_BATCH}. A store may lack
+   * it.
    */
-  settleMany(
+  settleMany?(
     userId: string | null,
     scope: string,
     settlements: readonly Settlement[],
     ttlSeconds: { readonly completed: number; readonly failed: number },
   ): Promise<(SettleResult | Refused)[]>;
-  /** Reads the final answer, if there is one; decides nothing. */
-  read(identity: Identity): Promise<Answer | null>;
-  /** Tells the user, where a channel for it is installed, that a key is completed. */
-  notify(identity: Identity): Promise<void>;
-  /** Adds to the statistics; replays themselves never write. */
-  countReplays(
+  /**
+   * Tells the user, where a channel for it is installed, that a key is
+   * completed. A store may lack it.
+   */
+  notify?(identity: Identity): Promise<void>;
+  /**
+   * Adds to the statistics; replays themselves never write. A store may lack
+   * it.
+   */
+  countReplays?(
     userId: string | null,
     scope: string,
     count: number,
   ): Promise<void>;
+  /** How a key stands; never what it was answered with. A store may lack it. */
+  status?(identity: Identity): Promise<KeyStatus | null>;
+  /**
+   * Deletes what has expired, never a running attempt.
+   *
+   * @returns How many keys were deleted. A store may lack it, where keys leave
+   * by themselves.
+   */
+  deleteExpired?(): Promise<number>;
+}
+
+/** How a key stands; `null` is told of one that has expired. */
+export interface KeyStatus {
+  readonly status: "processing" | "completed" | "failed";
+  /** Which run of the key the latest is, from 1. */
+  readonly attempt: number;
+  /** When the key was first claimed. */
+  readonly createdAt: Date;
+  /** When the latest attempt began. */
+  readonly claimedAt: Date;
+  /** When the latest attempt ended; `null` while one is processing. */
+  readonly completedAt: Date | null;
+  /** When the key is free again. */
+  readonly expiresAt: Date;
+  /** HTTP status of the latest answer; `null` when there is none. */
+  readonly statusCode: number | null;
+  /** Whether the latest attempt was interrupted: its lease lapsed. */
+  readonly isStuck: boolean;
+  /** Names of the steps that are done, sorted: how far the work has come. */
+  readonly finishedSteps: readonly string[];
 }
 
 /** What makes a key unique: two users may use the same key string. */
 export interface Identity {
-  /** The verified user; `null` for the project itself (webhooks, jobs). */
+  /**
+   * The verified user, the token's `sub`; `null` for the project itself
+   * (webhooks, jobs).
+   */
   readonly userId: string | null;
   /** The route or operation. */
   readonly scope: string;
@@ -88,32 +129,41 @@ export interface Identity {
 }
 
 /** What an attempt brings to {@link Ledger.claim}. */
-export interface ClaimRequest {
+export interface ClaimTerms {
   /** SHA-256 of the request, 64 lower-case hexadecimal digits. */
   readonly fingerprint: string;
   /** A UUID that the caller made for this attempt alone. */
   readonly ownerToken: string;
-  /** How long the attempt may go unheard of, in seconds. */
+  /** Seconds without a heartbeat before an attempt counts as crashed. */
   readonly leaseSeconds: number;
   /** How long the key is kept, in seconds from this claim. */
   readonly ttlSeconds: number;
   /** What to do with an attempt whose lease lapsed. */
   readonly onAbandoned: "retry" | "refuse";
+  /** After so many crashed attempts in a row the key is parked: `abandoned`. */
+  readonly maxAttempts: number;
   /** Kept with the key, for people; never read by the ledger. */
   readonly metadata: Record<string, unknown> | null;
+  /**
+   * Whether the user is another issuer's, so that an id that is a UUID names
+   * no account of this project.
+   *
+   * @default {false}
+   */
+  readonly thirdParty?: boolean;
 }
 
 /** The most keys that one {@link Ledger.claimMany} or `settleMany` takes. */
 export const MAX_BATCH = 100;
 
 /** What a batch's claims have in common. */
-export type BatchTerms = Pick<
-  ClaimRequest,
-  "leaseSeconds" | "ttlSeconds" | "onAbandoned"
+export type BatchTerms = Omit<
+  ClaimTerms,
+  "fingerprint" | "ownerToken" | "metadata"
 >;
 
 /** One key of {@link Ledger.claimMany}. */
-export interface BatchClaim extends Omit<ClaimRequest, keyof BatchTerms> {
+export interface BatchClaim extends Omit<ClaimTerms, keyof BatchTerms> {
   /** The idempotency key. */
   readonly key: string;
 }
@@ -121,7 +171,7 @@ export interface BatchClaim extends Omit<ClaimRequest, keyof BatchTerms> {
 /** One key of {@link Ledger.settleMany}: completed, or failed. */
 export type Settlement =
   & { readonly key: string; readonly ownerToken: string }
-  & ({ readonly answer: Answer } | { readonly errorMessage: string });
+  & ({ readonly answer: Answer } | { readonly failure: Failure });
 
 /** What the single call would throw for one key of a batch. */
 export interface Refused {
@@ -134,33 +184,54 @@ export interface Answer {
   /** HTTP status, 200–599. */
   readonly status: number;
   /** Header names in lower case. */
-  readonly headers: Record<string, string>;
-  /** The bytes that were sent; `null` when they were too many to keep. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The bytes that were sent; `null` when they were not kept. */
   readonly body: Uint8Array | null;
 }
 
+/** Why an attempt did not take effect, for people. */
+export interface Failure {
+  /** At most 2,000 characters are kept. */
+  readonly message: string;
+  /** HTTP status of the answer that was not final; `null` where there was none. */
+  readonly status: number | null;
+}
+
 /** What {@link Ledger.claim} decided. */
-export type ClaimResult =
-  | {
-    readonly outcome: "claimed";
-    readonly attempt: number;
-    readonly fence: number;
-    /** The results of the steps that earlier attempts finished, by name. */
-    readonly steps: Readonly<Record<string, unknown>>;
-    /** Whether the attempt before this one was abandoned. */
-    readonly takenOver: boolean;
-  }
-  | { readonly outcome: "replay"; readonly answer: Answer }
+export type ClaimResult = Claimed | Answered | Denied;
+
+/** The caller holds the key. */
+export interface Claimed {
+  /** `taken_over`: the attempt before this one crashed. */
+  readonly outcome: "claimed" | "taken_over";
+  /** Which run of the key this is, from 1. */
+  readonly attempt: number;
+  /** Greater than that of every earlier attempt of any key. */
+  readonly fence: number;
+  /** The results of the steps that earlier attempts finished, by name. */
+  readonly steps: Readonly<Record<string, unknown>>;
+}
+
+/** The key is completed, with this answer. */
+export interface Answered {
+  readonly outcome: "replay";
+  readonly answer: Answer;
+}
+
+/** The caller must not run. */
+export type Denied =
   | { readonly outcome: "mismatch" }
   | { readonly outcome: "in_progress"; readonly retryAfterSeconds: number }
+  /** Interrupted and not to be repeated: by policy, or after too many crashes. */
   | { readonly outcome: "abandoned" };
 
 /**
- * What became of a transition by an owner token: `recorded`; `replay`, somebody else completed the key first, with this answer; `lost`,
- * somebody else has the key now; `gone`, nobody has it any more.
+ * What became of a transition by an owner token: `recorded`; `replay`,
+ * somebody else completed the key first, with this answer; `lost`, somebody
+ * else has the key now; `gone`, nobody has it any more.
  */
 export type SettleResult =
   | { readonly outcome: "recorded" }
-  | { readonly outcome: "replay"; readonly answer: Answer }
+  | Answered
   | { readonly outcome: "lost" }
   | { readonly outcome: "gone" };

@@ -1,9 +1,11 @@
-import { identityName } from "./identity_name.ts";
+import { identityName } from "./event.ts";
 import type {
   Answer,
-  ClaimRequest,
+  Claimed,
   ClaimResult,
+  ClaimTerms,
   Identity,
+  KeyStatus,
   Ledger,
   SettleResult,
 } from "./ledger.ts";
@@ -13,15 +15,27 @@ interface Entry {
   fingerprint: string;
   ownerToken: string;
   /** Who held the key before, in this generation. */
-  pastOwners: string[];
+  pastOwners: readonly string[];
   attempt: number;
+  /** Attempts in a row, right before this one, that crashed. */
+  crashes: number;
   fence: number;
   leaseEndsAt: number;
   claimedAt: number;
   expiresAt: number;
-  steps: Record<string, unknown>;
+  createdAt: number;
+  completedAt: number | null;
+  statusCode: number | null;
+  /** JSON texts by name: what a database would give back, not what was put in. */
+  steps: Map<string, string>;
   answer: Answer | null;
 }
+
+// Whoever was overtaken by so many others has long given up.
+const MAX_PAST_OWNERS = 32;
+
+// Below this, looking through the entries is not worth it.
+const MIN_SWEPT = 1024;
 
 /** Options of {@link memoryLedger}. */
 export interface MemoryLedgerOptions {
@@ -36,7 +50,8 @@ export interface MemoryLedgerOptions {
 /**
  * A ledger with the promises of the database's, in memory: for tests and for
  * work offline. It knows one process only, so it protects nothing that is
- * served by more than one.
+ * served by more than one. It takes any user id, keeps no metadata and no
+ * failure's message, and drops expired keys as new ones come.
  *
  * @example
  * ```ts
@@ -45,22 +60,24 @@ export interface MemoryLedgerOptions {
  *
  * const ledger = memoryLedger();
  * const identity = { userId: "u1", scope: "orders", key: "order-17" };
- * const request = {
+ * const terms = {
  *   fingerprint: "0".repeat(64),
  *   ownerToken: crypto.randomUUID(),
  *   leaseSeconds: 60,
  *   ttlSeconds: 3600,
  *   onAbandoned: "retry" as const,
+ *   maxAttempts: 5,
  *   metadata: null,
  * };
- * assertEquals((await ledger.claim(identity, request)).outcome, "claimed");
- * const other = { ...request, ownerToken: crypto.randomUUID() };
+ * assertEquals((await ledger.claim(identity, terms)).outcome, "claimed");
+ * const other = { ...terms, ownerToken: crypto.randomUUID() };
  * assertEquals((await ledger.claim(identity, other)).outcome, "in_progress");
  * ```
  */
 export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
   const now = options.now ?? Date.now;
   const entries = new Map<string, Entry>();
+  let sweepAt = MIN_SWEPT;
   let lastFence = 0;
 
   const live = (identity: Identity): Entry | undefined => {
@@ -68,103 +85,122 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     return entry && entry.expiresAt > now() ? entry : undefined;
   };
 
-  const settle = (
-    identity: Identity,
-    ownerToken: string,
-    outcome: Entry["status"],
-    write: (entry: Entry) => void,
-  ): SettleResult => {
-    const entry = entries.get(identityName(identity));
-    if (entry === undefined) return { outcome: "gone" };
-    if (entry.ownerToken === ownerToken) {
-      if (entry.status === "processing") write(entry);
-      if (entry.status === outcome) return { outcome: "recorded" };
-    } else if (!entry.pastOwners.includes(ownerToken)) {
-      // Of another generation, or a stranger: the answer is not theirs to see.
-      return { outcome: "gone" };
+  const deleteExpired = (): number => {
+    const { size } = entries;
+    for (const [name, { expiresAt }] of entries) {
+      if (expiresAt <= now()) entries.delete(name);
     }
-    return entry.answer === null
-      ? { outcome: "lost" }
-      : { outcome: "replay", answer: copy(entry.answer) };
+    return size - entries.size;
   };
 
-  const granted = (identity: Identity, takenOver = false): ClaimResult => {
-    const { attempt, fence, steps } = entries.get(identityName(identity))!;
-    return {
-      outcome: "claimed",
-      attempt,
-      fence,
-      steps: { ...steps },
-      takenOver,
-    };
+  // At each doubling, so that an entry costs the same however many there are.
+  const sweep = () => {
+    if (entries.size < sweepAt) return;
+    deleteExpired();
+    sweepAt = Math.max(MIN_SWEPT, 2 * entries.size);
   };
 
   // Never sooner than it was: a call that was late on the way must not cut
-  // short the one that overtook it. Only letting go does.
+  // short the one that overtook it.
   const renew = (entry: Entry, leaseSeconds: number) => {
-    entry.leaseEndsAt = leaseSeconds === 0
-      ? Math.min(entry.leaseEndsAt, now())
-      : Math.max(entry.leaseEndsAt, now() + leaseSeconds * 1000);
+    entry.leaseEndsAt = Math.max(
+      entry.leaseEndsAt,
+      now() + leaseSeconds * 1000,
+    );
     entry.expiresAt = Math.max(entry.expiresAt, entry.leaseEndsAt);
   };
 
   // Counted from the claim, but never gone before it could be asked for: an
   // attempt may outlast a short retention.
-  const keep = (entry: Entry, ttlSeconds: number) => {
+  const end = (
+    entry: Entry,
+    status: "completed" | "failed",
+    statusCode: number | null,
+    ttlSeconds: number,
+  ) => {
+    entry.status = status;
+    entry.statusCode = statusCode;
+    entry.completedAt = now();
     entry.expiresAt = Math.max(
       entry.claimedAt + ttlSeconds * 1000,
       now() + ttlSeconds * 500,
     );
   };
 
-  const claim = (identity: Identity, request: ClaimRequest): ClaimResult => {
+  const claim = (identity: Identity, terms: ClaimTerms): ClaimResult => {
     const entry = live(identity);
-    const take = (attempt: number): ClaimResult => {
-      const leaseEndsAt = now() + request.leaseSeconds * 1000;
-      entries.set(identityName(identity), {
+    const take = (crashes: number): Claimed => {
+      sweep();
+      const leaseEndsAt = now() + terms.leaseSeconds * 1000;
+      const taken: Entry = {
         status: "processing",
-        fingerprint: request.fingerprint,
-        ownerToken: request.ownerToken,
-        pastOwners: entry ? [entry.ownerToken, ...entry.pastOwners] : [],
-        attempt,
+        fingerprint: terms.fingerprint,
+        ownerToken: terms.ownerToken,
+        pastOwners: entry
+          ? [entry.ownerToken, ...entry.pastOwners].slice(0, MAX_PAST_OWNERS)
+          : [],
+        attempt: (entry?.attempt ?? 0) + 1,
+        crashes,
         fence: ++lastFence,
         leaseEndsAt,
+        createdAt: entry?.createdAt ?? now(),
         claimedAt: now(),
-        expiresAt: Math.max(leaseEndsAt, now() + request.ttlSeconds * 1000),
-        steps: entry?.steps ?? {},
+        completedAt: null,
+        statusCode: null,
+        expiresAt: Math.max(leaseEndsAt, now() + terms.ttlSeconds * 1000),
+        steps: entry?.steps ?? new Map(),
         answer: null,
-      });
-      return granted(identity, entry?.status === "processing");
+      };
+      entries.set(identityName(identity), taken);
+      return claimed(taken);
     };
-    if (entry === undefined) return take(1);
-    if (entry.fingerprint !== request.fingerprint) {
+
+    if (entry === undefined) return take(0);
+    if (entry.fingerprint !== terms.fingerprint) {
       return { outcome: "mismatch" };
     }
-    if (entry.answer !== null) {
-      return { outcome: "replay", answer: copy(entry.answer) };
+    if (entry.answer !== null) return replay(entry.answer);
+    if (entry.status === "failed") return take(0);
+    if (entry.ownerToken === terms.ownerToken) {
+      // The first answer was lost; a caller that asks again starts here.
+      renew(entry, terms.leaseSeconds);
+      return claimed(entry);
     }
-    if (entry.status === "failed") return take(entry.attempt + 1);
-    if (entry.ownerToken === request.ownerToken) {
-      // The first answer was lost; a caller that asks now starts now.
-      renew(entry, request.leaseSeconds);
-      return granted(identity);
-    }
-    const left = entry.leaseEndsAt - now();
-    if (left > 0) {
+    const leftMs = entry.leaseEndsAt - now();
+    if (leftMs > 0) {
       return {
         outcome: "in_progress",
-        retryAfterSeconds: Math.ceil(left / 1000),
+        retryAfterSeconds: Math.ceil(leftMs / 1000),
       };
     }
-    return request.onAbandoned === "refuse"
+    const crashes = entry.crashes + 1;
+    return terms.onAbandoned === "refuse" || crashes >= terms.maxAttempts
       ? { outcome: "abandoned" }
-      : take(entry.attempt + 1);
+      : take(crashes);
+  };
+
+  const settle = (
+    identity: Identity,
+    ownerToken: string,
+    status: Entry["status"],
+    write: (entry: Entry) => void,
+  ): SettleResult => {
+    const entry = entries.get(identityName(identity));
+    if (entry === undefined) return { outcome: "gone" };
+    if (entry.ownerToken === ownerToken) {
+      if (entry.status === "processing") write(entry);
+      if (entry.status === status) return { outcome: "recorded" };
+    } else if (!entry.pastOwners.includes(ownerToken)) {
+      // Of another generation, or a stranger: the answer is not theirs to see.
+      return { outcome: "gone" };
+    }
+    return entry.answer === null ? { outcome: "lost" } : replay(entry.answer);
   };
 
   // Each decision is made before anything is awaited: that is what makes it
   // atomic in one process.
   const ledger: Ledger = {
-    claim: (identity, request) => Promise.resolve(claim(identity, request)),
+    claim: (identity, terms) => Promise.resolve(claim(identity, terms)),
 
     renew: (identity, ownerToken, leaseSeconds) =>
       Promise.resolve(
@@ -176,8 +212,8 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     checkpoint: (identity, ownerToken, step, result, leaseSeconds) =>
       Promise.resolve(
         settle(identity, ownerToken, "processing", (entry) => {
-          if (!Object.hasOwn(entry.steps, step)) {
-            entry.steps[step] = structuredClone(result);
+          if (!entry.steps.has(step)) {
+            entry.steps.set(step, JSON.stringify(result) ?? "null");
           }
           renew(entry, leaseSeconds);
         }),
@@ -186,17 +222,15 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     complete: (identity, ownerToken, answer, ttlSeconds) =>
       Promise.resolve(
         settle(identity, ownerToken, "completed", (entry) => {
-          entry.status = "completed";
           entry.answer = copy(answer);
-          keep(entry, ttlSeconds);
+          end(entry, "completed", answer.status, ttlSeconds);
         }),
       ),
 
-    fail: (identity, ownerToken, _errorMessage, ttlSeconds) =>
+    fail: (identity, ownerToken, failure, ttlSeconds) =>
       Promise.resolve(
         settle(identity, ownerToken, "failed", (entry) => {
-          entry.status = "failed";
-          keep(entry, ttlSeconds);
+          end(entry, "failed", failure.status, ttlSeconds);
         }),
       ),
 
@@ -222,21 +256,57 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
             : ledger.fail(
               identity,
               ownerToken,
-              settlement.errorMessage,
+              settlement.failure,
               ttlSeconds.failed,
             );
         }),
       ),
 
-    read: (identity) => Promise.resolve(copy(live(identity)?.answer ?? null)),
+    read: (identity) => {
+      const answer = live(identity)?.answer ?? null;
+      return Promise.resolve(answer && copy(answer));
+    },
 
-    notify: () => Promise.resolve(),
+    status: (identity) => {
+      const entry = live(identity);
+      return Promise.resolve(entry ? statusOf(entry, now()) : null);
+    },
 
-    countReplays: () => Promise.resolve(),
+    deleteExpired: () => Promise.resolve(deleteExpired()),
   };
   return ledger;
 }
 
-function copy<T extends Answer | null>(answer: T): T {
-  return structuredClone(answer);
+function claimed({ crashes, attempt, fence, steps }: Entry): Claimed {
+  return {
+    outcome: crashes > 0 ? "taken_over" : "claimed",
+    attempt,
+    fence,
+    steps: Object.fromEntries(
+      Array.from(steps, ([name, result]) => [name, JSON.parse(result)]),
+    ),
+  };
+}
+
+function statusOf(entry: Entry, now: number): KeyStatus {
+  const { status, attempt, statusCode, completedAt, leaseEndsAt } = entry;
+  return {
+    status,
+    attempt,
+    createdAt: new Date(entry.createdAt),
+    claimedAt: new Date(entry.claimedAt),
+    completedAt: completedAt === null ? null : new Date(completedAt),
+    expiresAt: new Date(entry.expiresAt),
+    statusCode,
+    isStuck: status === "processing" && leaseEndsAt <= now,
+    finishedSteps: [...entry.steps.keys()].sort(),
+  };
+}
+
+function replay(answer: Answer): SettleResult & { outcome: "replay" } {
+  return { outcome: "replay", answer: copy(answer) };
+}
+
+function copy({ status, headers, body }: Answer): Answer {
+  return { status, headers: { ...headers }, body: body && body.slice() };
 }

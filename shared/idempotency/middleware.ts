@@ -1,32 +1,76 @@
-import type { IdempotencyConfig, ResolvedConfig } from "./config.ts";
-import { resolveConfig } from "./config.ts";
-import { defineMiddleware, type Middleware } from "./deps.ts";
-import { fingerprintRequest } from "./fingerprint.ts";
+import { type Attempt, unprotectedAttempt } from "./attempt.ts";
+import { type Begun, claim } from "./claim.ts";
 import {
-  handlerRun,
-  type IdempotencyContext,
-  withoutKey,
-} from "./handler_run.ts";
-import { assertIdempotencyKey, getIdempotencyKey } from "./key.ts";
-import { checkedMetadata } from "./metadata.ts";
-import type { Identity, Ledger } from "./ledger.ts";
-import { admitWithoutKey } from "./missing_key.ts";
-import { refusalResponse } from "./refusal_response.ts";
-import { replayResponse } from "./response.ts";
-import { begin, type Begun } from "./run.ts";
-import { sha256Hex } from "./sha256.ts";
+  checkedMetadata,
+  type IdempotencyConfig,
+  resolveConfig,
+  type ResolvedConfig,
+} from "./config.ts";
+import { defineMiddleware, type Middleware } from "./deps.ts";
+import { admitWithoutKey } from "./enforcement.ts";
+import { CallerUnknownError, LeaseLostError } from "./errors.ts";
+import { cloneUnread, fingerprintRequest, sha256Hex } from "./fingerprint.ts";
+import { assertIdempotencyKey, readIdempotencyKey } from "./key.ts";
+import type { Answer, Ledger } from "./ledger.ts";
+import { platform } from "./platform.ts";
+import { postgresLedger, type QueryClient } from "./postgres_ledger.ts";
+import { refusalResponse } from "./problem.ts";
+import {
+  expose,
+  firstResponse,
+  outcomeHeaders,
+  passThrough,
+  readAnswer,
+  replayResponse,
+} from "./response.ts";
+import type { EffectKey, Step } from "./steps.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
 /** What `withSupabase` put there, as far as the middleware uses it. */
 export interface Upstream {
-  /** Calls go out as the caller. */
-  supabase: LedgerClient;
-  /** Calls go out with the secret key. */
+  /** Calls go out with the secret key; the ledger, unless there is a `store`. */
   supabaseAdmin: LedgerClient;
   /** The verified token's identity; `null` when there was no token. */
   userClaims: { id: string } | null;
   /** How the caller was let in. */
   authMode: string;
+}
+
+/** What the middleware puts at `ctx.idempotency`. */
+export interface IdempotencyContext {
+  /** The key of this request; `null` when it runs without protection. */
+  readonly key: string | null;
+  /** The route or operation that the key belongs to. */
+  readonly scope: string;
+  /** Which run of the key this is, from 1; 0 without a key. */
+  readonly attempt: number;
+  /** Greater than that of every earlier attempt of any key; 0 without a key. */
+  readonly fence: number;
+  /**
+   * Aborted when another attempt takes the key over, when `maxRunSeconds` are
+   * over, or when the worker is told to go.
+   */
+  readonly signal: AbortSignal;
+  /** Runs a part of the handler once over all attempts of the key. */
+  readonly step: Step;
+  /** Names an effect of the handler, the same in every attempt. */
+  readonly effectKey: EffectKey;
+  /**
+   * Marks the answer of this run as no outcome: a question, or a refusal with
+   * nothing done. It is not recorded, and the same request runs again.
+   */
+  notFinal(response: Response): Response;
+  /**
+   * Gives this answer now, for instance 202, and goes on in the background. The
+   * key stays in progress until `work` ends; then its answer is recorded, what
+   * retries get, and the user is notified where Supabase Realtime is installed.
+   */
+  finishLater(accepted: Response, work: () => Promise<Response>): Response;
+  /**
+   * Passes the body through as it comes. The key is completed when the body has
+   * ended, not when it is cut off. `text/event-stream` is treated so by itself.
+   */
+  streamed(response: Response): Response;
 }
 
 // RFC 9110, section 9.2.1: safe methods have no effect to protect.
@@ -50,27 +94,28 @@ export const idempotencyMiddleware: Middleware<
   run: (options) => {
     const config = resolveConfig(options);
     return async function* (req, ctx) {
-      const scope = config.scope ?? scopeOf(req);
-      const unprotected = { idempotency: withoutKey(scope) };
-      if (SAFE_METHODS.has(req.method)) return yield unprotected;
-
       let begun: Begun;
+      let scope: string;
+      let mark = (answer: Response) => answer;
       try {
-        const key = await keyOf(req, config);
-        if (key === null) {
-          if (!ENFORCED_METHODS.has(req.method)) return yield unprotected;
-          const { enforcement, onEvent } = config;
-          const mark = admitWithoutKey(scope, enforcement, onEvent);
-          return mark(yield unprotected);
+        const isSafe = SAFE_METHODS.has(req.method);
+        scope = isSafe ? functionName(req) : await scopeOf(req, ctx, config);
+        const key = isSafe ? null : await keyOf(req, config);
+        if (key !== null) {
+          begun = await beginRequest(req, ctx, config, { scope, key });
+        } else {
+          if (ENFORCED_METHODS.has(req.method)) {
+            const { enforcement, onEvent } = config;
+            mark = admitWithoutKey(scope, enforcement, onEvent);
+          }
+          begun = { kind: "attempt", attempt: unprotectedAttempt() };
         }
-        begun = await beginRequest(req, ctx, config, { scope, key });
       } catch (error) {
         return refusalResponse(error, req);
       }
-      if (begun.kind === "unprotected") return yield unprotected;
-      if (begun.kind === "replay") return replayResponse(begun.answer);
+      if (begun.kind === "answer") return replayResponse(begun.answer);
 
-      const run = handlerRun(begun.run, scope, config);
+      const run = handlerRun(begun.attempt, scope);
       let response: Response;
       try {
         response = yield { idempotency: run.context };
@@ -78,7 +123,7 @@ export const idempotencyMiddleware: Middleware<
         return await run.fail(error);
       }
       try {
-        return await run.settle(response);
+        return mark(await run.settle(response));
       } catch (error) {
         return refusalResponse(error, req);
       }
@@ -92,52 +137,191 @@ async function beginRequest(
   config: ResolvedConfig,
   { scope, key }: { scope: string; key: string },
 ): Promise<Begun> {
-  const { ledger, userId } = callerOf(ctx, config);
-  const identity: Identity = { userId, scope, key };
+  const identity = { userId: userOf(ctx, config), scope, key };
   const fingerprint = config.fingerprint === undefined
-    ? await fingerprintRequest(req.clone())
-    : await sha256Hex(await config.fingerprint(req.clone()));
-  const metadata = config.metadata === undefined
-    ? null
-    : checkedMetadata(await config.metadata(req));
-  return await begin({ ledger, identity, fingerprint, config, metadata });
+    ? await fingerprintRequest(cloneUnread(req))
+    : await sha256Hex(await config.fingerprint(cloneUnread(req)));
+  const { metadata } = config;
+  return await claim(storeOf(ctx, config), identity, {
+    fingerprint,
+    config,
+    metadata: metadata === undefined ? null : checkedMetadata(
+      typeof metadata === "function" ? await metadata(req) : metadata,
+    ),
+  });
 }
 
 /** Identity comes from the verified token and from nowhere else. */
-function callerOf(
-  ctx: Upstream,
-  config: ResolvedConfig,
-): { ledger: Ledger; userId: string | null } {
-  const userId = ctx.userClaims?.id ?? null;
-  if (userId !== null) {
-    const asUser = config.ledger === "user";
-    return {
-      ledger: supabaseLedger(asUser ? ctx.supabase : ctx.supabaseAdmin),
-      userId,
-    };
+function userOf(
+  { userClaims, authMode }: Upstream,
+  { callers }: ResolvedConfig,
+): string | null {
+  const userId = userClaims?.id ?? null;
+  if (userId !== null || callers === "project" || authMode === "secret") {
+    return userId;
   }
-  // The project's own keys: whoever holds the secret key, or a route that says
-  // so. All its callers share one space of keys.
-  if (ctx.authMode === "secret" || config.ledger === "admin") {
-    return { ledger: supabaseLedger(ctx.supabaseAdmin), userId };
-  }
-  throw new TypeError(
-    `Cannot tell whose idempotency key this is: the route admits "${ctx.authMode}" callers; require auth "user" or "secret", or set ledger: "admin" to let all callers share one space of keys`,
-  );
+  throw new CallerUnknownError(authMode);
+}
+
+/** Users look at the ledger; the service role, or a direct connection, writes it. */
+function storeOf(
+  ctx: Upstream & { postgresAdmin?: QueryClient },
+  { store }: ResolvedConfig,
+): Ledger {
+  if (store !== undefined) return store;
+  return ctx.postgresAdmin === undefined
+    ? supabaseLedger(ctx.supabaseAdmin)
+    : postgresLedger(ctx.postgresAdmin);
 }
 
 async function keyOf(
   req: Request,
   config: ResolvedConfig,
 ): Promise<string | null> {
-  if (config.key === undefined) return getIdempotencyKey(req);
+  if (config.key === undefined) return readIdempotencyKey(req);
   const key = await config.key(req);
   if (key !== null) assertIdempotencyKey(key, "The key of this request");
   return key;
 }
 
+async function scopeOf(
+  req: Request,
+  ctx: Upstream,
+  { scope = functionName }: ResolvedConfig,
+): Promise<string> {
+  if (typeof scope === "string") return scope;
+  const made = await scope(req, ctx);
+  if (typeof made === "string" && made.length >= 1 && made.length <= 200) {
+    return made;
+  }
+  throw new TypeError(
+    `Cannot use the scope that the route made of this request: expected 1 to 200 characters, got ${
+      typeof made === "string" ? `${made.length}` : typeof made
+    }`,
+  );
+}
+
 /** `/process-document` on the platform, `/functions/v1/…` behind a proxy. */
-function scopeOf(req: Request): string {
+function functionName(req: Request): string {
   const path = new URL(req.url).pathname.replace(/^\/functions\/v1(?=\/)/, "");
   return path.split("/")[1] || "default";
+}
+
+/** A handler's run, from the context it is given to the response it ends in. */
+interface HandlerRun {
+  readonly context: IdempotencyContext;
+  /**
+   * The response to give for the handler's.
+   *
+   * @throws {RequestInProgressError} When another attempt has the key now.
+   */
+  settle(response: Response): Promise<Response>;
+  /**
+   * The response to give after the handler threw.
+   *
+   * @throws Its error, unless another attempt has recorded an answer.
+   */
+  fail(error: unknown): Promise<Response>;
+}
+
+function handlerRun(attempt: Attempt, scope: string): HandlerRun {
+  let isQuestion = false;
+  let isStream = false;
+  let work: (() => Promise<Response>) | undefined;
+
+  const settleWhole = async (response: Response): Promise<Response> => {
+    let answer: Answer;
+    try {
+      answer = await readAnswer(response);
+    } catch (error) {
+      return await fail(error);
+    }
+    const responded = await attempt.respond(answer, !isQuestion);
+    if (responded.as === "replayed") return replayResponse(responded.answer);
+    const marker = responded.as === "stored"
+      ? "X-Idempotency-Stored"
+      : undefined;
+    return firstResponse(response, answer.body, marker);
+  };
+
+  const settleStream = (
+    response: Response,
+    body: ReadableStream<Uint8Array>,
+  ): Response => {
+    const { status } = response;
+    const headers = outcomeHeaders(response.headers);
+    const passed = passThrough(body, {
+      ended: async (bytes) => {
+        const answer = { status, headers, body: bytes };
+        const { as } = await attempt.respond(answer, !isQuestion);
+        // What was sent is not what retries get: it must not look complete.
+        if (as === "replayed") throw new LeaseLostError(attempt.key!);
+      },
+      aborted: async (reason) => void await attempt.fail(reason),
+    });
+    return expose(new Response(passed, response));
+  };
+
+  const finish = async (work: () => Promise<Response>): Promise<void> => {
+    try {
+      const answer = await readAnswer(await work());
+      const { as } = await attempt.respond(answer, !isQuestion);
+      if (as === "stored") await attempt.notify();
+    } catch (error) {
+      platform.log(`The background part of "${scope}" failed:`, error);
+      await attempt.fail(error);
+    }
+  };
+
+  const fail = async (error: unknown): Promise<Response> => {
+    const recorded = await attempt.fail(error);
+    if (recorded !== null) return replayResponse(recorded);
+    throw error;
+  };
+
+  return {
+    context: {
+      key: attempt.key,
+      scope,
+      attempt: attempt.number,
+      fence: attempt.fence,
+      get signal() {
+        return attempt.signal;
+      },
+      get step() {
+        return attempt.step;
+      },
+      effectKey: attempt.effectKey,
+      notFinal(response) {
+        isQuestion = true;
+        return response;
+      },
+      finishLater(accepted, background) {
+        work = background;
+        return accepted;
+      },
+      streamed(response) {
+        isStream = true;
+        return response;
+      },
+    },
+    async settle(response) {
+      if (work !== undefined) platform.waitUntil(finish(work));
+      // Without a key a response passes as it is.
+      if (attempt.key === null) return response;
+      if (work !== undefined) {
+        return expose(new Response(response.body, response));
+      }
+      const { body } = response;
+      return body !== null && (isStream || isEventStream(response))
+        ? settleStream(response, body)
+        : await settleWhole(response);
+    },
+    fail,
+  };
+}
+
+function isEventStream(response: Response): boolean {
+  const type = response.headers.get("content-type") ?? "";
+  return /^text\/event-stream\b/i.test(type);
 }

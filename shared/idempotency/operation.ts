@@ -1,21 +1,45 @@
-import type { IdempotencyConfig } from "./config.ts";
-import { resolveConfig } from "./config.ts";
-import { unprotectedEffectKey } from "./effect_key.ts";
-import { IdempotencyError } from "./errors.ts";
+import { type Attempt, unprotectedAttempt } from "./attempt.ts";
+import { type Begun, claim } from "./claim.ts";
+import {
+  checkedMetadata,
+  type IdempotencyConfig,
+  resolveConfig,
+  type ResolvedConfig,
+} from "./config.ts";
+import { enforcementOf } from "./enforcement.ts";
+import { IdempotencyError, KeyMissingError } from "./errors.ts";
+import { reportMissing } from "./event.ts";
 import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import type { Answer, Ledger } from "./ledger.ts";
 import { problemOf, problemResponse } from "./problem.ts";
-import { begin, type Begun, type Run } from "./run.ts";
-import { unprotectedStep } from "./steps.ts";
+import { toResponse } from "./response.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
+/**
+ * The options that a plain operation honours: all but those that read a
+ * request, in whose place `route`, `key`, `payload` and `userId` are given.
+ */
+export interface OperationConfig extends
+  Omit<
+    IdempotencyConfig,
+    "callers" | "fingerprint" | "key" | "metadata" | "scope"
+  > {
+  /**
+   * What to keep with the key, for people: JSON of at most 2 KB. A later
+   * attempt's is added to it.
+   */
+  metadata?: Record<string, unknown> | undefined;
+}
+
 /** Whose operation this is, and under which key. */
-export interface OperationContext extends Omit<IdempotencyConfig, "key"> {
-  /** The caller's Supabase client, or the secret key's. */
-  supabase?: LedgerClient | undefined;
-  /** A ledger of your own, in place of `supabase`. */
-  store?: Ledger | undefined;
+export interface OperationContext extends OperationConfig {
+  /**
+   * The secret key's Supabase client, or a ledger.
+   *
+   * @default {"`store`, else the ledger that `setDefaultLedger` was given"}
+   */
+  supabase?: LedgerClient | Ledger | undefined;
   /** The verified user; `null` for the project itself. */
   userId: string | null;
   /** The route or operation: part of the key's identity. */
@@ -31,18 +55,11 @@ export interface OperationContext extends Omit<IdempotencyConfig, "key"> {
 }
 
 /** What an operation is told about its run. */
-export type OperationRun = Pick<
-  Run,
-  "attempt" | "effectKey" | "fence" | "signal" | "step"
->;
-
-const UNPROTECTED: OperationRun = {
-  attempt: 0,
-  effectKey: unprotectedEffectKey,
-  fence: 0,
-  signal: new AbortController().signal,
-  step: unprotectedStep,
-};
+export interface OperationRun
+  extends Pick<Attempt, "effectKey" | "fence" | "signal" | "step"> {
+  /** Which run of the key this is, from 1; 0 without a key. */
+  readonly attempt: number;
+}
 
 /** What an operation answers, in the terms of HTTP. */
 export interface OperationResult<Body = unknown> {
@@ -62,6 +79,52 @@ export interface OperationOutcome<Body> extends OperationResult<Body> {
   replayed: boolean;
 }
 
+let defaultLedger: Ledger | undefined;
+
+/**
+ * Sets the ledger of operations that name none, once for the worker.
+ *
+ * @param ledger The secret key's Supabase client, or a ledger.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { memoryLedger } from "./memory_ledger.ts";
+ * import { runOperation, setDefaultLedger } from "./operation.ts";
+ *
+ * setDefaultLedger(memoryLedger());
+ * const { status } = await runOperation(
+ *   { userId: "u1", route: "orders", key: "order-17" },
+ *   () => Promise.resolve({ status: 201, body: null }),
+ * );
+ * assertEquals(status, 201);
+ * ```
+ */
+export function setDefaultLedger(ledger: LedgerClient | Ledger): void {
+  defaultLedger = ledgerOf(ledger);
+}
+
+/** The ledger itself, or that of a client. */
+export function ledgerOf(supabase: LedgerClient | Ledger): Ledger {
+  return "rpc" in supabase ? supabaseLedger(supabase) : supabase;
+}
+
+// What `IdempotencyConfig` has for requests only.
+const FOR_REQUESTS = ["callers", "fingerprint", "key", "scope"] as const;
+
+/** Splits what says whose operation this is from how keys are treated. */
+export function prepareOperation(
+  { supabase, userId, route, key, payload, ...options }: OperationContext,
+): { config: ResolvedConfig; ledger: Ledger } {
+  const config = resolveConfig(options, FOR_REQUESTS);
+  const ledger = config.store ?? (supabase && ledgerOf(supabase)) ??
+    defaultLedger;
+  if (ledger !== undefined) return { config, ledger };
+  throw new TypeError(
+    "Cannot run the operation once: no ledger was given, pass supabase or store, or call setDefaultLedger",
+  );
+}
+
 /**
  * Runs an operation once for each key, without HTTP. A refusal (in progress,
  * another payload, …) comes back as its status with the problem document as
@@ -69,90 +132,117 @@ export interface OperationOutcome<Body> extends OperationResult<Body> {
  */
 export async function runOperation<Body>(
   context: OperationContext,
-  operation: (
-    run: OperationRun,
-  ) => Promise<OperationResult<Body>>,
+  operation: (run: OperationRun) => Promise<OperationResult<Body>>,
 ): Promise<OperationOutcome<Body>> {
-  const { supabase, store, userId, route, key, payload, ...options } = context;
-  if (key === null) return ranOnce(await operation(UNPROTECTED));
-  const config = resolveConfig(options);
-  const ledger = ledgerOf(supabase, store);
-
+  const { userId, route, key, payload } = context;
+  const { config, ledger } = prepareOperation(context);
   let begun: Begun;
+  const marks: Record<string, string> = {};
   try {
-    assertIdempotencyKey(key, "The key of this operation");
-    begun = await begin({
-      ledger,
-      identity: { userId, scope: config.scope ?? route, key },
-      fingerprint: await fingerprintValue([route, payload ?? null]),
-      config,
-    });
+    if (key === null) {
+      const enforcement = enforcementOf(route, config.enforcement);
+      reportMissing(route, enforcement, config.onEvent);
+      if (enforcement === "required") throw new KeyMissingError();
+      if (enforcement === "warn") marks["X-Idempotency-Missing"] = "true";
+      begun = { kind: "attempt", attempt: unprotectedAttempt() };
+    } else {
+      assertIdempotencyKey(key, "The key");
+      const { metadata } = config;
+      begun = await claim(ledger, { userId, scope: route, key }, {
+        fingerprint: await fingerprintValue([route, payload ?? null]),
+        config,
+        metadata: metadata === undefined
+          ? null
+          : checkedMetadata(metadata as Record<string, unknown>),
+      });
+    }
   } catch (error) {
     return await refusal(error);
   }
-  if (begun.kind === "unprotected") {
-    return ranOnce(await operation(UNPROTECTED));
-  }
-  if (begun.kind === "replay") return replayOf(begun.answer);
+  if (begun.kind === "answer") return replayOf(begun.answer);
 
-  const { run } = begun;
+  const { attempt } = begun;
   let result: OperationResult<Body>;
   let answer: Answer;
-  let isFinal: boolean;
   try {
-    result = await operation(run);
+    result = await operation(runOf(attempt));
     answer = answerOf(result);
-    isFinal = config.isFinal(result.status);
   } catch (error) {
-    const recorded = await run.fail(error);
+    const recorded = await attempt.fail(error);
     if (recorded !== null) return replayOf(recorded);
     throw error;
   }
   try {
-    const { as, answer: given } = await run.finish(answer, isFinal);
+    const { as, answer: given } = await attempt.respond(answer);
     if (as === "replayed") return replayOf(given);
-    return ranOnce(result, as === "stored");
+    if (as === "stored") marks["X-Idempotency-Stored"] = "true";
+    return {
+      ...result,
+      headers: { ...result.headers, ...marks },
+      replayed: false,
+    };
   } catch (error) {
     return await refusal(error);
   }
 }
 
 /**
- * The ledger that a context names.
+ * Turns what an operation answered into a `Response`, so that
+ * `return operationResponse(await withIdempotency(…))` ends a handler.
  *
- * @throws {TypeError} When it names none.
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { operationResponse } from "./operation.ts";
+ *
+ * const response = operationResponse({
+ *   status: 201,
+ *   body: { order: 1 },
+ *   headers: {},
+ *   replayed: false,
+ * });
+ * assertEquals(response.headers.get("content-type"), "application/json");
+ * assertEquals(await response.json(), { order: 1 });
+ * ```
  */
-export function ledgerOf(
-  supabase: LedgerClient | undefined,
-  store: Ledger | undefined,
-): Ledger {
-  const ledger = store ?? (supabase && supabaseLedger(supabase));
-  if (ledger !== undefined) return ledger;
-  throw new TypeError(
-    "Cannot run the operation once: neither supabase nor store was given",
-  );
+export function operationResponse(
+  outcome: OperationOutcome<unknown>,
+): Response {
+  const { status, headers, body } = answerOf(outcome);
+  const response = toResponse({ status, headers, body });
+  if (response.body !== null && !response.headers.has("content-type")) {
+    response.headers.set("content-type", "application/json");
+  }
+  return response;
 }
 
-function ranOnce<Body>(
-  result: OperationResult<Body>,
-  stored = false,
-): OperationOutcome<Body> {
-  const headers = { ...result.headers };
-  if (stored) headers["X-Idempotency-Stored"] = "true";
-  return { ...result, headers, replayed: false };
+function runOf(attempt: Attempt): OperationRun {
+  return {
+    attempt: attempt.number,
+    fence: attempt.fence,
+    effectKey: attempt.effectKey,
+    get signal() {
+      return attempt.signal;
+    },
+    get step() {
+      return attempt.step;
+    },
+  };
 }
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 function answerOf({ status, headers, body }: OperationResult): Answer {
-  const text = JSON.stringify(body);
   return {
     status,
-    headers: { ...headers },
-    body: new TextEncoder().encode(text ?? ""),
+    headers: headers === undefined ? {} : { ...headers },
+    body: encoder.encode(JSON.stringify(body) ?? ""),
   };
 }
 
 function replayOf<Body>(answer: Answer): OperationOutcome<Body> {
-  const text = new TextDecoder().decode(answer.body ?? undefined);
+  const text = decoder.decode(answer.body ?? undefined);
   return {
     status: answer.status,
     headers: { ...answer.headers, "X-Idempotency-Replay": "true" },

@@ -1,10 +1,10 @@
 import type { Ledger } from "./ledger.ts";
 import {
-  CALL_DEADLINE_MS,
   type CallOutcome,
   isSqlState,
   passesWithTime,
   sqlLedger,
+  TRY_MS,
 } from "./sql_ledger.ts";
 
 /**
@@ -15,7 +15,7 @@ export interface PostgresClient {
   /** Runs a statement; with `prepare`, as a named prepared one. */
   unsafe(
     statement: string,
-    parameters: (string | number | null)[],
+    parameters: (string | number | boolean | null)[],
     options: { prepare: true },
   ): PromiseLike<readonly unknown[]>;
   /** What a client has and a transaction has not. */
@@ -42,7 +42,9 @@ export interface QueryClient {
  * Leave the client's names of columns as they are (no `transform`).
  *
  * @throws {LedgerUnavailableError} From each method, when the database could
- * not be reached or refused the call.
+ * not be reached; worth another try later.
+ * @throws {LedgerMisconfiguredError} From each method, when the database
+ * refused the call: the role may not, or the migration is missing.
  *
  * @example
  * ```ts
@@ -66,31 +68,26 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
     // outweighs this.
     : (text: string, values: Value[]) =>
       client.unsafe(text, values, { prepare: true });
-  const statements = new Map<string, string>();
-  const bounded = "queryRaw" in client || "begin" in client;
+  const isBounded = "queryRaw" in client || "begin" in client;
 
-  return sqlLedger(async (fn, args) => {
-    let text = statements.get(fn);
-    if (text === undefined) {
-      text = statementOf(fn, Object.keys(args), bounded);
-      statements.set(fn, text);
-    }
-    const values = Object.entries(args).map(([name, value]) =>
-      isJson(name) && value !== null ? JSON.stringify(value) : value as Value
-    );
+  return sqlLedger(async (fn, args, withinMs) => {
+    const names = Object.keys(args);
+    const values = names.map((name) => {
+      const value = args[name];
+      return JSON_PARAMETERS.has(name) && value !== null
+        ? JSON.stringify(value)
+        : value as Value;
+    });
     try {
-      return { data: await inTime(run(text, values)), error: null };
+      const rows = run(statementOf(fn, names, isBounded), values);
+      return { data: await inTime(rows, withinMs), error: null };
     } catch (error) {
       return failure(error);
     }
   });
 }
 
-type Value = string | number | null;
-
-// The server gives up waiting for a lock before this side gives up waiting for
-// the server: what it answers is certain, and its connection is free again.
-const LOCK_TIMEOUT_MS = CALL_DEADLINE_MS - 500;
+type Value = string | number | boolean | null;
 
 // Drivers read a bigint as a string; a double holds 2^53 fences.
 const ANSWER =
@@ -98,51 +95,15 @@ const ANSWER =
 const BATCH_ANSWER = `${ANSWER}, error_code, error_message`;
 
 const COLUMNS: Readonly<Record<string, string>> = {
+  cleanup_expired_idempotency_keys:
+    "cleanup_expired_idempotency_keys::float8 as deleted",
   get_idempotency_status:
-    "status, is_expired, status_code, response, response_encoding, response_headers",
+    "status, attempt, is_stuck, is_expired, status_code, response, response_encoding, response_headers, created_at, claimed_at, completed_at, expires_at, finished_steps",
   idempotency_claim_many: BATCH_ANSWER,
   idempotency_count_replays: "true as counted",
   idempotency_notify: "true as notified",
   idempotency_settle_many: BATCH_ANSWER,
 };
-
-/**
- * @param bounded Whether the statement limits its own waiting for locks. The
- * limit ends with the statement's transaction, so one of the user's own must
- * not get it.
- */
-function statementOf(
-  fn: string,
-  parameters: readonly string[],
-  bounded: boolean,
-): string {
-  const list = parameters.map((name, index) => {
-    const value = isJson(name)
-      // As text: one driver writes a list as an array of Postgres, not as JSON.
-      ? `$${index + 1}::text::jsonb`
-      : name === "p_scope" && bounded
-      // Arguments come before the call, whatever the planner makes of it; a
-      // second statement would be a second trip.
-      ? `case when set_config('lock_timeout', '${LOCK_TIMEOUT_MS}', true) <> '' then $${
-        index + 1
-      }::text end`
-      : `$${index + 1}`;
-    return `${name} => ${value}`;
-  }).join(", ");
-  const call = `select ${COLUMNS[fn] ?? ANSWER} from public.${fn}(${list})`;
-  if (fn !== "idempotency_claim") return call;
-  // Where an answer is recorded, the claim is not even called.
-  return `select ${ANSWER} from public.idempotency_recorded_answer(${
-    RECORDED_ANSWER.map((name) => `$${parameters.indexOf(name) + 1}`).join(", ")
-  }) union all (${call}) limit 1`;
-}
-
-const RECORDED_ANSWER = [
-  "p_user_id",
-  "p_scope",
-  "p_idempotency_key",
-  "p_fingerprint",
-];
 
 const JSON_PARAMETERS = new Set([
   "p_metadata",
@@ -152,19 +113,83 @@ const JSON_PARAMETERS = new Set([
   "p_settlements",
 ]);
 
-function isJson(parameter: string): boolean {
-  return JSON_PARAMETERS.has(parameter);
+// The server gives up waiting for a lock before this side gives up waiting for
+// the server: what it answers is certain, and its connection is free again.
+const LOCK_MARGIN_MS = 400;
+const RECORDS = new Set([
+  "idempotency_checkpoint",
+  "idempotency_complete",
+  "idempotency_fail",
+  "idempotency_settle_many",
+]);
+
+const statements = new Map<string, string>();
+
+/**
+ * @param isBounded Whether the statement limits its own waiting for locks. The
+ * limit ends with the statement's transaction, so one of the user's own must
+ * not get it.
+ */
+function statementOf(
+  fn: string,
+  parameters: readonly string[],
+  isBounded: boolean,
+): string {
+  const name = isBounded ? fn : `${fn} in a transaction`;
+  let text = statements.get(name);
+  if (text === undefined) {
+    text = write(fn, parameters, isBounded);
+    statements.set(name, text);
+  }
+  return text;
 }
 
-async function inTime<T>(rows: PromiseLike<T>): Promise<T> {
+function write(
+  fn: string,
+  parameters: readonly string[],
+  isBounded: boolean,
+): string {
+  const lockMs = TRY_MS[RECORDS.has(fn) ? "record" : "ask"] - LOCK_MARGIN_MS;
+  const list = parameters.map((name, index) => {
+    const value = JSON_PARAMETERS.has(name)
+      // As text: one driver writes a list as an array of Postgres, not as JSON.
+      ? `$${index + 1}::text::jsonb`
+      : name === "p_scope" && isBounded
+      // Arguments come before the call, whatever the planner makes of it; a
+      // second statement would be a second trip.
+      ? `case when set_config('lock_timeout', '${lockMs}', true) <> '' then $${
+        index + 1
+      }::text end`
+      : `$${index + 1}`;
+    return `${name} => ${value}`;
+  }).join(", ");
+  const call = `select ${COLUMNS[fn] ?? ANSWER} from public.${fn}(${list})`;
+  if (fn !== "idempotency_claim") return call;
+  const at = (name: string) => `$${parameters.indexOf(name) + 1}`;
+  // Where an answer is recorded, the claim is not even called: such a replay
+  // costs little more than reading the row. In another order of the two branches
+  // the claim would answer the same.
+  return `select 'replay' as outcome, attempt, fence::float8 as fence, null::integer as retry_after_seconds, status_code::integer as status_code, response, response_encoding, response_headers, null::jsonb as steps
+from public.idempotency_keys
+where owner = ${at("p_owner")} and scope = ${
+    at("p_scope")
+  } and idempotency_key = ${
+    at("p_idempotency_key")
+  } and request_fingerprint = ${
+    at("p_fingerprint")
+  } and status = 'completed' and expires_at > clock_timestamp()
+union all (${call}) limit 1`;
+}
+
+async function inTime<T>(rows: PromiseLike<T>, withinMs: number): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const timeIsUp = new Promise<never>((_, reject) => {
     timer = setTimeout(
       () =>
         reject(
-          new Error(`The database did not answer in ${CALL_DEADLINE_MS} ms`),
+          new Error(`The database did not answer in ${Math.ceil(withinMs)} ms`),
         ),
-      CALL_DEADLINE_MS,
+      withinMs,
     );
   });
   try {

@@ -1,5 +1,9 @@
-import type { IdempotencyError } from "./errors.ts";
-import { ResponseNotStoredError } from "./errors.ts";
+import {
+  AlreadyCompletedError,
+  IdempotencyError,
+  ResponseNotStoredError,
+} from "./errors.ts";
+import { expose, replayResponse } from "./response.ts";
 
 /** What {@link problemResponse} needs to know. */
 export interface Problem {
@@ -80,18 +84,56 @@ export function problemResponse(problem: Problem): Response {
  */
 export function problemOf(error: IdempotencyError, instance?: string): Problem {
   const { status, code, title, message, retryable, retryAfterSeconds } = error;
+  const headers: Record<string, string> = {};
+  if (retryAfterSeconds !== undefined) {
+    headers["Retry-After"] = String(retryAfterSeconds);
+  }
+  const extensions: Record<string, unknown> = {};
+  if (error instanceof ResponseNotStoredError) {
+    extensions.storedStatus = error.storedStatus;
+    if (error.location !== undefined) headers["Location"] = error.location;
+  }
   return {
     status,
     code,
     title,
     detail: message,
     retryable,
+    headers,
+    extensions,
     ...(instance === undefined ? {} : { instance }),
-    ...(retryAfterSeconds === undefined
-      ? {}
-      : { headers: { "Retry-After": String(retryAfterSeconds) } }),
-    ...(error instanceof ResponseNotStoredError
-      ? { extensions: { storedStatus: error.storedStatus } }
-      : {}),
   };
+}
+
+/**
+ * The response of an error of this module, for functions that call the ledger
+ * without the middleware: the problem document of an {@link IdempotencyError},
+ * the recorded answer of an {@link AlreadyCompletedError}. Throws any other
+ * error on.
+ *
+ * @param req The request, whose path names this occurrence.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { KeyMissingError } from "./errors.ts";
+ * import { refusalResponse } from "./problem.ts";
+ *
+ * const req = new Request("http://x/pay", { method: "POST" });
+ * const response = refusalResponse(new KeyMissingError(), req);
+ * assertEquals(response.status, 400);
+ * assertEquals((await response.json()).instance, "/pay");
+ * ```
+ */
+export function refusalResponse(error: unknown, req: Request): Response {
+  if (error instanceof AlreadyCompletedError) {
+    const { response, status_code, response_headers } = error.cachedResponse;
+    return replayResponse({
+      status: status_code,
+      headers: response_headers,
+      body: new TextEncoder().encode(response),
+    });
+  }
+  if (!(error instanceof IdempotencyError)) throw error;
+  return expose(problemResponse(problemOf(error, new URL(req.url).pathname)));
 }

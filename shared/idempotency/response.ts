@@ -1,5 +1,38 @@
-import { EXPOSED_HEADERS } from "./cors.ts";
+import { supabaseCorsHeaders } from "./deps.ts";
 import type { Answer } from "./ledger.ts";
+
+/** Response headers that a page on another origin needs to read. */
+const EXPOSED_HEADERS = [
+  "Link",
+  "Retry-After",
+  "X-Idempotency-Missing",
+  "X-Idempotency-Replay",
+  "X-Idempotency-Stored",
+].join(", ");
+
+/**
+ * Supabase's CORS headers, with the key headers let in and the replay headers
+ * let out. Stock headers let neither pass: a browser then fails where curl
+ * works. Hand them to `withSupabase({ cors: { headers: corsHeaders } })`.
+ *
+ * @example
+ * ```ts
+ * import { assertStringIncludes } from "@std/assert";
+ * import { corsHeaders } from "./response.ts";
+ *
+ * const allowed = corsHeaders["Access-Control-Allow-Headers"] ?? "";
+ * assertStringIncludes(allowed, "idempotency-key");
+ * ```
+ */
+export const corsHeaders: Record<string, string> = {
+  ...supabaseCorsHeaders,
+  "Access-Control-Allow-Headers": [
+    supabaseCorsHeaders["Access-Control-Allow-Headers"],
+    "idempotency-key",
+    "x-idempotency-key",
+  ].join(", "),
+  "Access-Control-Expose-Headers": EXPOSED_HEADERS,
+};
 
 /**
  * The largest body that is kept for replays, in bytes. The ledger bounds its
@@ -61,14 +94,16 @@ export function outcomeHeaders(headers: Headers): Record<string, string> {
   );
 }
 
+/** The response that gives an answer. */
+export function toResponse({ status, headers, body }: Answer): Response {
+  return new Response(bodyOf(status, body), { status, headers });
+}
+
 /** The response that replays a recorded answer. */
 export function replayResponse(answer: Answer): Response {
-  return expose(
-    new Response(bodyOf(answer.status, answer.body), {
-      status: answer.status,
-      headers: { ...answer.headers, "X-Idempotency-Replay": "true" },
-    }),
-  );
+  const response = toResponse(answer);
+  response.headers.set("X-Idempotency-Replay", "true");
+  return expose(response);
 }
 
 /**
@@ -106,4 +141,71 @@ export function expose(response: Response): Response {
 function bodyOf(status: number, body: Uint8Array | null): BodyInit | null {
   if (NULL_BODY_STATUS.has(status) || body === null) return null;
   return body as Uint8Array<ArrayBuffer>;
+}
+
+/** What becomes of a body that is passed through as it comes. */
+export interface StreamEnd {
+  /**
+   * The body came to its end. When this throws, the client's body is cut off.
+   *
+   * @param body All of its bytes; `null` when they were too many to keep.
+   */
+  ended(body: Uint8Array | null): Promise<void>;
+  /** The handler's stream failed, or the client went away. */
+  aborted(reason: unknown): Promise<void>;
+}
+
+/**
+ * Passes a body through as it comes and collects it on the way. Its end reaches
+ * the client only after {@link StreamEnd.ended}: whoever saw the end can rely on
+ * the replay.
+ */
+export function passThrough(
+  body: ReadableStream<Uint8Array>,
+  end: StreamEnd,
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  let parts: Uint8Array<ArrayBuffer>[] | null = [];
+  let length = 0;
+
+  const collect = (part: Uint8Array) => {
+    length += part.byteLength;
+    if (length > MAX_STORED_BYTES) parts = null;
+    // A copy: the chunk's buffer may be handed on.
+    else parts?.push(part.slice());
+  };
+
+  let isCancelled = false;
+
+  const readNext = async () => {
+    try {
+      return await reader.read();
+    } catch (error) {
+      await end.aborted(error);
+      throw error;
+    }
+  };
+
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await readNext();
+      // Cancelling ends a pending read as the end of the body would.
+      if (isCancelled) return;
+      if (!done) {
+        collect(value);
+        return controller.enqueue(value);
+      }
+      await end.ended(
+        parts && new Uint8Array(await new Blob(parts).arrayBuffer()),
+      );
+      controller.close();
+    },
+    async cancel(reason) {
+      isCancelled = true;
+      await Promise.allSettled([
+        reader.cancel(reason),
+        end.aborted(reason ?? new Error("The client went away")),
+      ]);
+    },
+  });
 }

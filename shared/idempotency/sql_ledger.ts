@@ -1,20 +1,22 @@
-import { storeBody } from "./compressed_body.ts";
-import { pRetry, z } from "./deps.ts";
+import { type BodyEncoding, restoreBody, storeBody } from "./body.ts";
+import { pRetry } from "./deps.ts";
 import {
+  AccountGoneError,
   type IdempotencyError,
+  LedgerMisconfiguredError,
   LedgerUnavailableError,
   TooManyKeysError,
 } from "./errors.ts";
-import type { Ledger, Refused, Settlement } from "./ledger.ts";
-import {
-  batchRow,
-  type LedgerRow,
-  ledgerRow,
-  statusRow,
-  toAnswer,
-  toClaimResult,
-  toSettleResult,
-} from "./ledger_row.ts";
+import type {
+  Answer,
+  ClaimResult,
+  Identity,
+  KeyStatus,
+  Ledger,
+  Refused,
+  Settlement,
+  SettleResult,
+} from "./ledger.ts";
 
 /** What became of one call of a SQL function: its rows, or why there are none. */
 export type CallOutcome =
@@ -25,87 +27,141 @@ export type CallOutcome =
     readonly isTransient: boolean;
   };
 
-/** Calls a SQL function of the ledger, once, with its parameters by name. */
+/**
+ * Calls a SQL function of the ledger, once, with its parameters by name.
+ *
+ * @param withinMs How long it may take, in ms.
+ */
 export type CallFunction = (
   fn: string,
   args: Readonly<Record<string, unknown>>,
+  withinMs: number,
 ) => Promise<CallOutcome>;
 
 /**
- * How long one call may take, in ms. A claim takes milliseconds. The API ends
- * statements of signed-in users after 8 s; three tries of 4 s stay inside the
- * 15 s that clients tend to wait.
+ * A kind of call: how long all its tries may take, and each of them, in ms.
+ * Several short tries rather than one long: a lost packet costs one of them.
  */
-export const CALL_DEADLINE_MS = 4_000;
-const RETRIES = 2;
+interface Patience {
+  readonly allMs: number;
+  readonly eachMs: number;
+  /** Whether the call is not even made while the ledger is known to be down. */
+  readonly breaks: boolean;
+}
+
+// A claim takes milliseconds, and somebody waits for it.
+const ASK: Patience = { allMs: 5_000, eachMs: 2_400, breaks: true };
+
+// An effect has happened: worth more patience, and never given up beforehand.
+// It stays far below the 150 s after which the gateway drops an idle request.
+const RECORD: Patience = { allMs: 20_000, eachMs: 4_000, breaks: false };
+
+// The next heartbeat comes soon enough.
+const RENEW: Patience = { allMs: 5_000, eachMs: 2_400, breaks: false };
+
+/** The most that a try may take, in ms, for what is sent along with it. */
+export const TRY_MS = { ask: ASK.eachMs, record: RECORD.eachMs };
+
+// Three calls in a row that got no answer in all their tries are no accident.
+const BREAKS_AFTER = 3;
+
+// Long enough to spare a database that is on its knees, short enough that
+// nobody notices when it is back.
+const OPEN_MS = 3_000;
+
+/** Whether a ledger is known to be down; one for each place that is called. */
+interface Breaker {
+  failures: number;
+  openUntil: number;
+}
+
+const breakers = new Map<string, Breaker>();
 
 /**
  * The ledger over its SQL functions, whichever way they are called: one call,
- * and so one database round trip, for each transition. Calls are retried,
- * because each is safe to send twice.
+ * and so one database round trip, for each transition. Calls are retried within
+ * one deadline, because each is safe to send twice; when the place that is
+ * called does not answer at all, claims are refused at once for a few seconds.
+ *
+ * @param place Names what is called, the same for every ledger on it: they
+ * share what is known of its health. Without it a ledger is on its own.
  */
-export function sqlLedger(callFunction: CallFunction): Ledger {
+export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
+  const breaker = breakerOf(place);
+
   const send = async (
     attempted: string,
+    patience: Patience,
     fn: string,
     args: Record<string, unknown>,
   ): Promise<unknown> => {
-    const outcome = await pRetry(async () => {
-      const outcome = await callFunction(fn, args);
-      if (outcome.error !== null && outcome.isTransient) {
-        throw new LedgerUnavailableError(attempted, outcome.error);
-      }
-      return outcome;
-    }, { retries: RETRIES, minTimeout: 50, maxTimeout: 500, randomize: true });
-    if (outcome.error === null) return outcome.data;
-    throw refusalOf(attempted, outcome.error);
+    if (patience.breaks) pass(breaker, attempted);
+    const until = performance.now() + patience.allMs;
+    const attempt = async (): Promise<CallOutcome> => {
+      const left = until - performance.now();
+      return await callFunction(fn, args, Math.min(patience.eachMs, left));
+    };
+    let outcome = await attempt();
+    if (outcome.error !== null && outcome.isTransient) {
+      outcome = await again(attempt, outcome, until);
+    }
+    if (outcome.error === null) {
+      breaker.failures = 0;
+      breaker.openUntil = 0;
+      return outcome.data;
+    }
+    if (!outcome.isTransient) throw refusalOf(attempted, outcome.error);
+    breaker.failures += 1;
+    if (breaker.failures >= BREAKS_AFTER) {
+      breaker.openUntil = performance.now() + OPEN_MS;
+    }
+    throw new LedgerUnavailableError(attempted, outcome.error);
   };
 
   const call = async (
     attempted: string,
+    patience: Patience,
     fn: string,
     args: Record<string, unknown>,
-  ): Promise<LedgerRow> => {
-    const data = await send(attempted, fn, args);
-    const parsed = ledgerRow.safeParse(Array.isArray(data) ? data[0] : data);
-    if (parsed.success) return parsed.data;
-    throw new LedgerUnavailableError(attempted, parsed.error);
+  ): Promise<Row> => {
+    const data = await send(attempted, patience, fn, args);
+    return rowOf(attempted, Array.isArray(data) ? data[0] : data);
   };
 
   const callMany = async (
     attempted: string,
+    patience: Patience,
     fn: string,
     count: number,
     args: Record<string, unknown>,
-  ): Promise<BatchRow[]> => {
-    const data = await send(attempted, fn, args);
-    const parsed = z.array(batchRow).length(count).safeParse(data);
-    if (parsed.success) return parsed.data;
-    throw new LedgerUnavailableError(attempted, parsed.error);
+  ): Promise<Row[]> => {
+    const data = await send(attempted, patience, fn, args);
+    if (!Array.isArray(data) || data.length !== count) {
+      throw unknownAnswer(attempted, data);
+    }
+    return data.map((row) => rowOf(attempted, row));
   };
 
   return {
-    async claim({ userId, scope, key }, request) {
-      const answer = await call("claim the key", "idempotency_claim", {
-        p_user_id: userId,
-        p_scope: scope,
-        p_idempotency_key: key,
-        p_fingerprint: request.fingerprint,
-        p_owner_token: request.ownerToken,
-        p_lease_seconds: request.leaseSeconds,
-        p_ttl_seconds: request.ttlSeconds,
-        p_on_abandoned: request.onAbandoned,
-        p_metadata: request.metadata,
+    async claim(identity, terms) {
+      const row = await call("claim the key", ASK, "idempotency_claim", {
+        ...identified(identity),
+        p_fingerprint: terms.fingerprint,
+        p_owner_token: terms.ownerToken,
+        p_lease_seconds: terms.leaseSeconds,
+        p_ttl_seconds: terms.ttlSeconds,
+        p_on_abandoned: terms.onAbandoned,
+        p_max_attempts: terms.maxAttempts,
+        p_third_party: terms.thirdParty ?? false,
+        p_metadata: terms.metadata,
       });
-      return toClaimResult(answer);
+      return toClaimResult(row);
     },
 
-    async renew({ userId, scope, key }, ownerToken, leaseSeconds) {
+    async renew(identity, ownerToken, leaseSeconds) {
       return toSettleResult(
-        await call("renew the lease", "idempotency_renew", {
-          p_user_id: userId,
-          p_scope: scope,
-          p_idempotency_key: key,
+        await call("renew the lease", RENEW, "idempotency_renew", {
+          ...identified(identity),
           p_owner_token: ownerToken,
           p_lease_seconds: leaseSeconds,
         }),
@@ -114,10 +170,8 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
 
     async checkpoint(identity, ownerToken, step, result, leaseSeconds) {
       return toSettleResult(
-        await call("keep the step's result", "idempotency_checkpoint", {
-          p_user_id: identity.userId,
-          p_scope: identity.scope,
-          p_idempotency_key: identity.key,
+        await call("keep the step's result", RECORD, "idempotency_checkpoint", {
+          ...identified(identity),
           p_owner_token: ownerToken,
           p_step: step,
           p_result: result,
@@ -126,58 +180,65 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
       );
     },
 
-    async complete({ userId, scope, key }, ownerToken, answer, ttlSeconds) {
-      const { body, encoding } = await storeBody(answer.body, answer.headers);
+    async complete(identity, ownerToken, answer, ttlSeconds) {
+      const stored = await storeBody(answer.body, answer.headers);
       return toSettleResult(
-        await call("record the answer", "idempotency_complete", {
-          p_user_id: userId,
-          p_scope: scope,
-          p_idempotency_key: key,
+        await call("record the answer", RECORD, "idempotency_complete", {
+          ...identified(identity),
           p_owner_token: ownerToken,
           p_status_code: answer.status,
-          p_response: body,
-          p_response_encoding: encoding,
+          p_response: stored.body,
+          p_response_encoding: stored.encoding,
           p_response_headers: answer.headers,
           p_ttl_seconds: ttlSeconds,
         }),
       );
     },
 
-    async fail({ userId, scope, key }, ownerToken, errorMessage, ttlSeconds) {
+    async fail(identity, ownerToken, failure, ttlSeconds) {
       return toSettleResult(
-        await call("record the failure", "idempotency_fail", {
-          p_user_id: userId,
-          p_scope: scope,
-          p_idempotency_key: key,
+        await call("record the failure", RECORD, "idempotency_fail", {
+          ...identified(identity),
           p_owner_token: ownerToken,
-          p_error_message: errorMessage,
+          p_error_message: storable(failure.message),
           p_ttl_seconds: ttlSeconds,
+          p_status_code: failure.status,
         }),
       );
+    },
+
+    async read(identity) {
+      const data = await send("read the key", ASK, "get_idempotency_status", {
+        p_idempotency_key: identity.key,
+        p_scope: identity.scope,
+        p_owner: ownerOf(identity.userId),
+      });
+      const row = statusRowOf("read the key", data);
+      return row === null || row.status !== "completed"
+        ? null
+        : await toAnswer(row);
     },
 
     async claimMany(userId, scope, requests, terms) {
       const rows = await callMany(
         "claim the keys",
+        ASK,
         "idempotency_claim_many",
         requests.length,
         {
-          p_user_id: userId,
+          p_owner: ownerOf(userId),
           p_scope: scope,
           p_requests: requests.map((
             { key, fingerprint, ownerToken, metadata },
-          ) => ({
-            key,
-            fingerprint,
-            owner_token: ownerToken,
-            metadata,
-          })),
+          ) => ({ key, fingerprint, owner_token: ownerToken, metadata })),
           p_lease_seconds: terms.leaseSeconds,
           p_ttl_seconds: terms.ttlSeconds,
           p_on_abandoned: terms.onAbandoned,
+          p_max_attempts: terms.maxAttempts,
+          p_third_party: terms.thirdParty ?? false,
         },
       );
-      return Promise.all(
+      return await Promise.all(
         rows.map((row) =>
           refusedOf("claim the key", row) ?? toClaimResult(row)
         ),
@@ -187,93 +248,327 @@ export function sqlLedger(callFunction: CallFunction): Ledger {
     async settleMany(userId, scope, settlements, ttlSeconds) {
       const rows = await callMany(
         "record the answers",
+        RECORD,
         "idempotency_settle_many",
         settlements.length,
         {
-          p_user_id: userId,
+          p_owner: ownerOf(userId),
           p_scope: scope,
           p_settlements: await Promise.all(settlements.map(written)),
           p_ttl_seconds: ttlSeconds.completed,
           p_failed_ttl_seconds: ttlSeconds.failed,
         },
       );
-      return Promise.all(
+      return await Promise.all(
         rows.map((row) =>
           refusedOf("record the answer", row) ?? toSettleResult(row)
         ),
       );
     },
 
-    async read({ userId, scope, key }) {
-      const data = await send(
-        "read the key",
-        "get_idempotency_status",
-        {
-          p_idempotency_key: key,
-          p_scope: scope,
-          p_user_id: userId,
-        },
+    async notify(identity) {
+      await send(
+        "notify the user",
+        RENEW,
+        "idempotency_notify",
+        identified(identity),
       );
-      const found = z.array(statusRow).parse(data)
-        .find((row) => row.status === "completed" && !row.is_expired);
-      return found === undefined ? null : await toAnswer(found);
-    },
-
-    async notify({ userId, scope, key }) {
-      await send("notify the user", "idempotency_notify", {
-        p_user_id: userId,
-        p_scope: scope,
-        p_idempotency_key: key,
-      });
     },
 
     async countReplays(userId, scope, count) {
-      await send("count replays", "idempotency_count_replays", {
-        p_user_id: userId,
+      await send("count replays", RENEW, "idempotency_count_replays", {
+        p_owner: ownerOf(userId),
         p_scope: scope,
         p_count: count,
       });
     },
+
+    async status(identity) {
+      const data = await send("read the key", ASK, "get_idempotency_status", {
+        p_idempotency_key: identity.key,
+        p_scope: identity.scope,
+        p_owner: ownerOf(identity.userId),
+      });
+      const row = statusRowOf("read the key", data);
+      return row === null ? null : toStatus(row);
+    },
+
+    async deleteExpired() {
+      const data = await send(
+        "delete expired keys",
+        RECORD,
+        "cleanup_expired_idempotency_keys",
+        {},
+      );
+      const [row] = Array.isArray(data) ? data : [data];
+      return Number(typeof row === "object" ? row.deleted : row);
+    },
   };
 }
 
-type BatchRow = z.output<typeof batchRow>;
+/** `''` is the project itself: a column that is never null needs no second rule. */
+function ownerOf(userId: string | null): string {
+  return userId ?? "";
+}
 
-function refusedOf(attempted: string, row: BatchRow): Refused | null {
+function identified({ userId, scope, key }: Identity) {
+  return { p_owner: ownerOf(userId), p_scope: scope, p_idempotency_key: key };
+}
+
+function breakerOf(place: string | undefined): Breaker {
+  const fresh = { failures: 0, openUntil: 0 };
+  if (place === undefined) return fresh;
+  const known = breakers.get(place);
+  if (known === undefined) breakers.set(place, fresh);
+  return known ?? fresh;
+}
+
+/**
+ * Lets a call through unless the ledger is known to be down. Of those that come
+ * when its time is over one tries; the others wait for what it finds.
+ */
+function pass(breaker: Breaker, attempted: string): void {
+  if (breaker.failures < BREAKS_AFTER) return;
+  const now = performance.now();
+  if (now >= breaker.openUntil) {
+    breaker.openUntil = now + ASK.allMs;
+    return;
+  }
+  throw new LedgerUnavailableError(
+    attempted,
+    new Error(`${breaker.failures} calls in a row got no answer`),
+    Math.max(1, Math.ceil((breaker.openUntil - now) / 1000)),
+  );
+}
+
+/** Tries again until the deadline; gives the last outcome. */
+async function again(
+  attempt: () => Promise<CallOutcome>,
+  first: CallOutcome,
+  until: number,
+): Promise<CallOutcome> {
+  let last = first;
+  try {
+    return await pRetry(async () => {
+      if (until - performance.now() <= 0) return last;
+      last = await attempt();
+      if (last.error !== null && last.isTransient) throw new Error();
+      return last;
+    }, {
+      retries: 2,
+      maxRetryTime: Math.max(0, until - performance.now()),
+      minTimeout: 50,
+      maxTimeout: 500,
+      randomize: true,
+    });
+  } catch {
+    return last;
+  }
+}
+
+/** A row of the SQL types `idempotency_answer` and `idempotency_item_answer`. */
+interface Row {
+  readonly outcome: string;
+  readonly attempt: number | null;
+  readonly fence: number | null;
+  readonly retry_after_seconds: number | null;
+  readonly status_code: number | null;
+  readonly response: string | null;
+  readonly response_encoding: BodyEncoding | null;
+  readonly response_headers: Record<string, string> | null;
+  readonly steps: Record<string, unknown> | null;
+  readonly error_code?: string | null;
+  readonly error_message?: string | null;
+}
+
+type AnswerRow = Pick<
+  Row,
+  "status_code" | "response" | "response_encoding" | "response_headers"
+>;
+
+interface StatusRow extends AnswerRow {
+  readonly status: KeyStatus["status"];
+  readonly attempt: number;
+  readonly is_stuck: boolean;
+  readonly is_expired: boolean;
+  readonly created_at: string | Date;
+  readonly claimed_at: string | Date;
+  readonly completed_at: string | Date | null;
+  readonly expires_at: string | Date;
+  readonly finished_steps: readonly string[] | null;
+}
+
+/**
+ * What a transition answered, as the migration of this version answers it.
+ *
+ * @throws {LedgerMisconfiguredError} When it is something else.
+ */
+export function rowOf(attempted: string, data: unknown): Row {
+  const row = data as Row | null;
+  if (typeof row === "object" && typeof row?.outcome === "string") return row;
+  throw unknownAnswer(attempted, data);
+}
+
+function statusRowOf(attempted: string, data: unknown): StatusRow | null {
+  if (!Array.isArray(data)) throw unknownAnswer(attempted, data);
+  return (data as StatusRow[]).find((row) => !row.is_expired) ?? null;
+}
+
+function unknownAnswer(attempted: string, data: unknown): IdempotencyError {
+  return new LedgerMisconfiguredError(
+    attempted,
+    "the database answered in a way that this version does not know, apply the migration that came with it",
+    new TypeError(`got ${JSON.stringify(data)?.slice(0, 200)}`),
+  );
+}
+
+/**
+ * Reads the answer of a claim.
+ *
+ * @throws {LedgerMisconfiguredError} When it is not one of a claim.
+ */
+export function toClaimResult(
+  row: Row,
+): ClaimResult | Promise<ClaimResult> {
+  switch (row.outcome) {
+    case "claimed":
+    case "taken_over":
+      if (row.attempt === null || row.fence === null) break;
+      return {
+        outcome: row.outcome,
+        attempt: row.attempt,
+        // Over a direct connection a bigint may come as text.
+        fence: Number(row.fence),
+        steps: row.steps ?? {},
+      };
+    case "replay":
+      return replayOf(row);
+    case "in_progress":
+      if (row.retry_after_seconds === null) break;
+      return {
+        outcome: "in_progress",
+        retryAfterSeconds: row.retry_after_seconds,
+      };
+    case "mismatch":
+    case "abandoned":
+      return { outcome: row.outcome };
+  }
+  throw unknownAnswer("claim the key", row);
+}
+
+async function replayOf(row: AnswerRow) {
+  return { outcome: "replay", answer: await toAnswer(row) } as const;
+}
+
+/** Reads the answer of any other transition. */
+function toSettleResult(row: Row): SettleResult | Promise<SettleResult> {
+  switch (row.outcome) {
+    case "completed":
+    case "failed":
+    case "recorded":
+    case "renewed":
+      return { outcome: "recorded" };
+    case "replay":
+      return replayOf(row);
+    case "lost":
+    case "gone":
+      return { outcome: row.outcome };
+  }
+  throw unknownAnswer("settle the key", row);
+}
+
+/** The final answer that a row holds. */
+export async function toAnswer(row: AnswerRow): Promise<Answer> {
+  const { status_code, response, response_encoding, response_headers } = row;
+  if (status_code === null || response_encoding === null) {
+    throw unknownAnswer("read the recorded answer", row);
+  }
+  return {
+    status: status_code,
+    headers: response_headers ?? {},
+    body: await restoreBody({ body: response, encoding: response_encoding }),
+  };
+}
+
+function toStatus(row: StatusRow): KeyStatus {
+  return {
+    status: row.status,
+    attempt: row.attempt,
+    createdAt: new Date(row.created_at),
+    claimedAt: new Date(row.claimed_at),
+    completedAt: row.completed_at === null ? null : new Date(row.completed_at),
+    expiresAt: new Date(row.expires_at),
+    statusCode: row.status_code,
+    isStuck: row.is_stuck,
+    finishedSteps: row.finished_steps ?? [],
+  };
+}
+
+function refusedOf(attempted: string, row: Row): Refused | null {
   if (row.outcome !== "refused") return null;
   const { error_code: code, error_message: message } = row;
   const error = { code: code ?? "", message: message ?? "refused" };
   return { outcome: "refused", error: refusalOf(attempted, error) };
 }
 
-function refusalOf(
-  attempted: string,
-  error: { readonly message: string; readonly code?: string },
-): IdempotencyError {
-  return error.code === "PT429"
-    ? new TooManyKeysError(error)
-    : new LedgerUnavailableError(attempted, error);
-}
-
 async function written(settlement: Settlement): Promise<object> {
   const { key, ownerToken } = settlement;
-  if (!("answer" in settlement)) {
+  if ("failure" in settlement) {
+    const { message, status } = settlement.failure;
     return {
       key,
       owner_token: ownerToken,
-      error_message: settlement.errorMessage,
+      error_message: storable(message),
+      status_code: status,
     };
   }
-  const { status, headers, body: bytes } = settlement.answer;
-  const { body, encoding } = await storeBody(bytes, headers);
+  const { status, headers, body } = settlement.answer;
+  const stored = await storeBody(body, headers);
   return {
     key,
     owner_token: ownerToken,
     status_code: status,
-    response: body,
-    response_encoding: encoding,
+    response: stored.body,
+    response_encoding: stored.encoding,
     response_headers: headers,
   };
+}
+
+/** Postgres text cannot hold U+0000, and a message is no reason to fail. */
+function storable(text: string): string {
+  return text.replaceAll("\0", "\uFFFD");
+}
+
+// By SQLSTATE, or by the code of the Data API, never by message.
+const REMEDIES: readonly (readonly [RegExp, string])[] = [
+  [
+    /^42501$/,
+    "the database refused permission, give the ledger the secret key's client (SUPABASE_SECRET_KEY) or a role that inherits from service_role",
+  ],
+  [
+    /^(42883|42P01|42703|3F000|PGRST20\d)$/,
+    "its functions are not in this database or of another version, apply the idempotency migration (supabase db push)",
+  ],
+  [
+    /^(PGRST30\d|28\w{3}|3D000)$/,
+    "the database did not let the caller in, check the secret key or the connection string",
+  ],
+];
+
+/** Why a call was refused, and will be again. */
+function refusalOf(
+  attempted: string,
+  error: { readonly message: string; readonly code?: string },
+): IdempotencyError {
+  const { code = "" } = error;
+  if (code === "PT429") return new TooManyKeysError(error);
+  if (code === "23503") return new AccountGoneError(error);
+  const [, remedy] = REMEDIES.find(([codes]) => codes.test(code)) ?? [];
+  return new LedgerMisconfiguredError(
+    attempted,
+    remedy ?? `the database refused it (${code || "no code"}), see the log`,
+    error,
+  );
 }
 
 /**

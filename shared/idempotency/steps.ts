@@ -1,6 +1,19 @@
-import { type EffectKey, unprotectedEffectKey } from "./effect_key.ts";
 import { LeaseLostError } from "./errors.ts";
+import { sha256Hex } from "./fingerprint.ts";
 import type { Identity, Ledger } from "./ledger.ts";
+
+/**
+ * A key for one effect of an operation, 69 characters: the same in every
+ * attempt, and nobody else's. Whoever does the effect deduplicates by it: a
+ * provider by its own idempotency key, a table of your own by a unique
+ * constraint on the user and this. It costs no trip.
+ *
+ * It closes the gap that no ledger can: an attempt that dies after its effect
+ * and before its answer is recorded runs again.
+ *
+ * @param name Tells the effects of one operation apart.
+ */
+export type EffectKey = (name: string) => Promise<string>;
 
 /** What a step's work is given. */
 export interface StepContext {
@@ -44,6 +57,20 @@ export type Step = <T>(
 /** What a kept result looks like: `undefined` has no member `value`. */
 interface Kept {
   value?: unknown;
+}
+
+/**
+ * Makes the `effectKey` of an operation. The fingerprint is in it for the key's
+ * next life: once expired, it may come back with another payload.
+ */
+export function effectKeyOf(
+  { userId, scope, key }: Identity,
+  fingerprint: string,
+): EffectKey {
+  return async (name) => {
+    const parts = [userId, scope, key, fingerprint, name];
+    return `idem_${await sha256Hex(JSON.stringify(parts))}`;
+  };
 }
 
 /** Makes the `step` of one attempt. */
@@ -93,6 +120,10 @@ export function stepsOf(
     return result;
   };
 }
+
+/** `effectKey` for a request without a key: each effect is a new one. */
+export const unprotectedEffectKey: EffectKey = () =>
+  Promise.resolve(`idem_${crypto.randomUUID()}`);
 
 /** `step` for a request without a key: it runs, and nothing remembers it. */
 export const unprotectedStep: Step = async (name, work) =>

@@ -1,10 +1,5 @@
 import type { Ledger } from "./ledger.ts";
-import {
-  CALL_DEADLINE_MS,
-  isSqlState,
-  passesWithTime,
-  sqlLedger,
-} from "./sql_ledger.ts";
+import { isSqlState, passesWithTime, sqlLedger } from "./sql_ledger.ts";
 
 /**
  * What the ledger needs of a Supabase client: remote procedure calls. Any
@@ -28,14 +23,16 @@ export interface LedgerCall extends
 
 /**
  * The ledger over supabase-js: one remote procedure call, and so one database
- * round trip, for each transition. The client decides as whom: pass the
- * caller's own, and the database isolates users even if this code errs.
+ * round trip, for each transition. It takes a client with the secret key:
+ * nobody else may write the ledger.
  *
  * Its calls are retried, because each is safe to send twice; supabase-js does
  * not do so by itself.
  *
  * @throws {LedgerUnavailableError} From each method, when the database could
- * not be reached or refused the call.
+ * not be reached; worth another try later.
+ * @throws {LedgerMisconfiguredError} From each method, when the database
+ * refused the call: the key is not the secret one, or the migration is missing.
  *
  * @example
  * ```ts
@@ -52,17 +49,26 @@ export interface LedgerCall extends
  * ```
  */
 export function supabaseLedger(client: LedgerClient): Ledger {
-  return sqlLedger(async (fn, args) => {
+  return sqlLedger(async (fn, args, withinMs) => {
     const { data, error, status } = await client.rpc(fn, args)
-      .abortSignal(AbortSignal.timeout(CALL_DEADLINE_MS));
+      .abortSignal(AbortSignal.timeout(Math.max(1, withinMs)));
     return error === null
       ? { data, error }
       : { error, isTransient: isTransient(status, error.code) };
-  });
+  }, placeOf(client));
+}
+
+/**
+ * Names the project that a client calls. Clients are made anew for each
+ * request, and what is known of the project's health must outlive them.
+ */
+export function placeOf(client: LedgerClient): string | undefined {
+  const { supabaseUrl } = client as { supabaseUrl?: unknown };
+  return supabaseUrl === undefined ? undefined : String(supabaseUrl);
 }
 
 /** Status 0 is a network error or a deadline; the 5xx of a gateway pass as well. */
 function isTransient(status: number, code = ""): boolean {
-  return status === 0 || (status >= 500 && !isSqlState(code)) ||
-    passesWithTime(code);
+  return status === 0 || status === 429 ||
+    (status >= 500 && !isSqlState(code)) || passesWithTime(code);
 }

@@ -1,7 +1,10 @@
 import type { IdempotencyConfig } from "./config.ts";
 import type { Middleware } from "./deps.ts";
-import type { IdempotencyContext } from "./handler_run.ts";
-import { idempotencyMiddleware, type Upstream } from "./middleware.ts";
+import {
+  type IdempotencyContext,
+  idempotencyMiddleware,
+  type Upstream,
+} from "./middleware.ts";
 import {
   type OperationContext,
   type OperationOutcome,
@@ -34,8 +37,7 @@ export type WithIdempotency =
  *   operation, without HTTP. The `key` in it, a string or `null`, tells this
  *   form from the others.
  *
- * @throws {TypeError} When the configuration is wrong, at once; or when a route
- * admits callers without an identity.
+ * @throws {TypeError} When the configuration is wrong, at once.
  *
  * @example The plain operation
  * ```ts

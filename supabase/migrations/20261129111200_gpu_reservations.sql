@@ -75,8 +75,9 @@ create trigger gpu_reservations_take_hours
 
 -- Claim, effect and answer in one transaction: they commit together or not at all.
 --
--- security invoker: the reservation is written as the caller, under row level security; claim and
--- complete have the rights that they need themselves, and act for auth.uid().
+-- security definer: no signed-in user may claim or complete a key, or they could record an answer
+-- that nothing stands behind. It acts for auth.uid() and for nobody else: the key's owner and the
+-- reservation's user.
 create function public.reserve_gpu_hours(
   p_pool_id uuid,
   p_hours integer,
@@ -85,27 +86,17 @@ create function public.reserve_gpu_hours(
 ) returns public.idempotency_answer
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
   c_scope constant text := 'reserve-gpu';
-  -- Made here, not by the caller: a caller needs its own token to find a claim again whose answer
-  -- was lost. Of this claim nobody ever sees the middle. If it committed, the answer is recorded
-  -- and a retry replays it, whatever token it brings; if not, there is nothing to be found.
-  v_owner_token constant uuid := gen_random_uuid();
-  v_user_id constant uuid := auth.uid();
   v_answer public.idempotency_answer;
-  v_completed public.idempotency_answer;
   v_reservation_id uuid;
   v_hours_free integer;
   v_constraint text;
 begin
-  -- The lease only has to be positive: it is never seen running, because it ends with the
-  -- transaction. The second caller waits in the claim until the first has committed or rolled back.
-  v_answer := public.idempotency_claim(
-    v_user_id, c_scope, p_idempotency_key, p_fingerprint, v_owner_token, 10, 86400
-  );
+  v_answer := idempotency.claim_in_transaction(c_scope, p_idempotency_key, p_fingerprint);
 
   if v_answer.outcome <> 'claimed' then
     return v_answer;
@@ -158,20 +149,7 @@ begin
     );
   end if;
 
-  v_completed := public.idempotency_complete(
-    v_user_id, c_scope, p_idempotency_key, v_owner_token,
-    v_answer.status_code, v_answer.response, 'text', v_answer.response_headers
-  );
-
-  -- cannot happen to a claim of this same transaction; if it did, nothing of it may stay
-  if v_completed.outcome <> 'completed' then
-    raise exception 'reserving GPU hours: completing the key % was answered with %', p_idempotency_key, v_completed.outcome;
-  end if;
-
-  v_answer.outcome := v_completed.outcome;
-  v_answer.response_encoding := 'text';
-  v_answer.completed_at := v_completed.completed_at;
-  return v_answer;
+  return idempotency.complete_in_transaction(c_scope, p_idempotency_key, v_answer);
 end;
 $$;
 

@@ -1276,25 +1276,18 @@ security definer
 set search_path = ''
 as $$
 declare
-  -- made here, for the reason given with reserve_gpu_hours
-  v_owner_token constant uuid := gen_random_uuid();
-  v_user_id constant uuid := auth.uid();
   v_answer public.idempotency_answer;
-  v_completed public.idempotency_answer;
   v_detail text;
   v_refusal text;
 begin
-  if v_user_id is null then
+  if auth.uid() is null then
     raise exception 'point of sale: nobody is signed in'
       using errcode = '42501', hint = 'Send a user''s access token.';
   end if;
 
   if p_idempotency_key is not null then
-    -- 3 days: a till that lost its network on Friday retries on Monday. The lease ends with the
-    -- transaction, and no other session sees it before.
-    v_answer := public.idempotency_claim(
-      v_user_id, p_operation, p_idempotency_key, p_fingerprint, v_owner_token, 10, 259200
-    );
+    -- 3 days: a till that lost its network on Friday retries on Monday
+    v_answer := idempotency.claim_in_transaction(p_operation, p_idempotency_key, p_fingerprint, 259200);
 
     if v_answer.outcome <> 'claimed' then
       return v_answer;
@@ -1339,25 +1332,13 @@ begin
       ) || (v_refusal::jsonb -> 'extensions');
   end;
 
-  v_answer.outcome := 'completed';
-  v_answer.response_encoding := 'text';
-
   if p_idempotency_key is null then
+    v_answer.outcome := 'completed';
+    v_answer.response_encoding := 'text';
     return v_answer;
   end if;
 
-  v_completed := public.idempotency_complete(
-    v_user_id, p_operation, p_idempotency_key, v_owner_token,
-    v_answer.status_code, v_answer.response, v_answer.response_encoding, v_answer.response_headers
-  );
-
-  -- cannot happen to a claim of this same transaction; if it did, nothing of it may stay
-  if v_completed.outcome <> 'completed' then
-    raise exception 'point of sale: completing the key % was answered with %', p_idempotency_key, v_completed.outcome;
-  end if;
-
-  v_answer.completed_at := v_completed.completed_at;
-  return v_answer;
+  return idempotency.complete_in_transaction(p_operation, p_idempotency_key, v_answer);
 end;
 $$;
 

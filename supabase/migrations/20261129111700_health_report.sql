@@ -63,12 +63,12 @@ begin
     limit p_backlog_limit
   ) as e;
 
-  -- No index serves this (see idempotency_stuck_keys): so among the newest keys only, by their id.
+  -- No index serves this (see idempotency_stuck_keys): so among those claimed last only, by their fence.
   select count(*) into v_stuck
   from (
     select k.status, k.lease_expires_at
     from public.idempotency_keys as k
-    order by k.id desc
+    order by k.fence desc
     limit p_keys_looked_at
   ) as newest
   where newest.status = 'processing' and newest.lease_expires_at <= v_now;

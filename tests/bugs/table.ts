@@ -14,8 +14,8 @@ export const FIELD_BUGS: readonly {
         "a rejected duplicate leaves the owner's record alone",
       ],
       [
-        "tests/contract/ledger_contract.ts",
-        "whoever never claimed settles nothing and is told nothing",
+        "shared/idempotency/testing.ts",
+        "whoever never claimed changes nothing and is told nothing",
       ],
     ],
   },
@@ -41,7 +41,7 @@ export const FIELD_BUGS: readonly {
         "a handler that changes its input completes the key it was given",
       ],
       [
-        "tests/contract/ledger_contract.ts",
+        "shared/idempotency/testing.ts",
         "claim() refuses another payload for a ${state} key",
       ],
     ],
@@ -68,8 +68,8 @@ export const FIELD_BUGS: readonly {
     bug: "milliseconds compared with seconds in an expiry check",
     tests: [
       [
-        "tests/contract/ledger_contract.ts",
-        "claim() tells everybody else that the key is in progress, and for how long",
+        "shared/idempotency/testing.ts",
+        "claim() tells others to wait, and for how long",
       ],
       [
         "tests/simulation/memory_mutations.ts",
@@ -81,8 +81,8 @@ export const FIELD_BUGS: readonly {
     bug: "an expired row can never be claimed again until the purge runs",
     tests: [
       [
-        "tests/contract/ledger_contract.ts",
-        "claim() frees a key when its time is over, for any payload",
+        "shared/idempotency/testing.ts",
+        "a key is free when its time is over, for any payload",
       ],
       [
         "tests/simulation/sql_mutations.ts",
@@ -95,7 +95,7 @@ export const FIELD_BUGS: readonly {
       "completing or releasing by key alone: a stale owner clobbers its successor",
     tests: [
       [
-        "tests/contract/ledger_contract.ts",
+        "shared/idempotency/testing.ts",
         "a stale owner changes nothing while its successor runs",
       ],
       ["tests/simulation/sql_mutations.ts", "anybody completes a key"],
@@ -116,7 +116,7 @@ export const FIELD_BUGS: readonly {
     bug: "a different payload is accepted at takeover",
     tests: [
       [
-        "tests/contract/ledger_contract.ts",
+        "shared/idempotency/testing.ts",
         "claim() refuses another payload for a ${state} key",
       ],
       [

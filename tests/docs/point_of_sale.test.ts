@@ -67,7 +67,7 @@ Deno.test("the recipe's queries find nothing in good books, and what is wrong in
   await fill(stack(), shop, [[tea, 10]]);
   await flushReplayCounts();
   await sql("delete from public.idempotency_keys");
-  await sql("delete from public.idempotency_replay_counts");
+  await sql("delete from idempotency.replay_counts");
 
   const key = unique("key");
   await sell(stack(), shop, [[tea, 1]], key);

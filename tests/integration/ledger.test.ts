@@ -1,27 +1,19 @@
 import { supabaseLedger } from "../../shared/idempotency.ts";
-import { ledgerContract } from "../contract/ledger_contract.ts";
+import {
+  type ContractSubject,
+  ledgerContract,
+} from "../../shared/idempotency/testing.ts";
 import { project, signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
-let subject: Parameters<typeof ledgerContract>[1];
+let subject: ContractSubject;
 
 Deno.test.beforeAll(async () => {
-  const actors = {
-    ada: await signUp(stack()),
-    bob: await signUp(stack()),
-    project: project(stack()),
-  };
-  subject = () => ({
-    ledgers: {
-      ada: supabaseLedger(actors.ada.client),
-      bob: supabaseLedger(actors.bob.client),
-      project: supabaseLedger(actors.project.client),
-    },
-    userIds: {
-      ada: actors.ada.userId,
-      bob: actors.bob.userId,
-      project: null,
-    },
+  const ada = await signUp(stack());
+  const bob = await signUp(stack());
+  subject = {
+    ledger: supabaseLedger(project(stack()).client),
+    users: [ada.userId, bob.userId],
     // The database's clock decides, so its rows are moved into the past.
     age: async (seconds) => {
       await stack().sql(
@@ -34,7 +26,9 @@ Deno.test.beforeAll(async () => {
         [seconds],
       );
     },
-  });
+  };
 });
 
-ledgerContract("Supabase ledger", () => subject());
+for (const { name, run } of ledgerContract(() => subject)) {
+  Deno.test(`Supabase ledger: ${name}`, run);
+}

@@ -6,7 +6,7 @@ import { withPostgresAdminClient } from "@supabase/server/middleware/postgres-ad
 import "pg";
 import postgres from "postgres";
 import { type Ledger, postgresLedger } from "../../shared/idempotency.ts";
-import { ledgerContract } from "../contract/ledger_contract.ts";
+import { ledgerContract } from "../../shared/idempotency/testing.ts";
 import { unique } from "../support/probe.ts";
 import { signUp, withStack } from "../support/stack.ts";
 
@@ -45,21 +45,21 @@ function testOn(url: string): void {
     await sql.end();
   });
 
-  ledgerContract("Postgres ledger", () => {
-    const ledger = postgresLedger(sql);
-    return {
-      ledgers: { ada: ledger, bob: ledger, project: ledger },
-      userIds: { ada, bob, project: null },
-      age: async (seconds) => {
-        await sql`update public.idempotency_keys set
-          created_at = created_at - make_interval(secs => ${seconds}),
-          claimed_at = claimed_at - make_interval(secs => ${seconds}),
-          completed_at = completed_at - make_interval(secs => ${seconds}),
-          lease_expires_at = lease_expires_at - make_interval(secs => ${seconds}),
-          expires_at = expires_at - make_interval(secs => ${seconds})`;
-      },
-    };
-  });
+  const contract = ledgerContract(() => ({
+    ledger: postgresLedger(sql),
+    users: [ada, bob],
+    age: async (seconds) => {
+      await sql`update public.idempotency_keys set
+        created_at = created_at - make_interval(secs => ${seconds}),
+        claimed_at = claimed_at - make_interval(secs => ${seconds}),
+        completed_at = completed_at - make_interval(secs => ${seconds}),
+        lease_expires_at = lease_expires_at - make_interval(secs => ${seconds}),
+        expires_at = expires_at - make_interval(secs => ${seconds})`;
+    },
+  }));
+  for (const { name, run } of contract) {
+    Deno.test(`Postgres ledger: ${name}`, run);
+  }
 
   const identity = () => ({ userId: ada, scope: "direct", key: unique("key") });
   const request = () => ({

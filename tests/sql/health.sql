@@ -21,8 +21,8 @@ create function pg_temp.report(p_field text) returns text language sql as $$
 $$;
 
 create function pg_temp.key(p_name text, p_lease interval, p_expiry interval) returns void language sql as $$
-  insert into public.idempotency_keys (scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
-  values ('health', p_name, repeat('a', 64), gen_random_uuid(), now() + p_lease, now() + p_expiry);
+  insert into public.idempotency_keys (owner, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
+  values ('', 'health', p_name, repeat('a', 64), gen_random_uuid(), now() + p_lease, now() + p_expiry);
 $$;
 
 delete from public.idempotency_keys;

@@ -238,7 +238,7 @@ Deno.test("a worker that dies between the event and its record leaves one event,
   const { length } = await stack().sql(
     `update public.idempotency_keys
       set lease_expires_at = now() - interval '1 second'
-      where idempotency_key = $1 and status = 'processing' returning id`,
+      where idempotency_key = $1 and status = 'processing' returning fence`,
     [key],
   );
   assertEquals(length, 1);

@@ -20,8 +20,8 @@ async function insertKeys(
   const scope = unique("health");
   await stack().sql(
     `insert into public.idempotency_keys
-       (scope, idempotency_key, request_fingerprint, owner_token, ${columns})
-     select $1, 'key-' || n, repeat('a', 64), gen_random_uuid(), ${values}
+       (owner, scope, idempotency_key, request_fingerprint, owner_token, ${columns})
+     select '', $1, 'key-' || n, repeat('a', 64), gen_random_uuid(), ${values}
      from generate_series(1, ${count}) as n`,
     [scope],
   );

@@ -96,7 +96,7 @@ Deno.test("an attempt after one that died with its recognition recorded finds it
   // As if the worker had been killed before it recorded its answer.
   await stack().sql(
     `update public.idempotency_keys
-     set status = 'failed', status_code = null, completed_at = null, response = null,
+     set status = 'failed', status_code = null, response = null,
        response_encoding = null, response_headers = null
      where idempotency_key = $1`,
     [key],

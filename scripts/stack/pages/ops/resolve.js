@@ -72,7 +72,7 @@ export function askAndResolve(secretKey, key, as) {
 function readForm(key, as) {
   const note = byId("note").value.trim() || null;
   const parameters = {
-    p_user_id: key.user_id,
+    p_owner: key.owner,
     p_scope: key.scope,
     p_idempotency_key: key.idempotency_key,
     p_resolution: as,

@@ -32,7 +32,7 @@ export function showStuckKeys(keys, total, onResolve) {
 
 function item(key, onResolve) {
   const { scope, idempotency_key: name, steps } = key;
-  const id = `stuck-${key.user_id}-${scope}-${name}`;
+  const id = `stuck-${key.owner}-${scope}-${name}`;
   const done = Object.keys(steps ?? {});
   const button = (as, text) =>
     element(
@@ -46,7 +46,7 @@ function item(key, onResolve) {
       text,
     );
   const facts = [
-    ["User", key.user_id ?? "the project itself"],
+    ["User", key.owner || "the project itself"],
     ["Attempt", count(key.attempt)],
     ["Lapsed", at(key.lease_expires_at)],
     ["Cleaned up", at(key.expires_at)],

@@ -1,0 +1,361 @@
+import type { ResolvedConfig } from "./config.ts";
+import {
+  LeaseLostError,
+  RequestInProgressError,
+  ResponseNotStoredError,
+} from "./errors.ts";
+import { hashIdentity, type Reporter } from "./event.ts";
+import type {
+  Answer,
+  Claimed,
+  Failure,
+  Identity,
+  Ledger,
+  SettleResult,
+} from "./ledger.ts";
+import { platform } from "./platform.ts";
+import { MAX_STORED_BYTES, toResponse } from "./response.ts";
+import {
+  type EffectKey,
+  effectKeyOf,
+  type Step,
+  stepsOf,
+  unprotectedEffectKey,
+  unprotectedStep,
+} from "./steps.ts";
+
+/** The caller holds the key; it ends with `respond` or `fail`. */
+export interface Attempt {
+  /** The idempotency key; `null` when nothing protects this attempt. */
+  readonly key: string | null;
+  /** Names this attempt in every call; `null` without protection. */
+  readonly ownerToken: string | null;
+  /** Which run of the key this is, from 1; 0 without protection. */
+  readonly number: number;
+  /** Greater than that of every earlier attempt of any key; 0 without protection. */
+  readonly fence: number;
+  /**
+   * Aborted when the key is lost to another attempt, when `maxRunSeconds` are
+   * over, or when the worker is told to go. The key stays held all the same
+   * until the attempt ends, dies or hangs.
+   */
+  readonly signal: AbortSignal;
+  /** Runs a part of the operation once over all attempts. */
+  readonly step: Step;
+  /** Names an effect, the same in every attempt. */
+  readonly effectKey: EffectKey;
+  /**
+   * Records the answer and says which one to give: this one, or the one that
+   * another attempt recorded first.
+   *
+   * @param final Whether this is an outcome at all; a question is none.
+   * @default {true, where `isFinal` agrees}
+   * @throws {RequestInProgressError} When another attempt has the key.
+   */
+  respond(answer: Answer, final?: boolean): Promise<Responded>;
+  /**
+   * Records that the attempt did not take effect.
+   *
+   * @returns The answer to give instead of the error, when another attempt has
+   * recorded one; else `null`.
+   */
+  fail(error: unknown): Promise<Answer | null>;
+  /** Tells the user that the key is completed; never throws. */
+  notify(): Promise<void>;
+  /** Starts the heartbeat: it renews the lease until the attempt ends. */
+  keepAlive(): void;
+}
+
+/** What became of {@link Attempt.respond}. */
+export interface Responded {
+  /** The answer to give. */
+  readonly answer: Answer;
+  /** `stored`: ours, and it will be replayed; `unstored`: ours; `replayed`. */
+  readonly as: "stored" | "unstored" | "replayed";
+}
+
+/** What an attempt was granted on. */
+export interface Grant {
+  readonly ledger: Ledger;
+  readonly identity: Identity;
+  /** SHA-256 of the request, 64 lower-case hexadecimal digits. */
+  readonly fingerprint: string;
+  readonly config: ResolvedConfig;
+  readonly ownerToken: string;
+  readonly claimed: Claimed;
+  readonly report: Reporter;
+  /** Tells duplicates in this isolate how it ended: the recorded answer, or none. */
+  readonly share: (answer: Answer | null) => void;
+}
+
+// The lease says how long a crash may go unnoticed, not how long the work
+// takes; most of it is done in a second or two, and asking costs one read.
+export const MAX_RETRY_AFTER_SECONDS = 2;
+
+// Three chances in a lease: two renewals may fail before others take over.
+const RENEWALS_PER_LEASE = 3;
+
+// A message is for people who look at the key later; a stack or a response
+// dumped into it would only push out the part that helps.
+const MAX_ERROR_CHARS = 1_000;
+
+/** The second half of the state machine; the first is `claim`. */
+export function attemptOf(grant: Grant): Attempt {
+  const { ledger, identity, config, ownerToken, claimed } = grant;
+  const { key } = identity;
+  const { leaseSeconds, ttlSeconds } = config;
+  const report = (outcome: Parameters<Reporter>[0], error?: unknown) =>
+    grant.report(outcome, { attempt: claimed.attempt, error });
+  const effectKey = effectKeyOf(identity, grant.fingerprint);
+  const heart = heartOf(grant);
+  let step: Step | undefined;
+  if (claimed.outcome === "taken_over") report("taken_over");
+
+  const failWith = async (failure: Failure): Promise<Answer | null> => {
+    heart.stop();
+    grant.share(null);
+    let result: SettleResult;
+    try {
+      result = await ledger.fail(
+        identity,
+        ownerToken,
+        failure,
+        ttlSeconds.failed,
+      );
+    } catch (cause) {
+      // The key frees itself when its lease ends; the handler's own error is
+      // what the caller needs to see.
+      report("unrecorded", cause);
+      return null;
+    }
+    return result.outcome === "replay" ? kept(key, result.answer) : null;
+  };
+
+  const complete = async (answer: Answer): Promise<SettleResult | null> => {
+    try {
+      return await ledger.complete(
+        identity,
+        ownerToken,
+        answer,
+        ttlSeconds.completed,
+      );
+    } catch (error) {
+      // The effect has happened. Its answer stops the client from asking
+      // again, which an error would invite.
+      report("unrecorded", error);
+      return null;
+    }
+  };
+
+  const fail = (error: unknown): Promise<Answer | null> => {
+    report(error instanceof LeaseLostError ? "lost_lease" : "failed", error);
+    return failWith({ message: messageOf(error), status: null });
+  };
+
+  const respond = async (answer: Answer, final = true): Promise<Responded> => {
+    let recorded = answer;
+    try {
+      final &&= config.isFinal(answer.status);
+      if (final && !isKept(answer, config)) {
+        recorded = { ...answer, body: null };
+      }
+    } catch (error) {
+      // The route's own function threw: unsettled, the key would be renewed
+      // for as long as the attempt may run.
+      await fail(error);
+      throw error;
+    }
+    if (!final) {
+      const message =
+        `answered with status ${answer.status}, which is not final`;
+      report("failed", message);
+      const other = await failWith({ message, status: answer.status });
+      return other === null
+        ? { answer, as: "unstored" }
+        : { answer: other, as: "replayed" };
+    }
+    heart.stop();
+    const result = await complete(recorded);
+    const isOurs = result?.outcome === "recorded";
+    // Only what is recorded is shared: whoever waits would otherwise be given
+    // an answer that no retry gets.
+    grant.share(isOurs && recorded.body !== null ? recorded : null);
+    if (isOurs) report("executed");
+    else if (result !== null) report("lost_lease");
+    switch (result?.outcome) {
+      case "recorded":
+        return { answer, as: "stored" };
+      case "replay":
+        return { answer: kept(key, result.answer), as: "replayed" };
+      case "lost":
+        throw new RequestInProgressError(key, MAX_RETRY_AFTER_SECONDS);
+      // Nobody else answers for this key any more: ours is the only word.
+      case "gone":
+      case undefined:
+        return { answer, as: "unstored" };
+    }
+  };
+
+  return {
+    key,
+    ownerToken,
+    number: claimed.attempt,
+    fence: claimed.fence,
+    get signal() {
+      return heart.signal();
+    },
+    get step() {
+      return step ??= stepsOf(
+        ledger,
+        identity,
+        ownerToken,
+        { effectKey, leaseSeconds },
+        claimed.steps,
+      );
+    },
+    effectKey,
+    respond,
+    fail,
+    async notify() {
+      try {
+        await ledger.notify?.(identity);
+      } catch (error) {
+        // The answer is recorded; whoever asks for it gets it all the same.
+        const keyHash = await hashIdentity(identity);
+        platform.log(`Could not notify the user of the key ${keyHash}:`, error);
+      }
+    },
+    keepAlive: heart.start,
+  };
+}
+
+/** The attempt of a request without a key, or without a ledger: it just runs. */
+export function unprotectedAttempt(): Attempt {
+  let controller: AbortController | undefined;
+  return {
+    key: null,
+    ownerToken: null,
+    number: 0,
+    fence: 0,
+    get signal() {
+      return (controller ??= new AbortController()).signal;
+    },
+    step: unprotectedStep,
+    effectKey: unprotectedEffectKey,
+    respond: (answer) => Promise.resolve({ answer, as: "unstored" }),
+    fail: () => Promise.resolve(null),
+    notify: () => Promise.resolve(),
+    keepAlive: () => {},
+  };
+}
+
+/**
+ * The answer, if its body was kept.
+ *
+ * @throws {ResponseNotStoredError}
+ */
+export function kept(key: string, answer: Answer): Answer {
+  if (answer.body !== null) return answer;
+  throw new ResponseNotStoredError(
+    key,
+    answer.status,
+    answer.headers["location"],
+  );
+}
+
+const living = new Set<(reason: Error) => void>();
+let isListening = false;
+
+/** Says that an attempt is alive, for as long as it is and may be. */
+function heartOf({ ledger, identity, config, ownerToken }: Grant) {
+  const { leaseSeconds, maxRunSeconds } = config;
+  const startedAt = performance.now();
+  let controller: AbortController | undefined;
+  let reason: Error | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let isStopped = false;
+
+  const abort = (because: Error) => {
+    reason ??= because;
+    controller?.abort(reason);
+  };
+
+  const stop = () => {
+    isStopped = true;
+    clearTimeout(timer);
+    living.delete(abort);
+  };
+
+  const renew = async () => {
+    try {
+      const { outcome } = await ledger.renew(
+        identity,
+        ownerToken,
+        leaseSeconds,
+      );
+      if (outcome === "recorded" || isStopped) return;
+      stop();
+      abort(new LeaseLostError(identity.key));
+    } catch (error) {
+      // The next renewal may get through; if none does, the lease lapses.
+      const keyHash = await hashIdentity(identity);
+      platform.log(`Could not renew the lease of the key ${keyHash}:`, error);
+    }
+  };
+
+  const beat = () => {
+    const left = startedAt + maxRunSeconds * 1000 - performance.now();
+    const pause = leaseSeconds * 1000 / RENEWALS_PER_LEASE;
+    timer = setTimeout(async () => {
+      if (left <= pause) {
+        stop();
+        abort(
+          new Error(
+            `The attempt ran for ${maxRunSeconds} s, as long as maxRunSeconds lets it: its lease is renewed no more`,
+          ),
+        );
+        return;
+      }
+      await renew();
+      if (!isStopped) beat();
+    }, Math.max(0, Math.min(pause, left)));
+  };
+
+  return {
+    start() {
+      if (timer !== undefined || isStopped) return;
+      living.add(abort);
+      if (!isListening) {
+        isListening = true;
+        // Told to go, the worker may still finish what it is at: the key stays
+        // held, and whoever listens to the signal can hurry.
+        platform.onUnload(() =>
+          living.forEach((abort) =>
+            abort(new Error("The worker is told to go"))
+          )
+        );
+      }
+      beat();
+    },
+    stop,
+    signal(): AbortSignal {
+      if (controller === undefined) {
+        controller = new AbortController();
+        if (reason !== undefined) controller.abort(reason);
+      }
+      return controller.signal;
+    },
+  };
+}
+
+function isKept(answer: Answer, { keepBody }: ResolvedConfig): boolean {
+  return answer.body !== null && answer.body.byteLength <= MAX_STORED_BYTES &&
+    (keepBody === undefined || keepBody(toResponse(answer)));
+}
+
+function messageOf(error: unknown): string {
+  const text = error instanceof Error
+    ? `${error.name}: ${error.message}`
+    : String(error);
+  return text.slice(0, MAX_ERROR_CHARS);
+}

@@ -1,0 +1,443 @@
+import { canonicalize, pLimit } from "./deps.ts";
+import {
+  type BatchClaim,
+  type BatchTerms,
+  type ClaimResult,
+  type Ledger,
+  MAX_BATCH,
+  type Refused,
+  type Settlement,
+  type SettleResult,
+} from "./ledger.ts";
+import {
+  type OperationContext,
+  type OperationOutcome,
+  type OperationResult,
+  type OperationRun,
+  prepareOperation,
+  runOperation,
+} from "./operation.ts";
+import { problemResponse } from "./problem.ts";
+import { MAX_STORED_BYTES } from "./response.ts";
+
+/** One operation of a batch. */
+export interface BatchItem<Input> {
+  /** Its key. */
+  readonly key: string;
+  /**
+   * What was asked for, as JSON: the same key with another payload is refused.
+   *
+   * @default {null}
+   */
+  readonly payload?: unknown;
+  /** What the operation works on. */
+  readonly input: Input;
+}
+
+/** Whose operations these are, and under which keys. */
+export interface BatchContext<Input>
+  extends Omit<OperationContext, "key" | "payload"> {
+  /** The operations; any number of them. */
+  items: readonly BatchItem<Input>[];
+  /**
+   * How many operations run at once.
+   *
+   * @default {10}
+   */
+  concurrency?: number | undefined;
+}
+
+/** What became of one operation of a batch. */
+export interface BatchOutcome<Body> extends OperationOutcome<Body> {
+  /** Its key. */
+  key: string;
+  /** What the operation threw; the answer is a problem with status 500 then. */
+  error?: unknown;
+}
+
+/**
+ * Runs many operations, each once for its key, with two trips to the ledger for
+ * up to 100 of them: one to claim, one to record the answers when the last has
+ * ended. Answers that have waited half a second are recorded at once, because a
+ * crash would lose them; so long batches take some trips more.
+ *
+ * Each item has its own outcome, in the order given, as the plain-operation
+ * form would give it. An item that throws fails alone. Of two items with the
+ * same key and payload one runs, and both have its outcome.
+ *
+ * @throws {TypeError} When the configuration is wrong.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { memoryLedger } from "./memory_ledger.ts";
+ * import { runMany } from "./batch.ts";
+ *
+ * const invoices = ["invoice-17", "invoice-18"];
+ * const outcomes = await runMany(
+ *   {
+ *     store: memoryLedger(),
+ *     userId: "u1",
+ *     route: "send-invoice",
+ *     items: invoices.map((key) => ({ key, input: key })),
+ *   },
+ *   ({ input }) => Promise.resolve({ status: 200, body: { sent: input } }),
+ * );
+ * assertEquals(outcomes.map(({ body }) => body), [
+ *   { sent: "invoice-17" },
+ *   { sent: "invoice-18" },
+ * ]);
+ * ```
+ */
+export async function runMany<Input, Body>(
+  context: BatchContext<Input>,
+  operation: (
+    item: BatchItem<Input>,
+    run: OperationRun,
+  ) => Promise<OperationResult<Body>>,
+): Promise<BatchOutcome<Body>[]> {
+  const { items, concurrency = 10, ...shared } = context;
+  const { userId, route } = shared;
+  const { config, ledger } = prepareOperation({ ...shared, key: null });
+  const { ttlSeconds } = config;
+  const limit = pLimit(concurrency);
+
+  const names = items.map(nameOf);
+  const distinct = new Map<string, BatchItem<Input>>();
+  items.forEach((item, index) => {
+    const name = names[index]!;
+    if (!distinct.has(name)) distinct.set(name, item);
+  });
+  const ledgers = gatherCalls(
+    ledger,
+    { userId, scope: route, ttlSeconds },
+    distinct.size,
+  );
+
+  const outcomes = new Map<string, BatchOutcome<Body>>();
+  await Promise.all(
+    [...distinct].map(async ([name, item], index) => {
+      const { ledger, leave } = ledgers[index]!;
+      const { key, payload } = item;
+      try {
+        const outcome = await runOperation<Body>(
+          { ...shared, supabase: undefined, store: ledger, key, payload },
+          (run) => limit(() => operation(item, run)),
+        );
+        outcomes.set(name, { ...outcome, key });
+      } catch (error) {
+        outcomes.set(name, await failure<Body>(key, error));
+      } finally {
+        leave();
+      }
+    }),
+  );
+  return names.map((name, index) => {
+    const outcome = outcomes.get(name)!;
+    return names.indexOf(name) === index ? outcome : repeated(outcome);
+  });
+}
+
+function nameOf<Input>({ key, payload = null }: BatchItem<Input>): string {
+  return JSON.stringify([key, canonicalize(payload)]);
+}
+
+/** What a second item of the same key and payload is told. */
+function repeated<Body>(outcome: BatchOutcome<Body>): BatchOutcome<Body> {
+  const { "X-Idempotency-Stored": stored, ...headers } = outcome.headers;
+  if (stored === undefined) return outcome;
+  return {
+    ...outcome,
+    headers: { ...headers, "X-Idempotency-Replay": "true" },
+    replayed: true,
+  };
+}
+
+async function failure<Body>(
+  key: string,
+  error: unknown,
+): Promise<BatchOutcome<Body>> {
+  const response = problemResponse({
+    status: 500,
+    code: "OPERATION_FAILED",
+    title: "Operation failed",
+    detail:
+      `The operation with the key "${key}" broke off: send it again with the same key`,
+    retryable: true,
+  });
+  return {
+    key,
+    status: response.status,
+    headers: Object.fromEntries(response.headers),
+    body: await response.json(),
+    replayed: false,
+    error,
+  };
+}
+
+/** A ledger for one item of a batch, which shares its trips with the others. */
+interface ItemLedger {
+  readonly ledger: Ledger;
+  /** The item has ended: the others need not wait for its calls. */
+  leave(): void;
+}
+
+/** Whose keys a batch is of, and how long they are kept. */
+interface BatchOwner {
+  readonly userId: string | null;
+  readonly scope: string;
+  /** In seconds. */
+  readonly ttlSeconds: { readonly completed: number; readonly failed: number };
+}
+
+// An answer that waits for company is lost when the worker dies. So it waits
+// for the items that still run, but not longer than this.
+const END_AFTER_MS = 500;
+
+// An item may wait for somebody else's run before it claims, and then polls at
+// its own moment. So a claim waits for the next one, but not longer than this.
+const CLAIM_AFTER_MS = 25;
+
+interface Waiting<Request, Result> {
+  /** Which of the items waits. */
+  readonly place: number;
+  readonly request: Request;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Lets the items of a batch share trips: their first claims go out together,
+ * once the last has made its own; their ends go out together, once no item runs
+ * any more, or half a second after the first of them.
+ *
+ * @param items How many items there are: so many ledgers are made.
+ */
+function gatherCalls(
+  ledger: Ledger,
+  { userId, scope, ttlSeconds }: BatchOwner,
+  items: number,
+): ItemLedger[] {
+  const many = batchesOf(ledger);
+  const claims: Waiting<BatchClaim & BatchTerms, ClaimResult>[] = [];
+  const ends: Waiting<Settlement, SettleResult>[] = [];
+  let claimTimer: ReturnType<typeof setTimeout> | undefined;
+  let endTimer: ReturnType<typeof setTimeout> | undefined;
+  let arriving = items;
+  let claiming = 0;
+  let running = 0;
+
+  const sendClaims = async () => {
+    // Fingerprints take their time, so items arrive in any order; of two with
+    // the same key the first of the batch is to have it.
+    const batch = claims.splice(0).sort((a, b) => a.place - b.place);
+    claiming += batch.length;
+    for (const part of partsOf(batch, () => 0)) {
+      // All items of a batch have the same terms.
+      const terms = part[0]!.request;
+      await answer(
+        part,
+        (requests) => many.claimMany(userId, scope, requests, terms),
+      );
+      claiming -= part.length;
+    }
+    sendEndsIfLast();
+  };
+
+  const sendEnds = async () => {
+    clearTimeout(endTimer);
+    endTimer = undefined;
+    for (const part of partsOf(ends.splice(0), sizeOf)) {
+      await answer(
+        part,
+        (requests) => many.settleMany(userId, scope, requests, ttlSeconds),
+      );
+    }
+  };
+
+  const sendEndsIfLast = () => {
+    const last = arriving === 0 && claiming === 0 && running === 0;
+    if (last && ends.length > 0) sendEnds();
+  };
+
+  const item = (place: number): ItemLedger => {
+    let hasArrived = false;
+    let isRunning = false;
+
+    const arrive = () => {
+      if (!hasArrived) arriving -= 1;
+      hasArrived = true;
+    };
+
+    const stop = () => {
+      if (isRunning) running -= 1;
+      isRunning = false;
+    };
+
+    const claim: Ledger["claim"] = async ({ key }, request) => {
+      const isFirst = !hasArrived;
+      const claimed = queued(
+        claims,
+        place,
+        { key, ...request },
+        ({ outcome }) => {
+          if (outcome !== "claimed" && outcome !== "taken_over") return;
+          isRunning = true;
+          running += 1;
+        },
+      );
+      arrive();
+      clearTimeout(claimTimer);
+      if (isFirst && arriving === 0) sendClaims();
+      else claimTimer = setTimeout(sendClaims, CLAIM_AFTER_MS);
+      return await claimed;
+    };
+
+    const end = (settlement: Settlement): Promise<SettleResult> => {
+      const settled = queued(ends, place, settlement);
+      endTimer ??= setTimeout(sendEnds, END_AFTER_MS);
+      stop();
+      sendEndsIfLast();
+      return settled;
+    };
+
+    return {
+      ledger: {
+        claim,
+        renew: (...args) => ledger.renew(...args),
+        checkpoint: (...args) => ledger.checkpoint(...args),
+        complete: ({ key }, ownerToken, answer) =>
+          end({ key, ownerToken, answer }),
+        fail: ({ key }, ownerToken, failure) =>
+          end({ key, ownerToken, failure }),
+        read: (...args) => ledger.read(...args),
+        ...(ledger.countReplays === undefined
+          ? {}
+          : { countReplays: ledger.countReplays.bind(ledger) }),
+      },
+      leave() {
+        arrive();
+        stop();
+        sendEndsIfLast();
+      },
+    };
+  };
+  return Array.from({ length: items }, (_, place) => item(place));
+}
+
+function queued<Request, Result>(
+  queue: Waiting<Request, Result>[],
+  place: number,
+  request: Request,
+  onResult: (result: Result) => void = () => {},
+): Promise<Result> {
+  const { promise, resolve, reject } = Promise.withResolvers<Result>();
+  queue.push({
+    place,
+    request,
+    // At once, not when the promise's listeners come to run: what waits for
+    // the last item must not overlook this one.
+    resolve(result) {
+      onResult(result);
+      resolve(result);
+    },
+    reject,
+  });
+  return promise;
+}
+
+/** Sends a part and hands each its answer; never throws. */
+async function answer<Request, Result extends { outcome: string }>(
+  part: readonly Waiting<Request, Result>[],
+  send: (requests: Request[]) => Promise<(Result | Refused)[]>,
+): Promise<void> {
+  try {
+    const results = await send(part.map(({ request }) => request));
+    part.forEach(({ resolve, reject }, index) => {
+      const result = results[index]!;
+      if (isRefused(result)) reject(result.error);
+      else resolve(result);
+    });
+  } catch (error) {
+    for (const { reject } of part) reject(error);
+  }
+}
+
+function isRefused(result: { outcome: string }): result is Refused {
+  return result.outcome === "refused";
+}
+
+/** Parts that one call takes: few enough, and not too large together. */
+function* partsOf<Request, Result>(
+  batch: readonly Waiting<Request, Result>[],
+  size: (request: Request) => number,
+): Generator<Waiting<Request, Result>[]> {
+  let part: Waiting<Request, Result>[] = [];
+  let bytes = 0;
+  for (const waiting of batch) {
+    const more = size(waiting.request);
+    if (
+      part.length === MAX_BATCH ||
+      (part.length > 0 && bytes + more > MAX_STORED_BYTES)
+    ) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(waiting);
+    bytes += more;
+  }
+  if (part.length > 0) yield part;
+}
+
+function sizeOf(settlement: Settlement): number {
+  return "answer" in settlement ? settlement.answer.body?.byteLength ?? 0 : 0;
+}
+
+/** The batches of a ledger; of one that has none, its single calls at once. */
+function batchesOf(
+  ledger: Ledger,
+): Required<Pick<Ledger, "claimMany" | "settleMany">> {
+  const single = async <Result>(
+    call: Promise<Result>,
+  ): Promise<Result | Refused> => {
+    try {
+      return await call;
+    } catch (error) {
+      return { outcome: "refused", error: error as Error };
+    }
+  };
+  return {
+    claimMany: ledger.claimMany?.bind(ledger) ??
+      ((userId, scope, requests, terms) =>
+        Promise.all(requests.map((request) =>
+          single(
+            ledger.claim({ userId, scope, key: request.key }, {
+              ...terms,
+              ...request,
+            }),
+          )
+        ))),
+    settleMany: ledger.settleMany?.bind(ledger) ??
+      ((userId, scope, settlements, ttlSeconds) =>
+        Promise.all(settlements.map((settlement) => {
+          const { key, ownerToken } = settlement;
+          const identity = { userId, scope, key };
+          return single(
+            "answer" in settlement
+              ? ledger.complete(
+                identity,
+                ownerToken,
+                settlement.answer,
+                ttlSeconds.completed,
+              )
+              : ledger.fail(
+                identity,
+                ownerToken,
+                settlement.failure,
+                ttlSeconds.failed,
+              ),
+          );
+        }))),
+  };
+}

@@ -1,0 +1,528 @@
+import { type Attempt, attemptOf } from "./attempt.ts";
+import { type Begun, claim } from "./claim.ts";
+import { encodeBody } from "./body.ts";
+import {
+  checkedMetadata,
+  resolveConfig,
+  type ResolvedConfig,
+} from "./config.ts";
+import {
+  AlreadyCompletedError,
+  type CachedResponse,
+  IdempotencyError,
+  LedgerMisconfiguredError,
+  NotOwnerError,
+  RequestInProgressError,
+} from "./errors.ts";
+import { identityName, reporterOf } from "./event.ts";
+import { fingerprintValue } from "./fingerprint.ts";
+import { assertIdempotencyKey } from "./key.ts";
+import type { Answer, Identity, KeyStatus, Ledger } from "./ledger.ts";
+import { ledgerOf, type OperationConfig } from "./operation.ts";
+import { problemOf, problemResponse } from "./problem.ts";
+import { type LedgerClient, placeOf } from "./supabase_ledger.ts";
+
+/** Configuration of a single call: give every call of a request the same. */
+export interface SingleCallConfig extends Omit<OperationConfig, "enforcement"> {
+  /**
+   * The route or operation that the key belongs to, 1–200 characters.
+   *
+   * @default {"default"}
+   */
+  scope?: string | undefined;
+  /**
+   * What was asked for, as JSON: the same key with another payload is refused.
+   *
+   * @default {null}
+   */
+  payload?: unknown;
+  /**
+   * The claim to settle, as {@link createIdempotencyKey} returned it.
+   *
+   * @default {"the claim that this worker made for this key"}
+   */
+  claim?: Pick<KeyClaim, "ownerToken" | "attempt" | "fence"> | undefined;
+}
+
+/**
+ * A key that the caller holds. Held by `await using`, its lease is renewed for
+ * as long as the block runs, and the key is freed when the block is left by an
+ * exception. Otherwise nothing renews it: `leaseSeconds` has to outlast the work.
+ */
+export interface KeyClaim extends AsyncDisposable {
+  /** Names this attempt in every later call. */
+  readonly ownerToken: string;
+  /** Which run of the key this is, from 1. */
+  readonly attempt: number;
+  /** Greater than that of every earlier attempt of any key. */
+  readonly fence: number;
+}
+
+/**
+ * Claims the key, and says what to answer where the caller may not run: the
+ * recorded answer, or a problem document (409 `REQUEST_IN_PROGRESS` with
+ * `Retry-After`, 422, 503, …) that is never told by an exception.
+ *
+ * Who is told `isIdempotent: false` holds the key, until
+ * {@link storeIdempotencyResult} or {@link markIdempotencyFailed} ends the
+ * attempt or its lease lapses, and goes on with {@link createIdempotencyKey}.
+ *
+ * @param supabase The secret key's client, or a ledger.
+ * @param userId The verified user; `null` for the project itself.
+ * @throws {LedgerMisconfiguredError} When the migration is missing, or the
+ * client is not the secret key's.
+ * @throws {TypeError} When the configuration is wrong.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import {
+ *   checkIdempotency,
+ *   createIdempotencyKey,
+ *   storeIdempotencyResult,
+ * } from "./calls.ts";
+ * import { memoryLedger } from "./memory_ledger.ts";
+ *
+ * const ledger = memoryLedger();
+ * async function place(key: string, userId: string): Promise<string> {
+ *   const { cachedResponse } = await checkIdempotency(ledger, key, userId);
+ *   if (cachedResponse) return cachedResponse.response;
+ *   await createIdempotencyKey(ledger, key, userId);
+ *   const response = JSON.stringify({ order: crypto.randomUUID() });
+ *   const result = { response, statusCode: 201 };
+ *   await storeIdempotencyResult(ledger, key, userId, result);
+ *   return response;
+ * }
+ * assertEquals(await place("order-17", "u1"), await place("order-17", "u1"));
+ * ```
+ */
+export async function checkIdempotency(
+  supabase: LedgerClient | Ledger,
+  key: string,
+  userId: string | null,
+  config: SingleCallConfig = {},
+): Promise<{ isIdempotent: boolean; cachedResponse: CachedResponse | null }> {
+  const call = prepare(supabase, key, userId, config);
+  try {
+    const begun = await begin(call);
+    if (begun.kind === "answer") {
+      return { isIdempotent: true, cachedResponse: cachedOf(begun.answer) };
+    }
+    offer(call, begun.attempt);
+    return { isIdempotent: false, cachedResponse: null };
+  } catch (error) {
+    if (
+      !(error instanceof IdempotencyError) ||
+      error instanceof LedgerMisconfiguredError
+    ) throw error;
+    const problem = problemResponse(problemOf(error));
+    const cachedResponse = {
+      response: await problem.text(),
+      status_code: problem.status,
+      response_headers: Object.fromEntries(problem.headers),
+    };
+    return { isIdempotent: true, cachedResponse };
+  }
+}
+
+/**
+ * Confirms the claim that {@link checkIdempotency} made, or claims the key
+ * where there was no check. Only who returns from here may run.
+ *
+ * @throws {AlreadyCompletedError} With the recorded answer.
+ * @throws {IdempotencyError} When the caller may not run: in progress, another
+ * payload, abandoned. `refusalResponse` makes a response of each.
+ * @throws {TypeError} When the payload is not the one that was checked.
+ */
+export async function createIdempotencyKey(
+  supabase: LedgerClient | Ledger,
+  key: string,
+  userId: string | null,
+  config: SingleCallConfig = {},
+): Promise<KeyClaim> {
+  const call = prepare(supabase, key, userId, config);
+  const offered = await takeOffer(call);
+  if (offered !== null) return hold(call, offered);
+  const begun = await begin(call);
+  if (begun.kind === "attempt") return hold(call, begun.attempt);
+  throw new AlreadyCompletedError(key, cachedOf(begun.answer));
+}
+
+/**
+ * Records the answer of the attempt that {@link checkIdempotency} or
+ * {@link createIdempotencyKey} began. One that `isFinal` does not take for an
+ * outcome, such as a 500, frees the key for a retry.
+ *
+ * Where the ledger does not answer, this is logged and not thrown: the effect
+ * has happened, and its answer is what the client needs.
+ *
+ * @param result The body as text or JSON, the HTTP status, 200–599, and the
+ * headers to keep.
+ * @throws {NotOwnerError} When another attempt has the key, or none was begun.
+ * @throws {AlreadyCompletedError} When another attempt recorded its answer
+ * first: give that one.
+ * @throws {TypeError} When the status or a header is none.
+ */
+export async function storeIdempotencyResult(
+  supabase: LedgerClient | Ledger,
+  key: string,
+  userId: string | null,
+  result: {
+    response: unknown;
+    statusCode: number;
+    headers?: Record<string, string>;
+  },
+  config: SingleCallConfig = {},
+): Promise<void> {
+  const answer = answerOf(result);
+  const call = prepare(supabase, key, userId, config);
+  const attempt = release(call);
+  try {
+    const responded = await attempt.respond(answer);
+    if (responded.as !== "replayed") return;
+    throw new AlreadyCompletedError(key, cachedOf(responded.answer));
+  } catch (error) {
+    if (!(error instanceof RequestInProgressError)) throw error;
+    throw new NotOwnerError(
+      "KEY_TAKEN_OVER",
+      key,
+      "another attempt has taken it over",
+    );
+  }
+}
+
+/**
+ * Records that the attempt did not take effect: a retry with the same key runs
+ * again.
+ *
+ * @param error Kept with the key, at most 1,000 characters.
+ * @throws {NotOwnerError} When no attempt was begun.
+ * @throws {AlreadyCompletedError} When another attempt has completed the key.
+ */
+export async function markIdempotencyFailed(
+  supabase: LedgerClient | Ledger,
+  key: string,
+  userId: string | null,
+  error: unknown,
+  config: SingleCallConfig = {},
+): Promise<void> {
+  const call = prepare(supabase, key, userId, config);
+  const recorded = await release(call).fail(error);
+  if (recorded !== null) {
+    throw new AlreadyCompletedError(key, cachedOf(recorded));
+  }
+}
+
+/**
+ * Deletes what has expired, never a running attempt.
+ *
+ * @param supabase The secret key's client, or a ledger.
+ * @returns How many keys were deleted; 0 where keys leave by themselves.
+ * @throws {LedgerUnavailableError} When the database did not answer.
+ * @throws {LedgerMisconfiguredError} When it refused.
+ */
+export async function cleanupExpiredKeys(
+  supabase: LedgerClient | Ledger,
+): Promise<number> {
+  return await ledgerOf(supabase).deleteExpired?.() ?? 0;
+}
+
+/** How a key stands, and which one it is. */
+export interface IdempotencyStatus extends KeyStatus {
+  readonly key: string;
+  /** The route or operation that the key belongs to. */
+  readonly scope: string;
+}
+
+/**
+ * Reads how a key stands, for instance to show the progress of a long
+ * operation. It decides nothing.
+ *
+ * @param supabase The secret key's client, or a ledger.
+ * @param userId Whose key; `null` for the project's own.
+ * @param config Its `scope` says where the key belongs, by default `"default"`.
+ * @returns `null` when there is no such key, or it has expired.
+ * @throws {KeyInvalidError} When the key is malformed.
+ * @throws {LedgerUnavailableError} When the ledger is out of reach.
+ * @throws {TypeError} When the ledger cannot tell.
+ *
+ * @example
+ * ```ts
+ * import { assertRejects } from "@std/assert";
+ * import { createClient } from "@supabase/supabase-js";
+ * import { getIdempotencyStatus } from "./calls.ts";
+ * import { LedgerUnavailableError } from "./errors.ts";
+ *
+ * const supabase = createClient("http://127.0.0.1:9", "key");
+ * const status = getIdempotencyStatus(supabase, "report-17", "u1", {
+ *   scope: "export-report",
+ * });
+ * // Nobody listens there; else `(await status)?.status` might be "processing".
+ * await assertRejects(() => status, LedgerUnavailableError);
+ * ```
+ */
+export async function getIdempotencyStatus(
+  supabase: LedgerClient | Ledger,
+  key: string,
+  userId: string | null,
+  config: Pick<SingleCallConfig, "scope"> = {},
+): Promise<IdempotencyStatus | null> {
+  assertIdempotencyKey(key, "The key");
+  const { scope = "default" } = config;
+  const ledger = ledgerOf(supabase);
+  if (ledger.status === undefined) {
+    throw new TypeError(
+      "Cannot read how the key stands: this ledger does not tell",
+    );
+  }
+  const status = await ledger.status({ userId, scope, key });
+  return status === null ? null : { key, scope, ...status };
+}
+
+/** One call: which key of which ledger it is about, and under which terms. */
+interface Call {
+  readonly ledger: Ledger;
+  readonly identity: Identity;
+  readonly config: ResolvedConfig;
+  readonly payload: unknown;
+  readonly claim: SingleCallConfig["claim"];
+  /** Names the key in this worker. */
+  readonly name: string;
+}
+
+// What `IdempotencyConfig` has for requests only; there is a key in every call.
+const FOR_REQUESTS = ["callers", "enforcement", "fingerprint", "key"] as const;
+
+function prepare(
+  supabase: LedgerClient | Ledger,
+  key: string,
+  userId: string | null,
+  { payload, claim, ...options }: SingleCallConfig,
+): Call {
+  const config = resolveConfig(options, FOR_REQUESTS);
+  const scope = (config.scope ?? "default") as string;
+  const ledger = config.store ?? ledgerOf(supabase);
+  const identity = { userId, scope, key };
+  const name = `${realmOf(config.store ?? supabase)} ${identityName(identity)}`;
+  return { ledger, identity, config, payload, claim, name };
+}
+
+async function begin(
+  { ledger, identity, config, payload }: Call,
+): Promise<Begun> {
+  assertIdempotencyKey(identity.key, "The key");
+  const { metadata } = config;
+  return await claim(ledger, identity, {
+    fingerprint: await fingerprintOf(identity, payload),
+    config,
+    metadata: metadata === undefined
+      ? null
+      : checkedMetadata(metadata as Record<string, unknown>),
+    // Whether anybody will end the attempt is not to be seen from here.
+    keepAlive: false,
+  });
+}
+
+function fingerprintOf({ scope }: Identity, payload: unknown) {
+  return fingerprintValue([scope, payload ?? null]);
+}
+
+/** An attempt that was begun in this worker and has not ended. */
+interface Begins {
+  readonly attempt: Attempt;
+  readonly payload: string;
+  /** When its lease lapses, unless something renews it; in ms of this worker. */
+  readonly leaseEndsAt: number;
+}
+
+/** What this worker knows of a key. */
+interface Known {
+  /** Claimed by a check, and not yet taken. */
+  offered?: Begins | undefined;
+  /** Who runs; of several nobody can tell which one a later call means. */
+  held?: Attempt | "several" | undefined;
+  forgetAt: number;
+}
+
+const known = new Map<string, Known>();
+
+function offer(call: Call, attempt: Attempt): void {
+  const { leaseSeconds } = call.config;
+  entryOf(call).offered = {
+    attempt,
+    payload: JSON.stringify(call.payload ?? null),
+    leaseEndsAt: performance.now() + leaseSeconds * 1000,
+  };
+}
+
+/**
+ * The claim of an earlier check, if it still stands. It costs a trip only where
+ * the lease may have lapsed in between.
+ */
+async function takeOffer(call: Call): Promise<Attempt | null> {
+  const entry = known.get(call.name);
+  const offered = entry?.offered;
+  if (entry === undefined || offered === undefined) return null;
+  const { attempt } = offered;
+  if (offered.payload !== JSON.stringify(call.payload ?? null)) {
+    throw new TypeError(
+      `Cannot create the key "${call.identity.key}": the payload is not the one that was checked, give both calls the same`,
+    );
+  }
+  entry.offered = undefined;
+  const { leaseSeconds } = call.config;
+  const left = offered.leaseEndsAt - performance.now();
+  if (attempt.ownerToken === null || left > leaseSeconds * 500) return attempt;
+  const { outcome } = await call.ledger.renew(
+    call.identity,
+    attempt.ownerToken,
+    leaseSeconds,
+  );
+  // Otherwise the claim that follows says what became of the key.
+  return outcome === "recorded" ? attempt : null;
+}
+
+function hold(call: Call, attempt: Attempt): KeyClaim {
+  const entry = entryOf(call);
+  // An earlier attempt through this worker has not settled: its late answer
+  // must not be taken for this attempt's.
+  entry.held = entry.held === undefined ? attempt : "several";
+  const claim: KeyClaim = {
+    ownerToken: attempt.ownerToken ?? "",
+    attempt: attempt.number,
+    fence: attempt.fence,
+    // `await using` asks for this where it is declared: from there on somebody
+    // ends the attempt, come what may.
+    get [Symbol.asyncDispose]() {
+      attempt.keepAlive();
+      return async () => {
+        if (!attempts.has(claim)) return;
+        attempts.delete(claim);
+        forget(call, attempt);
+        await attempt.fail(new Error("the block that held the key was left"));
+      };
+    },
+  };
+  attempts.set(claim, attempt);
+  claims.set(attempt, claim);
+  return claim;
+}
+
+const attempts = new WeakMap<object, Attempt>();
+const claims = new WeakMap<Attempt, KeyClaim>();
+
+/** The attempt that a call is to end; this worker forgets it. */
+function release(call: Call): Attempt {
+  const entry = known.get(call.name);
+  const attempt = call.claim === undefined
+    ? entry?.held ?? entry?.offered?.attempt
+    : attempts.get(call.claim) ?? attemptElsewhere(call, call.claim);
+  const { key } = call.identity;
+  if (attempt === undefined) {
+    throw new NotOwnerError(
+      "KEY_NOT_CLAIMED",
+      key,
+      "this worker has not claimed it, call createIdempotencyKey first",
+    );
+  }
+  if (attempt === "several") {
+    throw new NotOwnerError(
+      "KEY_NOT_CLAIMED",
+      key,
+      "this worker has claimed it more than once, pass config.claim",
+    );
+  }
+  forget(call, attempt);
+  const claim = claims.get(attempt);
+  if (claim !== undefined) attempts.delete(claim);
+  return attempt;
+}
+
+/** The attempt behind a claim that another worker made. */
+function attemptElsewhere(
+  { ledger, identity, config }: Call,
+  { ownerToken, attempt, fence }: NonNullable<SingleCallConfig["claim"]>,
+): Attempt {
+  return attemptOf({
+    ledger,
+    identity,
+    config,
+    ownerToken,
+    // Only names of effects are made of it, and nothing here makes any.
+    fingerprint: "",
+    claimed: { outcome: "claimed", attempt, fence, steps: {} },
+    report: reporterOf(identity, config.onEvent),
+    share: () => {},
+  });
+}
+
+function forget(call: Call, attempt: Attempt): void {
+  const entry = known.get(call.name);
+  if (entry === undefined) return;
+  if (entry.held === attempt) entry.held = undefined;
+  if (entry.offered?.attempt === attempt) entry.offered = undefined;
+  if (entry.held === "several" && call.claim === undefined) return;
+  if (entry.held === undefined && entry.offered === undefined) {
+    known.delete(call.name);
+  }
+}
+
+function entryOf({ name, config }: Call): Known {
+  const now = performance.now();
+  // Attempts that nobody ended: their leases have lapsed long ago.
+  for (const [name, { forgetAt }] of known) {
+    if (forgetAt > now) break;
+    known.delete(name);
+  }
+  const entry = known.get(name) ?? { forgetAt: 0 };
+  const seconds = Math.max(config.leaseSeconds, config.maxRunSeconds);
+  entry.forgetAt = now + seconds * 1000;
+  known.delete(name);
+  known.set(name, entry);
+  return entry;
+}
+
+const realms = new WeakMap<object, number>();
+let lastRealm = 0;
+
+/** Tells ledgers apart, and takes clients of one project for one. */
+function realmOf(supabase: LedgerClient | Ledger): string {
+  const place = "rpc" in supabase ? placeOf(supabase) : undefined;
+  if (place !== undefined) return place;
+  const realm = realms.get(supabase) ?? ++lastRealm;
+  realms.set(supabase, realm);
+  return `${realm}`;
+}
+
+function answerOf(
+  { response, statusCode, headers = {} }: {
+    response: unknown;
+    statusCode: number;
+    headers?: Record<string, string>;
+  },
+): Answer {
+  if (
+    !Number.isInteger(statusCode) || statusCode < 200 || statusCode > 599
+  ) {
+    throw new TypeError(
+      `Cannot record the answer: its status must be an integer from 200 to 599, got ${statusCode}`,
+    );
+  }
+  const text = typeof response === "string"
+    ? response
+    : JSON.stringify(response) ?? "";
+  return {
+    status: statusCode,
+    // Names in lower case, values as they may be sent; throws on others.
+    headers: Object.fromEntries(new Headers(headers)),
+    body: new TextEncoder().encode(text),
+  };
+}
+
+function cachedOf(answer: Answer): CachedResponse {
+  return {
+    response: encodeBody(answer.body).body ?? "",
+    status_code: answer.status,
+    response_headers: { ...answer.headers },
+  };
+}

@@ -1,0 +1,32 @@
+-- Undoes 20261129110000_idempotency.sql: removes the ledger with everything in it. pg_cron stays, other
+-- jobs may need it. `deno task migrate --rollback` runs this and keeps the records; where it is run by
+-- hand, tell the Supabase CLI as well: supabase migration repair --status reverted 20261129110000
+
+do $$
+begin
+  if to_regclass('cron.job') is not null then
+    perform cron.unschedule(j.jobid)
+    from cron.job as j
+    where j.jobname in ('cleanup-expired-idempotency-keys', 'count-idempotency-statistics');
+  end if;
+
+  if to_regclass('realtime.messages') is not null then
+    drop policy if exists "users hear of their own idempotency keys" on realtime.messages;
+  end if;
+end;
+$$;
+
+drop view public.v_idempotency_stats;
+drop function
+  public.cleanup_expired_idempotency_keys, public.get_idempotency_status, public.idempotency_checkpoint,
+  public.idempotency_claim, public.idempotency_claim_many, public.idempotency_complete,
+  public.idempotency_count_replays, public.idempotency_fail, public.idempotency_hourly_statistics,
+  public.idempotency_job_runs, public.idempotency_notify, public.idempotency_recount_statistics,
+  public.idempotency_refresh_statistics, public.idempotency_renew, public.idempotency_resolve,
+  public.idempotency_scope_statistics, public.idempotency_settle_many, public.idempotency_stuck_keys,
+  public.idempotency_upkeep;
+-- the policies of the table and the default of its fence go along
+drop schema idempotency cascade;
+drop type public.idempotency_item_answer;
+drop type public.idempotency_answer;
+drop table public.idempotency_keys;

@@ -1,0 +1,401 @@
+-- Claiming: the one way in, and the replay.
+--
+-- Select, then insert … on conflict do nothing, then select again. A replay ends at the first
+-- select, so it neither writes nor locks; insert … on conflict do update would do both even where
+-- its where clause fails. In read committed each statement of a plpgsql function sees what was
+-- committed before that statement: that is what makes the look after a lost insert find the
+-- winner's row.
+--
+-- clock_timestamp(), not now(): now() stands still in a transaction. Somebody who claims late in
+-- a long one would get a lease that is already over, and whoever waited for a lock would judge
+-- leases by a clock from before the wait.
+
+create table idempotency.full_owners (
+  owner text primary key
+);
+
+comment on table idempotency.full_owners is
+  'Owners who had the most live keys that one may have when last counted.';
+
+revoke all on table idempotency.full_owners from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table idempotency.full_owners to service_role;
+alter table idempotency.full_owners enable row level security;
+
+create policy "operators see who has the most keys"
+  on idempotency.full_owners for select to service_role using (true);
+
+-- Whoever may call a function chooses the keys, so the rows that one user can pile up are bounded.
+-- Counting at each claim costs milliseconds for those with many keys; a sample finds them, and
+-- whoever was found is counted each time until there is room again. A sample alone would be no
+-- bound: it refuses one claim in 64 and grants the rest.
+create function idempotency.enforce_key_limit(p_owner text) returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  c_limit constant integer := 10000;
+  v_counted boolean := exists (select from idempotency.full_owners as f where f.owner = p_owner);
+  v_full boolean;
+begin
+  if not v_counted and random() >= 1.0 / 64 then
+    return;
+  end if;
+
+  -- rows that wait for cleanup count too: they fill the disk as well, and this stays index-only
+  select count(*) >= c_limit into v_full
+  from (
+    select from public.idempotency_keys as k where k.owner = p_owner limit c_limit
+  ) as keys;
+
+  if not v_full then
+    if v_counted then
+      delete from idempotency.full_owners as f where f.owner = p_owner;
+    end if;
+    return;
+  end if;
+
+  -- where cleanup is late, or was never set up, nobody stays locked out because of it
+  delete from public.idempotency_keys as k
+  using (
+    select e.scope, e.idempotency_key
+    from public.idempotency_keys as e
+    where e.owner = p_owner and e.expires_at <= clock_timestamp()
+    for update skip locked
+  ) as expired
+  where k.owner = p_owner and k.scope = expired.scope and k.idempotency_key = expired.idempotency_key;
+
+  if found then
+    return;
+  end if;
+
+  if v_counted then
+    raise exception 'claiming an idempotency key: the owner has % live keys, the most there may be', c_limit
+      using errcode = 'PT429', hint = 'Keys leave when their TTL ends.';
+  end if;
+
+  -- raising here would undo the mark, so the claim that was sampled is still granted
+  insert into idempotency.full_owners (owner) values (p_owner) on conflict do nothing;
+end;
+$$;
+
+comment on function idempotency.enforce_key_limit(text) is
+  'Raises PT429 when an owner has 10,000 keys; counts a sample of calls, and each call of those near the limit.';
+
+revoke all on function idempotency.enforce_key_limit(text) from public, anon, authenticated, service_role;
+
+-- Every answer of a claim but the plain replay, and the writes that grant it.
+create function idempotency.decide_claim(
+  p_owner text,
+  p_scope text,
+  p_idempotency_key text,
+  p_fingerprint text,
+  p_owner_token uuid,
+  p_lease_seconds integer,
+  p_ttl_seconds integer,
+  p_on_abandoned text,
+  p_max_attempts integer,
+  p_third_party boolean,
+  p_metadata jsonb,
+  -- false where a look just found no row
+  p_row_seen boolean
+) returns public.idempotency_answer
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_now timestamptz;
+  v_lease_end timestamptz;
+  v_expiry timestamptz;
+  v_free boolean;
+  v_key public.idempotency_keys;
+  v_user_id uuid;
+  v_attempt integer;
+  v_fence bigint;
+  v_steps jsonb;
+begin
+  if (
+    p_idempotency_key !~ '[^A-Za-z0-9_-]'
+    and length(p_idempotency_key) between 3 and 256
+    and length(p_owner) <= 255
+    and length(p_scope) between 1 and 200
+    and p_fingerprint !~ '[^0-9a-f]'
+    and length(p_fingerprint) = 64
+    and p_owner_token is not null
+    and p_lease_seconds between 1 and 86400
+    and p_ttl_seconds between 1 and 31536000
+    and p_on_abandoned in ('retry', 'refuse')
+    and p_max_attempts between 1 and 100
+    and p_third_party is not null
+  ) is not true then
+    raise exception using
+      errcode = '22023',
+      message = 'claiming an idempotency key: ' || case
+        when (p_idempotency_key !~ '[^A-Za-z0-9_-]' and length(p_idempotency_key) between 3 and 256) is not true
+          then 'the key must be 3 to 256 letters, digits, - or _, not ' || coalesce(quote_literal(left(p_idempotency_key, 300)), 'null')
+        when (length(p_owner) <= 255) is not true
+          then 'the owner must be at most 255 characters, not ' || coalesce(length(p_owner)::text, 'null')
+        when (length(p_scope) between 1 and 200) is not true
+          then 'the scope must be 1 to 200 characters, not ' || coalesce(length(p_scope)::text, 'null')
+        when (p_fingerprint !~ '[^0-9a-f]' and length(p_fingerprint) = 64) is not true
+          then 'the fingerprint must be 64 lowercase hex digits, not ' || coalesce(quote_literal(left(p_fingerprint, 100)), 'null')
+        when p_owner_token is null
+          then 'the owner token must not be null'
+        when (p_lease_seconds between 1 and 86400) is not true
+          then 'the lease must be 1 to 86400 seconds, not ' || coalesce(p_lease_seconds::text, 'null')
+        when (p_ttl_seconds between 1 and 31536000) is not true
+          then 'the TTL must be 1 to 31536000 seconds, not ' || coalesce(p_ttl_seconds::text, 'null')
+        when (p_on_abandoned in ('retry', 'refuse')) is not true
+          then 'the policy for abandoned keys must be retry or refuse, not ' || coalesce(quote_literal(p_on_abandoned), 'null')
+        when (p_max_attempts between 1 and 100) is not true
+          then 'the most crashed attempts in a row must be 1 to 100, not ' || coalesce(p_max_attempts::text, 'null')
+        else 'whether the user is of third-party auth must not be null'
+      end;
+  end if;
+
+  -- Each further round means that somebody else changed the row in between; the bound is for a
+  -- row that can neither be seen nor inserted, such as behind a project's own trigger.
+  for v_round in 1..20 loop
+    if p_row_seen or v_round > 1 then
+      select k.* into v_key
+      from public.idempotency_keys as k
+      where k.owner = p_owner and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
+    end if;
+
+    v_now := clock_timestamp();
+    v_free := v_key.owner is null or v_key.expires_at <= v_now;
+
+    if not v_free then
+      if v_key.request_fingerprint <> p_fingerprint then
+        return row(
+          'mismatch', v_key.attempt, v_key.fence, null, null, null, null, null, null, null
+        )::public.idempotency_answer;
+      end if;
+
+      if v_key.status = 'completed' then
+        return row(
+          'replay', v_key.attempt, v_key.fence, null, v_key.status_code, v_key.response,
+          v_key.response_encoding, v_key.response_headers, null, v_key.completed_at
+        )::public.idempotency_answer;
+      end if;
+
+      if v_key.status = 'processing' and v_key.owner_token <> p_owner_token then
+        if v_key.lease_expires_at > v_now then
+          return row(
+            'in_progress', v_key.attempt, v_key.fence,
+            ceil(extract(epoch from v_key.lease_expires_at - v_now))::integer,
+            null, null, null, null, null, null
+          )::public.idempotency_answer;
+        end if;
+
+        -- a request that kills its worker must not do so for ever: this attempt is a crashed one too
+        if p_on_abandoned = 'refuse'
+          or coalesce(jsonb_array_length(v_key.crashed_attempts), 0) + 1 >= p_max_attempts
+        then
+          return row(
+            'abandoned', v_key.attempt, v_key.fence, null, null, null, null, null, null, null
+          )::public.idempotency_answer;
+        end if;
+      end if;
+    end if;
+
+    v_lease_end := v_now + make_interval(secs => p_lease_seconds);
+    v_expiry := v_now + make_interval(secs => greatest(p_ttl_seconds, p_lease_seconds));
+
+    if v_key.owner is null then
+      if p_owner <> '' then
+        perform idempotency.enforce_key_limit(p_owner);
+
+        -- the foreign key refuses an account that is gone
+        if not p_third_party and p_owner ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
+          v_user_id := p_owner::uuid;
+        end if;
+      end if;
+
+      insert into public.idempotency_keys (
+        owner, user_id, scope, idempotency_key, request_fingerprint, owner_token,
+        lease_expires_at, metadata, created_at, claimed_at, expires_at
+      )
+      values (
+        p_owner, v_user_id, p_scope, p_idempotency_key, p_fingerprint, p_owner_token,
+        v_lease_end, p_metadata, v_now, v_now, v_expiry
+      )
+      on conflict do nothing
+      returning fence into v_fence;
+
+      if found then
+        return row('claimed', 1, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
+      end if;
+    elsif v_free then
+      -- a new generation: nothing of the old one may be seen through it
+      update public.idempotency_keys as k
+      set
+        request_fingerprint = p_fingerprint,
+        status = 'processing',
+        attempt = 1,
+        fence = nextval('idempotency.fence_seq'),
+        owner_token = p_owner_token,
+        past_owners = null,
+        crashed_attempts = null,
+        lease_expires_at = v_lease_end,
+        response = null,
+        response_encoding = null,
+        status_code = null,
+        response_headers = null,
+        error_message = null,
+        steps = null,
+        metadata = p_metadata,
+        created_at = v_now,
+        claimed_at = v_now,
+        completed_at = null,
+        expires_at = v_expiry
+      where k.owner = p_owner
+        and k.scope = p_scope
+        and k.idempotency_key = p_idempotency_key
+        and k.fence = v_key.fence
+        and k.expires_at <= v_now
+      returning k.fence into v_fence;
+
+      if found then
+        return row('claimed', 1, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
+      end if;
+    elsif v_key.status = 'processing' and v_key.owner_token = p_owner_token then
+      -- The answer to the first claim was lost on the way; a caller that asks now starts now.
+      update public.idempotency_keys as k
+      set
+        lease_expires_at = greatest(k.lease_expires_at, v_lease_end),
+        expires_at = greatest(k.expires_at, v_lease_end)
+      where k.owner = p_owner
+        and k.scope = p_scope
+        and k.idempotency_key = p_idempotency_key
+        and k.fence = v_key.fence
+        and k.status = 'processing'
+      -- as they are now: a step may have been recorded while this waited for the row
+      returning k.steps into v_steps;
+
+      if found then
+        return row(
+          case when v_key.crashed_attempts is null then 'claimed' else 'taken_over' end,
+          v_key.attempt, v_key.fence, null, null, null, null, null, v_steps, null
+        )::public.idempotency_answer;
+      end if;
+    else
+      -- Guarded by what was seen: of many callers exactly one finds the fence unchanged. The lease
+      -- is looked at again, because renewing it leaves the fence as it is.
+      update public.idempotency_keys as k
+      set
+        status = 'processing',
+        attempt = k.attempt + 1,
+        fence = nextval('idempotency.fence_seq'),
+        owner_token = p_owner_token,
+        -- bounded: whoever lost the key 32 attempts ago is past caring
+        past_owners = (k.owner_token || k.past_owners)[1:32],
+        crashed_attempts = case
+          when k.status = 'processing' then coalesce(k.crashed_attempts, '[]') || jsonb_build_object(
+            'attempt', k.attempt,
+            'claimed_at', k.claimed_at,
+            'lease_expired_at', k.lease_expires_at,
+            'steps', (select count(*) from jsonb_object_keys(k.steps))
+          )
+        end,
+        lease_expires_at = v_lease_end,
+        error_message = null,
+        status_code = null,
+        completed_at = null,
+        -- what the attempt brings, beside what an operator noted where both fit
+        metadata = case
+          when pg_column_size(k.metadata || p_metadata) <= 16384 then k.metadata || p_metadata
+          else coalesce(p_metadata, k.metadata)
+        end,
+        claimed_at = v_now,
+        expires_at = v_expiry
+      where k.owner = p_owner
+        and k.scope = p_scope
+        and k.idempotency_key = p_idempotency_key
+        and k.fence = v_key.fence
+        -- failing leaves the fence as it is too, and turns a takeover into a retry
+        and k.status = v_key.status
+        and (k.status = 'failed' or k.lease_expires_at <= v_now)
+      returning k.attempt, k.fence, k.steps into v_attempt, v_fence, v_steps;
+
+      if found then
+        return row(
+          case when v_key.status = 'processing' then 'taken_over' else 'claimed' end,
+          v_attempt, v_fence, null, null, null, null, null, v_steps, null
+        )::public.idempotency_answer;
+      end if;
+    end if;
+  end loop;
+
+  raise exception 'claiming an idempotency key: the row of key % changed under each of 20 attempts', p_idempotency_key
+    using errcode = '40001', hint = 'Send the claim again.';
+end;
+$$;
+
+comment on function idempotency.decide_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb, boolean) is
+  'Grants a claim or says why not.';
+
+revoke all on function idempotency.decide_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb, boolean)
+  from public, anon, authenticated, service_role;
+
+-- plpgsql sets up each variable and each expression anew in each call, so the replay carries none
+-- that it does not use.
+create function public.idempotency_claim(
+  p_owner text,
+  p_scope text,
+  p_idempotency_key text,
+  p_fingerprint text,
+  p_owner_token uuid,
+  p_lease_seconds integer,
+  p_ttl_seconds integer,
+  p_on_abandoned text default 'retry',
+  p_max_attempts integer default 5,
+  p_third_party boolean default false,
+  p_metadata jsonb default null
+) returns public.idempotency_answer
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_answer public.idempotency_answer;
+begin
+  -- Cast where the table's type differs: a row that is exactly the answer's type is taken over
+  -- whole, any other column by column.
+  select
+    case
+      when k.status = 'completed'
+        and k.request_fingerprint = p_fingerprint
+        and k.expires_at > clock_timestamp()
+        then 'replay'
+    end,
+    k.attempt, k.fence, null::integer, k.status_code::integer, k.response, k.response_encoding,
+    k.response_headers, null::jsonb, k.completed_at
+  into v_answer
+  from public.idempotency_keys as k
+  where k.owner = p_owner and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
+
+  if v_answer.outcome is not null then
+    return v_answer;
+  end if;
+
+  return idempotency.decide_claim(
+    p_owner, p_scope, p_idempotency_key, p_fingerprint, p_owner_token, p_lease_seconds,
+    p_ttl_seconds, p_on_abandoned, p_max_attempts, p_third_party, p_metadata, found
+  );
+end;
+$$;
+
+comment on function public.idempotency_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb) is
+  'Claims a key, or says why not: claimed, taken_over, replay (with the recorded answer), mismatch, in_progress or abandoned.';
+
+-- Nobody but the service role: a signed-in user who could claim could make the function believe
+-- that a step or an answer of its own exists.
+revoke all on function public.idempotency_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.idempotency_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb)
+  to service_role;

@@ -1,0 +1,117 @@
+-- Replays write nothing on the claim's path. Edge functions count them in memory and hand the
+-- sums over about once a second, so a hot key costs one small update a second, not one a replay.
+
+create table idempotency.replay_counts (
+  owner text not null,
+  user_id uuid references auth.users (id) on delete cascade,
+  scope text not null,
+  hour timestamptz not null,
+  replays bigint not null,
+
+  primary key (owner, scope, hour),
+
+  constraint scope_is_1_to_200_characters
+    check (length(scope) between 1 and 200),
+  constraint replays_are_positive
+    check (replays > 0)
+) with (fillfactor = 70);
+
+comment on table idempotency.replay_counts is
+  'Replays per owner, scope and hour, kept for 8 days.';
+
+revoke all on table idempotency.replay_counts from public, anon, authenticated, service_role;
+grant select on table idempotency.replay_counts to authenticated;
+grant select, insert, update, delete on table idempotency.replay_counts to service_role;
+alter table idempotency.replay_counts enable row level security;
+
+create policy "users see only their own replay counts"
+  on idempotency.replay_counts
+  for select
+  to authenticated
+  using (owner = (select idempotency.signed_in_owner()));
+
+-- deleting an account looks for its counts
+create index replay_counts_user_id on idempotency.replay_counts (user_id);
+
+-- the sums of an hour over all owners; counting a replay again leaves hour as it is, hence HOT
+create index replay_counts_hour on idempotency.replay_counts (hour);
+
+create function public.idempotency_count_replays(p_owner text, p_scope text, p_count integer) returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  if (p_count between 1 and 100000) is not true then
+    raise exception 'counting replays: the count must be 1 to 100000, not %', coalesce(p_count::text, 'null')
+      using errcode = '22023';
+  end if;
+
+  -- only scopes the owner has a key in: what was replayed came from one
+  insert into idempotency.replay_counts as c (owner, user_id, scope, hour, replays)
+  select k.owner, k.user_id, k.scope, date_trunc('hour', now(), 'UTC'), p_count
+  from public.idempotency_keys as k
+  where k.owner = p_owner and k.scope = p_scope
+  limit 1
+  on conflict (owner, scope, hour) do update set replays = c.replays + excluded.replays;
+end;
+$$;
+
+comment on function public.idempotency_count_replays(text, text, integer) is
+  'Adds replays to this hour''s count of a scope in which the owner has a key; any other scope is left out.';
+
+revoke all on function public.idempotency_count_replays(text, text, integer)
+  from public, anon, authenticated, service_role;
+grant execute on function public.idempotency_count_replays(text, text, integer) to service_role;
+
+-- security_invoker: the reader's row level security decides what is counted
+create view public.v_idempotency_stats with (security_invoker = true) as
+select
+  s.scope,
+  s.total_count,
+  s.processing_count,
+  s.completed_count,
+  s.failed_count,
+  s.refused_count,
+  s.stuck_count,
+  s.expired_count,
+  r.replay_count,
+  r.replay_count::double precision / nullif(r.replay_count + s.execution_count, 0) as replay_rate,
+  s.oldest_processing_seconds,
+  s.duration_p50_ms,
+  s.duration_p95_ms
+from (
+  select
+    k.scope,
+    count(*) as total_count,
+    count(*) filter (where k.status = 'processing') as processing_count,
+    count(*) filter (where k.status = 'completed') as completed_count,
+    -- A refusal is an answer, final or not: the request was wrong, nothing broke.
+    count(*) filter (where k.status = 'failed' and (k.status_code between 400 and 499) is not true) as failed_count,
+    count(*) filter (where k.status_code between 400 and 499) as refused_count,
+    count(*) filter (where k.lease_expires_at <= now()) as stuck_count,
+    count(*) filter (where k.expires_at <= now()) as expired_count,
+    sum(k.attempt) as execution_count,
+    min(k.created_at) as oldest_created_at,
+    extract(epoch from now() - min(k.claimed_at) filter (where k.status = 'processing'))::double precision
+      as oldest_processing_seconds,
+    percentile_cont(0.5) within group (order by extract(epoch from k.completed_at - k.claimed_at) * 1000)
+      filter (where k.status = 'completed') as duration_p50_ms,
+    percentile_cont(0.95) within group (order by extract(epoch from k.completed_at - k.claimed_at) * 1000)
+      filter (where k.status = 'completed') as duration_p95_ms
+  from public.idempotency_keys as k
+  group by k.scope
+) as s
+cross join lateral (
+  -- as far back as the keys go: replays of executions that cleanup removed would inflate the rate
+  select coalesce(sum(c.replays), 0)::bigint as replay_count
+  from idempotency.replay_counts as c
+  where c.scope = s.scope and c.hour >= date_trunc('hour', s.oldest_created_at, 'UTC')
+) as r;
+
+comment on view public.v_idempotency_stats is
+  'One row per scope, over the keys the reader may see: counts by status, refusals (answers of 400 to 499), replays, ages and durations.';
+
+revoke all on table public.v_idempotency_stats from public, anon, authenticated, service_role;
+grant select on table public.v_idempotency_stats to authenticated, service_role;

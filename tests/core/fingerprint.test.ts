@@ -1,0 +1,411 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import fc from "fast-check";
+import {
+  BodyConsumedError,
+  RequestTooLargeError,
+} from "../../shared/idempotency/errors.ts";
+import {
+  cloneUnread,
+  type FingerprintOptions,
+  fingerprintRequest,
+  fingerprintValue,
+  MAX_REQUEST_BYTES,
+  sha256Hex,
+} from "../../shared/idempotency/fingerprint.ts";
+
+const request = (body: BodyInit, url = "http://localhost/pay") =>
+  new Request(url, {
+    method: "POST",
+    headers: { "Content-Type": "application/json; charset=utf-8" },
+    body,
+  });
+
+const json = (body: string, url?: string) =>
+  fingerprintRequest(request(body, url));
+
+const form = (file: string, name = "a.txt") => {
+  const body = new FormData();
+  body.set("title", "report");
+  body.set("file", new File([file], name, { type: "text/plain" }));
+  return fingerprintRequest(
+    new Request("http://localhost/upload", { method: "POST", body }),
+  );
+};
+
+Deno.test("a fingerprint is 64 lower-case hexadecimal digits", async () => {
+  assertMatch(await json("{}"), /^[0-9a-f]{64}$/);
+});
+
+Deno.test("spaces and the order of members do not matter in JSON", async () => {
+  assertEquals(
+    await json('{"a":1,"b":[2,3]}'),
+    await json('{ "b":[2, 3], "a":1.0 }'),
+  );
+});
+
+Deno.test("values, the order of elements and types matter in JSON", async () => {
+  const first = await json('{"a":1,"b":[2,3]}');
+  for (
+    const other of [
+      '{"a":2,"b":[2,3]}',
+      '{"a":1,"b":[3,2]}',
+      '{"a":"1","b":[2,3]}',
+    ]
+  ) {
+    assertNotEquals(await json(other), first);
+  }
+});
+
+Deno.test("path and query matter, the order of the query does not", async () => {
+  const first = await json("{}", "http://localhost/pay?a=1&b=2");
+  assertEquals(await json("{}", "http://localhost/pay?b=2&a=1"), first);
+  assertNotEquals(await json("{}", "http://localhost/pay?a=1&b=3"), first);
+  assertNotEquals(await json("{}", "http://localhost/refund?a=1&b=2"), first);
+});
+
+Deno.test("a query parameter can be left out", async () => {
+  const ask = (query: string) =>
+    fingerprintRequest(
+      new Request(`http://localhost/events${query}`, { method: "POST" }),
+      { ignoreQuery: ["confirm_credit"] },
+    );
+  assertEquals(await ask("?confirm_credit=1"), await ask(""));
+});
+
+Deno.test("the region that a retry goes to does not matter", async () => {
+  const url = "http://localhost/orders";
+  assertEquals(
+    await json('{"a":1}', `${url}?forceFunctionRegion=eu-west-1`),
+    await json('{"a":1}', `${url}?forceFunctionRegion=us-east-1`),
+  );
+  assertEquals(
+    await json('{"a":1}', `${url}?forceFunctionRegion=eu-west-1`),
+    await json('{"a":1}', url),
+  );
+});
+
+Deno.test("the boundary of a form does not matter, its parts do", async () => {
+  const first = await form("hello");
+  assertEquals(await form("hello"), first);
+  assertNotEquals(await form("hullo"), first);
+  assertNotEquals(await form("hello", "b.txt"), first);
+});
+
+Deno.test("malformed JSON still has a fingerprint, by its bytes", async () => {
+  assertEquals(await json("{oops"), await json("{oops"));
+  assertNotEquals(await json("{oops"), await json("{ oops"));
+});
+
+Deno.test("the method matters", async () => {
+  const of = (method: string) =>
+    fingerprintRequest(new Request("http://localhost/x", { method }));
+  assertNotEquals(await of("PUT"), await of("DELETE"));
+});
+
+Deno.test("a header takes part where it is named, and its absence does", async () => {
+  const of = (organisation?: string, ...headers: string[]) => {
+    const req = request("{}");
+    if (organisation !== undefined) {
+      req.headers.set("X-Organisation", organisation);
+    }
+    return fingerprintRequest(req, { headers });
+  };
+  assertEquals(await of("a"), await of("b"));
+  assertNotEquals(
+    await of("a", "x-organisation"),
+    await of("b", "x-organisation"),
+  );
+  assertNotEquals(
+    await of("", "x-organisation"),
+    await of(undefined, "x-organisation"),
+  );
+  assertEquals(
+    await of("a", "X-Organisation"),
+    await of("a", "x-organisation"),
+  );
+});
+
+Deno.test("two accounts beyond 2^53 are two fingerprints", async () => {
+  assertNotEquals(
+    await json('{"account":9007199254740993}'),
+    await json('{"account":9007199254740992}'),
+  );
+});
+
+Deno.test("a number that its double is not worth is compared as it is written", async () => {
+  for (
+    const number of [
+      "9007199254740993",
+      "-9007199254740993",
+      "1e400",
+      "1e-400",
+      "0.1000000000000000055",
+      "123456789012345678901",
+      "9007199254740993.0",
+    ]
+  ) {
+    assertNotEquals(
+      await json(`{"a":${number}}`),
+      await json(`{ "a":${number} }`),
+      number,
+    );
+  }
+});
+
+Deno.test("a number that its double is worth is compared by its worth", async () => {
+  for (
+    const [one, other] of [
+      ["1", "1.0"],
+      ["100", "1E+2"],
+      ["0", "-0.0"],
+      ["0", "0e999999999999"],
+      ["9007199254740992", "9007199254740992.000"],
+      ["1e23", "100000000000000000000000"],
+      ["0.1", "0.100000000000000000000"],
+      ["5e-324", "0.5e-323"],
+      ["1.7976931348623157e308", "17976931348623157E+292"],
+    ]
+  ) {
+    assertEquals(await json(`[${one}]`), await json(`[${other}]`), other);
+  }
+});
+
+Deno.test("digits in a text are no number", async () => {
+  assertEquals(
+    await json('{"a":"9007199254740993 \\" 1e400","b":1}'),
+    await json('{"b":1,"a":"9007199254740993 \\" 1e400"}'),
+  );
+});
+
+const fields = (options: FingerprintOptions) => (body: string) =>
+  fingerprintRequest(request(body), options);
+
+Deno.test("an ignored field may differ or be missing, and no other", async () => {
+  const of = fields({ ignoreFields: ["/sentAt", "/items/0/id", "/a~1b~0c"] });
+  const first = await of('{"sentAt":1,"items":[{"id":1,"n":1}],"a/b~c":1}');
+  assertEquals(await of('{"items":[{"id":2,"n":1}]}'), first);
+  assertEquals(await of('{"items":[{"n":1}],"a/b~c":[1],"sentAt":{}}'), first);
+  for (
+    const other of [
+      '{"items":[{"n":2}]}',
+      '{"items":[{"n":1},{"id":1}]}',
+      '{"items":[{"n":1,"sentAt":1}]}',
+      '{"items":{"0":{"n":1}}}',
+    ]
+  ) assertNotEquals(await of(other), first, other);
+});
+
+Deno.test("an ignored element still counts, and the rest keeps its place", async () => {
+  const of = fields({ ignoreFields: ["/0", "/2"] });
+  assertEquals(await of("[1,2,3]"), await of("[4,2,6]"));
+  assertNotEquals(await of("[1,2,3]"), await of("[1,2]"));
+  assertNotEquals(await of("[1,2,3]"), await of("[1,3,3]"));
+});
+
+Deno.test("only the fields that matter are compared", async () => {
+  const of = fields({
+    onlyFields: ["/order", "/note"],
+    ignoreFields: ["/order/sentAt"],
+  });
+  const first = await of('{"order":{"id":1,"sentAt":1},"try":1}');
+  assertEquals(await of('{"try":2,"order":{"sentAt":2,"id":1}}'), first);
+  assertNotEquals(await of('{"order":{"id":2}}'), first);
+  // A field that is null is there.
+  assertNotEquals(await of('{"order":{"id":1},"note":null}'), first);
+});
+
+Deno.test("with fields, too, each digit of a number matters", async () => {
+  const of = fields({ ignoreFields: ["/sentAt"] });
+  const first = await of('{"account":9007199254740993,"n":1,"sentAt":1}');
+  assertEquals(
+    await of('{ "sentAt": 1e400, "n": 1.0, "account": 9007199254740993 }'),
+    first,
+  );
+  for (
+    const other of [
+      '{"account":9007199254740992,"n":1}',
+      '{"account":"9007199254740993","n":1}',
+      '{"account":"n9007199254740993","n":1}',
+      '{"account":9007199254740993,"n":"1"}',
+      '{"account":9007199254740993,"n":01}',
+      '{"saccount":9007199254740993,"n":1}',
+    ]
+  ) assertNotEquals(await of(other), first, other);
+});
+
+Deno.test("a field that is no JSON Pointer is refused by name", async () => {
+  for (const field of ["sentAt", "/a~2", "$.sentAt"]) {
+    await assertRejects(
+      () => fields({ ignoreFields: [field] })("{}"),
+      TypeError,
+      `"${field}": it is no JSON Pointer`,
+    );
+  }
+});
+
+Deno.test("JSON that is nested 100,000 levels deep is compared by its bytes", async () => {
+  const deep = "[".repeat(100_000) + "]".repeat(100_000);
+  assertEquals(await json(deep), await json(deep));
+  assertNotEquals(await json(deep), await json(` ${deep}`));
+  const of = fields({ ignoreFields: ["/0"] });
+  assertEquals(await of(deep), await of(deep));
+});
+
+Deno.test("JSON of a mebibyte is read in well under a second", async () => {
+  const body = `[${"1234567890.123456,".repeat(55_000)}1]`;
+  const start = performance.now();
+  assertEquals(await json(body), await json(` ${body}`));
+  assert(performance.now() - start < 5_000);
+});
+
+Deno.test("a number of a million zeros takes no time", async () => {
+  const zeros = "0".repeat(1_000_000);
+  assertNotEquals(await json(`[0.${zeros}1]`), await json(`[0.${zeros}2]`));
+});
+
+Deno.test("larger JSON is compared by its bytes", async () => {
+  const long = `["${"x".repeat(1024 * 1024)}"]`;
+  assertEquals(await json(long), await json(long));
+  assertNotEquals(await json(long), await json(` ${long}`));
+});
+
+Deno.test("a body that was read before is an error that says so", async () => {
+  const req = request("{}");
+  await req.text();
+  await assertRejects(
+    () => fingerprintRequest(req),
+    BodyConsumedError,
+    "Cannot fingerprint the body of POST /pay: it was read before",
+  );
+  assertThrows(() => cloneUnread(req), BodyConsumedError, "req.clone()");
+});
+
+Deno.test("a body that a reader holds is an error that says so", async () => {
+  const req = request("{}");
+  req.body!.getReader();
+  await assertRejects(
+    () => fingerprintRequest(req),
+    BodyConsumedError,
+    "a reader or a stream holds it",
+  );
+});
+
+Deno.test("a clone leaves the body to the handler", async () => {
+  const req = request('{"a":1}');
+  assertEquals(
+    await fingerprintRequest(cloneUnread(req)),
+    await json('{"a":1}'),
+  );
+  assertEquals(await req.json(), { a: 1 });
+});
+
+Deno.test("a body without a length is read up to the limit and no further", async () => {
+  let sent = 0;
+  const chunk = new Uint8Array(1024 * 1024);
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      sent += chunk.byteLength;
+      controller.enqueue(chunk);
+      if (sent > 2 * MAX_REQUEST_BYTES) controller.close();
+    },
+  });
+  await assertRejects(
+    () => fingerprintRequest(cloneUnread(request(body))),
+    RequestTooLargeError,
+  );
+  assert(sent < MAX_REQUEST_BYTES + 10 * chunk.byteLength, `sent ${sent}`);
+});
+
+Deno.test("a body that says it is too large is not read", async () => {
+  const req = request("{}");
+  req.headers.set("content-length", String(MAX_REQUEST_BYTES + 1));
+  await assertRejects(() => fingerprintRequest(req), RequestTooLargeError);
+  assert(!req.bodyUsed);
+});
+
+Deno.test("short and long data are hashed alike", async () => {
+  for (const length of [0, 1, 2047, 2048, 2049, 100_000]) {
+    const bytes = new Uint8Array(length).fill(7);
+    const digest = await crypto.subtle.digest("SHA-256", bytes);
+    assertEquals(
+      await sha256Hex(bytes),
+      new Uint8Array(digest).toHex(),
+      `${length}`,
+    );
+  }
+  assertEquals(
+    await sha256Hex("é"),
+    await sha256Hex(new TextEncoder().encode("é")),
+  );
+});
+
+Deno.test("a value without a JSON form is refused", async () => {
+  const circle: unknown[] = [];
+  circle.push(circle);
+  for (const value of [undefined, () => {}, NaN, 1n, circle]) {
+    await assertRejects(() => fingerprintValue(value), TypeError, "JSON form");
+  }
+});
+
+// Lone surrogates have no canonical form (RFC 8785, 3.2.2.2).
+const value = fc.jsonValue({ stringUnit: "grapheme", maxDepth: 4 });
+
+/** The same JSON, spelt in another way. */
+function respell(value: unknown): string {
+  return JSON.stringify(
+    value,
+    (_name, part: unknown) =>
+      typeof part === "object" && part !== null && !Array.isArray(part)
+        ? Object.fromEntries(Object.entries(part).toReversed())
+        : part,
+    3,
+  );
+}
+
+Deno.test("whatever is worth the same has the same fingerprint", async () => {
+  await fc.assert(fc.asyncProperty(value, async (value) => {
+    assertEquals(await json(respell(value)), await json(JSON.stringify(value)));
+  }));
+});
+
+Deno.test("whatever differs has another fingerprint", async () => {
+  await fc.assert(fc.asyncProperty(value, value, async (one, other) => {
+    const [a, b] = [JSON.stringify(one), JSON.stringify(other)];
+    fc.pre(a !== b && respell(one) !== respell(other));
+    assertNotEquals(await json(a), await json(b));
+  }));
+});
+
+Deno.test("a field that changes changes the fingerprint, unless it is ignored", async () => {
+  const object = fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1 });
+  await fc.assert(fc.asyncProperty(object, value, async (object, next) => {
+    const [name, before] = Object.entries(object)[0]!;
+    fc.pre(JSON.stringify(before) !== JSON.stringify(next));
+    const one = JSON.stringify(object);
+    const other = JSON.stringify({ ...object, [name]: next });
+    assertNotEquals(await json(one), await json(other));
+    const pointer = `/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+    const of = fields({ ignoreFields: [pointer] });
+    assertEquals(await of(one), await of(other));
+  }));
+});
+
+Deno.test("two integers have one fingerprint only where they are the same", async () => {
+  const integer = fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n });
+  const near = fc.tuple(integer, fc.bigInt({ min: -3n, max: 3n }));
+  const ignoring = fields({ ignoreFields: ["/none"] });
+  await fc.assert(fc.asyncProperty(near, async ([n, step]) => {
+    for (const print of [json, ignoring]) {
+      const first = await print(`{"n":${n}}`);
+      const second = await print(`{"n":${n + step}}`);
+      assertEquals(first === second, step === 0n);
+    }
+  }));
+});

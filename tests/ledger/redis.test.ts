@@ -1,0 +1,205 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { encrypted } from "../../shared/idempotency/encryption.ts";
+import {
+  LedgerMisconfiguredError,
+  LedgerUnavailableError,
+} from "../../shared/idempotency/errors.ts";
+import type { ClaimTerms } from "../../shared/idempotency/ledger.ts";
+import { redisLedger } from "../../shared/idempotency/redis_ledger.ts";
+import {
+  type ContractSubject,
+  ledgerContract,
+} from "../../shared/idempotency/testing.ts";
+import { hasRedis, type Send, startRedis } from "../support/redis.ts";
+
+const IDENTITY = { userId: "ada", scope: "orders", key: "order-17" };
+
+const terms = (): ClaimTerms & { ownerToken: string } => ({
+  fingerprint: "a".repeat(64),
+  ownerToken: crypto.randomUUID(),
+  leaseSeconds: 60,
+  ttlSeconds: 3600,
+  onAbandoned: "retry",
+  maxAttempts: 5,
+  metadata: { trace: "1" },
+});
+
+// The server's clock decides, so what it holds is moved into the past.
+const AGE = `
+for _, name in ipairs(redis.call('keys', '*')) do
+  for _, field in ipairs({'lease', 'claimed', 'created', 'ended'}) do
+    if redis.call('hexists', name, field) == 1 then
+      redis.call('hincrby', name, field, -ARGV[1])
+    end
+  end
+  redis.call('pexpire', name, redis.call('pttl', name) - ARGV[1])
+end`;
+
+if (!hasRedis()) {
+  Deno.test.ignore("Redis ledger: needs redis-server", () => {});
+} else {
+  testOnRedis();
+}
+
+function testOnRedis(): void {
+  let redis: AsyncDisposable & { send: Send };
+  const sent: string[][] = [];
+  const send: Send = (command) => (sent.push(command), redis.send(command));
+
+  Deno.test.beforeAll(async () => {
+    redis = await startRedis();
+  });
+  Deno.test.afterAll(async () => await redis[Symbol.asyncDispose]());
+  Deno.test.beforeEach(async () => {
+    await redis.send(["FLUSHALL"]);
+    sent.length = 0;
+  });
+
+  const subject = (): ContractSubject => ({
+    ledger: redisLedger(send),
+    users: ["ada", "bob"],
+    age: async (seconds) => {
+      await redis.send(["EVAL", AGE, "0", String(seconds * 1000)]);
+    },
+  });
+  for (const { name, run } of ledgerContract(subject)) {
+    Deno.test(`Redis ledger: ${name}`, run);
+  }
+
+  Deno.test("encrypted Redis ledger: keeps the whole contract", async () => {
+    const secret = crypto.getRandomValues(new Uint8Array(32));
+    const keys = [{ id: "one", secret }];
+    const cases = ledgerContract(() => ({
+      ...subject(),
+      ledger: encrypted(redisLedger(send), { keys }),
+    }));
+    for (const { run } of cases) await run();
+  });
+
+  Deno.test("Redis ledger: each transition is one command, of one key", async () => {
+    const ledger = redisLedger(send);
+    const owner = terms();
+    const { ownerToken } = owner;
+    const answer = { status: 200, headers: {}, body: null };
+    const life = async () => {
+      await ledger.claim(IDENTITY, owner);
+      await ledger.renew(IDENTITY, ownerToken, 60);
+      await ledger.checkpoint(IDENTITY, ownerToken, "charge", 1, 60);
+      await ledger.complete(IDENTITY, ownerToken, answer, 3600);
+      await ledger.claim(IDENTITY, terms());
+      await ledger.read(IDENTITY);
+    };
+    await life();
+    sent.length = 0;
+    await life();
+    assertEquals(sent.map(([command]) => command), Array(6).fill("EVALSHA"));
+    assertEquals(new Set(sent.map(([, , keys]) => keys)), new Set(["1"]));
+    assertEquals(new Set(sent.map(([, , , name]) => name)).size, 1);
+    assertEquals(await redis.send(["DBSIZE"]), 1);
+  });
+
+  Deno.test("Redis ledger: a server that forgot the scripts is sent them again", async () => {
+    const ledger = redisLedger(send);
+    await ledger.claim(IDENTITY, terms());
+    await redis.send(["SCRIPT", "FLUSH"]);
+    sent.length = 0;
+    assertEquals(
+      (await ledger.claim(IDENTITY, terms())).outcome,
+      "in_progress",
+    );
+    assertEquals(sent.map(([command]) => command), ["EVALSHA", "EVAL"]);
+  });
+
+  Deno.test("Redis ledger: a replay writes nothing", async () => {
+    const ledger = redisLedger(send);
+    const owner = terms();
+    await ledger.claim(IDENTITY, owner);
+    const answer = { status: 200, headers: {}, body: null };
+    await ledger.complete(IDENTITY, owner.ownerToken, answer, 3600);
+    const changes = async () => {
+      const info = String(await redis.send(["INFO", "persistence"]));
+      return /rdb_changes_since_last_save:(\d+)/.exec(info)?.[1];
+    };
+    const before = await changes();
+    for (let n = 0; n < 5; n++) {
+      assertEquals((await ledger.claim(IDENTITY, terms())).outcome, "replay");
+    }
+    assertEquals(await changes(), before);
+  });
+
+  Deno.test("Redis ledger: a key leaves by itself when its time is over", async () => {
+    const ledger = redisLedger(send, { prefix: "app:" });
+    const owner = { ...terms(), leaseSeconds: 1, ttlSeconds: 1 };
+    await ledger.claim(IDENTITY, owner);
+    const [name] = await redis.send(["KEYS", "app:*"]) as string[];
+    const left = Number(await redis.send(["PTTL", name!]));
+    assert(left > 500 && left <= 1000, `${left} ms`);
+    await ledger.fail(
+      IDENTITY,
+      owner.ownerToken,
+      { message: "no", status: 502 },
+      10,
+    );
+    const later = Number(await redis.send(["PTTL", name!]));
+    assert(later > 9000 && later <= 10_000, `${later} ms`);
+    assertEquals(
+      await redis.send(["HMGET", name!, "error", "code", "metadata", "of"]),
+      ["no", "502", '{"trace":"1"}', '["ada","orders","order-17"]'],
+    );
+  });
+
+  Deno.test("Redis ledger: fences grow among attempts in the same instant", async () => {
+    const ledger = redisLedger(send);
+    const results = await Promise.all(
+      Array.from(
+        { length: 500 },
+        (_, n) => ledger.claim({ ...IDENTITY, key: `key-${n}` }, terms()),
+      ),
+    );
+    const fences = results.map((result) => "fence" in result && result.fence);
+    assertEquals(new Set(fences).size, fences.length);
+  });
+
+  Deno.test("Redis ledger: numbers and bytes of other clients are understood", async () => {
+    const others: Send = async (command) => {
+      const answer = await redis.send(command) as (string | null)[];
+      return answer.map((part) =>
+        part !== null && /^\d{1,3}$/.test(part)
+          ? Number(part)
+          : part && new TextEncoder().encode(part)
+      );
+    };
+    const cases = ledgerContract(() => ({
+      ...subject(),
+      ledger: redisLedger(others),
+    }));
+    for (const { run } of cases) await run();
+  });
+}
+
+Deno.test("Redis ledger: a refusal of permission is a mistake of set-up", async () => {
+  const send: Send = () =>
+    Promise.reject(new Error("NOPERM this user has no permissions to run it"));
+  await assertRejects(
+    () => redisLedger(send).claim(IDENTITY, terms()),
+    LedgerMisconfiguredError,
+    "check the password, and that its user may run EVALSHA",
+  );
+});
+
+const outages: Record<string, Send> = {
+  "refuses": () => Promise.reject(new Error("ECONNREFUSED")),
+  "does not answer": () => new Promise(() => {}),
+  "answers something else": () => Promise.resolve("OK"),
+  "answers a list of something else": () => Promise.resolve(["moon"]),
+};
+for (const [what, send] of Object.entries(outages)) {
+  Deno.test(`Redis ledger: a server that ${what} is out of reach`, async () => {
+    const ledger = redisLedger(send, { timeoutMs: 50 });
+    await assertRejects(
+      () => ledger.claim(IDENTITY, terms()),
+      LedgerUnavailableError,
+      "Could not claim the key",
+    );
+  });
+}

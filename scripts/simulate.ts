@@ -7,10 +7,10 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import type { Subject } from "../tests/simulation/play.ts";
-import { memorySubject } from "../tests/simulation/memory_subject.ts";
-import { simulate } from "../tests/simulation/simulate.ts";
-import { startSqlSubjects } from "../tests/simulation/sql_subject.ts";
+import type { Subject } from "../tests/proof/simulation/play.ts";
+import { memorySubject } from "../tests/proof/simulation/memory_subject.ts";
+import { simulate } from "../tests/proof/simulation/simulate.ts";
+import { startSqlSubjects } from "../tests/proof/simulation/sql_subject.ts";
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
 
 const USAGE =

@@ -18,7 +18,7 @@ import {
   stockOf,
 } from "../support/shop.ts";
 import { signUp, withStack } from "../support/stack.ts";
-import { randomFrom } from "../simulation/random.ts";
+import { randomFrom } from "../proof/simulation/random.ts";
 
 const SALES = 60;
 const TILLS = 6;

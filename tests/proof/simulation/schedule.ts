@@ -1,4 +1,4 @@
-import type { Identity } from "../../shared/idempotency/ledger.ts";
+import type { Identity } from "../../../shared/idempotency/ledger.ts";
 import { type Call, nameOf, type Result } from "./call.ts";
 import { type Action, type Choices, type Client, client } from "./client.ts";
 import { createModel, type Model } from "./model.ts";

@@ -1,4 +1,4 @@
-import type { Identity, Ledger } from "../../shared/idempotency/ledger.ts";
+import type { Identity, Ledger } from "../../../shared/idempotency/ledger.ts";
 import { nameOf } from "./call.ts";
 
 /** Ways to get a ledger wrong, by what is wrong. */

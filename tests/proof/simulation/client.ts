@@ -1,4 +1,4 @@
-import type { Answer, Identity } from "../../shared/idempotency/ledger.ts";
+import type { Answer, Identity } from "../../../shared/idempotency/ledger.ts";
 import type { Call, Result } from "./call.ts";
 import type { Random } from "./random.ts";
 

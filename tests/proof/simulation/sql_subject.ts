@@ -1,14 +1,14 @@
 import postgres from "postgres";
-import type { Answer } from "../../shared/idempotency/ledger.ts";
+import type { Answer } from "../../../shared/idempotency/ledger.ts";
 import {
   ledgerRow,
   statusRow,
   toAnswer,
   toClaimResult,
   toSettleResult,
-} from "../../shared/idempotency/ledger_row.ts";
-import { startCluster } from "../../scripts/cluster/postgres.ts";
-import { migrate } from "../../scripts/cluster/supabase_cluster.ts";
+} from "../../../shared/idempotency/ledger_row.ts";
+import { startCluster } from "../../../scripts/cluster/postgres.ts";
+import { migrate } from "../../../scripts/cluster/supabase_cluster.ts";
 import type { Call, Result } from "./call.ts";
 import type { Subject } from "./play.ts";
 import { userIds } from "./schedule.ts";

@@ -2,11 +2,11 @@ import postgres from "postgres";
 import {
   type IdempotencyConfig,
   resolveConfig,
-} from "../../shared/idempotency/config.ts";
-import { LeaseLostError } from "../../shared/idempotency/errors.ts";
-import type { Answer, Identity } from "../../shared/idempotency/ledger.ts";
-import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
-import { begin, type Run } from "../../shared/idempotency/run.ts";
+} from "../../../shared/idempotency/config.ts";
+import { LeaseLostError } from "../../../shared/idempotency/errors.ts";
+import type { Answer, Identity } from "../../../shared/idempotency/ledger.ts";
+import { postgresLedger } from "../../../shared/idempotency/postgres_ledger.ts";
+import { begin, type Run } from "../../../shared/idempotency/run.ts";
 
 /**
  * Four ways to have an effect, by what may be claimed of it when the process is

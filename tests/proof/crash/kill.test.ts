@@ -3,10 +3,10 @@ import postgres from "postgres";
 import {
   IdempotencyError,
   OutcomeUnknownError,
-} from "../../shared/idempotency/errors.ts";
+} from "../../../shared/idempotency/errors.ts";
 import { randomFrom } from "../simulation/random.ts";
-import { startCluster } from "../../scripts/cluster/postgres.ts";
-import { migrate } from "../../scripts/cluster/supabase_cluster.ts";
+import { startCluster } from "../../../scripts/cluster/postgres.ts";
+import { migrate } from "../../../scripts/cluster/supabase_cluster.ts";
 import { killWorkers } from "./killing.ts";
 import { type Mode, MODES, operate, TABLES } from "./operations.ts";
 

@@ -10,7 +10,7 @@ export const FIELD_BUGS: readonly {
     bug: "a rejected duplicate deletes or unlocks the owner's record",
     tests: [
       [
-        "tests/bugs/field_bugs.test.ts",
+        "tests/proof/bugs/field_bugs.test.ts",
         "a rejected duplicate leaves the owner's record alone",
       ],
       [
@@ -23,7 +23,7 @@ export const FIELD_BUGS: readonly {
     bug: "no deadline known, so two executions at once",
     tests: [
       [
-        "tests/bugs/field_bugs.test.ts",
+        "tests/proof/bugs/field_bugs.test.ts",
         "a handler that nobody gave a deadline still runs alone",
       ],
       [
@@ -37,7 +37,7 @@ export const FIELD_BUGS: readonly {
       "the payload's hash is lost when completing; the handler changes its input and the wrong key is completed",
     tests: [
       [
-        "tests/bugs/field_bugs.test.ts",
+        "tests/proof/bugs/field_bugs.test.ts",
         "a handler that changes its input completes the key it was given",
       ],
       [
@@ -55,11 +55,11 @@ export const FIELD_BUGS: readonly {
         "a late owner and 50 who take over: one answer is recorded",
       ],
       [
-        "tests/simulation/sql.test.ts",
+        "tests/proof/simulation/sql.test.ts",
         "wherever two sessions meet at a key, it is as if one had come after the other",
       ],
       [
-        "tests/simulation/racy_mutations.ts",
+        "tests/proof/simulation/racy_mutations.ts",
         "a takeover trusts what it saw before it waited for the row",
       ],
     ],
@@ -72,7 +72,7 @@ export const FIELD_BUGS: readonly {
         "claim() tells others to wait, and for how long",
       ],
       [
-        "tests/simulation/memory_mutations.ts",
+        "tests/proof/simulation/memory_mutations.ts",
         "seconds are taken for milliseconds",
       ],
     ],
@@ -85,7 +85,7 @@ export const FIELD_BUGS: readonly {
         "a key is free when its time is over, for any payload",
       ],
       [
-        "tests/simulation/sql_mutations.ts",
+        "tests/proof/simulation/sql_mutations.ts",
         "an expired key is never free again",
       ],
     ],
@@ -98,18 +98,18 @@ export const FIELD_BUGS: readonly {
         "shared/idempotency/testing.ts",
         "a stale owner changes nothing while its successor runs",
       ],
-      ["tests/simulation/sql_mutations.ts", "anybody completes a key"],
-      ["tests/simulation/sql_mutations.ts", "anybody fails a key"],
+      ["tests/proof/simulation/sql_mutations.ts", "anybody completes a key"],
+      ["tests/proof/simulation/sql_mutations.ts", "anybody fails a key"],
     ],
   },
   {
     bug: "a heartbeat without an owner token renews the thief's lease",
     tests: [
       [
-        "tests/bugs/field_bugs.test.ts",
+        "tests/proof/bugs/field_bugs.test.ts",
         "a zombie's heartbeat renews nobody's lease",
       ],
-      ["tests/simulation/sql_mutations.ts", "anybody renews a lease"],
+      ["tests/proof/simulation/sql_mutations.ts", "anybody renews a lease"],
     ],
   },
   {
@@ -120,7 +120,7 @@ export const FIELD_BUGS: readonly {
         "claim() refuses another payload for a ${state} key",
       ],
       [
-        "tests/simulation/sql_mutations.ts",
+        "tests/proof/simulation/sql_mutations.ts",
         "the payload is not compared at a takeover",
       ],
     ],
@@ -130,11 +130,11 @@ export const FIELD_BUGS: readonly {
       "store errors swallowed, so the request hangs; completion fired and forgotten after the answer",
     tests: [
       [
-        "tests/faults/database_faults.test.ts",
+        "tests/proof/faults/database_faults.test.ts",
         "a call that is never answered ends at its deadline, over either route",
       ],
       [
-        "tests/bugs/field_bugs.test.ts",
+        "tests/proof/bugs/field_bugs.test.ts",
         "no answer is given before it is recorded",
       ],
       [
@@ -151,7 +151,7 @@ export const FIELD_BUGS: readonly {
         "tests/concurrency/sessions.test.ts",
         "of 50 sessions that claim a fresh key one gets it",
       ],
-      ["tests/simulation/sql_mutations.ts", "a live lease is ignored"],
+      ["tests/proof/simulation/sql_mutations.ts", "a live lease is ignored"],
     ],
   },
   {
@@ -162,7 +162,7 @@ export const FIELD_BUGS: readonly {
         "two users with the same key get two executions and their own answers",
       ],
       [
-        "tests/simulation/sql_mutations.ts",
+        "tests/proof/simulation/sql_mutations.ts",
         "a replay looks for the key without its user",
       ],
     ],
@@ -175,7 +175,7 @@ export const FIELD_BUGS: readonly {
         "an abandoned key runs again after its lease, as attempt 2",
       ],
       [
-        "tests/crash/kill.test.ts",
+        "tests/proof/crash/kill.test.ts",
         "after hundreds of kills every effect is accounted for, every key answers, and no answer has changed",
       ],
     ],
@@ -184,7 +184,7 @@ export const FIELD_BUGS: readonly {
     bug: "a generic 503 stored as the final answer",
     tests: [
       [
-        "tests/bugs/field_bugs.test.ts",
+        "tests/proof/bugs/field_bugs.test.ts",
         "a generic 503 is no final answer: the retry runs",
       ],
       [
@@ -241,11 +241,11 @@ export const FIELD_BUGS: readonly {
         "cleanup beside claims of the same expired keys never deletes a live lease",
       ],
       [
-        "tests/simulation/racy_mutations.ts",
+        "tests/proof/simulation/racy_mutations.ts",
         "cleanup waits for a row and deletes it although it was claimed anew",
       ],
       [
-        "tests/simulation/sql_mutations.ts",
+        "tests/proof/simulation/sql_mutations.ts",
         "cleanup deletes live leases and kept answers",
       ],
     ],

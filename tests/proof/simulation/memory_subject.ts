@@ -1,5 +1,5 @@
-import type { Ledger } from "../../shared/idempotency/ledger.ts";
-import { memoryLedger } from "../../shared/idempotency/memory_ledger.ts";
+import type { Ledger } from "../../../shared/idempotency/ledger.ts";
+import { memoryLedger } from "../../../shared/idempotency/memory_ledger.ts";
 import { callLedger } from "./call.ts";
 import type { Subject } from "./play.ts";
 

@@ -1,18 +1,18 @@
 import postgres from "postgres";
-import { type Stack, startStack } from "../../scripts/stack/stack.ts";
+import { type Stack, startStack } from "../../../scripts/stack/stack.ts";
 import {
   type IdempotencyConfig,
   resolveConfig,
-} from "../../shared/idempotency/config.ts";
-import type { Identity, Ledger } from "../../shared/idempotency/ledger.ts";
-import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
-import { begin } from "../../shared/idempotency/run.ts";
-import { supabaseLedger } from "../../shared/idempotency/supabase_ledger.ts";
+} from "../../../shared/idempotency/config.ts";
+import type { Identity, Ledger } from "../../../shared/idempotency/ledger.ts";
+import { postgresLedger } from "../../../shared/idempotency/postgres_ledger.ts";
+import { begin } from "../../../shared/idempotency/run.ts";
+import { supabaseLedger } from "../../../shared/idempotency/supabase_ledger.ts";
 import {
   type PostgresCluster,
   startCluster,
-} from "../../scripts/cluster/postgres.ts";
-import { project } from "../support/stack.ts";
+} from "../../../scripts/cluster/postgres.ts";
+import { project } from "../../support/stack.ts";
 
 /** A database whose faults a test decides, and both ways to reach it. */
 export interface FaultyDatabase extends AsyncDisposable {

@@ -1,4 +1,4 @@
-import type { Answer } from "../../shared/idempotency/ledger.ts";
+import type { Answer } from "../../../shared/idempotency/ledger.ts";
 import { type Call, nameOf, type Result } from "./call.ts";
 
 // Written from the port's promises (docs/architecture.md), not from either

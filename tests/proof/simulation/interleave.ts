@@ -1,5 +1,5 @@
 import { equal } from "@std/assert";
-import type { Identity } from "../../shared/idempotency/ledger.ts";
+import type { Identity } from "../../../shared/idempotency/ledger.ts";
 import type { Call, Result } from "./call.ts";
 import { createModel } from "./model.ts";
 import { userIds } from "./schedule.ts";

@@ -5,12 +5,12 @@
  * @module
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { resolveConfig } from "../../shared/idempotency/config.ts";
-import { RequestInProgressError } from "../../shared/idempotency/errors.ts";
-import type { Answer, Ledger } from "../../shared/idempotency/ledger.ts";
-import { memoryLedger } from "../../shared/idempotency/memory_ledger.ts";
-import { begin, type Run } from "../../shared/idempotency/run.ts";
-import { withIdempotency } from "../../shared/idempotency.ts";
+import { resolveConfig } from "../../../shared/idempotency/config.ts";
+import { RequestInProgressError } from "../../../shared/idempotency/errors.ts";
+import type { Answer, Ledger } from "../../../shared/idempotency/ledger.ts";
+import { memoryLedger } from "../../../shared/idempotency/memory_ledger.ts";
+import { begin, type Run } from "../../../shared/idempotency/run.ts";
+import { withIdempotency } from "../../../shared/idempotency.ts";
 import { FIELD_BUGS } from "./table.ts";
 
 const IDENTITY = { userId: "ada", scope: "orders", key: "order-17" };
@@ -44,7 +44,7 @@ Deno.test("each of the eighteen bugs names tests that are there", async () => {
   for (const { bug, tests } of FIELD_BUGS) {
     assert(tests.length > 0, bug);
     for (const [file, test] of tests) {
-      const url = new URL(`../../${file}`, import.meta.url);
+      const url = new URL(`../../../${file}`, import.meta.url);
       const source = await Deno.readTextFile(url);
       assert(source.includes(test), `${bug}: no "${test}" in ${file}`);
     }

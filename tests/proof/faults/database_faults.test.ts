@@ -3,8 +3,8 @@ import {
   IdempotencyError,
   LedgerUnavailableError,
   OutcomeUnknownError,
-} from "../../shared/idempotency/errors.ts";
-import type { Identity } from "../../shared/idempotency/ledger.ts";
+} from "../../../shared/idempotency/errors.ts";
+import type { Identity } from "../../../shared/idempotency/ledger.ts";
 import {
   type FaultyDatabase,
   perform,

@@ -6,7 +6,7 @@
  * @module
  */
 import postgres from "postgres";
-import { IdempotencyError } from "../../shared/idempotency/errors.ts";
+import { IdempotencyError } from "../../../shared/idempotency/errors.ts";
 import { randomFrom } from "../simulation/random.ts";
 import { MODES, operate } from "./operations.ts";
 

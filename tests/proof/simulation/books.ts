@@ -1,5 +1,5 @@
 import { equal } from "@std/assert";
-import type { Answer } from "../../shared/idempotency/ledger.ts";
+import type { Answer } from "../../../shared/idempotency/ledger.ts";
 import { type Call, nameOf, type Result, tokenOf } from "./call.ts";
 import type { Event } from "./schedule.ts";
 

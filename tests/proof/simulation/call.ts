@@ -5,7 +5,7 @@ import type {
   Identity,
   Ledger,
   SettleResult,
-} from "../../shared/idempotency/ledger.ts";
+} from "../../../shared/idempotency/ledger.ts";
 
 /** A call of the ledger's port, as it travels. */
 export type Call =

@@ -8,12 +8,12 @@ import type { Outcome, Phase } from "./phase.ts";
 
 // A process of its own each: they need other surroundings, or share what they
 // load and start.
-const SHARED = "tests/shared";
+const CORE = "tests/core";
 const PARTS = "tests/parts";
 const CLIENT = "tests/client";
 const EXAMPLES = "tests/examples";
-const INTEGRATION = "tests/integration";
-const CONCURRENCY = "tests/concurrency";
+const HTTP = "tests/http";
+const LEDGER = "tests/ledger";
 const SIMULATION = "tests/proof/simulation";
 const CRASH = "tests/proof/crash";
 const FAULTS = "tests/proof/faults";
@@ -22,12 +22,12 @@ const STACK = "tests/scripts/stack";
 const BROWSER = "tests/browser";
 const DOCS = "tests/docs";
 const APART = [
-  SHARED,
+  CORE,
   PARTS,
   CLIENT,
   EXAMPLES,
-  INTEGRATION,
-  CONCURRENCY,
+  HTTP,
+  LEDGER,
   SIMULATION,
   CRASH,
   FAULTS,
@@ -49,10 +49,10 @@ async function documented(): Promise<string[]> {
 }
 
 // What depends on how a version of Postgres locks, plans and casts.
-const LEDGER = [
-  `${INTEGRATION}/postgres_ledger.test.ts`,
-  `${CONCURRENCY}/one_key.test.ts`,
-  `${CONCURRENCY}/batches.test.ts`,
+const ON_EACH_VERSION = [
+  `${LEDGER}/postgres.test.ts`,
+  `${LEDGER}/one_key.test.ts`,
+  `${LEDGER}/batches.test.ts`,
 ];
 
 // Optimising the embedded database keeps a core busy for seconds: worth it where
@@ -82,13 +82,13 @@ export const phases: readonly Phase[] = [
   {
     name: "integration on Postgres",
     postgres: [],
-    run: (filter) => onPostgres(`${INTEGRATION}/all.ts`, filter),
+    run: (filter) => onPostgres(`${HTTP}/all.ts`, filter),
   },
   {
     name: "integration on the embedded database",
     postgres: null,
     run: (filter) =>
-      runDenoTest([`${INTEGRATION}/all.ts`], filter, { STACK: "pglite" }),
+      runDenoTest([`${HTTP}/all.ts`], filter, { STACK: "pglite" }),
   },
   {
     name: "examples on Postgres",
@@ -107,7 +107,7 @@ export const phases: readonly Phase[] = [
     async run(filter) {
       await using cluster = await migratedCluster();
       return await runDenoTest(
-        [`${CONCURRENCY}/all.ts`, `${EXAMPLES}/races/all.ts`],
+        [`${LEDGER}/all.ts`, `${EXAMPLES}/races/all.ts`],
         filter,
         { STACK: "postgres", DATABASE_URL: cluster.url },
       );
@@ -128,7 +128,7 @@ export const phases: readonly Phase[] = [
     postgres: [],
     async run(filter) {
       await using cluster = await migratedCluster({ version });
-      return await runDenoTest(LEDGER, filter, {
+      return await runDenoTest(ON_EACH_VERSION, filter, {
         STACK: "postgres",
         DATABASE_URL: cluster.url,
       });
@@ -187,7 +187,7 @@ export const phases: readonly Phase[] = [
     postgres: null,
     run: (filter) =>
       runDenoTest(
-        [`${SHARED}/all.ts`, `${EXAMPLES}/unit/all.ts`],
+        [`${CORE}/all.ts`, `${EXAMPLES}/unit/all.ts`],
         filter,
       ),
   },

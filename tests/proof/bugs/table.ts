@@ -27,7 +27,7 @@ export const FIELD_BUGS: readonly {
         "a handler that nobody gave a deadline still runs alone",
       ],
       [
-        "tests/shared/idempotency/run.test.ts",
+        "tests/core/run.test.ts",
         "a lease is renewed for as long as the handler runs",
       ],
     ],
@@ -51,7 +51,7 @@ export const FIELD_BUGS: readonly {
       "recovery of an orphan overwrites a record that was completed meanwhile",
     tests: [
       [
-        "tests/concurrency/sessions.test.ts",
+        "tests/ledger/sessions.test.ts",
         "a late owner and 50 who take over: one answer is recorded",
       ],
       [
@@ -138,7 +138,7 @@ export const FIELD_BUGS: readonly {
         "no answer is given before it is recorded",
       ],
       [
-        "tests/shared/idempotency/ledger_down.test.ts",
+        "tests/core/ledger_down.test.ts",
         "a ledger out of reach refuses the request with 503 and when to come back",
       ],
     ],
@@ -148,7 +148,7 @@ export const FIELD_BUGS: readonly {
       "unconditional lock acquisition: two callers both run in spite of a unique constraint",
     tests: [
       [
-        "tests/concurrency/sessions.test.ts",
+        "tests/ledger/sessions.test.ts",
         "of 50 sessions that claim a fresh key one gets it",
       ],
       ["tests/proof/simulation/sql_mutations.ts", "a live lease is ignored"],
@@ -158,7 +158,7 @@ export const FIELD_BUGS: readonly {
     bug: "keys not scoped by user: same key, other tenant's answer",
     tests: [
       [
-        "tests/integration/isolation.test.ts",
+        "tests/http/isolation.test.ts",
         "two users with the same key get two executions and their own answers",
       ],
       [
@@ -171,7 +171,7 @@ export const FIELD_BUGS: readonly {
     bug: "a crash leaves 409 for the whole retention time",
     tests: [
       [
-        "tests/integration/http_contract.test.ts",
+        "tests/http/http_contract.test.ts",
         "an abandoned key runs again after its lease, as attempt 2",
       ],
       [
@@ -188,7 +188,7 @@ export const FIELD_BUGS: readonly {
         "a generic 503 is no final answer: the retry runs",
       ],
       [
-        "tests/integration/http_contract.test.ts",
+        "tests/http/http_contract.test.ts",
         "an answer with status ${status} is not final: the retry runs",
       ],
     ],
@@ -197,11 +197,11 @@ export const FIELD_BUGS: readonly {
     bug: 'false, 0 and "" turned into null',
     tests: [
       [
-        "tests/integration/operation.test.ts",
+        "tests/http/operation.test.ts",
         "a result of ${JSON.stringify(body)} is replayed as it was",
       ],
       [
-        "tests/shared/idempotency/run.test.ts",
+        "tests/core/run.test.ts",
         "a step's result of ${JSON.stringify(result)} is kept as it was",
       ],
     ],
@@ -211,11 +211,11 @@ export const FIELD_BUGS: readonly {
       "text() on binary bodies; Set-Cookie and CORS headers replayed to somebody else",
     tests: [
       [
-        "tests/integration/replay_fidelity.test.ts",
+        "tests/http/replay_fidelity.test.ts",
         "a replay differs from the first answer in its marker alone",
       ],
       [
-        "tests/integration/replay_fidelity.test.ts",
+        "tests/http/replay_fidelity.test.ts",
         "what belongs to one answer is never stored",
       ],
     ],
@@ -224,11 +224,11 @@ export const FIELD_BUGS: readonly {
     bug: "CORS headers let neither the key in nor the replay marker out",
     tests: [
       [
-        "tests/integration/cors.test.ts",
+        "tests/http/cors.test.ts",
         "the preflight of ${path} lets the key headers in",
       ],
       [
-        "tests/integration/cors.test.ts",
+        "tests/http/cors.test.ts",
         "first answer, replay and refusal can be read from another origin",
       ],
     ],
@@ -237,7 +237,7 @@ export const FIELD_BUGS: readonly {
     bug: "purge racing a takeover; purge deleting a live lease",
     tests: [
       [
-        "tests/concurrency/sessions.test.ts",
+        "tests/ledger/sessions.test.ts",
         "cleanup beside claims of the same expired keys never deletes a live lease",
       ],
       [

@@ -4,9 +4,9 @@ import {
   type Enforcement,
   enforcementOf,
   parseEnforcement,
-} from "../../../shared/idempotency/enforcement.ts";
-import { setEnvironment } from "../../../scripts/stack/environment.ts";
-import { heard } from "../../support/heard.ts";
+} from "../../shared/idempotency/enforcement.ts";
+import { setEnvironment } from "../../scripts/stack/environment.ts";
+import { heard } from "../support/heard.ts";
 
 const modes = fc.constantFrom<Enforcement>("optional", "warn", "required");
 const scopes = fc.stringMatching(/^[a-z]{1,6}(\/[:a-z]{1,6}){0,3}$/);

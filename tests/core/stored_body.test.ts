@@ -3,7 +3,7 @@ import fc from "fast-check";
 import {
   decodeBody,
   encodeBody,
-} from "../../../shared/idempotency/stored_body.ts";
+} from "../../shared/idempotency/stored_body.ts";
 
 const roundTrip = (bytes: Uint8Array) => {
   const { body, encoding } = encodeBody(bytes);

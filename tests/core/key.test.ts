@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { KeyInvalidError } from "../../../shared/idempotency/errors.ts";
+import { KeyInvalidError } from "../../shared/idempotency/errors.ts";
 import {
   getIdempotencyKey,
   isValidIdempotencyKey,
-} from "../../../shared/idempotency/key.ts";
+} from "../../shared/idempotency/key.ts";
 
 function requestWith(headers: Record<string, string>): Request {
   return new Request("http://localhost/orders", { headers });

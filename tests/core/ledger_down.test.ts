@@ -5,7 +5,7 @@ import {
   type IdempotencyConfig,
   type IdempotencyEvent,
   withIdempotency,
-} from "../../../shared/idempotency.ts";
+} from "../../shared/idempotency.ts";
 
 /** A function whose database refuses connections; it admits the secret key. */
 function app(config: IdempotencyConfig) {

@@ -2,15 +2,15 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   type IdempotencyConfig,
   resolveConfig,
-} from "../../../shared/idempotency/config.ts";
+} from "../../shared/idempotency/config.ts";
 import {
   LeaseLostError,
   RequestInProgressError,
-} from "../../../shared/idempotency/errors.ts";
-import type { IdempotencyEvent } from "../../../shared/idempotency/event.ts";
-import type { Answer, Ledger } from "../../../shared/idempotency/ledger.ts";
-import { memoryLedger } from "../../../shared/idempotency/memory_ledger.ts";
-import { begin, type Run } from "../../../shared/idempotency/run.ts";
+} from "../../shared/idempotency/errors.ts";
+import type { IdempotencyEvent } from "../../shared/idempotency/event.ts";
+import type { Answer, Ledger } from "../../shared/idempotency/ledger.ts";
+import { memoryLedger } from "../../shared/idempotency/memory_ledger.ts";
+import { begin, type Run } from "../../shared/idempotency/run.ts";
 
 const ANSWER: Answer = {
   status: 200,

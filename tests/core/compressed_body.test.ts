@@ -3,9 +3,9 @@ import fc from "fast-check";
 import {
   restoreBody,
   storeBody,
-} from "../../../shared/idempotency/compressed_body.ts";
-import { MAX_STORED_BYTES } from "../../../shared/idempotency/response.ts";
-import { toBase64 } from "../../../shared/idempotency/stored_body.ts";
+} from "../../shared/idempotency/compressed_body.ts";
+import { MAX_STORED_BYTES } from "../../shared/idempotency/response.ts";
+import { toBase64 } from "../../shared/idempotency/stored_body.ts";
 
 const JSON_TYPE = { "content-type": "application/json" };
 const utf8 = (text: string) => new TextEncoder().encode(text);

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { resolveConfig } from "../../../shared/idempotency/config.ts";
-import { handlerRun } from "../../../shared/idempotency/handler_run.ts";
-import { begin } from "../../../shared/idempotency/run.ts";
-import { memoryLedger, withIdempotency } from "../../../shared/idempotency.ts";
+import { resolveConfig } from "../../shared/idempotency/config.ts";
+import { handlerRun } from "../../shared/idempotency/handler_run.ts";
+import { begin } from "../../shared/idempotency/run.ts";
+import { memoryLedger, withIdempotency } from "../../shared/idempotency.ts";
 
 // Each of these ended in a key that was renewed without end.
 

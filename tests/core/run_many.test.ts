@@ -5,7 +5,7 @@ import {
   LedgerUnavailableError,
   memoryLedger,
   runMany,
-} from "../../../shared/idempotency.ts";
+} from "../../shared/idempotency.ts";
 
 interface Trips {
   readonly store: Ledger;

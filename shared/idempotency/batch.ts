@@ -233,8 +233,7 @@ function gatherCalls(
     const batch = claims.splice(0).sort((a, b) => a.place - b.place);
     claiming += batch.length;
     for (const part of partsOf(batch, () => 0)) {
-      // All items of a batch have the same terms.
-      const terms = part[0]!.request;
+      const terms = termsOf(part[0]!.request);
       await answer(
         part,
         (requests) => many.claimMany(userId, scope, requests, terms),
@@ -365,6 +364,15 @@ async function answer<Request, Result extends { outcome: string }>(
 
 function isRefused(result: { outcome: string }): result is Refused {
   return result.outcome === "refused";
+}
+
+/** What all items of a batch have in common: anyone's terms less what is its own. */
+function termsOf(
+  { key: _, fingerprint: __, ownerToken: ___, metadata: ____, ...terms }:
+    & BatchClaim
+    & BatchTerms,
+): BatchTerms {
+  return terms;
 }
 
 /** Parts that one call takes: few enough, and not too large together. */

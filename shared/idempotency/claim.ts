@@ -273,8 +273,8 @@ export async function flushReplayCounts(): Promise<void> {
   const gathered = [...counts.values()];
   counts.clear();
   await Promise.allSettled(
-    gathered.map(({ ledger, userId, scope, replays }) =>
-      ledger.countReplays?.(userId, scope, replays)
-    ),
+    gathered.map(async ({ ledger, userId, scope, replays }) => {
+      await ledger.countReplays?.(userId, scope, replays);
+    }),
   );
 }

@@ -237,7 +237,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
     claimMany: (userId, scope, requests, terms) =>
       Promise.all(
         requests.map(({ key, ...request }) =>
-          ledger.claim({ userId, scope, key }, { ...request, ...terms })
+          ledger.claim({ userId, scope, key }, { ...terms, ...request })
         ),
       ),
 

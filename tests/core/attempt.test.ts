@@ -1,4 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Attempt } from "../../shared/idempotency/attempt.ts";
+import { claim } from "../../shared/idempotency/claim.ts";
 import {
   type IdempotencyConfig,
   resolveConfig,
@@ -10,7 +12,6 @@ import {
 import type { IdempotencyEvent } from "../../shared/idempotency/event.ts";
 import type { Answer, Ledger } from "../../shared/idempotency/ledger.ts";
 import { memoryLedger } from "../../shared/idempotency/memory_ledger.ts";
-import { begin, type Run } from "../../shared/idempotency/run.ts";
 
 const ANSWER: Answer = {
   status: 200,
@@ -29,9 +30,7 @@ function bench(options: IdempotencyConfig = {}) {
   );
   const identity = { userId: "ada", scope: "orders", key: crypto.randomUUID() };
   const start = (more: IdempotencyConfig = {}) =>
-    begin({
-      ledger,
-      identity,
+    claim(ledger, identity, {
       fingerprint: "a".repeat(64),
       config: resolveConfig({
         onEvent: (event) => events.push(event),
@@ -45,10 +44,10 @@ function bench(options: IdempotencyConfig = {}) {
     calls,
     events,
     begin: start,
-    run: async (more: IdempotencyConfig = {}): Promise<Run> => {
+    run: async (more: IdempotencyConfig = {}): Promise<Attempt> => {
       const begun = await start(more);
-      if (begun.kind !== "run") throw new Error("expected to run");
-      return begun.run;
+      if (begun.kind !== "attempt") throw new Error("expected to run");
+      return begun.attempt;
     },
     age: (seconds: number) => void (ahead += seconds * 1000),
   };
@@ -57,7 +56,10 @@ function bench(options: IdempotencyConfig = {}) {
 function listening(ledger: Ledger, calls: string[]): Ledger {
   return new Proxy(ledger, {
     get(target, name: keyof Ledger) {
-      const method = target[name] as (...args: unknown[]) => unknown;
+      const method = target[name] as
+        | ((...args: unknown[]) => unknown)
+        | undefined;
+      if (method === undefined) return undefined;
       return (...args: unknown[]) => {
         calls.push(name);
         return method.apply(target, args);
@@ -73,13 +75,13 @@ Deno.test("a lease is renewed for as long as the handler runs", async () => {
   const run = await t.run();
   await sleep(2_500);
   await assertRejects(() => t.begin(), RequestInProgressError);
-  assertEquals((await run.finish(ANSWER, true)).as, "stored");
-  assertEquals((await t.begin()).kind, "replay");
+  assertEquals((await run.respond(ANSWER)).as, "stored");
+  assertEquals((await t.begin()).kind, "answer");
 });
 
 Deno.test("nothing is renewed once the handler has ended", async () => {
   const t = bench({ leaseSeconds: 1 });
-  await (await t.run()).finish(ANSWER, true);
+  await (await t.run()).respond(ANSWER);
   const next = bench({ leaseSeconds: 1 });
   await (await next.run()).fail("no");
   await sleep(800);
@@ -91,15 +93,15 @@ Deno.test("a handler that lost its lease is told so, and its answer gives way", 
   const late = await t.run();
   t.age(60);
   const winner = await t.run({ leaseSeconds: 60 });
-  assertEquals(winner.attempt, 2);
+  assertEquals(winner.number, 2);
   assert(winner.fence > late.fence);
   await sleep(600);
   assertEquals(late.signal.aborted, true);
 
-  await assertRejects(() => late.finish(ANSWER, true), RequestInProgressError);
+  await assertRejects(() => late.respond(ANSWER), RequestInProgressError);
   const won = { ...ANSWER, status: 201 };
-  await winner.finish(won, true);
-  const finished = await late.finish(ANSWER, true);
+  await winner.respond(won);
+  const finished = await late.respond(ANSWER);
   assertEquals([finished.as, finished.answer], ["replayed", won]);
 });
 
@@ -107,24 +109,25 @@ Deno.test("a handler that throws after it lost its lease gives the winner's answ
   const t = bench();
   const late = await t.run();
   t.age(60);
-  await (await t.run()).finish(ANSWER, true);
+  await (await t.run()).respond(ANSWER);
   assertEquals(await late.fail(new Error("too late")), ANSWER);
 });
 
-Deno.test("when the worker is told to go, its keys are free at once", async () => {
-  const t = bench({ leaseSeconds: 600 });
+Deno.test("a worker that is told to go hears of it, and keeps its keys for as long as it is at work", async () => {
+  const t = bench({ leaseSeconds: 1 });
   const run = await t.run();
   globalThis.dispatchEvent(new Event("beforeunload"));
   assertEquals(run.signal.aborted, true);
-  await sleep(10);
-  assertEquals((await t.run()).attempt, 2);
+  await sleep(1_500);
+  await assertRejects(() => t.begin(), RequestInProgressError);
+  assertEquals((await run.respond(ANSWER)).as, "stored");
 });
 
 Deno.test("a finished step is not run again by a later attempt", async () => {
   const t = bench();
   const keys: string[] = [];
   let charges = 0;
-  const charge = (run: Run) =>
+  const charge = (run: Attempt) =>
     run.step("charge", ({ idempotencyKey }) => {
       keys.push(idempotencyKey);
       return { charge: ++charges };
@@ -135,7 +138,7 @@ Deno.test("a finished step is not run again by a later attempt", async () => {
   const second = await t.run();
   assertEquals(await charge(second), { charge: 1 });
   assertEquals([charges, keys.length], [1, 1]);
-  await second.finish(ANSWER, true);
+  await second.respond(ANSWER);
   first.fail("late");
 });
 
@@ -144,14 +147,14 @@ Deno.test("a step costs one call, and none when it is finished", async () => {
   const run = await t.run();
   await run.step("a", () => 1);
   await run.step("a", () => 2);
-  await run.finish(ANSWER, true);
+  await run.respond(ANSWER);
   assertEquals(t.calls, ["claim", "checkpoint", "complete"]);
 });
 
 Deno.test("a step hands the provider the same key in every attempt, and no other step does", async () => {
   const t = bench();
   const keys: string[] = [];
-  const ask = (run: Run, name: string) =>
+  const ask = (run: Attempt, name: string) =>
     run.step(name, ({ idempotencyKey }) => {
       keys.push(idempotencyKey);
       throw new Error("no answer from the provider");
@@ -189,7 +192,7 @@ for (const result of [false, 0, "", null, undefined, [], { a: [1] }]) {
     await first.fail("again");
     const second = await t.run();
     assertEquals(await second.step("s", () => "other" as unknown), result);
-    await second.finish(ANSWER, true);
+    await second.respond(ANSWER);
   });
 }
 
@@ -224,7 +227,7 @@ Deno.test("a step whose attempt lost the key says so", async () => {
   t.age(60);
   const winner = await t.run();
   await assertRejects(() => late.step("s", () => 1), LeaseLostError);
-  await winner.finish(ANSWER, true);
+  await winner.respond(ANSWER);
   assertEquals(await late.fail(new LeaseLostError("k")), ANSWER);
 });
 
@@ -233,9 +236,9 @@ Deno.test("duplicates that wait in one isolate share one run and one claim", asy
   const run = await t.run();
   const duplicates = Array.from({ length: 10 }, () => t.begin());
   await sleep(20);
-  await run.finish(ANSWER, true);
+  await run.respond(ANSWER);
   for (const begun of await Promise.all(duplicates)) {
-    assert(begun.kind === "replay");
+    assert(begun.kind === "answer");
   }
   assertEquals(t.calls.filter((call) => call === "claim").length, 1);
   await sleep(20);
@@ -250,8 +253,8 @@ Deno.test("a duplicate that waits runs itself when the first one fails", async (
   const run = await t.run();
   const duplicate = t.run();
   await run.fail(new Error("no"));
-  assertEquals((await duplicate).attempt, 2);
-  await (await duplicate).finish(ANSWER, true);
+  assertEquals((await duplicate).number, 2);
+  await (await duplicate).respond(ANSWER);
 });
 
 Deno.test("whoever takes over an abandoned run says so, whoever retries a failed one does not", async () => {
@@ -259,7 +262,7 @@ Deno.test("whoever takes over an abandoned run says so, whoever retries a failed
   await (await t.run()).fail("no");
   await t.run();
   t.age(60);
-  await (await t.run()).finish(ANSWER, true);
+  await (await t.run()).respond(ANSWER);
   await sleep(20);
   const taken = t.events.filter(({ outcome }) => outcome === "taken_over");
   assertEquals(taken.map(({ attempt }) => attempt), [3]);
@@ -267,7 +270,7 @@ Deno.test("whoever takes over an abandoned run says so, whoever retries a failed
 
 Deno.test("events say what became of each request, without its key", async () => {
   const t = bench();
-  await (await t.run()).finish(ANSWER, true);
+  await (await t.run()).respond(ANSWER);
   await sleep(20);
   await t.begin();
   await sleep(20);

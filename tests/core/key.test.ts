@@ -3,6 +3,7 @@ import { KeyInvalidError } from "../../shared/idempotency/errors.ts";
 import {
   getIdempotencyKey,
   isValidIdempotencyKey,
+  readIdempotencyKey,
 } from "../../shared/idempotency/key.ts";
 
 function requestWith(headers: Record<string, string>): Request {
@@ -35,14 +36,13 @@ for (
   ] as const
 ) {
   Deno.test(`a key is read ${title}`, () => {
-    assertEquals(
-      getIdempotencyKey(requestWith({ "Idempotency-Key": value })),
-      key,
-    );
-    assertEquals(
-      getIdempotencyKey(requestWith({ "X-Idempotency-Key": value })),
-      key,
-    );
+    for (const name of ["Idempotency-Key", "X-Idempotency-Key"]) {
+      const req = requestWith({ [name]: value });
+      assertEquals([getIdempotencyKey(req), readIdempotencyKey(req)], [
+        key,
+        key,
+      ]);
+    }
   });
 }
 
@@ -51,7 +51,7 @@ Deno.test("two headers may agree, one quoted and one bare", () => {
     "Idempotency-Key": '"order-17"',
     "X-Idempotency-Key": "order-17",
   };
-  assertEquals(getIdempotencyKey(requestWith(headers)), "order-17");
+  assertEquals(readIdempotencyKey(requestWith(headers)), "order-17");
 });
 
 for (
@@ -73,8 +73,24 @@ for (
 ) {
   Deno.test(`${title} is refused, never taken for none`, () => {
     assertThrows(
-      () => getIdempotencyKey(requestWith(headers)),
+      () => readIdempotencyKey(requestWith(headers)),
       KeyInvalidError,
     );
   });
 }
+
+Deno.test("getIdempotencyKey() gives the text it found, valid or not, and never throws", () => {
+  const found: [Record<string, string>, string | null][] = [
+    [{}, null],
+    [{ "Idempotency-Key": "" }, ""],
+    [{ "Idempotency-Key": '""' }, ""],
+    [{ "Idempotency-Key": '"order-17' }, '"order-17'],
+    [{ "Idempotency-Key": "order 17" }, "order 17"],
+    [{ "Idempotency-Key": '"order 17"' }, "order 17"],
+    [{ "X-Idempotency-Key": "!" }, "!"],
+    [{ "Idempotency-Key": "order-17", "X-Idempotency-Key": "b" }, "order-17"],
+  ];
+  for (const [headers, key] of found) {
+    assertEquals(getIdempotencyKey(requestWith(headers)), key);
+  }
+});

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { passThrough } from "../../shared/idempotency/stream_body.ts";
+import { passThrough } from "../../shared/idempotency/response.ts";
 
 // What is under way takes a turn or two of the event loop.
 const aMoment = () => new Promise((resolve) => setTimeout(resolve, 20));

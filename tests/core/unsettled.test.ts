@@ -1,8 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { resolveConfig } from "../../shared/idempotency/config.ts";
-import { handlerRun } from "../../shared/idempotency/handler_run.ts";
-import { begin } from "../../shared/idempotency/run.ts";
 import { memoryLedger, withIdempotency } from "../../shared/idempotency.ts";
+import { route } from "../support/middleware.ts";
 
 // Each of these ended in a key that was renewed without end.
 
@@ -41,19 +39,11 @@ Deno.test("an isFinal that throws leaves a key that runs again, in both forms", 
   );
   assertEquals((await withIdempotency(shared, run)).status, 200);
 
-  const identity = { userId: "ada", scope: "orders", key: "order-19" };
-  const request = {
-    ledger: store,
-    identity,
-    fingerprint: "a".repeat(64),
-    config: resolveConfig({ isFinal }),
-  };
-  const begun = await begin(request);
-  if (begun.kind !== "run") throw new Error("expected to run");
-  const handler = handlerRun(begun.run, "orders", request.config);
-  await assertRejects(() => handler.settle(new Response("done")), RangeError);
-  const again = await begin(request);
-  if (again.kind !== "run") throw new Error("expected to run again");
-  assertEquals(again.run.attempt, 2);
-  await again.run.fail("done");
+  const throwing = route({ store, isFinal }, () => new Response("done"));
+  await assertRejects(() => throwing({ key: "order-19" }), RangeError);
+  const again = route(
+    { store },
+    ({ attempt }) => new Response(`attempt ${attempt}`),
+  );
+  assertEquals(await (await again({ key: "order-19" })).text(), "attempt 2");
 });

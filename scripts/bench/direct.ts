@@ -130,6 +130,7 @@ function operationsOn(sql: postgres.Sql) {
         leaseSeconds: 60,
         ttlSeconds: 86_400,
         onAbandoned: "retry",
+        maxAttempts: 5,
         metadata: null,
       }),
     complete: (key: string, n: number) =>
@@ -145,10 +146,10 @@ function operationsOn(sql: postgres.Sql) {
       ),
     insert: (key: string, n: number) =>
       sql`insert into public.idempotency_keys (
-          user_id, scope, idempotency_key, request_fingerprint, owner_token,
+          owner, user_id, scope, idempotency_key, request_fingerprint, owner_token,
           lease_expires_at, expires_at
         ) values (
-          ${user(n)}, ${SCOPE}, ${key}, ${FINGERPRINT}, ${OWNER},
+          ${user(n)}, ${user(n)}, ${SCOPE}, ${key}, ${FINGERPRINT}, ${OWNER},
           now() + interval '60 seconds', now() + interval '1 day'
         )`,
     update: (key: string, n: number) =>
@@ -156,12 +157,12 @@ function operationsOn(sql: postgres.Sql) {
           status = 'completed', status_code = 200, response = ${BODY},
           response_encoding = 'text', response_headers = ${sql.json(HEADERS)},
           completed_at = now(), lease_expires_at = null
-        where user_id = ${user(n)} and scope = ${SCOPE}
+        where owner = ${user(n)} and scope = ${SCOPE}
           and idempotency_key = ${key}`,
     select: (key: string, n: number) =>
       sql`select status, status_code, response, response_encoding, response_headers
         from public.idempotency_keys
-        where user_id = ${user(n)} and scope = ${SCOPE}
+        where owner = ${user(n)} and scope = ${SCOPE}
           and idempotency_key = ${key}`,
   };
 }

@@ -151,13 +151,13 @@ async function fill(sql: postgres.Sql, keys: number): Promise<void> {
   }));
   await sql.begin(async (sql) => {
     await sql`set local session_replication_role = replica`;
-    await sql`insert into public.idempotency_replay_counts (user_id, scope, hour, replays)
-      select ('00000000-0000-4000-8000-' || lpad((n % 1000)::text, 12, '0'))::uuid,
+    await sql`insert into idempotency.replay_counts (owner, scope, hour, replays)
+      select '00000000-0000-4000-8000-' || lpad((n % 1000)::text, 12, '0'),
         'scope-' || n / 1000, hour, 1 + n % 7
       from generate_series(0, 5199) as n,
         generate_series(date_trunc('hour', now(), 'UTC') - interval '191 hours', now(), '1 hour') as hour`;
   });
-  await sql`vacuum analyze public.idempotency_replay_counts`;
+  await sql`vacuum analyze idempotency.replay_counts`;
 }
 
 /** Keys claimed evenly between two moments, given in seconds ago. */
@@ -173,10 +173,11 @@ async function insertKeys(
     await sql`set local session_replication_role = replica`;
     await sql`
       insert into public.idempotency_keys (
-        user_id, scope, idempotency_key, request_fingerprint, owner_token, status, attempt,
+        owner, user_id, scope, idempotency_key, request_fingerprint, owner_token, status, attempt,
         lease_expires_at, status_code, response, response_encoding, response_headers,
         error_message, created_at, claimed_at, completed_at, expires_at)
       select
+        '00000000-0000-4000-8000-' || lpad((n % 1000)::text, 12, '0'),
         ('00000000-0000-4000-8000-' || lpad((n % 1000)::text, 12, '0'))::uuid,
         'scope-' || floor(20 * power(random(), 2)), 'order-' || n, md5(n::text) || md5(n::text),
         gen_random_uuid(), status, 1 + (n % 97 = 0)::int,
@@ -187,7 +188,7 @@ async function insertKeys(
         case when status = 'completed' then '{"content-type":"application/json"}'::jsonb end,
         case when status = 'failed' then 'the provider is down' end,
         claimed, claimed,
-        case when status = 'completed'
+        case when status = 'failed' then claimed + interval '1 second' when status = 'completed'
           then claimed + make_interval(secs => 0.02 * exp(1.5 * (random() + random() + random()))) end,
         claimed + interval '1 day'
       from (

@@ -461,7 +461,7 @@ async function replayOf(row: AnswerRow) {
 }
 
 /** Reads the answer of any other transition. */
-function toSettleResult(row: Row): SettleResult | Promise<SettleResult> {
+export function toSettleResult(row: Row): SettleResult | Promise<SettleResult> {
   switch (row.outcome) {
     case "completed":
     case "failed":

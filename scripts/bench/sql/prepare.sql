@@ -8,11 +8,12 @@ on conflict do nothing;
 delete from public.idempotency_keys where scope = 'bench';
 
 insert into public.idempotency_keys (
-  user_id, scope, idempotency_key, request_fingerprint, owner_token, status, status_code, response,
+  owner, scope, idempotency_key, request_fingerprint, owner_token, status, status_code, response,
   response_encoding, response_headers, completed_at, expires_at
 )
 select
-  '00000000-0000-4000-8000-000000000000', 'bench-others', 'other-' || n, repeat('a', 64),
+  -- of many: one owner may not have as many keys
+  'other-' || n % 1000, 'bench-others', 'other-' || n, repeat('a', 64),
   '00000000-0000-4000-9000-000000000000', 'completed', 200, repeat('x', 300),
   'text', '{"content-type": "application/json"}', now(), now() + interval '1 day'
 from generate_series(1, 100000) as n

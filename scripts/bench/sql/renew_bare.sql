@@ -4,4 +4,4 @@ select 'held-' || :client_id as key \gset
 \endif
 update public.idempotency_keys
 set lease_expires_at = now() + interval '60 seconds'
-where user_id = :user0 and scope = 'bench' and idempotency_key = :key;
+where owner = :user0 and scope = 'bench' and idempotency_key = :key;

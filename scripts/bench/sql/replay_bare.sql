@@ -1,3 +1,3 @@
 select status, status_code, response, response_encoding, response_headers
 from public.idempotency_keys
-where user_id = :user0 and scope = 'bench' and idempotency_key = :hot;
+where owner = :user0 and scope = 'bench' and idempotency_key = :hot;

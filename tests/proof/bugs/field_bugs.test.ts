@@ -9,7 +9,8 @@ import { resolveConfig } from "../../../shared/idempotency/config.ts";
 import { RequestInProgressError } from "../../../shared/idempotency/errors.ts";
 import type { Answer, Ledger } from "../../../shared/idempotency/ledger.ts";
 import { memoryLedger } from "../../../shared/idempotency/memory_ledger.ts";
-import { begin, type Run } from "../../../shared/idempotency/run.ts";
+import type { Attempt } from "../../../shared/idempotency/attempt.ts";
+import { claim } from "../../../shared/idempotency/claim.ts";
 import { withIdempotency } from "../../../shared/idempotency.ts";
 import { FIELD_BUGS } from "./table.ts";
 
@@ -20,15 +21,15 @@ const DONE: Answer = {
   body: new TextEncoder().encode("done"),
 };
 
-async function run(ledger: Ledger): Promise<Run> {
-  const begun = await begin({
-    ledger,
-    identity: IDENTITY,
+async function begin(ledger: Ledger): Promise<Attempt> {
+  const claimed = await claim(ledger, IDENTITY, {
     fingerprint: "a".repeat(64),
     config: resolveConfig(),
   });
-  if (begun.kind !== "run") throw new Error(`${begun.kind}, not run`);
-  return begun.run;
+  if (claimed.kind !== "attempt") {
+    throw new Error(`${claimed.kind}: no attempt`);
+  }
+  return claimed.attempt;
 }
 
 const order = (store: Ledger, payload: unknown = null) => ({
@@ -53,21 +54,21 @@ Deno.test("each of the eighteen bugs names tests that are there", async () => {
 
 Deno.test("a rejected duplicate leaves the owner's record alone", async () => {
   const ledger = memoryLedger();
-  const owner = await run(ledger);
+  const owner = await begin(ledger);
   for (let n = 0; n < 3; n++) {
-    await assertRejects(() => run(ledger), RequestInProgressError);
+    await assertRejects(() => begin(ledger), RequestInProgressError);
   }
-  assertEquals((await owner.finish(DONE, true)).as, "stored");
+  assertEquals((await owner.respond(DONE)).as, "stored");
   assertEquals(await ledger.read(IDENTITY), DONE);
 });
 
 Deno.test("a handler that nobody gave a deadline still runs alone", async () => {
   let now = 0;
   const ledger = memoryLedger({ now: () => now });
-  const owner = await run(ledger);
+  const owner = await begin(ledger);
   now += 15_000;
-  await assertRejects(() => run(ledger), RequestInProgressError);
-  assertEquals((await owner.finish(DONE, true)).as, "stored");
+  await assertRejects(() => begin(ledger), RequestInProgressError);
+  assertEquals((await owner.respond(DONE)).as, "stored");
 });
 
 Deno.test("a handler that changes its input completes the key it was given", async () => {
@@ -90,22 +91,23 @@ Deno.test("a handler that changes its input completes the key it was given", asy
 Deno.test("a zombie's heartbeat renews nobody's lease", async () => {
   let now = 0;
   const ledger = memoryLedger({ now: () => now });
-  const claim = (ownerToken: string) =>
+  const claimAs = (ownerToken: string) =>
     ledger.claim(IDENTITY, {
       fingerprint: "a".repeat(64),
       ownerToken,
       leaseSeconds: 60,
       ttlSeconds: 3600,
       onAbandoned: "retry",
+      maxAttempts: 5,
       metadata: null,
     });
-  await claim("zombie");
+  await claimAs("zombie");
   now += 61_000;
-  await claim("successor");
+  await claimAs("successor");
   now += 59_000;
   assertEquals(await ledger.renew(IDENTITY, "zombie", 60), { outcome: "lost" });
   now += 2_000;
-  assertEquals((await claim("third")).outcome, "claimed");
+  assertEquals((await claimAs("third")).outcome, "taken_over");
 });
 
 Deno.test("no answer is given before it is recorded", async () => {

@@ -72,7 +72,7 @@ export const FIELD_BUGS: readonly {
         "claim() tells others to wait, and for how long",
       ],
       [
-        "tests/proof/simulation/memory_mutations.ts",
+        "tests/ledger/wrong_stores.ts",
         "seconds are taken for milliseconds",
       ],
     ],

@@ -87,9 +87,9 @@ async function resolve(sql: postgres.Sql, mode: Mode, key: string) {
   const [effect] = await sql`
     select from crash_effects where mode = ${mode} and key = ${key}`;
   await (effect === undefined
-    ? sql`select public.idempotency_resolve(null, ${mode}, ${key}, 'failed')`
+    ? sql`select public.idempotency_resolve('', ${mode}, ${key}, 'failed')`
     : sql`select public.idempotency_resolve(
-        null, ${mode}, ${key}, 'completed', 200, ${`${key} resolved`})`);
+        '', ${mode}, ${key}, 'completed', 200, ${`${key} resolved`})`);
 }
 
 async function checkBooks(

@@ -1,4 +1,6 @@
 import postgres from "postgres";
+import type { Attempt } from "../../../shared/idempotency/attempt.ts";
+import { claim } from "../../../shared/idempotency/claim.ts";
 import {
   type IdempotencyConfig,
   resolveConfig,
@@ -6,7 +8,6 @@ import {
 import { LeaseLostError } from "../../../shared/idempotency/errors.ts";
 import type { Answer, Identity } from "../../../shared/idempotency/ledger.ts";
 import { postgresLedger } from "../../../shared/idempotency/postgres_ledger.ts";
-import { begin, type Run } from "../../../shared/idempotency/run.ts";
 
 /**
  * Four ways to have an effect, by what may be claimed of it when the process is
@@ -81,19 +82,20 @@ async function inOneTransaction(
     const ledger = postgresLedger(transaction);
     const identity = identityOf("transaction", key);
     const ownerToken = crypto.randomUUID();
-    const claim = await ledger.claim(identity, {
+    const claimed = await ledger.claim(identity, {
       fingerprint: FINGERPRINT,
       ownerToken,
       leaseSeconds: 60,
       ttlSeconds: 3600,
       onAbandoned: "retry",
+      maxAttempts: 100,
       metadata: null,
     });
-    if (claim.outcome === "replay") return textOf(claim.answer);
-    if (claim.outcome !== "claimed") return null;
+    if (claimed.outcome === "replay") return textOf(claimed.answer);
+    if (claimed.outcome !== "claimed") return null;
     await pause();
     await transaction`insert into crash_effects
-      values ('transaction', ${key}, ${claim.attempt})`;
+      values ('transaction', ${key}, ${claimed.attempt})`;
     await pause();
     const answer = answerOf(`${key} by ${ownerToken}`);
     const completed = await ledger.complete(identity, ownerToken, answer, 3600);
@@ -114,33 +116,33 @@ async function inOneRun(
     leaseSeconds: LEASE_SECONDS,
     ttlSeconds: 3600,
     onAbandoned: mode === "refuse" ? "refuse" : "retry",
+    // The same few keys are killed over and over here.
+    maxAttempts: 100,
   };
-  const begun = await begin({
-    ledger: postgresLedger(sql),
-    identity: identityOf(mode, key),
+  const begun = await claim(postgresLedger(sql), identityOf(mode, key), {
     fingerprint: FINGERPRINT,
     config: resolveConfig(options),
   });
-  if (begun.kind === "replay") return textOf(begun.answer);
-  if (begun.kind !== "run") throw new Error("ran without its ledger");
-  const { run } = begun;
+  if (begun.kind === "answer") return textOf(begun.answer);
+  const { attempt } = begun;
   try {
-    const said = await takeEffect(sql, run, mode, pause);
+    const said = await takeEffect(sql, attempt, key, mode, pause);
     await pause();
-    const answer = answerOf(`${key} ${said} attempt ${run.attempt}`);
-    const finished = await run.finish(answer, true);
-    return finished.as === "unstored" ? null : textOf(finished.answer);
+    const answer = answerOf(`${key} ${said} attempt ${attempt.number}`);
+    const responded = await attempt.respond(answer);
+    return responded.as === "unstored" ? null : textOf(responded.answer);
   } catch (error) {
     // A zombie hears at its next step that somebody else has the key.
     if (!(error instanceof LeaseLostError)) throw error;
-    const recorded = await run.fail(error);
+    const recorded = await attempt.fail(error);
     return recorded === null ? null : textOf(recorded);
   }
 }
 
 async function takeEffect(
   sql: postgres.Sql,
-  { key, attempt, step }: Run,
+  { number: attempt, step }: Attempt,
+  key: string,
   mode: Mode,
   pause: Pause,
 ): Promise<string> {

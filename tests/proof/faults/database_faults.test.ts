@@ -12,7 +12,7 @@ import {
   startFaultyDatabase,
 } from "./faulty_database.ts";
 
-// Three tries of 4 s, the pauses between them, and a busy machine.
+// The deadline of a claim is 5 s; the rest is for a busy machine.
 const NO_HANG_MS = 15_000;
 const ROUTES = ["supabase-js", "a direct connection"] as const;
 

@@ -1,4 +1,5 @@
 import postgres from "postgres";
+import { claim } from "../../../shared/idempotency/claim.ts";
 import { type Stack, startStack } from "../../../scripts/stack/stack.ts";
 import {
   type IdempotencyConfig,
@@ -6,7 +7,6 @@ import {
 } from "../../../shared/idempotency/config.ts";
 import type { Identity, Ledger } from "../../../shared/idempotency/ledger.ts";
 import { postgresLedger } from "../../../shared/idempotency/postgres_ledger.ts";
-import { begin } from "../../../shared/idempotency/run.ts";
 import { supabaseLedger } from "../../../shared/idempotency/supabase_ledger.ts";
 import {
   type PostgresCluster,
@@ -117,10 +117,10 @@ async function lock(
   if (found.length === 0) {
     await session`
       insert into public.idempotency_keys (
-        scope, idempotency_key, request_fingerprint, owner_token,
+        owner, scope, idempotency_key, request_fingerprint, owner_token,
         lease_expires_at, expires_at
       ) values (
-        ${scope}, ${key}, ${
+        '', ${scope}, ${key}, ${
       "c".repeat(64)
     }, ${crypto.randomUUID()}, now(), now()
       )`;
@@ -157,26 +157,24 @@ export async function perform(
   options: IdempotencyConfig & { between?: () => Promise<void> } = {},
 ): Promise<Performed> {
   const { between, ...config } = options;
-  const begun = await begin({
-    ledger,
-    identity,
+  const begun = await claim(ledger, identity, {
     fingerprint: "a".repeat(64),
     config: resolveConfig(config),
   });
-  if (begun.kind === "replay") {
+  if (begun.kind === "answer") {
     return {
       body: new TextDecoder().decode(begun.answer.body!),
       as: "replayed",
     };
   }
-  if (begun.kind !== "run") throw new Error("ran without its ledger");
-  const { run } = begun;
+  const { attempt } = begun;
   await database.takeEffect(identity);
   await between?.();
-  const body = new TextEncoder().encode(`attempt ${run.attempt}`);
-  const { answer, as } = await run.finish(
-    { status: 200, headers: {}, body },
-    true,
-  );
+  const body = new TextEncoder().encode(`attempt ${attempt.number}`);
+  const { answer, as } = await attempt.respond({
+    status: 200,
+    headers: {},
+    body,
+  });
   return { body: new TextDecoder().decode(answer.body!), as };
 }

@@ -1,6 +1,6 @@
 import { equal } from "@std/assert";
-import type { Answer } from "../../../shared/idempotency/ledger.ts";
-import { type Call, nameOf, type Result, tokenOf } from "./call.ts";
+import type { Answer, Claimed } from "../../../shared/idempotency/ledger.ts";
+import { type Call, isGranted, nameOf, type Result, tokenOf } from "./call.ts";
 import type { Event } from "./schedule.ts";
 
 /** What one key was seen to do, from its first claim to its expiry. */
@@ -18,6 +18,8 @@ interface Generation {
   readonly steps: Map<string, unknown>;
   readonly effects: Set<string>;
   takeovers: number;
+  /** Attempts in a row that were interrupted. */
+  crashes: number;
 }
 
 /**
@@ -37,10 +39,10 @@ export function openBooks(): Books {
 
   const claimed = (
     call: Extract<Call, { method: "claim" }>,
-    { attempt, fence, steps }: Extract<Result, { outcome: "claimed" }>,
+    { outcome, attempt, fence, steps }: Claimed,
   ) => {
     const name = nameOf(call.identity);
-    const { ownerToken, fingerprint, leaseSeconds, ttlSeconds } = call.request;
+    const { ownerToken, fingerprint, leaseSeconds, ttlSeconds } = call.terms;
     const before = generations.get(name);
     const leaseEnd = now + leaseSeconds;
     const again = before?.state === "running" && before.holder === ownerToken &&
@@ -54,6 +56,12 @@ export function openBooks(): Books {
     must(fence > lastFence, `fence ${fence} follows ${lastFence}`);
     lastFence = fence;
     const free = before === undefined || before.keptUntil <= now;
+    const crashed = attempt > 1 && before?.state === "running";
+    const crashes = crashed ? before.crashes + 1 : 0;
+    must(
+      (outcome === "taken_over") === crashed,
+      "whoever takes over is told that an attempt crashed, and nobody else",
+    );
     if (attempt === 1) {
       must(free, "a key is kept until it expires, and starts anew only then");
     } else {
@@ -64,8 +72,12 @@ export function openBooks(): Books {
       if (before.state === "running") {
         must(before.leaseEnd <= now, "at most one live owner");
         must(
-          call.request.onAbandoned === "retry",
+          call.terms.onAbandoned === "retry",
           "a takeover only where its policy allows it",
+        );
+        must(
+          crashes < call.terms.maxAttempts,
+          `no attempt more after ${call.terms.maxAttempts} that crashed`,
         );
       }
     }
@@ -86,9 +98,23 @@ export function openBooks(): Books {
       claimedAt: new Map(carried?.claimedAt).set(ownerToken, now),
       steps: new Map(carried?.steps),
       effects: carried?.effects ?? new Set(),
-      takeovers: (carried?.takeovers ?? 0) +
-        (carried?.state === "running" ? 1 : 0),
+      takeovers: (carried?.takeovers ?? 0) + (crashed ? 1 : 0),
+      crashes,
     });
+  };
+
+  const abandoned = (
+    { identity, terms }: Extract<Call, { method: "claim" }>,
+  ) => {
+    const own = generations.get(nameOf(identity));
+    must(
+      own?.state === "running" && own.leaseEnd <= now,
+      "only an interrupted key is abandoned",
+    );
+    must(
+      terms.onAbandoned === "refuse" || own.crashes + 1 >= terms.maxAttempts,
+      `no key is parked before ${terms.maxAttempts} attempts crashed`,
+    );
   };
 
   const recorded = (call: Exclude<Call, { method: "claim" | "read" }>) => {
@@ -105,9 +131,7 @@ export function openBooks(): Books {
     }
     own.state = final;
     if (call.method === "renew" || call.method === "checkpoint") {
-      own.leaseEnd = call.leaseSeconds === 0
-        ? Math.min(own.leaseEnd, now)
-        : Math.max(own.leaseEnd, now + call.leaseSeconds);
+      own.leaseEnd = Math.max(own.leaseEnd, now + call.leaseSeconds);
       own.keptUntil = Math.max(own.keptUntil, own.leaseEnd);
       if (call.method === "checkpoint" && !own.steps.has(call.step)) {
         own.steps.set(call.step, call.result);
@@ -126,7 +150,7 @@ export function openBooks(): Books {
     must(equal(answer, own.answer), "a recorded answer never changes");
     if (call.method === "claim") {
       must(
-        own.fingerprint === call.request.fingerprint,
+        own.fingerprint === call.terms.fingerprint,
         "no answer to another payload",
       );
     } else if (call.method !== "read") {
@@ -167,8 +191,10 @@ export function openBooks(): Books {
       }
       if (event.kind !== "call" || answered === undefined) return;
       const { call } = event;
-      if (answered.outcome === "claimed" && call.method === "claim") {
+      if (isGranted(answered) && call.method === "claim") {
         claimed(call, answered);
+      } else if (answered.outcome === "abandoned" && call.method === "claim") {
+        abandoned(call);
       } else if (answered.outcome === "recorded") {
         recorded(call as Exclude<Call, { method: "claim" | "read" }>);
       } else if (answered.outcome === "replay") {

@@ -1,7 +1,8 @@
 import type {
   Answer,
-  ClaimRequest,
+  Claimed,
   ClaimResult,
+  ClaimTerms,
   Identity,
   Ledger,
   SettleResult,
@@ -11,7 +12,7 @@ import type {
 export type Call =
   & { readonly identity: Identity }
   & (
-    | { readonly method: "claim"; readonly request: ClaimRequest }
+    | { readonly method: "claim"; readonly terms: ClaimTerms }
     | {
       readonly method: "renew";
       readonly ownerToken: string;
@@ -49,7 +50,7 @@ export async function callLedger(ledger: Ledger, call: Call): Promise<Result> {
   const { identity } = call;
   switch (call.method) {
     case "claim":
-      return await ledger.claim(identity, call.request);
+      return await ledger.claim(identity, call.terms);
     case "renew":
       return await ledger.renew(identity, call.ownerToken, call.leaseSeconds);
     case "checkpoint":
@@ -71,7 +72,7 @@ export async function callLedger(ledger: Ledger, call: Call): Promise<Result> {
       return await ledger.fail(
         identity,
         call.ownerToken,
-        "it did not work",
+        { message: "it did not work", status: null },
         call.ttlSeconds,
       );
     case "read":
@@ -79,10 +80,15 @@ export async function callLedger(ledger: Ledger, call: Call): Promise<Result> {
   }
 }
 
+/** Whether the caller holds the key. */
+export function isGranted(result: Result): result is Claimed {
+  return result.outcome === "claimed" || result.outcome === "taken_over";
+}
+
 /** The token that a call acts for; `null` for a read. */
 export function tokenOf(call: Call): string | null {
   if (call.method === "read") return null;
-  return call.method === "claim" ? call.request.ownerToken : call.ownerToken;
+  return call.method === "claim" ? call.terms.ownerToken : call.ownerToken;
 }
 
 /** A name for an identity, usable as a key of a map. */

@@ -1,5 +1,5 @@
 import type { Answer, Identity } from "../../../shared/idempotency/ledger.ts";
-import type { Call, Result } from "./call.ts";
+import { type Call, isGranted, type Result } from "./call.ts";
 import type { Random } from "./random.ts";
 
 /** What a client does next. */
@@ -29,6 +29,8 @@ export interface Choices {
 // nothing.
 const LEASES = [15, 35];
 const TTLS = [25, 65, 605, 605];
+// Few, so that keys are parked often.
+const MAX_ATTEMPTS = [1, 2, 3, 5];
 const STEPS = ["reserve", "charge", "ship"];
 const MAX_SENDS = 3;
 
@@ -40,16 +42,17 @@ export function* client(random: Random, choices: Choices): Client {
   const claimed = yield* ask(random, {
     method: "claim",
     identity,
-    request: {
+    terms: {
       fingerprint: choices.fingerprints[random.chance(0.9) ? 0 : 1]!,
       ownerToken,
       leaseSeconds,
       ttlSeconds: random.pick(TTLS),
       onAbandoned: random.chance(0.8) ? "retry" : "refuse",
+      maxAttempts: random.pick(MAX_ATTEMPTS),
       metadata: null,
     },
   });
-  if (claimed?.outcome !== "claimed") return;
+  if (claimed === null || !isGranted(claimed)) return;
 
   if (random.chance(0.15)) {
     yield* ask(random, {
@@ -68,7 +71,8 @@ export function* client(random: Random, choices: Choices): Client {
       identity,
       ownerToken,
       step,
-      result: { by, step },
+      // null is a result like any other.
+      result: random.chance(0.1) ? null : { by, step },
       leaseSeconds: random.pick(LEASES),
     });
     const kept = yield* ask(random, checkpoint(ownerToken));
@@ -84,16 +88,6 @@ export function* client(random: Random, choices: Choices): Client {
       leaseSeconds: random.pick(LEASES),
     });
     if (renewed !== null && renewed.outcome !== "recorded") return;
-  }
-  if (random.chance(0.1)) {
-    // Told to go, and nothing done yet that a step does not remember.
-    yield* ask(random, {
-      method: "renew",
-      identity,
-      ownerToken,
-      leaseSeconds: 0,
-    });
-    return;
   }
   yield { kind: "effect", identity, ownerToken, step: null };
   const completion = (body: string): Call => ({
@@ -135,14 +129,12 @@ function likely<T>(random: Random, from: readonly T[]): T {
 function answerOf(random: Random, text: string): Answer {
   const status = random.pick([200, 201, 404]);
   const bytes = new TextEncoder().encode(text);
-  const body = random.weighted({ text: 8, binary: 1, none: 1 });
-  return {
-    status,
-    headers: { "x-answer": text },
-    body: body === "none"
-      ? null
-      : body === "text"
-      ? bytes
-      : Uint8Array.of(0, 255, ...bytes),
+  const body = random.weighted({ text: 7, binary: 1, empty: 1, none: 1 });
+  const bodies = {
+    text: bytes,
+    binary: Uint8Array.of(0, 255, ...bytes),
+    empty: new Uint8Array(),
+    none: null,
   };
+  return { status, headers: { "x-answer": text }, body: bodies[body] };
 }

@@ -42,12 +42,13 @@ const claim = (
 ): Call => ({
   method: "claim",
   identity: IDENTITY,
-  request: {
+  terms: {
     fingerprint: payload.repeat(64),
     ownerToken,
     leaseSeconds: 35,
     ttlSeconds: 605,
     onAbandoned,
+    maxAttempts: 4,
     metadata: null,
   },
 });
@@ -71,11 +72,11 @@ const fail = (ownerToken: string): Call => ({
   ttlSeconds: 605,
 });
 
-const renew = (ownerToken: string, leaseSeconds: number): Call => ({
+const renew = (ownerToken: string): Call => ({
   method: "renew",
   identity: IDENTITY,
   ownerToken,
-  leaseSeconds,
+  leaseSeconds: 35,
 });
 
 const checkpoint = (ownerToken: string, step: string): Call => ({
@@ -109,8 +110,7 @@ const CALLS: Record<string, Call | "purge"> = {
   "the owner's complete": complete(OWNER),
   "the past owner's complete": complete(PAST),
   "the owner's fail": fail(OWNER),
-  "the owner's renewal": renew(OWNER, 35),
-  "the owner's release": renew(OWNER, 0),
+  "the owner's renewal": renew(OWNER),
   "the owner's step": checkpoint(OWNER, "charge"),
   "the owner's other step": checkpoint(OWNER, "ship"),
   cleanup: "purge",
@@ -123,7 +123,6 @@ const FIRST_CALLS = [
   "the owner's complete",
   "the owner's fail",
   "the owner's renewal",
-  "the owner's release",
   "the owner's step",
   "cleanup",
 ];

@@ -9,10 +9,11 @@ import type { Subject } from "./play.ts";
  * @param wrap Breaks it on purpose.
  */
 export function memorySubject(
-  wrap: (ledger: Ledger) => Ledger = (ledger) => ledger,
+  wrap: (ledger: Ledger, now: () => number) => Ledger = (ledger) => ledger,
 ): Subject {
   let now = 0;
-  const open = () => wrap(memoryLedger({ now: () => now }));
+  const clock = () => now;
+  const open = () => wrap(memoryLedger({ now: clock }), clock);
   let ledger = open();
   return {
     // Leases and halves of TTLs end on multiples: the exact moment is tried too.

@@ -8,6 +8,8 @@ interface Row {
   status: "processing" | "completed" | "failed";
   fingerprint: string;
   owner: string;
+  /** Attempts in a row, right before this one, that crashed. */
+  crashes: number;
   pastOwners: Set<string>;
   attempt: number;
   fence: number;
@@ -39,22 +41,19 @@ export function createModel(): Model {
   let now = 0;
   let fences = 0;
 
-  /** A late call never cuts a lease short; only letting go, with 0, does. */
+  /** A late call never cuts a lease short. */
   const extend = (row: Row, seconds: number) => {
-    row.leaseEnd = seconds === 0
-      ? Math.min(row.leaseEnd, now)
-      : Math.max(row.leaseEnd, now + seconds);
+    row.leaseEnd = Math.max(row.leaseEnd, now + seconds);
     row.expiresAt = Math.max(row.expiresAt, row.leaseEnd);
   };
 
   const claim = (call: Extract<Call, { method: "claim" }>): Result => {
     const name = nameOf(call.identity);
-    const { fingerprint, ownerToken, leaseSeconds, ttlSeconds, onAbandoned } =
-      call.request;
+    const { fingerprint, ownerToken, leaseSeconds, ttlSeconds } = call.terms;
     const found = rows.get(name);
     const row = found && found.expiresAt > now ? found : undefined;
     const leaseEnd = now + leaseSeconds;
-    const grant = (attempt: number): Result => {
+    const grant = (attempt: number, crashes = 0): Result => {
       const steps = row?.steps ?? {};
       const pastOwners = new Set(row?.pastOwners);
       if (row) pastOwners.add(row.owner);
@@ -63,6 +62,7 @@ export function createModel(): Model {
         fingerprint,
         owner: ownerToken,
         pastOwners,
+        crashes,
         attempt,
         fence: ++fences,
         leaseEnd,
@@ -72,11 +72,10 @@ export function createModel(): Model {
         answer: null,
       });
       return {
-        outcome: "claimed",
+        outcome: crashes > 0 ? "taken_over" : "claimed",
         attempt,
         fence: fences,
         steps: { ...steps },
-        takenOver: attempt > 1 && row?.status === "processing",
       };
     };
     if (row === undefined) return grant(1);
@@ -89,19 +88,21 @@ export function createModel(): Model {
       extend(row, leaseSeconds);
       const { attempt, fence, steps } = row;
       return {
-        outcome: "claimed",
+        outcome: row.crashes > 0 ? "taken_over" : "claimed",
         attempt,
         fence,
         steps: { ...steps },
-        takenOver: false,
       };
     }
     if (row.leaseEnd > now) {
       const retryAfterSeconds = Math.ceil(row.leaseEnd - now);
       return { outcome: "in_progress", retryAfterSeconds };
     }
-    if (onAbandoned === "refuse") return { outcome: "abandoned" };
-    return grant(row.attempt + 1);
+    const crashes = row.crashes + 1;
+    const { onAbandoned, maxAttempts } = call.terms;
+    return onAbandoned === "refuse" || crashes >= maxAttempts
+      ? { outcome: "abandoned" }
+      : grant(row.attempt + 1, crashes);
   };
 
   const settle = (

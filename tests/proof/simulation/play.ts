@@ -1,6 +1,6 @@
 import { equal } from "@std/assert";
 import { openBooks } from "./books.ts";
-import { type Call, nameOf, type Result, tokenOf } from "./call.ts";
+import { type Call, isGranted, nameOf, type Result, tokenOf } from "./call.ts";
 import { createSchedule, type Event, type Schedule } from "./schedule.ts";
 import type { Surroundings } from "./schedule.ts";
 
@@ -114,7 +114,7 @@ function agree(
   answered: Result,
   fences: Map<number, number>,
 ): boolean {
-  if (expected.outcome === "claimed" && answered.outcome === "claimed") {
+  if (isGranted(expected) && isGranted(answered)) {
     const fence = fences.get(expected.fence) ?? answered.fence;
     fences.set(expected.fence, fence);
     return equal({ ...expected, fence }, answered);
@@ -135,8 +135,8 @@ function count(
   answered: Result,
 ): void {
   if (tally === undefined) return;
-  const next = answered.outcome === "claimed" && answered.attempt > 1;
-  const name = `${call.method}: ${answered.outcome}${next ? " anew" : ""}`;
+  const again = answered.outcome === "claimed" && answered.attempt > 1;
+  const name = `${call.method}: ${answered.outcome}${again ? " again" : ""}`;
   tally.set(name, (tally.get(name) ?? 0) + 1);
 }
 
@@ -179,11 +179,16 @@ function describeCall(call: Call): string {
   }`;
   switch (call.method) {
     case "claim": {
-      const { fingerprint, leaseSeconds, ttlSeconds, onAbandoned } =
-        call.request;
+      const {
+        fingerprint,
+        leaseSeconds,
+        ttlSeconds,
+        onAbandoned,
+        maxAttempts,
+      } = call.terms;
       return `${what} payload ${
         fingerprint[0]
-      } lease ${leaseSeconds} ttl ${ttlSeconds} ${onAbandoned}`;
+      } lease ${leaseSeconds} ttl ${ttlSeconds} ${onAbandoned} of ${maxAttempts}`;
     }
     case "renew":
       return `${what} lease ${call.leaseSeconds}`;

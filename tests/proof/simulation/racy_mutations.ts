@@ -11,7 +11,7 @@ export const racyMutations: readonly RacyMutation[] = [
   {
     name: "a takeover trusts what it saw before it waited for the row",
     state: "lapsed",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [[
       `and k.fence = v_key.fence
         -- failing leaves the fence as it is too, and turns a takeover into a retry
@@ -23,55 +23,58 @@ export const racyMutations: readonly RacyMutation[] = [
   {
     name: "a takeover does not look again whether the attempt has failed",
     state: "lapsed",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [["and k.status = v_key.status", ""]],
   },
   {
     name: "a takeover does not look again whether the lease was renewed",
     state: "lapsed",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [["and (k.status = 'failed' or k.lease_expires_at <= v_now)", ""]],
   },
   {
     name: "a claim of an expired key trusts what it saw before it waited",
     state: "expired",
-    fn: "idempotency_decide_claim",
-    edits: [["and k.fence = v_key.fence and k.expires_at <= v_now", ""]],
+    fn: "idempotency.decide_claim",
+    edits: [[
+      "and k.fence = v_key.fence\n        and k.expires_at <= v_now",
+      "",
+    ]],
   },
   {
     name: "a claim sent again trusts what it saw before it waited",
     state: "live",
-    fn: "idempotency_decide_claim",
-    edits: [["and k.fence = v_key.fence and k.status = 'processing'", ""]],
+    fn: "idempotency.decide_claim",
+    edits: [[
+      "and k.fence = v_key.fence\n        and k.status = 'processing'",
+      "",
+    ]],
   },
   {
     name: "a claim sent again is told steps from before it waited",
     state: "live",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [["null, v_steps, null", "null, v_key.steps, null"]],
   },
   {
     name: "a lost insert is taken for a won one",
     state: "free",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [["v_round in 1..20", "v_round in 1..1"]],
   },
   {
     name: "two steps recorded at once overwrite each other",
     state: "live",
-    fn: "idempotency_checkpoint",
+    fn: "public.idempotency_checkpoint",
     edits: [["for no key update", ""]],
   },
   {
     name: "cleanup waits for a row and deletes it although it was claimed anew",
     state: "expired",
-    fn: "cleanup_expired_idempotency_keys",
+    fn: "idempotency.delete_expired",
     edits: [
       ["for update skip locked", ""],
-      [
-        "where k.id = expired.id\n      and k.expires_at <= v_started",
-        "where k.id = expired.id",
-      ],
+      ["and k.expires_at <= v_now;", ";"],
     ],
   },
 ];

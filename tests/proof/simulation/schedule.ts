@@ -1,5 +1,5 @@
 import type { Identity } from "../../../shared/idempotency/ledger.ts";
-import { type Call, nameOf, type Result } from "./call.ts";
+import { type Call, isGranted, nameOf, type Result } from "./call.ts";
 import { type Action, type Choices, type Client, client } from "./client.ts";
 import { createModel, type Model } from "./model.ts";
 import { type Random, randomFrom } from "./random.ts";
@@ -238,16 +238,18 @@ function settle(
       const claim: Call = {
         method: "claim",
         identity,
-        request: {
+        terms: {
           fingerprint,
           ownerToken,
           leaseSeconds: 15,
           ttlSeconds: 605,
           onAbandoned: "retry",
+          // More than may have crashed: an operator lets a parked key go on.
+          maxAttempts: 100,
           metadata: null,
         },
       };
-      if (send(claim).outcome === "claimed") {
+      if (isGranted(send(claim))) {
         events.push({ kind: "effect", identity, ownerToken, step: null });
         const body = new TextEncoder().encode(`done by ${ownerToken}`);
         send({
@@ -260,7 +262,7 @@ function settle(
       }
       send({
         ...claim,
-        request: { ...claim.request, ownerToken: choices.newToken() },
+        terms: { ...claim.terms, ownerToken: choices.newToken() },
       });
     }
     send({ method: "read", identity });

@@ -28,7 +28,7 @@ Deno.test(`the SQL keeps its promises in as many simulated schedules as fit in $
   });
   assert(failure === null, failure?.report);
   assert(played >= FEWEST_SCHEDULES, `only ${played} schedules`);
-  for (const seen of ["claimed anew", "abandoned", "mismatch", "replay"]) {
+  for (const seen of ["taken_over", "abandoned", "mismatch", "replay"]) {
     assert((tally.get(`claim: ${seen}`) ?? 0) > 50, `claim: ${seen}`);
   }
 });

@@ -4,7 +4,7 @@ import type { SqlSubject } from "./sql_subject.ts";
 export interface Mutation {
   /** What is wrong then. */
   readonly name: string;
-  /** The function, in the schema `public`. */
+  /** The function, with its schema. */
   readonly fn: string;
   /** Each is replaced wherever it stands, and has to stand somewhere. */
   readonly edits: readonly (readonly [from: string, to: string])[];
@@ -17,81 +17,79 @@ const PROCESSING = "and k.status = 'processing'";
 export const sqlMutations: readonly Mutation[] = [
   {
     name: "anybody completes a key",
-    fn: "idempotency_complete",
+    fn: "public.idempotency_complete",
     edits: [[OWNER, ""]],
   },
   {
     name: "anybody fails a key",
-    fn: "idempotency_fail",
+    fn: "public.idempotency_fail",
     edits: [[OWNER, ""]],
   },
   {
     name: "anybody renews a lease",
-    fn: "idempotency_renew",
+    fn: "public.idempotency_renew",
     edits: [[OWNER, ""]],
   },
   {
     name: "anybody records a step",
-    fn: "idempotency_checkpoint",
+    fn: "public.idempotency_checkpoint",
     edits: [[OWNER, ""]],
   },
   {
     name: "a completed key can be completed again, with another answer",
-    fn: "idempotency_complete",
+    fn: "public.idempotency_complete",
     edits: [[PROCESSING, ""]],
   },
   {
     name: "a completed key can fail",
-    fn: "idempotency_fail",
+    fn: "public.idempotency_fail",
     edits: [
       [PROCESSING, ""],
       // What the table's own checks would refuse otherwise.
       [
         "status = 'failed',",
-        `status = 'failed', status_code = null,
-        response = null, response_encoding = null, response_headers = null,
-        completed_at = null,`,
+        "status = 'failed', response = null, response_encoding = null, response_headers = null,",
       ],
     ],
   },
   {
     name: "the payload is not compared at a takeover",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [[
-      "if v_key.request_fingerprint is distinct from p_fingerprint then",
-      `if v_key.request_fingerprint is distinct from p_fingerprint
+      "if v_key.request_fingerprint <> p_fingerprint then",
+      `if v_key.request_fingerprint <> p_fingerprint
          and not (v_key.status = 'processing' and v_key.lease_expires_at <= v_now) then`,
     ]],
   },
   {
     name: "the payload of a failed key is not compared",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [[
-      "if v_key.request_fingerprint is distinct from p_fingerprint then",
-      "if v_key.request_fingerprint is distinct from p_fingerprint and v_key.status <> 'failed' then",
+      "if v_key.request_fingerprint <> p_fingerprint then",
+      "if v_key.request_fingerprint <> p_fingerprint and v_key.status <> 'failed' then",
     ]],
   },
   {
     name: "a replay answers any payload",
-    fn: "idempotency_claim",
+    fn: "public.idempotency_claim",
     edits: [["and k.request_fingerprint = p_fingerprint", ""]],
   },
   {
     name: "a replay outlives its key",
-    fn: "idempotency_claim",
+    fn: "public.idempotency_claim",
     edits: [["and k.expires_at > clock_timestamp()", ""]],
   },
   {
     name: "an expired key is never free again",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [[
-      "v_free := v_key.id is null or v_key.expires_at <= v_now;",
-      "v_free := v_key.id is null;",
+      "v_free := v_key.owner is null or v_key.expires_at <= v_now;",
+      "v_free := v_key.owner is null;",
     ]],
   },
   {
     name: "a live lease is ignored",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [
       ["if v_key.lease_expires_at > v_now then", "if false then"],
       ["and (k.status = 'failed' or k.lease_expires_at <= v_now)", ""],
@@ -99,25 +97,46 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "a lease never lapses",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [["if v_key.lease_expires_at > v_now then", "if true then"]],
   },
   {
     name: "an abandoned key is taken over although the policy refuses",
-    fn: "idempotency_decide_claim",
-    edits: [["if p_on_abandoned = 'refuse' then", "if false then"]],
+    fn: "idempotency.decide_claim",
+    edits: [["if p_on_abandoned = 'refuse'", "if false"]],
+  },
+  {
+    name: "a key is parked after one crashed attempt too few",
+    fn: "idempotency.decide_claim",
+    edits: [["+ 1 >= p_max_attempts", ">= p_max_attempts"]],
+  },
+  {
+    name: "a key whose attempts crash is never parked",
+    fn: "idempotency.decide_claim",
+    edits: [[
+      "or coalesce(jsonb_array_length(v_key.crashed_attempts), 0) + 1 >= p_max_attempts",
+      "",
+    ]],
+  },
+  {
+    name: "attempts that failed count as crashed",
+    fn: "idempotency.decide_claim",
+    edits: [[
+      "when k.status = 'processing' then coalesce",
+      "when true then coalesce",
+    ]],
   },
   {
     name: "a claim sent again is taken for a stranger's",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [[
-      "and v_key.owner_token is distinct from p_owner_token then",
+      "and v_key.owner_token <> p_owner_token then",
       "then",
     ]],
   },
   {
     name: "a takeover leaves the key with its old owner",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [[
       `        owner_token = p_owner_token,
         -- bounded`,
@@ -126,21 +145,21 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "a takeover keeps the attempt's number",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [["attempt = k.attempt + 1", "attempt = k.attempt"]],
   },
   {
     name: "a takeover keeps the fence",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [[
       `attempt = k.attempt + 1,
-        fence = nextval('public.idempotency_fence_seq'),`,
+        fence = nextval('idempotency.fence_seq'),`,
       "attempt = k.attempt + 1,",
     ]],
   },
   {
     name: "a takeover forgets the steps",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [[
       "attempt = k.attempt + 1,",
       "attempt = k.attempt + 1, steps = null,",
@@ -148,7 +167,7 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "an expired key hands its steps to the next generation",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [
       ["steps = null,", ""],
       [
@@ -163,7 +182,7 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "an owner from before the key expired is told the new answer",
-    fn: "idempotency_decide_claim",
+    fn: "idempotency.decide_claim",
     edits: [[
       "past_owners = null,",
       "past_owners = k.owner_token || k.past_owners,",
@@ -171,15 +190,15 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "whoever guesses a key is told its answer",
-    fn: "idempotency_answer_to_loser",
+    fn: "idempotency.answer_to_loser",
     edits: [[
       "if not coalesce(p_owner_token = any (v_key.owner_token || v_key.past_owners), false) then",
-      "if v_key.id is null then",
+      "if v_key.owner is null then",
     ]],
   },
   {
     name: "a stale owner is told that its own answer was recorded",
-    fn: "idempotency_answer_to_loser",
+    fn: "idempotency.answer_to_loser",
     edits: [[
       "v_key.owner_token = p_owner_token and v_key.status",
       "v_key.status",
@@ -187,27 +206,27 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "a replay looks for the key without its user",
-    fn: "idempotency_claim",
-    edits: [["where k.user_id = p_user_id and k.scope", "where k.scope"]],
+    fn: "public.idempotency_claim",
+    edits: [["where k.owner = p_owner and k.scope", "where k.scope"]],
   },
   {
     name: "a replay looks for the key without its scope",
-    fn: "idempotency_claim",
+    fn: "public.idempotency_claim",
     edits: [["and k.scope = p_scope and", "and"]],
   },
   {
     name: "a claim looks for the key without its scope",
-    fn: "idempotency_decide_claim",
-    edits: [["and k.scope = p_scope\n", "\n"]],
+    fn: "idempotency.decide_claim",
+    edits: [["and k.scope = p_scope and", "and"]],
   },
   {
     name: "the later result of a step replaces the first",
-    fn: "idempotency_checkpoint",
+    fn: "public.idempotency_checkpoint",
     edits: [["if not v_steps ? p_step then", "if true then"]],
   },
   {
     name: "a step does not renew the lease",
-    fn: "idempotency_checkpoint",
+    fn: "public.idempotency_checkpoint",
     edits: [[
       "lease_expires_at = greatest(k.lease_expires_at, v_lease_end),",
       "",
@@ -215,23 +234,12 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "a late renewal cuts the lease short",
-    fn: "idempotency_renew",
-    edits: [[
-      "else greatest(k.lease_expires_at, v_lease_end)",
-      "else v_lease_end",
-    ]],
-  },
-  {
-    name: "letting go keeps the lease",
-    fn: "idempotency_renew",
-    edits: [[
-      "then least(k.lease_expires_at, v_now)",
-      "then k.lease_expires_at",
-    ]],
+    fn: "public.idempotency_renew",
+    edits: [["greatest(k.lease_expires_at, v_lease_end)", "v_lease_end"]],
   },
   {
     name: "a completed key expires at once",
-    fn: "idempotency_complete",
+    fn: "public.idempotency_complete",
     edits: [[
       "else greatest(k.claimed_at + v_ttl, v_now + v_ttl / 2)",
       "else v_now",
@@ -239,13 +247,10 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "cleanup deletes live leases and kept answers",
-    fn: "cleanup_expired_idempotency_keys",
+    fn: "idempotency.delete_expired",
     edits: [
-      ["k.expires_at <= v_started", "k.claimed_at <= v_started"],
-      [
-        "and (k.lease_expires_at is null or k.lease_expires_at <= v_started)",
-        "",
-      ],
+      ["k.expires_at <= v_now", "k.claimed_at <= v_now"],
+      ["and (k.lease_expires_at is null or k.lease_expires_at <= v_now)", ""],
     ],
   },
 ];
@@ -264,15 +269,15 @@ export async function withMutation<T>(
   const [found] = await subject.run<{ source: string }>(
     `select pg_get_functiondef(p.oid) as source
      from pg_catalog.pg_proc as p
-     where p.pronamespace = 'public'::regnamespace and p.proname = $1`,
+     where format('%s.%s', p.pronamespace::regnamespace, p.proname) = $1`,
     [fn],
   );
-  if (found === undefined) throw new Error(`no function public.${fn}`);
+  if (found === undefined) throw new Error(`no function ${fn}`);
   let source = found.source;
   for (const [from, to] of edits) {
     if (!source.includes(from)) {
       throw new Error(
-        `mutation "${name}": public.${fn} does not contain ${from}`,
+        `mutation "${name}": ${fn} does not contain ${from}`,
       );
     }
     source = source.replaceAll(from, to);

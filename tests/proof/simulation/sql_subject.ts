@@ -1,12 +1,11 @@
 import postgres from "postgres";
 import type { Answer } from "../../../shared/idempotency/ledger.ts";
 import {
-  ledgerRow,
-  statusRow,
+  rowOf,
   toAnswer,
   toClaimResult,
   toSettleResult,
-} from "../../../shared/idempotency/ledger_row.ts";
+} from "../../../shared/idempotency/sql_ledger.ts";
 import { startCluster } from "../../../scripts/cluster/postgres.ts";
 import { migrate } from "../../../scripts/cluster/supabase_cluster.ts";
 import type { Call, Result } from "./call.ts";
@@ -121,21 +120,22 @@ function statementOf(
     if (batch !== null) return batch;
   }
   const { userId, scope, key } = call.identity;
+  const owner = userId ?? "";
   if (call.method === "read") {
-    return ["get_idempotency_status", [key, scope, userId]];
+    return ["get_idempotency_status", [key, scope, owner]];
   }
-  const named = [userId, scope, key];
+  const named = [owner, scope, key];
   switch (call.method) {
     case "claim": {
-      const { request } = call;
+      const { terms } = call;
       return ["idempotency_claim", [
         ...named,
-        request.fingerprint,
-        request.ownerToken,
-        request.leaseSeconds,
-        request.ttlSeconds,
-        request.onAbandoned,
-        request.metadata,
+        terms.fingerprint,
+        terms.ownerToken,
+        terms.leaseSeconds,
+        terms.ttlSeconds,
+        terms.onAbandoned,
+        terms.maxAttempts,
       ]];
     }
     case "renew":
@@ -171,18 +171,19 @@ function statementOf(
 /** The same as a batch; `null` for a call that has no such form. */
 function batchOf(call: Call): [fn: string, args: unknown[]] | null {
   const { userId, scope, key } = call.identity;
+  const owner = userId ?? "";
   switch (call.method) {
     case "claim": {
-      const { fingerprint, ownerToken, leaseSeconds, ttlSeconds, onAbandoned } =
-        call.request;
+      const { fingerprint, ownerToken, ...terms } = call.terms;
       const requests = [{ key, fingerprint, owner_token: ownerToken }];
       return ["idempotency_claim_many", [
-        userId,
+        owner,
         scope,
         requests,
-        leaseSeconds,
-        ttlSeconds,
-        onAbandoned,
+        terms.leaseSeconds,
+        terms.ttlSeconds,
+        terms.onAbandoned,
+        terms.maxAttempts,
       ]];
     }
     case "complete": {
@@ -198,7 +199,7 @@ function batchOf(call: Call): [fn: string, args: unknown[]] | null {
       const ttl = call.ttlSeconds;
       return [
         "idempotency_settle_many",
-        [userId, scope, settlements, ttl, ttl],
+        [owner, scope, settlements, ttl, ttl],
       ];
     }
     case "fail": {
@@ -210,7 +211,7 @@ function batchOf(call: Call): [fn: string, args: unknown[]] | null {
       }];
       return [
         "idempotency_settle_many",
-        [userId, scope, settlements, ttlSeconds, ttlSeconds],
+        [owner, scope, settlements, ttlSeconds, ttlSeconds],
       ];
     }
     default:
@@ -226,14 +227,19 @@ function bodyOf({ body }: Answer): [body: string | null, encoding: string] {
     : [new TextDecoder().decode(body), "text"];
 }
 
+type StatusRow = Parameters<typeof toAnswer>[0] & {
+  readonly status: string;
+  readonly is_expired: boolean;
+};
+
 async function resultOf(call: Call, rows: object[]): Promise<Result> {
   if (call.method === "read") {
-    const found = rows.map((row) => statusRow.parse(row))
+    const found = (rows as StatusRow[])
       .find((row) => row.status === "completed" && !row.is_expired);
     const read = found === undefined ? null : await toAnswer(found);
     return { outcome: "read", read };
   }
-  const row = ledgerRow.parse(rows[0]);
+  const row = rowOf(call.method, rows[0]);
   return call.method === "claim"
     ? await toClaimResult(row)
     : await toSettleResult(row);

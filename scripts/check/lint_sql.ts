@@ -1,6 +1,5 @@
 import postgres from "postgres";
 import { z } from "zod";
-import { disallowed, type Finding } from "./allowed_findings.ts";
 import type { Check, Problems } from "./check.ts";
 import { printed } from "./command.ts";
 import {
@@ -28,7 +27,6 @@ const AdvisorsReport = z.object({
     level: z.string(),
     detail: z.string(),
     remediation: z.string(),
-    cacheKey: z.string(),
   })),
 });
 
@@ -104,22 +102,19 @@ async function runLint(): Promise<Problems> {
     ["lint", "--level", "warning"],
     LintReport,
   );
-  const findings: Finding[] = results.flatMap((result) =>
-    result.issues.map((issue) => ({
-      key: [result.function, issue.message, issue.detail].filter(Boolean)
-        .join(": "),
-      text: [
+  return results.flatMap((result) =>
+    result.issues.map((issue) =>
+      [
         [result.function, issue.level, issue.message, issue.detail]
           .filter(Boolean).join(": "),
         issue.statement &&
         `line ${issue.statement.lineNumber}, ${issue.statement.text}`,
-      ].filter(Boolean).join(" at "),
-    }))
+      ].filter(Boolean).join(" at ")
+    )
   );
-  return await disallowed("lint", findings);
 }
 
-async function advise(started: Promise<SupabaseCluster>): Promise<Finding[]> {
+async function advise(started: Promise<SupabaseCluster>): Promise<Problems> {
   await using cluster = await started;
   await readAlongEveryIndex(cluster.url);
   const { results } = await report(
@@ -127,21 +122,18 @@ async function advise(started: Promise<SupabaseCluster>): Promise<Finding[]> {
     ["advisors", "--type", "all", "--level", "info"],
     AdvisorsReport,
   );
-  return results.map((result) => ({
-    key: result.cacheKey,
-    text: `${result.level}: ${result.detail} (${result.remediation})`,
-  }));
+  return results.map(({ level, detail, remediation }) =>
+    `${level}: ${detail} (${remediation})`
+  );
 }
 
 /** Of the whole schema, and of what a project has that took the parts alone. */
 async function runAdvisors(): Promise<Problems> {
-  const findings = new Map<string, Finding>();
+  const findings = new Set<string>();
   for (const start of [migratedCluster, adoptedCluster]) {
-    for (const finding of await advise(start())) {
-      findings.set(finding.key, finding);
-    }
+    for (const finding of await advise(start())) findings.add(finding);
   }
-  return await disallowed("advisors", [...findings.values()]);
+  return [...findings];
 }
 
 /** `supabase db lint`: plpgsql bodies against the schema they run on. */

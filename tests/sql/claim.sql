@@ -1,33 +1,25 @@
--- What a claim answers in each state, to each caller.
+-- What a claim writes down and what it refuses. What it answers in each state, to each caller, is the
+-- contract of every store: shared/idempotency/testing.ts.
 begin;
-select plan(25);
+select plan(33);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
 
-create function pg_temp.claim(p_key text, p_owner integer, p_fingerprint text default 'a', p_policy text default 'retry', p_ttl integer default 3600)
-returns public.idempotency_answer language sql as $$
+create function pg_temp.owner(p_owner integer) returns uuid language sql as $$
+  select ('00000000-0000-4000-9000-' || lpad(p_owner::text, 12, '0'))::uuid;
+$$;
+
+create function pg_temp.claim(
+  p_key text, p_token integer, p_owner text default '', p_third_party boolean default false, p_metadata jsonb default null
+) returns public.idempotency_answer language sql as $$
   select public.idempotency_claim(
-    '00000000-0000-4000-8000-00000000000a', 'orders', p_key, repeat(p_fingerprint, 64),
-    ('00000000-0000-4000-9000-' || lpad(p_owner::text, 12, '0'))::uuid, 60, p_ttl, p_policy
+    p_owner, 'orders', p_key, repeat('a', 64), pg_temp.owner(p_token), 60, 3600, 'retry', 100, p_third_party, p_metadata
   );
 $$;
 
-create function pg_temp.complete(p_key text, p_owner integer, p_response text default 'done')
-returns public.idempotency_answer language sql as $$
-  select public.idempotency_complete(
-    '00000000-0000-4000-8000-00000000000a', 'orders', p_key,
-    ('00000000-0000-4000-9000-' || lpad(p_owner::text, 12, '0'))::uuid,
-    201, p_response, 'text', '{"content-type": "text/plain"}', 3600
-  );
-$$;
-
-create function pg_temp.fail(p_key text, p_owner integer)
-returns public.idempotency_answer language sql as $$
-  select public.idempotency_fail(
-    '00000000-0000-4000-8000-00000000000a', 'orders', p_key,
-    ('00000000-0000-4000-9000-' || lpad(p_owner::text, 12, '0'))::uuid, 'no luck', 600
-  );
+create function pg_temp.row_of(p_key text) returns public.idempotency_keys language sql as $$
+  select k from public.idempotency_keys as k where k.idempotency_key = p_key;
 $$;
 
 -- a lease cannot lapse within a test, so it is moved into the past
@@ -35,52 +27,99 @@ create function pg_temp.lapse(p_key text) returns void language sql as $$
   update public.idempotency_keys set lease_expires_at = now() - interval '1 second' where idempotency_key = p_key;
 $$;
 
-create function pg_temp.expire(p_key text) returns void language sql as $$
-  update public.idempotency_keys
-  set lease_expires_at = case when status = 'processing' then now() - interval '2 seconds' end,
-    expires_at = now() - interval '1 second'
-  where idempotency_key = p_key;
+-- whose key it is
+select is((pg_temp.claim('of-a', 1, '00000000-0000-4000-8000-00000000000a')).outcome, 'claimed', 'a user of this project claims');
+select is((pg_temp.row_of('of-a')).user_id, '00000000-0000-4000-8000-00000000000a', 'and the key goes with the account');
+select throws_ok(
+  $$select pg_temp.claim('of-b', 1, '00000000-0000-4000-8000-00000000000b')$$, '23503', null, 'an account that is gone gets no key'
+);
+select is(
+  (pg_temp.claim('of-b', 1, '00000000-0000-4000-8000-00000000000b', true)).outcome, 'claimed', 'somebody else''s user with such an id does'
+);
+select is((pg_temp.row_of('of-b')).user_id, null, 'for whom there is no account');
+select is((pg_temp.claim('of-clerk', 1, 'user_2abcDEFghiJKLmno')).outcome, 'claimed', 'a user whose id is no UUID claims');
+select is((pg_temp.row_of('of-clerk')).user_id, null, 'without an account as well');
+select is((pg_temp.claim('of-nobody', 1)).outcome, 'claimed', 'so does the project');
+select is((pg_temp.row_of('of-nobody')).user_id, null, 'which has none either');
+
+-- how attempts crashed
+select pg_temp.claim('crashing', 1) \g /dev/null
+select public.idempotency_checkpoint('', 'orders', 'crashing', pg_temp.owner(1), 'charge', '1', 60) \g /dev/null
+create temporary table first as select (pg_temp.row_of('crashing')).claimed_at;
+select pg_temp.lapse('crashing') \g /dev/null
+select is((pg_temp.claim('crashing', 2)).outcome, 'taken_over', 'a lapsed lease is taken over');
+select is((pg_temp.claim('crashing', 2)).outcome, 'taken_over', 'which is told again where the answer was lost');
+select is(
+  (pg_temp.row_of('crashing')).crashed_attempts,
+  jsonb_build_array(jsonb_build_object(
+    'attempt', 1, 'claimed_at', f.claimed_at, 'lease_expired_at', now() - interval '1 second', 'steps', 1
+  )),
+  'the row says when the attempt before began, when its lease lapsed, and how far it got'
+) from first as f;
+select pg_temp.lapse('crashing') \g /dev/null
+select is((pg_temp.claim('crashing', 3)).attempt, 3, 'and then the next');
+select is(jsonb_array_length((pg_temp.row_of('crashing')).crashed_attempts), 2, 'all of them in a row');
+select public.idempotency_fail('', 'orders', 'crashing', pg_temp.owner(3), 'no luck', null, 503) \g /dev/null
+select is((pg_temp.row_of('crashing')).crashed_attempts, null, 'until one is known to have failed');
+select pg_temp.claim('crashing', 4) \g /dev/null
+select results_eq(
+  $$select (r).status, (r).error_message, (r).status_code, (r).completed_at from pg_temp.row_of('crashing') as r$$,
+  $$values ('processing', null::text, null::smallint, null::timestamptz)$$,
+  'of which nothing is left in the row that runs again'
+);
+
+do $$
+begin
+  perform pg_temp.claim('contested', 1);
+  for v_token in 2..40 loop
+    perform pg_temp.lapse('contested');
+    perform pg_temp.claim('contested', v_token);
+  end loop;
+end;
+$$;
+select is(array_length((pg_temp.row_of('contested')).past_owners, 1), 32, 'the last 32 owners are remembered');
+select is((pg_temp.row_of('contested')).past_owners[1], pg_temp.owner(39), 'the latest first');
+
+-- a new generation
+select pg_temp.claim('old', 1, p_metadata => '{"order": 1}') \g /dev/null
+select public.idempotency_checkpoint('', 'orders', 'old', pg_temp.owner(1), 'charge', '1', 60) \g /dev/null
+select pg_temp.lapse('old') \g /dev/null
+select pg_temp.claim('old', 2) \g /dev/null
+select public.idempotency_complete('', 'orders', 'old', pg_temp.owner(2), 201, 'done', 'text', '{"x": "y"}') \g /dev/null
+update public.idempotency_keys set expires_at = now() - interval '1 second' where idempotency_key = 'old';
+select is((pg_temp.claim('old', 3)).attempt, 1, 'an expired key starts anew');
+select is(
+  (
+    select jsonb_object_agg(e.key, e.value) from jsonb_each(to_jsonb(pg_temp.row_of('old'))) as e
+    where e.key in (
+      'past_owners', 'crashed_attempts', 'response', 'response_encoding', 'status_code', 'response_headers',
+      'error_message', 'steps', 'metadata', 'completed_at'
+    ) and e.value <> 'null'
+  ),
+  null, 'and nothing of the old one is left in its row'
+);
+select ok((pg_temp.row_of('old')).created_at > now(), 'it counts as made when it was claimed');
+
+-- what is refused
+select throws_ok($$select pg_temp.claim('a b', 1)$$, '22023', null, 'a malformed key is refused');
+select throws_ok($$select pg_temp.claim(null, 1)$$, '22023', null, 'and none');
+select throws_ok($$select pg_temp.claim('owner', 1, null)$$, '22023', null, 'an unknown owner is refused');
+select throws_ok($$select pg_temp.claim('owner', 1, repeat('x', 256))$$, '22023', null, 'and a long one');
+select throws_ok($$select pg_temp.claim('owner', 1, 'x', null)$$, '22023', null, 'and one of whom nobody knows whose user it is');
+select throws_ok($$select pg_temp.claim('noted', 1, p_metadata => '7')$$, '23514', null, 'metadata that is no object is refused');
+
+create function pg_temp.terms(
+  p_lease integer default 60, p_ttl integer default 60, p_policy text default 'retry', p_most integer default 5, p_fingerprint text default repeat('a', 64)
+) returns public.idempotency_answer language sql as $$
+  select public.idempotency_claim('', 'orders', 'terms', p_fingerprint, gen_random_uuid(), p_lease, p_ttl, p_policy, p_most);
 $$;
 
-select is((pg_temp.claim('fresh', 1)).outcome, 'claimed', 'a free key is claimed');
-select is((pg_temp.claim('fresh', 1)).attempt, 1, 'the same owner claims again as attempt 1');
-select is((pg_temp.claim('fresh', 2)).outcome, 'in_progress', 'another owner is told that it is in progress');
-select ok((pg_temp.claim('fresh', 2)).retry_after_seconds between 1 and 60, 'and how long the lease still lasts');
-select is((pg_temp.claim('fresh', 2, 'b')).outcome, 'mismatch', 'another payload is a mismatch before it is in progress');
-select is((pg_temp.claim('fresh', 1, 'b')).outcome, 'mismatch', 'another payload is a mismatch for the owner too');
-
-select pg_temp.lapse('fresh') \g /dev/null
-select is((pg_temp.claim('fresh', 2, 'b')).outcome, 'mismatch', 'another payload is a mismatch at takeover');
-select is((pg_temp.claim('fresh', 2, 'a', 'refuse')).outcome, 'abandoned', 'a lapsed lease is abandoned under refuse');
-update public.idempotency_keys set steps = '{"charge": 1}' where idempotency_key = 'fresh';
-create temporary table takeover as select (pg_temp.claim('fresh', 2)).*;
-select is(t.outcome || t.attempt, 'claimed2', 'a lapsed lease goes to the next owner as attempt 2') from takeover as t;
-select is(t.steps, '{"charge": 1}', 'who keeps the steps') from takeover as t;
-select ok(t.fence > 1, 'and gets a larger fence') from takeover as t;
-select is((pg_temp.claim('fresh', 1)).outcome, 'in_progress', 'the owner that lost the lease is told that it is in progress');
-
-select pg_temp.complete('fresh', 2) \g /dev/null
-select is((pg_temp.claim('fresh', 3)).outcome, 'replay', 'a completed key is replayed');
-select is((pg_temp.claim('fresh', 3)).response, 'done', 'with the recorded answer');
-select is((pg_temp.claim('fresh', 2)).outcome, 'replay', 'to the owner that completed it as well');
-select is((pg_temp.claim('fresh', 3, 'b')).outcome, 'mismatch', 'another payload is a mismatch on a completed key');
-
-select pg_temp.expire('fresh') \g /dev/null
-create temporary table generation as select (pg_temp.claim('fresh', 4, 'b')).*;
-select is(g.outcome || g.attempt, 'claimed1', 'an expired key is free, for another payload too') from generation as g;
-select is(g.steps, null, 'and starts without steps') from generation as g;
-select is((pg_temp.complete('fresh', 2)).outcome, 'stale', 'an owner from before the expiry hears nothing of the new generation');
-select pg_temp.complete('fresh', 4, 'other') \g /dev/null
-select is((pg_temp.complete('fresh', 2)).outcome, 'stale', 'not even its answer');
-
-select pg_temp.claim('failing', 1) \g /dev/null
-select pg_temp.fail('failing', 1) \g /dev/null
-select is((pg_temp.claim('failing', 2, 'b')).outcome, 'mismatch', 'another payload is a mismatch on a failed key');
-select is((pg_temp.claim('failing', 2)).attempt, 2, 'a failed key runs again as attempt 2');
-
-select throws_ok($$select pg_temp.claim('a b', 1)$$, '22023', null, 'a malformed key is refused');
-select throws_ok($$select pg_temp.claim('policy', 1, 'a', 'guess')$$, '22023', null, 'an unknown policy is refused');
-select throws_ok($$select pg_temp.claim('ttl', 1, 'a', 'retry', 0)$$, '22023', null, 'a TTL of no seconds is refused');
+select throws_ok($$select pg_temp.terms(p_lease => 0)$$, '22023', null, 'a lease of no seconds is refused');
+select throws_ok($$select pg_temp.terms(p_ttl => 0)$$, '22023', null, 'a TTL of no seconds is refused');
+select throws_ok($$select pg_temp.terms(p_policy => 'guess')$$, '22023', null, 'an unknown policy is refused');
+select throws_ok($$select pg_temp.terms(p_most => 0)$$, '22023', null, 'and no attempt at all');
+select throws_ok($$select pg_temp.terms(p_fingerprint => repeat('A', 64))$$, '22023', null, 'and a fingerprint that is none');
+select is_empty($$select from public.idempotency_keys where idempotency_key in ('terms', 'owner', 'noted')$$, 'and nothing is claimed');
 
 select * from finish();
 rollback;

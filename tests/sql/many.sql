@@ -1,6 +1,6 @@
 -- Batches: each item decided as the single call decides it, in the order given, whatever the others hold.
 begin;
-select plan(56);
+select plan(53);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -15,14 +15,14 @@ create function pg_temp.request(p_key text, p_owner integer, p_fingerprint text 
   select jsonb_build_object('key', p_key, 'fingerprint', repeat(p_fingerprint, 64), 'owner_token', pg_temp.owner(p_owner));
 $$;
 
-create function pg_temp.claims(p_requests jsonb, p_policy text default 'retry', p_user uuid default null)
+create function pg_temp.claims(p_requests jsonb, p_policy text default 'retry', p_owner text default '')
 returns setof public.idempotency_item_answer language sql as $$
-  select * from public.idempotency_claim_many(p_user, 'batch', p_requests, 60, 3600, p_policy);
+  select * from public.idempotency_claim_many(p_owner, 'batch', p_requests, 60, 3600, p_policy);
 $$;
 
 create function pg_temp.claim(p_key text, p_owner integer, p_fingerprint text default 'a', p_policy text default 'retry')
 returns public.idempotency_answer language sql as $$
-  select public.idempotency_claim(null, 'batch', p_key, repeat(p_fingerprint, 64), pg_temp.owner(p_owner), 60, 3600, p_policy);
+  select public.idempotency_claim('', 'batch', p_key, repeat(p_fingerprint, 64), pg_temp.owner(p_owner), 60, 3600, p_policy);
 $$;
 
 create function pg_temp.done(p_key text, p_owner integer, p_response text default 'done') returns jsonb language sql as $$
@@ -38,7 +38,7 @@ $$;
 
 create function pg_temp.settle(p_settlements jsonb, p_ttl integer default null, p_failed_ttl integer default null)
 returns setof public.idempotency_item_answer language sql as $$
-  select * from public.idempotency_settle_many(null, 'batch', p_settlements, p_ttl, p_failed_ttl);
+  select * from public.idempotency_settle_many('', 'batch', p_settlements, p_ttl, p_failed_ttl);
 $$;
 
 create function pg_temp.row_of(p_key text) returns public.idempotency_keys language sql as $$
@@ -55,8 +55,8 @@ begin
   perform pg_temp.claim(p_prefix || state, 1)
   from unnest(array['live', 'own', 'lapsed', 'failed', 'completed', 'other-payload', 'expired']) as state;
   perform pg_temp.lapse(p_prefix || 'lapsed');
-  perform public.idempotency_fail(null, 'batch', p_prefix || 'failed', pg_temp.owner(1), 'no luck');
-  perform public.idempotency_complete(null, 'batch', p_prefix || 'completed', pg_temp.owner(1), 201, 'body', 'text', '{"x": "y"}');
+  perform public.idempotency_fail('', 'batch', p_prefix || 'failed', pg_temp.owner(1), 'no luck');
+  perform public.idempotency_complete('', 'batch', p_prefix || 'completed', pg_temp.owner(1), 201, 'body', 'text', '{"x": "y"}');
   update public.idempotency_keys set steps = '{"charge": 1}' where idempotency_key in (p_prefix || 'lapsed', p_prefix || 'failed');
   update public.idempotency_keys set lease_expires_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
   where idempotency_key = p_prefix || 'expired';
@@ -80,9 +80,9 @@ select results_eq(
   $$select idempotency_key, outcome, attempt, retry_after_seconds, status_code, response, response_encoding, response_headers, steps from batch order by substr(idempotency_key, 7)$$,
   'in each state a batch answers as single calls do'
 );
-select set_eq('select distinct outcome from batch', array['in_progress', 'claimed', 'replay', 'mismatch'], 'with each outcome there is');
+select set_eq('select distinct outcome from batch', array['in_progress', 'claimed', 'taken_over', 'replay', 'mismatch'], 'with each outcome that this policy has');
 select is((select count(*) from batch where error_code is not null), 0::bigint, 'and no error');
-select is((select outcome from pg_temp.claims(jsonb_build_array(pg_temp.request('batch-lapsed', 2))) limit 1), 'claimed', 'the same owner is granted its key again');
+select is((select outcome from pg_temp.claims(jsonb_build_array(pg_temp.request('batch-lapsed', 2))) limit 1), 'taken_over', 'the same owner is granted its key again');
 select pg_temp.lapse('batch-live') \g /dev/null
 select is((select outcome from pg_temp.claims(jsonb_build_array(pg_temp.request('batch-live', 2)), 'refuse')), 'abandoned', 'and the policy is observed');
 select is(
@@ -109,7 +109,7 @@ create temporary table mixed as
 select * from pg_temp.claims(jsonb_build_array(
   pg_temp.request('good-1', 1), pg_temp.request('a b', 1), '7', null,
   pg_temp.request('good-2', 1, 'X'), pg_temp.request('good-3', 1) || '{"owner_token": "nobody"}',
-  pg_temp.request('good-4', 1) - 'owner_token', pg_temp.request('good-5', 1), pg_temp.request('single-completed', 2, 'X'),
+  pg_temp.request('good-4', 1) - 'owner_token', pg_temp.request('good-5', 1), pg_temp.request('single-completed', 2, 'b'),
   pg_temp.request('good-1', 1), pg_temp.request('good-1', 2)
 )) with ordinality;
 select results_eq(
@@ -132,11 +132,25 @@ select is((select count(*) from pg_temp.claims('[]')), 0::bigint, 'no requests, 
 select throws_ok($$select pg_temp.claims('{}')$$, '22023', null, 'what is no array is refused');
 select throws_ok($$select pg_temp.claims(null)$$, '22023', null, 'and null');
 select throws_ok($$select pg_temp.claims((select jsonb_agg(pg_temp.request('n-' || n, 1)) from generate_series(1, 101) as n))$$, '22023', null, 'and more than 100');
-select throws_ok($$select pg_temp.claims(jsonb_build_array(pg_temp.request('whole', 1)), 'guess')$$, '22023', null, 'and an unknown policy');
-select throws_ok($$select public.idempotency_claim_many(null, 'batch', jsonb_build_array(pg_temp.request('whole', 1)), 0, 3600)$$, '22023', null, 'and a lease of no seconds');
-select throws_ok($$select public.idempotency_claim_many(null, 'batch', jsonb_build_array(pg_temp.request('whole', 1)), 60, 0)$$, '22023', null, 'and a TTL of no seconds');
-select throws_ok($$select public.idempotency_claim_many(null, '', jsonb_build_array(pg_temp.request('whole', 1)), 60, 3600)$$, '22023', null, 'and no scope');
-select is((pg_temp.row_of('whole')).id, null, 'and then nothing is claimed');
+
+-- what is wrong with the terms is wrong for each item
+create function pg_temp.whole(
+  p_scope text default 'batch', p_lease integer default 60, p_ttl integer default 3600, p_policy text default 'retry', p_most integer default 5
+) returns text language sql as $$
+  select string_agg(m.outcome || ' ' || m.error_code, ' ') from public.idempotency_claim_many(
+    '', p_scope, jsonb_build_array(pg_temp.request('whole', 1), pg_temp.request('all', 1)), p_lease, p_ttl, p_policy, p_most
+  ) as m;
+$$;
+select is(pg_temp.whole(p_policy => 'guess'), 'refused 22023 refused 22023', 'with an unknown policy all are refused');
+select is(pg_temp.whole(p_lease => 0), 'refused 22023 refused 22023', 'and with a lease of no seconds');
+select is(pg_temp.whole(p_ttl => 0), 'refused 22023 refused 22023', 'and with a TTL of no seconds');
+select is(pg_temp.whole(p_most => 0), 'refused 22023 refused 22023', 'and with no attempt at all');
+select is(pg_temp.whole(p_scope => ''), 'refused 22023 refused 22023', 'and without a scope');
+select is_empty($$select from public.idempotency_keys where idempotency_key in ('whole', 'all')$$, 'and then nothing is claimed');
+select throws_ok(
+  $$select public.idempotency_claim_many('00000000-0000-4000-8000-00000000000c', 'batch', jsonb_build_array(pg_temp.request('gone', 1)), 60, 60)$$,
+  '23503', null, 'an account that is gone gets none of them'
+);
 select is((select count(*) from pg_temp.claims((select jsonb_agg(pg_temp.request('hundred-' || n, 1)) from generate_series(1, 100) as n)) where outcome = 'claimed'), 100::bigint, '100 are claimed at once');
 
 -- settling, in each state
@@ -152,8 +166,8 @@ select results_eq(
   'select idempotency_key, outcome, attempt, error_code from settled order by ordinality',
   $$
     values
-      ('s-done', 'completed', 1, null::text), ('s-failed', 'failed', 1, null), ('s-lost', 'stale', 2, null), ('s-nobody', 'stale', null, null),
-      ('s-lapsed', 'completed', 1, null), ('s-empty', 'completed', 1, null), ('single-completed', 'completed', 1, null), ('single-completed', 'stale', null, null)
+      ('s-done', 'completed', 1, null::text), ('s-failed', 'failed', 1, null), ('s-lost', 'lost', 2, null), ('s-nobody', 'gone', null, null),
+      ('s-lapsed', 'completed', 1, null), ('s-empty', 'completed', 1, null), ('single-completed', 'completed', 1, null), ('single-completed', 'gone', null, null)
   $$,
   'each claim is ended as the single call ends it'
 );
@@ -201,48 +215,50 @@ select is((select count(*) from pg_temp.settle('[]')), 0::bigint, 'no settlement
 select throws_ok($$select pg_temp.settle('"x"')$$, '22023', null, 'what is no array is refused');
 select throws_ok($$select pg_temp.settle(null)$$, '22023', null, 'and null');
 select throws_ok($$select pg_temp.settle((select jsonb_agg(pg_temp.done('t-2', 1)) from generate_series(1, 101)))$$, '22023', null, 'and more than 100');
-select throws_ok($$select pg_temp.settle(jsonb_build_array(pg_temp.done('t-2', 1)), 0)$$, '22023', null, 'and a TTL of no seconds');
-select throws_ok($$select pg_temp.settle(jsonb_build_array(pg_temp.done('t-2', 1)), 60, 0)$$, '22023', null, 'for failures too');
+select is((select error_code from pg_temp.settle(jsonb_build_array(pg_temp.done('t-2', 1)), 0)), '22023', 'and a TTL of no seconds');
+select is((select error_code from pg_temp.settle(jsonb_build_array(pg_temp.failed('t-2', 1)), 60, 0)), '22023', 'for failures too');
 
--- who may
-set local role authenticated;
-select throws_ok($$select pg_temp.claims('[]')$$, '42501', null, 'nobody signed in, no batch');
-select throws_ok($$select pg_temp.settle('[]')$$, '42501', null, 'nor a settlement');
-select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-00000000000a"}', true) \g /dev/null
-select throws_ok($$select pg_temp.claims('[]', 'retry', '00000000-0000-4000-8000-00000000000b')$$, '42501', null, 'a user claims for nobody else');
-select throws_ok($$select public.idempotency_settle_many('00000000-0000-4000-8000-00000000000b', 'batch', '[]')$$, '42501', null, 'nor settles');
-select throws_ok($$select public.idempotency_settle_item(null, 'batch', '{}', 1, 1)$$, '42501', null, 'nor goes round the batch');
-select is((select outcome from pg_temp.claims(jsonb_build_array(pg_temp.request('single-completed', 1)))), 'claimed', 'the project''s key is another user''s free one');
-select is((select outcome from pg_temp.settle(jsonb_build_array(pg_temp.done('single-completed', 1)))), 'completed', 'which ends apart from it');
-set local role anon;
-select throws_ok($$select pg_temp.claims('[]')$$, '42501', null, 'anon claims nothing');
-select throws_ok($$select pg_temp.settle('[]')$$, '42501', null, 'and settles nothing');
+-- whose
+select is((select outcome from pg_temp.claims(jsonb_build_array(pg_temp.request('single-completed', 1)), 'retry', '00000000-0000-4000-8000-00000000000a')), 'claimed', 'the project''s key is a user''s free one');
+select is((select user_id from public.idempotency_keys where owner = '00000000-0000-4000-8000-00000000000a'), '00000000-0000-4000-8000-00000000000a', 'which goes with the account');
+select is(
+  (select outcome from public.idempotency_claim_many('00000000-0000-4000-8000-00000000000c', 'batch', jsonb_build_array(pg_temp.request('theirs', 1)), 60, 60, 'retry', 5, true)),
+  'claimed', 'a user of third-party auth needs no account'
+);
+select pg_temp.claims(jsonb_build_array(pg_temp.request('parked', 1))) \g /dev/null
+select pg_temp.lapse('parked') \g /dev/null
+select is(
+  (select outcome from public.idempotency_claim_many('', 'batch', jsonb_build_array(pg_temp.request('parked', 2)), 60, 60, 'retry', 1)),
+  'abandoned', 'crashes are counted in a batch too'
+);
 
 -- the limit
 reset role;
-insert into public.idempotency_keys (user_id, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
-select '00000000-0000-4000-8000-00000000000b', 'batch', 'key-' || n, repeat('a', 64), gen_random_uuid(), now(), now() + interval '1 hour'
+insert into public.idempotency_keys (owner, user_id, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
+select
+  '00000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 'batch', 'key-' || n, repeat('a', 64),
+  gen_random_uuid(), now() - interval '1 second', now() + interval '1 hour'
 from generate_series(1, 9999) as n;
-insert into public.idempotency_counted_users values ('00000000-0000-4000-8000-00000000000b');
-set local role authenticated;
-select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-00000000000b"}', true) \g /dev/null
+insert into idempotency.full_owners values ('00000000-0000-4000-8000-00000000000b');
+set local role service_role;
 create temporary table limited as
-select * from pg_temp.claims(jsonb_build_array(pg_temp.request('key-7', 1), pg_temp.request('room', 1))) with ordinality;
-reset role;
-insert into public.idempotency_counted_users values ('00000000-0000-4000-8000-00000000000b') on conflict do nothing;
-set local role authenticated;
+select * from pg_temp.claims(jsonb_build_array(pg_temp.request('key-7', 1), pg_temp.request('room', 1)), 'retry', '00000000-0000-4000-8000-00000000000b') with ordinality;
+insert into idempotency.full_owners values ('00000000-0000-4000-8000-00000000000b') on conflict do nothing;
 insert into limited
-select * from pg_temp.claims(jsonb_build_array(pg_temp.request('no-room', 1), pg_temp.request('room', 1), pg_temp.request('key-8', 1), pg_temp.request('nor-here', 1))) with ordinality;
+select * from pg_temp.claims(
+  jsonb_build_array(pg_temp.request('no-room', 1), pg_temp.request('room', 1), pg_temp.request('key-8', 1), pg_temp.request('nor-here', 1)),
+  'retry', '00000000-0000-4000-8000-00000000000b'
+) with ordinality;
 select results_eq(
   'select idempotency_key, outcome, error_code from limited',
   $$
     values
-      ('key-7', 'claimed', null::text), ('room', 'claimed', null),
-      ('no-room', 'refused', 'PT429'), ('room', 'claimed', null), ('key-8', 'claimed', null), ('nor-here', 'refused', 'PT429')
+      ('key-7', 'taken_over', null::text), ('room', 'claimed', null),
+      ('no-room', 'refused', 'PT429'), ('room', 'claimed', null), ('key-8', 'taken_over', null), ('nor-here', 'refused', 'PT429')
   $$,
   'at the limit new keys are refused one by one, and those there are go on'
 );
-select is((select count(*) from public.idempotency_keys), 10000::bigint, 'and the limit holds');
+select is((select count(*) from public.idempotency_keys where owner = '00000000-0000-4000-8000-00000000000b'), 10000::bigint, 'and the limit holds');
 
 select * from finish();
 rollback;

@@ -6,7 +6,7 @@ select plan(41);
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
 delete from public.idempotency_keys;
-delete from public.idempotency_replay_counts;
+delete from idempotency.replay_counts;
 select public.idempotency_recount_statistics() \g /dev/null
 
 create function pg_temp.owner(p_owner integer) returns uuid language sql as $$
@@ -14,15 +14,15 @@ create function pg_temp.owner(p_owner integer) returns uuid language sql as $$
 $$;
 
 create function pg_temp.claim(p_key text, p_owner integer default 1, p_scope text default 'jobs') returns text language sql as $$
-  select (public.idempotency_claim(null, p_scope, p_key, repeat('a', 64), pg_temp.owner(p_owner), 60, 36000)).outcome;
+  select (public.idempotency_claim('', p_scope, p_key, repeat('a', 64), pg_temp.owner(p_owner), 60, 36000)).outcome;
 $$;
 
 create function pg_temp.complete(p_key text, p_owner integer default 1, p_scope text default 'jobs') returns text language sql as $$
-  select (public.idempotency_complete(null, p_scope, p_key, pg_temp.owner(p_owner), 200, 'x', 'text', null)).outcome;
+  select (public.idempotency_complete('', p_scope, p_key, pg_temp.owner(p_owner), 200, 'x', 'text', null)).outcome;
 $$;
 
 create function pg_temp.fail(p_key text, p_owner integer default 1, p_scope text default 'jobs') returns text language sql as $$
-  select (public.idempotency_fail(null, p_scope, p_key, pg_temp.owner(p_owner), 'no luck')).outcome;
+  select (public.idempotency_fail('', p_scope, p_key, pg_temp.owner(p_owner), 'no luck')).outcome;
 $$;
 
 create function pg_temp.lapse(p_key text) returns void language sql as $$
@@ -92,17 +92,17 @@ select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 'a
 select is((select count(*) from public.idempotency_stuck_keys()), 1::bigint, 'a stuck key shows after it is counted');
 
 create temporary table before as
-select 'hours' as part, to_jsonb(h) as content from public.idempotency_hours as h
-union all select 'durations', to_jsonb(d) from public.idempotency_durations as d
-union all select 'live', to_jsonb(l) from public.idempotency_live_keys as l
-union all select 'open', to_jsonb(o) from public.idempotency_open_keys as o;
+select 'hours' as part, to_jsonb(h) as content from idempotency.hours as h
+union all select 'durations', to_jsonb(d) from idempotency.durations as d
+union all select 'live', to_jsonb(l) from idempotency.live_keys as l
+union all select 'open', to_jsonb(o) from idempotency.open_keys as o;
 select is(pg_temp.refresh(), 0::bigint, 'a refresh without anything new counts nothing');
 select set_eq(
   $$
-    select 'hours' as part, to_jsonb(h) as content from public.idempotency_hours as h
-    union all select 'durations', to_jsonb(d) from public.idempotency_durations as d
-    union all select 'live', to_jsonb(l) from public.idempotency_live_keys as l
-    union all select 'open', to_jsonb(o) from public.idempotency_open_keys as o
+    select 'hours' as part, to_jsonb(h) as content from idempotency.hours as h
+    union all select 'durations', to_jsonb(d) from idempotency.durations as d
+    union all select 'live', to_jsonb(l) from idempotency.live_keys as l
+    union all select 'open', to_jsonb(o) from idempotency.open_keys as o
   $$,
   'select * from before',
   'and changes nothing'
@@ -110,7 +110,7 @@ select set_eq(
 
 select pg_temp.complete('runs') \g /dev/null
 select is(pg_temp.claim('failed', 2), 'claimed', 'a failed key is retried');
-select is(pg_temp.claim('dead', 2), 'claimed', 'a stuck one is taken over');
+select is(pg_temp.claim('dead', 2), 'taken_over', 'a stuck one is taken over');
 select is((select count(*) from public.idempotency_stuck_keys()), 0::bigint, 'and is not stuck any more');
 select pg_temp.lapse('failed') \g /dev/null
 select is((select idempotency_key from public.idempotency_stuck_keys()), 'failed', 'the retry that lapses is, before it is counted');
@@ -126,7 +126,7 @@ select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 's
 select pg_temp.claim('failed', 4), pg_temp.complete('failed', 4), pg_temp.claim('dead', 3), pg_temp.complete('dead', 3) \g /dev/null
 select pg_temp.refresh() \g /dev/null
 select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 'and the answers at their end');
-select is_empty('select from public.idempotency_open_keys', 'a key with an answer is not looked at again');
+select is_empty('select from idempotency.open_keys', 'a key with an answer is not looked at again');
 
 -- a new generation of a key
 select pg_temp.claim('again'), pg_temp.fail('again') \g /dev/null
@@ -145,12 +145,12 @@ select is(
 );
 
 -- resolving, deleting
-select is((public.idempotency_resolve(null, 'jobs', 'done', 'completed', 200, 'x')).outcome, 'completed', 'a stuck key is resolved');
+select is((public.idempotency_resolve('', 'jobs', 'done', 'completed', 200, 'x')).outcome, 'completed', 'a stuck key is resolved');
 select is((select count(*) from public.idempotency_stuck_keys()), 0::bigint, 'and gone from the list');
 delete from public.idempotency_keys where idempotency_key = 'again';
 select pg_temp.refresh() \g /dev/null
 select is((select processing_count from pg_temp.shown where scope = 'jobs'), 0::bigint, 'nobody is at work');
-select is_empty('select from public.idempotency_open_keys', 'and a key that was deleted is forgotten');
+select is_empty('select from idempotency.open_keys', 'and a key that was deleted is forgotten');
 
 -- in parts, and from the start
 select pg_temp.claim('part-' || n), pg_temp.complete('part-' || n) from generate_series(1, 10) as n \g /dev/null
@@ -165,11 +165,11 @@ select pg_temp.refresh() \g /dev/null
 select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 'a recount arrives at the rows that are there');
 
 -- replays, hours, durations
-select public.idempotency_count_replays(null, 'jobs', 30) \g /dev/null
-insert into public.idempotency_replay_counts (user_id, scope, hour, replays)
-values ('00000000-0000-4000-8000-00000000000a', 'jobs', date_trunc('hour', now(), 'UTC'), 15);
+select public.idempotency_count_replays('', 'jobs', 30) \g /dev/null
+insert into idempotency.replay_counts (owner, user_id, scope, hour, replays)
+values ('00000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000a', 'jobs', date_trunc('hour', now(), 'UTC'), 15);
 select pg_temp.refresh(), pg_temp.refresh() \g /dev/null
-select is((select replay_count from pg_temp.shown where scope = 'jobs'), 45::bigint, 'replays are summed over users, once');
+select is((select replay_count from pg_temp.shown where scope = 'jobs'), 45::bigint, 'replays are summed over owners, once');
 select is(
   (select round(replay_rate::numeric, 4) from public.idempotency_scope_statistics() where scope = 'jobs'),
   round(45.0 / (45 + (select execution_count from pg_temp.counted where scope = 'jobs')), 4),
@@ -181,10 +181,10 @@ select results_eq(
   'the chart has an entry for each hour'
 );
 insert into public.idempotency_keys (
-  scope, idempotency_key, request_fingerprint, status, owner_token, status_code, response_encoding, created_at, claimed_at, completed_at, expires_at
+  owner, scope, idempotency_key, request_fingerprint, status, owner_token, status_code, response_encoding, created_at, claimed_at, completed_at, expires_at
 )
 select
-  'slow', 'slow-' || n, repeat('a', 64), 'completed', gen_random_uuid(), 200, 'none', now(), now(), now() + make_interval(secs => n / 100.0), now() + interval '3 hours'
+  '', 'slow', 'slow-' || n, repeat('a', 64), 'completed', gen_random_uuid(), 200, 'none', now(), now(), now() + make_interval(secs => n / 100.0), now() + interval '3 hours'
 from generate_series(1, 1000) as n;
 select pg_temp.refresh() \g /dev/null
 select ok(duration_p50_ms between 4750 and 5250, 'the median is right within 5 %, not ' || duration_p50_ms)
@@ -197,7 +197,7 @@ select results_eq('select expired_count, expired_is_more, oldest_expired_at is n
 select pg_temp.expire('slow-1'), pg_temp.expire('slow-2') \g /dev/null
 select results_eq('select expired_count, statistics_behind from public.idempotency_upkeep()', 'values (2::bigint, 0::bigint)', 'what does is counted');
 reset role;
-insert into public.idempotency_live_keys values (date_trunc('hour', now(), 'UTC') - interval '1 hour', 'slow', 'completed', 500);
+insert into idempotency.live_keys values (date_trunc('hour', now(), 'UTC') - interval '1 hour', 'slow', 'completed', 500);
 set local role service_role;
 select is((select completed_count from pg_temp.shown where scope = 'slow'), 1000::bigint, 'keys that have expired are not live');
 

@@ -1,10 +1,10 @@
 -- The table's promises about any row, whoever writes it.
 begin;
-select plan(19);
+select plan(25);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
-insert into public.idempotency_keys (scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
-values ('s', 'row', repeat('a', 64), gen_random_uuid(), now(), now() + interval '1 hour');
+insert into public.idempotency_keys (owner, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
+values ('', 's', 'row', repeat('a', 64), gen_random_uuid(), now(), now() + interval '1 hour');
 
 create function pg_temp.refused(p_set text, p_constraint text) returns text language plpgsql as $$
 begin
@@ -20,12 +20,19 @@ select pg_temp.refused($$idempotency_key = 'a/b'$$, 'key_is_3_to_256_letters_dig
 select pg_temp.refused($$idempotency_key = 'abc' || chr(10)$$, 'key_is_3_to_256_letters_digits_dashes_underscores');
 select pg_temp.refused($$scope = ''$$, 'scope_is_1_to_200_characters');
 select pg_temp.refused($$request_fingerprint = repeat('A', 64)$$, 'fingerprint_is_64_lowercase_hex_digits');
-select pg_temp.refused($$status = 'done', lease_expires_at = null$$, 'status_is_known');
+select pg_temp.refused($$status = 'done', lease_expires_at = null, completed_at = now()$$, 'status_is_known');
+select pg_temp.refused($$status = 'failed', lease_expires_at = null$$, 'ended_has_completion_time');
+select pg_temp.refused($$completed_at = now()$$, 'ended_has_completion_time');
+select pg_temp.refused($$owner = repeat('x', 256)$$, 'owner_is_at_most_255_characters');
+select pg_temp.refused($$user_id = '00000000-0000-4000-8000-00000000000a'$$, 'account_is_the_owner');
+select pg_temp.refused($$error_message = 'x'$$, 'only_failed_has_error_message');
+select pg_temp.refused($$response_headers = '{}'$$, 'only_completed_has_response_headers');
+select pg_temp.refused($$crashed_attempts = (select jsonb_agg(n) from generate_series(1, 101) as n)$$, 'crashed_attempts_are_at_most_100');
 select pg_temp.refused($$attempt = 0$$, 'attempt_starts_at_1');
 select pg_temp.refused($$lease_expires_at = null$$, 'processing_has_a_lease');
 select pg_temp.refused($$lease_expires_at = expires_at + interval '1 second'$$, 'expires_no_earlier_than_its_lease');
 select pg_temp.refused($$status = 'completed', lease_expires_at = null, completed_at = now(), response_encoding = 'none'$$, 'completed_has_status_code');
-select pg_temp.refused($$status = 'completed', lease_expires_at = null, status_code = 200, response_encoding = 'none'$$, 'completed_has_completion_time');
+select pg_temp.refused($$status = 'completed', lease_expires_at = null, status_code = 200, response_encoding = 'none'$$, 'ended_has_completion_time');
 select pg_temp.refused($$status = 'completed', lease_expires_at = null, completed_at = now(), status_code = 200$$, 'completed_has_response_encoding');
 select pg_temp.refused($$status = 'completed', lease_expires_at = null, completed_at = now(), status_code = 99, response_encoding = 'none'$$, 'status_code_is_an_http_status');
 select pg_temp.refused($$status = 'completed', lease_expires_at = null, completed_at = now(), status_code = 200, response_encoding = 'text'$$, 'encoding_none_means_no_response');
@@ -34,19 +41,15 @@ select pg_temp.refused($$steps = to_jsonb(repeat('x', 2000000))$$, 'steps_are_an
 
 select throws_ok(
   $$
-    insert into public.idempotency_keys (scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
-    values ('s', 'row', repeat('a', 64), gen_random_uuid(), now(), now() + interval '1 hour')
+    insert into public.idempotency_keys (owner, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
+    values ('', 's', 'row', repeat('a', 64), gen_random_uuid(), now(), now() + interval '1 hour')
   $$,
   '23505', null, 'the project''s own keys collide as well'
 );
 
-update public.idempotency_keys set user_id = '00000000-0000-4000-8000-00000000000a' where idempotency_key = 'row';
+update public.idempotency_keys set owner = '00000000-0000-4000-8000-00000000000a', user_id = '00000000-0000-4000-8000-00000000000a' where idempotency_key = 'row';
 delete from auth.users where id = '00000000-0000-4000-8000-00000000000a';
 select is_empty($$select from public.idempotency_keys where idempotency_key = 'row'$$, 'a user''s keys go with the user');
-select is_empty(
-  $$select relname from pg_class where relnamespace = 'public'::regnamespace and relname ~ '^idempotency.*(keys|counts|users)$' and relkind = 'r' and not relrowsecurity$$,
-  'row level security is on for each table of the ledger'
-);
 
 select * from finish();
 rollback;

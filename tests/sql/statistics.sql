@@ -1,32 +1,32 @@
 -- The numbers of the statistics view, replay counts and the status of a key.
 begin;
-select plan(14);
+select plan(16);
 
 set local role service_role;
 delete from public.idempotency_keys;
-delete from public.idempotency_replay_counts;
+delete from idempotency.replay_counts;
 insert into public.idempotency_keys (
-  scope, idempotency_key, request_fingerprint, status, attempt, owner_token, lease_expires_at,
+  owner, scope, idempotency_key, request_fingerprint, status, attempt, owner_token, lease_expires_at,
   status_code, response_encoding, created_at, claimed_at, completed_at, expires_at
 )
 select
-  's', key, repeat('a', 64), status, attempt, gen_random_uuid(), now() + lease,
-  case when status = 'completed' then 200 end, case when status = 'completed' then 'none' end,
+  '', 's', key, repeat('a', 64), status, attempt, gen_random_uuid(), now() + lease,
+  status_code, case when status = 'completed' then 'none' end,
   now() - interval '90 seconds', now() - interval '90 seconds', now() - interval '90 seconds' + took, now() + expiry
 from (values
-  ('done-1', 'completed', 1, null, interval '100 milliseconds', interval '1 hour'),
-  ('done-2', 'completed', 2, null, interval '300 milliseconds', interval '-1 second'),
-  ('running', 'processing', 1, interval '1 minute', null, interval '1 hour'),
-  ('stuck', 'processing', 1, interval '-1 second', null, interval '1 hour'),
-  ('failed', 'failed', 1, null, null, interval '1 hour')
-) as rows (key, status, attempt, lease, took, expiry);
+  ('done-1', 'completed', 200, 1, null, interval '100 milliseconds', interval '1 hour'),
+  ('done-2', 'completed', 201, 2, null, interval '300 milliseconds', interval '-1 second'),
+  ('running', 'processing', null, 1, interval '1 minute', null, interval '1 hour'),
+  ('stuck', 'processing', null, 1, interval '-1 second', null, interval '1 hour'),
+  ('thrown', 'failed', null, 1, null, interval '1 minute', interval '1 hour')
+) as rows (key, status, status_code, attempt, lease, took, expiry);
 
-select lives_ok($$select public.idempotency_count_replays(null, 's', 4)$$, 'replays are counted');
-select lives_ok($$select public.idempotency_count_replays(null, 's', 14)$$, 'and added up');
-select lives_ok($$select public.idempotency_count_replays(null, 'unknown', 1)$$, 'those of a scope without keys are left out');
-select is((select count(*) from public.idempotency_replay_counts), 1::bigint, 'one row per user, scope and hour');
-select throws_ok($$select public.idempotency_count_replays(null, 's', 0)$$, '22023', null, 'a count of none is refused');
-insert into public.idempotency_replay_counts (scope, hour, replays) values ('s', now() - interval '2 days', 1000);
+select lives_ok($$select public.idempotency_count_replays('', 's', 4)$$, 'replays are counted');
+select lives_ok($$select public.idempotency_count_replays('', 's', 14)$$, 'and added up');
+select lives_ok($$select public.idempotency_count_replays('', 'unknown', 1)$$, 'those of a scope without keys are left out');
+select is((select count(*) from idempotency.replay_counts), 1::bigint, 'one row per owner, scope and hour');
+select throws_ok($$select public.idempotency_count_replays('', 's', 0)$$, '22023', null, 'a count of none is refused');
+insert into idempotency.replay_counts (owner, scope, hour, replays) values ('', 's', now() - interval '2 days', 1000);
 
 select results_eq(
   $$select total_count, processing_count, completed_count, failed_count, stuck_count, expired_count from public.v_idempotency_stats where scope = 's'$$,
@@ -42,6 +42,32 @@ select is((select round(duration_p95_ms::numeric) from public.v_idempotency_stat
 select is((select is_stuck from public.get_idempotency_status('stuck')), true, 'the status says that a run is stuck');
 select is((select is_expired from public.get_idempotency_status('done-2', 's')), true, 'and that a key has expired');
 select is_empty($$select * from public.get_idempotency_status('stuck', 'other')$$, 'another scope is another key');
+
+-- refusals: answers, final or not, that say what was wrong with the request
+create function pg_temp.end_with(p_key text, p_status integer, p_is_final boolean) returns void language sql as $$
+  select public.idempotency_claim('', 'refusing', p_key, repeat('a', 64), '00000000-0000-4000-9000-000000000001', 60, 600);
+  select case
+    when p_is_final then public.idempotency_complete(
+      '', 'refusing', p_key, '00000000-0000-4000-9000-000000000001', p_status, '{}', 'text', null
+    )
+    else public.idempotency_fail(
+      '', 'refusing', p_key, '00000000-0000-4000-9000-000000000001', 'it was not to be', null, p_status
+    )
+  end;
+$$;
+
+select pg_temp.end_with('invalid', 400, true), pg_temp.end_with('unpaid', 402, true), pg_temp.end_with('to-confirm', 409, false),
+  pg_temp.end_with('too-many', 429, false), pg_temp.end_with('broken', 503, false), pg_temp.end_with('thrown', null, false),
+  pg_temp.end_with('created', 201, true), pg_temp.end_with('elsewhere', 303, true), pg_temp.end_with('final-error', 500, true)
+\g /dev/null
+select results_eq(
+  $$select total_count, completed_count, failed_count, refused_count from public.v_idempotency_stats where scope = 'refusing'$$,
+  'values (9::bigint, 5::bigint, 2::bigint, 4::bigint)',
+  'answers of 400 to 499 are refusals, final or not, and none of them is a failure'
+);
+select is_empty(
+  $$select from public.idempotency_keys where status = 'failed' and completed_at is null$$, 'whatever failed has ended'
+);
 
 select * from finish();
 rollback;

@@ -68,6 +68,11 @@ declare
   v_owner_token constant uuid := (p_item ->> 'owner_token')::uuid;
 begin
   if coalesce(p_item ? 'error_message', false) then
+    if p_item ?| array['response', 'response_encoding', 'response_headers'] then
+      raise exception 'settling an idempotency key: one that failed has no answer, so none may be given'
+        using errcode = '22023';
+    end if;
+
     return public.idempotency_fail(
       p_owner, p_scope, p_item ->> 'key', v_owner_token, p_item ->> 'error_message',
       (p_terms ->> 'failed_ttl_seconds')::integer, (p_item ->> 'status_code')::integer

@@ -15,7 +15,7 @@ export async function createProbeTable(database: Database): Promise<void> {
 create table if not exists public.probe_effects (
   id bigint generated always as identity primary key,
   effect text not null,
-  user_id uuid,
+  user_id text,
   attempt integer not null,
   created_at timestamptz not null default now()
 );

@@ -26,12 +26,14 @@ interface ProbeDatabase extends Omit<Database, "public"> {
 
 const Behaviour = z.strictObject({
   effect: z.string().default("probe"),
+  steps: z.array(z.string()).default([]),
   delayMs: z.number().int().min(0).max(600_000).default(0),
   status: z.number().int().min(200).max(599).default(200),
   headers: z.record(z.string(), z.string()).default({}),
   body: z.string().optional(),
   bodyBase64: z.base64().optional(),
   throw: z.boolean().default(false),
+  hang: z.boolean().default(false),
   exit: z.enum(["before-effect", "after-effect"]).optional(),
 });
 
@@ -76,18 +78,25 @@ function perform(config: IdempotencyConfig) {
         );
       }
       const wanted = read.data;
-      const { attempt } = ctx.idempotency;
+      const { attempt, step } = ctx.idempotency;
       const exits = attempt <= 1 ? wanted.exit : undefined;
       if (exits === "before-effect") Deno.exit(1);
-      const { error } = await ctx.supabaseAdmin.from("probe_effects").insert({
-        effect: wanted.effect,
-        user_id: ctx.userClaims?.id ?? null,
-        attempt,
-      });
-      if (error) {
-        throw new Error(`Cannot record an effect: ${error.message}`);
+      const takeEffect = async (effect: string) => {
+        const { error } = await ctx.supabaseAdmin.from("probe_effects").insert({
+          effect,
+          user_id: ctx.userClaims?.id ?? null,
+          attempt,
+        });
+        if (error) {
+          throw new Error(`Cannot record an effect: ${error.message}`);
+        }
+      };
+      for (const name of wanted.steps) {
+        await step(name, () => takeEffect(`${wanted.effect}:${name}`));
       }
+      await takeEffect(wanted.effect);
       await new Promise((resolve) => setTimeout(resolve, wanted.delayMs));
+      if (wanted.hang) await new Promise(() => {});
       if (exits === "after-effect") Deno.exit(1);
       if (wanted.throw) throw new Error("The probe was asked to throw.");
       return answer(wanted);

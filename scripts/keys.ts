@@ -28,6 +28,7 @@ function printKeys(keys: readonly StuckKey[], limit: number): void {
       "lapsed",
       "gone",
       "steps done",
+      "crashed before",
     ],
     keys.map((key) => [
       key.owner || "(project)",
@@ -38,9 +39,19 @@ function printKeys(keys: readonly StuckKey[], limit: number): void {
       toSecond(key.lease_expires_at),
       toSecond(key.expires_at),
       Object.keys(key.steps ?? {}).join(", "),
+      crashesOf(key),
     ]),
   );
   if (keys.length === limit) console.log(`the first ${limit}; see --limit`);
+}
+
+/** How far each attempt before this one got: a loop makes no progress. */
+function crashesOf({ crashed_attempts }: StuckKey): string {
+  return (crashed_attempts ?? [])
+    .map(({ attempt, steps }) =>
+      `${attempt} (${steps} ${steps === 1 ? "step" : "steps"})`
+    )
+    .join(", ");
 }
 
 function toSecond(time: Date): string {
@@ -49,8 +60,8 @@ function toSecond(time: Date): string {
 
 /** What is to be told of a resolution, and whether it holds. */
 function describe(
-  { key, scope, userId, body }: Resolution,
-  { outcome, attempt, status_code }: Resolved,
+  { key, scope, userId, body, as }: Resolution,
+  { outcome, status_code }: Resolved,
 ): { done: boolean; text: string } {
   const name = `"${key}" in ${scope}`;
   switch (outcome) {
@@ -63,22 +74,25 @@ function describe(
             : "retries get this answer"),
       };
     case "failed":
-      return { done: true, text: `${name} has failed: the next retry runs` };
+      return {
+        done: as === "failed",
+        text: `${name} has failed${
+          as === "failed" ? "" : " already"
+        }: the next retry runs`,
+      };
     case "replay":
       return {
         done: false,
         text: `${name} was completed already, with status ${status_code}`,
       };
-    case "stale":
+    case "gone":
       return {
         done: false,
-        text: attempt === null
-          ? `there is no key ${name} of ${
-            userId === null
-              ? "the project itself; name the user it belongs to with --user"
-              : `user ${userId}`
-          }`
-          : `${name} has failed already: the next retry runs`,
+        text: `there is no key ${name} of ${
+          userId === null
+            ? "the project itself; name the user it belongs to with --user"
+            : `user ${userId}`
+        }`,
       };
   }
 }

@@ -1,6 +1,15 @@
 import { z } from "zod";
 import type { Project } from "../project.ts";
 
+/** An attempt that crashed before the latest one. */
+const CrashedAttempt = z.object({
+  attempt: z.int(),
+  claimed_at: z.coerce.date(),
+  lease_expired_at: z.coerce.date(),
+  /** How many steps were done by then. */
+  steps: z.int(),
+});
+
 /** A row of `idempotency_stuck_keys`. */
 export const StuckKey = z.object({
   owner: z.string(),
@@ -12,13 +21,14 @@ export const StuckKey = z.object({
   expires_at: z.coerce.date(),
   metadata: z.record(z.string(), z.unknown()).nullable(),
   steps: z.record(z.string(), z.unknown()).nullable(),
+  crashed_attempts: z.array(CrashedAttempt).nullable(),
 });
 
 /** A key whose last attempt was interrupted. */
 export type StuckKey = z.output<typeof StuckKey>;
 
 const Resolved = z.object({
-  outcome: z.enum(["completed", "failed", "replay", "stale"]),
+  outcome: z.enum(["completed", "failed", "replay", "gone"]),
   attempt: z.int().nullable(),
   status_code: z.int().nullable(),
 });

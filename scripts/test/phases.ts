@@ -17,6 +17,7 @@ const LEDGER = "tests/ledger";
 const SIMULATION = "tests/proof/simulation";
 const CRASH = "tests/proof/crash";
 const FAULTS = "tests/proof/faults";
+const ATTEMPTS = "tests/proof/attempts";
 const MIGRATE = "tests/scripts/migrate";
 const STACK = "tests/scripts/stack";
 const BROWSER = "tests/browser";
@@ -31,6 +32,7 @@ const APART = [
   SIMULATION,
   CRASH,
   FAULTS,
+  ATTEMPTS,
   MIGRATE,
   STACK,
   BROWSER,
@@ -164,6 +166,11 @@ export const phases: readonly Phase[] = [
     name: "database faults",
     postgres: [],
     run: (filter) => runDenoTest([FAULTS], filter),
+  },
+  {
+    name: "attempts that hang or stall",
+    postgres: [],
+    run: (filter) => runDenoTest([ATTEMPTS], filter),
   },
   {
     name: "kills",

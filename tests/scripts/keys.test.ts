@@ -36,14 +36,17 @@ async function keys(
   return { code, stdout: stdout.trim(), stderr: stderr.trim() };
 }
 
+// Nobody but the project itself writes the ledger.
+const ledger = () => project(stack()).client;
+
 /** Leaves a key behind as a crashed worker does: claimed, its lease over. */
 async function abandon(
-  { client, userId }: Actor = ada,
+  { userId }: Pick<Actor, "userId"> = ada,
 ): Promise<{ key: string; ownerToken: string }> {
   const key = unique("order");
   const ownerToken = crypto.randomUUID();
-  await client.rpc("idempotency_claim", {
-    p_user_id: userId!,
+  await ledger().rpc("idempotency_claim", {
+    p_owner: userId ?? "",
     p_scope: SCOPE,
     p_idempotency_key: key,
     p_fingerprint: FINGERPRINT,
@@ -62,8 +65,8 @@ async function abandon(
 const FINGERPRINT = "a".repeat(64);
 
 const retry = (key: string) =>
-  ada.client.rpc("idempotency_claim", {
-    p_user_id: ada.userId,
+  ledger().rpc("idempotency_claim", {
+    p_owner: ada.userId,
     p_scope: SCOPE,
     p_idempotency_key: key,
     p_fingerprint: FINGERPRINT,
@@ -75,8 +78,8 @@ const retry = (key: string) =>
 
 Deno.test("keys list shows an interrupted attempt with whose it is and what it did", async () => {
   const { key, ownerToken } = await abandon();
-  await ada.client.rpc("idempotency_checkpoint", {
-    p_user_id: ada.userId,
+  await ledger().rpc("idempotency_checkpoint", {
+    p_owner: ada.userId,
     p_scope: SCOPE,
     p_idempotency_key: key,
     p_owner_token: ownerToken,
@@ -128,8 +131,9 @@ Deno.test("keys resolve --as completed gives retries the answer that the operato
     "content-type": "application/json",
     location: "/charges/ch_1",
   });
-  const { data: [status] } = await ada.client.rpc("get_idempotency_status", {
+  const { data: [status] } = await ledger().rpc("get_idempotency_status", {
     p_idempotency_key: key,
+    p_owner: ada.userId,
   }).throwOnError();
   const metadata = status!.metadata as Record<string, string>;
   assertEquals(
@@ -151,6 +155,18 @@ Deno.test("keys resolve --as failed lets the next retry run", async () => {
   ]);
   const { data } = await retry(key);
   assertEquals([data.outcome, data.attempt], ["claimed", 2]);
+});
+
+Deno.test("keys resolve does not say that it recorded an answer for a key that has failed", async () => {
+  const { key } = await abandon();
+  const user = ["--scope", SCOPE, "--user", ada.userId];
+  await keys(["resolve", key, ...user, "--as", "failed"]);
+  const { code, stderr } = await keys([
+    ...["resolve", key, ...user],
+    ...["--as", "completed", "--status", "200", "--body", "done"],
+  ]);
+  assertEquals(code, 1);
+  assertMatch(stderr, /has failed already: the next retry runs/);
 });
 
 Deno.test("keys resolve answers the requests of a route that refuses to guess", async () => {
@@ -234,7 +250,7 @@ Deno.test("keys explains what it does not understand", async () => {
       /set-cookie belongs to one answer/,
     ],
     [[...resolve, "--as", "failed", "--body", "x"], /--body does not go with/],
-    [[...resolve, "--user", "ada", "--as", "failed"], /--user ada.*UUID/],
+    [[...resolve, "--user", "", "--as", "failed"], /--user.*empty/],
   ];
   for (const [args, message] of cases) {
     const error = assertThrows(() => parseCommand(args), UsageError);
@@ -270,7 +286,7 @@ Deno.test({
     const url = ["--database-url", cluster.url];
     try {
       assertEquals((await keys(["list", ...url], {})).stdout, "no stuck keys");
-      await sql`select public.idempotency_claim(null, 'jobs', 'job-1',
+      await sql`select public.idempotency_claim('', 'jobs', 'job-1',
         ${FINGERPRINT}, gen_random_uuid(), 60, 3600)`;
       await sql`update public.idempotency_keys
         set lease_expires_at = now() - interval '1 minute'`;
@@ -287,7 +303,7 @@ Deno.test({
       ], {});
       assertEquals(again.code, 1);
       assertMatch(again.stderr, /was completed already, with status 204/);
-      await sql`select public.idempotency_claim(null, 'jobs', 'job-2',
+      await sql`select public.idempotency_claim('', 'jobs', 'job-2',
         ${FINGERPRINT}, gen_random_uuid(), 60, 3600)`;
       await sql`update public.idempotency_keys
         set lease_expires_at = now() - interval '1 minute'

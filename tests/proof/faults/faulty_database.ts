@@ -17,6 +17,10 @@ import { project } from "../../support/stack.ts";
 /** A database whose faults a test decides, and both ways to reach it. */
 export interface FaultyDatabase extends AsyncDisposable {
   readonly cluster: PostgresCluster;
+  /** Serves the probe on it. */
+  readonly stack: Stack;
+  /** What no fault cuts. */
+  readonly sql: postgres.Sql;
   readonly ledgers: {
     readonly "supabase-js": Ledger;
     readonly "a direct connection": Ledger;
@@ -70,10 +74,16 @@ export async function startFaultyDatabase(): Promise<FaultyDatabase> {
     stopSurviving();
   };
   try {
-    stack = await startStack({ port: 0, databaseUrl: cluster.url });
+    stack = await startStack({
+      port: 0,
+      databaseUrl: cluster.url,
+      probe: true,
+    });
     await control`create table public.fault_effects (name text not null)`;
     return {
       cluster,
+      stack,
+      sql: control,
       ledgers: {
         "supabase-js": supabaseLedger(project(stack).client),
         "a direct connection": postgresLedger(direct),

@@ -203,11 +203,15 @@ begin
         commit;
       end loop;
       delete from idempotency.replay_counts where hour < now() - interval '8 days';
+      commit;
+      -- by number: a run that was cut off, or never began, has no times
       delete from cron.job_run_details as r
       using cron.job as j
       where j.jobid = r.jobid
         and j.jobname in ('cleanup-expired-idempotency-keys', 'count-idempotency-statistics')
-        and r.end_time < now() - interval '7 days';
+        and r.runid <= (
+          select max(o.runid) from cron.job_run_details as o where o.start_time < now() - interval '7 days'
+        );
     end;
     $$
   $command$);

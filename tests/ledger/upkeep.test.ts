@@ -1,0 +1,192 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import postgres, { type Sql } from "postgres";
+import { hasExtension } from "../../scripts/cluster/postgres_extensions.ts";
+import {
+  migratedCluster,
+  type SupabaseCluster,
+} from "../../scripts/cluster/supabase_cluster.ts";
+
+const ignore = !hasExtension("pg_cron");
+const JOB = "cleanup-expired-idempotency-keys";
+
+let cluster: SupabaseCluster;
+let sql: Sql;
+
+Deno.test.beforeAll(async () => {
+  if (ignore) return;
+  cluster = await migratedCluster();
+  sql = postgres(cluster.url, { max: 1, onnotice: () => {} });
+});
+
+Deno.test.afterAll(async () => {
+  await sql?.end();
+  await cluster?.[Symbol.asyncDispose]();
+});
+
+/** Makes completed keys that expired, the last one last. */
+async function expiredKeys(count: number): Promise<void> {
+  await sql`
+    insert into public.idempotency_keys (
+      owner, scope, idempotency_key, request_fingerprint, status, owner_token, status_code,
+      response_encoding, completed_at, expires_at
+    )
+    select
+      '', 'upkeep', 'key-' || n, repeat('a', 64), 'completed', gen_random_uuid(), 200,
+      'none', now(), now() - interval '1 day' + make_interval(secs => n)
+    from generate_series(1, ${count}::integer) as n`;
+}
+
+async function keysLeft(): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::integer as count from public.idempotency_keys where scope = 'upkeep'`;
+  return row!.count;
+}
+
+/** Runs what pg_cron would, as it does: the text of the job, as one statement. */
+async function runJob(name = JOB): Promise<void> {
+  const [job] = await sql<{ command: string }[]>`
+    select command from cron.job where jobname = ${name}`;
+  await sql.unsafe(job!.command).simple();
+}
+
+Deno.test({
+  name: "both jobs are scheduled, once each",
+  ignore,
+  async fn() {
+    const jobs = await sql<{ jobname: string; schedule: string }[]>`
+      select jobname, schedule from cron.job order by jobname`;
+    assertEquals([...jobs], [
+      { jobname: JOB, schedule: "7 * * * *" },
+      { jobname: "count-idempotency-statistics", schedule: "*/5 * * * *" },
+    ]);
+  },
+});
+
+Deno.test({
+  name: "the job deletes until nothing is left, and commits each batch",
+  ignore,
+  async fn() {
+    await expiredKeys(2500);
+    await sql.unsafe(`
+      create function public.refuse() returns trigger language plpgsql as $$
+      begin
+        raise exception 'this one stays';
+      end;
+      $$;
+      create trigger refuse before delete on public.idempotency_keys for each row
+      when (old.idempotency_key = 'key-2500') execute function public.refuse();
+    `).simple();
+    try {
+      await assertRejects(() => runJob(), Error, "this one stays");
+      assertEquals(await keysLeft(), 500);
+    } finally {
+      await sql`drop function public.refuse cascade`;
+    }
+    await runJob();
+    assertEquals(await keysLeft(), 0);
+  },
+});
+
+Deno.test({
+  name: "the job forgets old counts and its own old runs, and nobody else's",
+  ignore,
+  async fn() {
+    await sql`
+      insert into idempotency.replay_counts (owner, scope, hour, replays) values
+        ('', 'upkeep', now() - interval '9 days', 1), ('', 'upkeep', now() - interval '7 days', 1)`;
+    await sql`select cron.schedule('nightly', '0 3 * * *', 'select 1')`;
+    // Numbered below what pg_cron itself may write meanwhile.
+    await sql`
+      insert into cron.job_run_details (jobid, runid, status, return_message, start_time, end_time)
+      select j.jobid, r.runid - 100, 'succeeded', 'of a test', r.began, r.began
+      from (values
+        (1, ${JOB}, now() - interval '9 days'),
+        (2, 'count-idempotency-statistics', null),
+        (3, 'nightly', now() - interval '9 days'),
+        (4, 'count-idempotency-statistics', now() - interval '8 days'),
+        (5, ${JOB}, now() - interval '6 days'),
+        (6, 'count-idempotency-statistics', null)
+      ) as r (runid, jobname, began)
+      join cron.job as j using (jobname)`;
+    await runJob();
+    const counts = await sql`
+      select from idempotency.replay_counts where scope = 'upkeep'`;
+    assertEquals(counts.length, 1);
+    const runs = await sql<{ number: number }[]>`
+      select runid::integer + 100 as number from cron.job_run_details
+      where return_message = 'of a test' order by runid`;
+    assertEquals(runs.map(({ number }) => number), [3, 5, 6]);
+  },
+});
+
+Deno.test({
+  name: "the other job counts statistics",
+  ignore,
+  async fn() {
+    await sql`
+      select public.idempotency_claim('', 'counted', 'key', repeat('a', 64), gen_random_uuid(), 60, 3600)`;
+    // One run finds where to end, the next one, a little later, counts up to there.
+    let behind = 1;
+    for (let run = 0; run < 20 && behind > 0; run++) {
+      await runJob("count-idempotency-statistics");
+      await new Promise((resolve) => setTimeout(resolve, 110));
+      const [row] = await sql<{ behind: number }[]>`
+        select statistics_behind::integer as behind from public.idempotency_upkeep()`;
+      behind = row!.behind;
+    }
+    assertEquals(behind, 0);
+  },
+});
+
+// Logical replication (Realtime, ETL, Debezium) refuses updates and deletes on a
+// table that has no primary key.
+Deno.test({
+  name:
+    "cleanup, counting and statistics work under a publication for all tables",
+  ignore,
+  async fn() {
+    await sql`create publication everything for all tables`;
+    try {
+      await expiredKeys(3);
+      await sql`
+        insert into idempotency.replay_counts (owner, scope, hour, replays)
+        values ('', 'published', now() - interval '9 days', 1)`;
+      await sql`
+        select public.idempotency_claim('', 'published', 'key', repeat('a', 64), gen_random_uuid(), 60, 3600)`;
+      for (const replays of [3, 4]) {
+        await sql`select public.idempotency_count_replays('', 'published', ${replays})`;
+      }
+      await sql`insert into idempotency.full_owners values ('user_2abc')`;
+      await sql`delete from idempotency.full_owners`;
+      await statistics();
+      const [cleaned] = await sql<{ deleted: number }[]>`
+        select public.cleanup_expired_idempotency_keys()::integer as deleted`;
+      assertEquals(cleaned, { deleted: 3 });
+      await expiredKeys(3);
+      await runJob();
+      assertEquals(await keysLeft(), 0);
+      const counted = await sql<{ replays: number }[]>`
+        select replays::integer from idempotency.replay_counts where scope = 'published'`;
+      assertEquals([...counted], [{ replays: 7 }]);
+      await sql`select public.idempotency_recount_statistics()`;
+      await statistics();
+      const [shown] = await sql<{ executions: number; replays: number }[]>`
+        select execution_count::integer as executions, replay_count::integer as replays
+        from public.idempotency_scope_statistics() where scope = 'published'`;
+      assertEquals(shown, { executions: 1, replays: 7 });
+    } finally {
+      await sql`drop publication everything`;
+    }
+  },
+});
+
+/** Counts until what has happened so far is counted. */
+async function statistics(): Promise<void> {
+  const began = new Date();
+  for (let behind = true; behind;) {
+    const [row] = await sql<{ as_of: Date | null }[]>`
+      select as_of from public.idempotency_refresh_statistics()`;
+    behind = row!.as_of === null || row!.as_of < began;
+    if (behind) await new Promise((resolve) => setTimeout(resolve, 110));
+  }
+}

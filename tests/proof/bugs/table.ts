@@ -27,7 +27,7 @@ export const FIELD_BUGS: readonly {
         "a handler that nobody gave a deadline still runs alone",
       ],
       [
-        "tests/core/run.test.ts",
+        "tests/core/attempt.test.ts",
         "a lease is renewed for as long as the handler runs",
       ],
     ],
@@ -201,7 +201,7 @@ export const FIELD_BUGS: readonly {
         "a result of ${JSON.stringify(body)} is replayed as it was",
       ],
       [
-        "tests/core/run.test.ts",
+        "tests/core/attempt.test.ts",
         "a step's result of ${JSON.stringify(result)} is kept as it was",
       ],
     ],

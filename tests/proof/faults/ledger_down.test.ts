@@ -35,7 +35,7 @@ const test = (name: string, fn: () => Promise<void>) =>
   Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
 
 const sleep = (ms: number) =>
-  new Promise<undefined>((resolve) => setTimeout(resolve, ms));
+  new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), ms));
 
 async function timed<T>(work: () => Promise<T>) {
   const startedAt = performance.now();

@@ -12,7 +12,9 @@ export type Action =
     readonly identity: Identity;
     readonly ownerToken: string;
     readonly step: string | null;
-  };
+  }
+  /** Does nothing for so many moments. */
+  | { readonly kind: "wait"; readonly moments: number };
 
 /** A client at work on one request; a crash is to never resume it. */
 export type Client = Generator<Action, void, Result | null>;
@@ -22,6 +24,8 @@ export interface Choices {
   readonly identities: readonly Identity[];
   readonly fingerprints: readonly string[];
   newToken(): string;
+  /** Seconds since the schedule began. */
+  now(): number;
 }
 
 // Halves and wholes of these never meet a multiple of 10: on SQL, where the
@@ -31,6 +35,8 @@ const LEASES = [15, 35];
 const TTLS = [25, 65, 605, 605];
 // Few, so that keys are parked often.
 const MAX_ATTEMPTS = [1, 2, 3, 5];
+// In seconds: a lease or two, and many.
+const MAX_RUNS = [40, 160];
 const STEPS = ["reserve", "charge", "ship"];
 const MAX_SENDS = 3;
 
@@ -54,6 +60,10 @@ export function* client(random: Random, choices: Choices): Client {
   });
   if (claimed === null || !isGranted(claimed)) return;
 
+  if (random.chance(0.1)) {
+    yield* hang(random, { identity, ownerToken, leaseSeconds }, choices.now);
+    return;
+  }
   if (random.chance(0.15)) {
     yield* ask(random, {
       method: "fail",
@@ -106,6 +116,22 @@ export function* client(random: Random, choices: Choices): Client {
   if (done !== null && random.chance(0.05)) {
     const ttlSeconds = random.pick(TTLS);
     yield* ask(random, { method: "fail", identity, ownerToken, ttlSeconds });
+  }
+}
+
+/** An attempt that never ends: renewed for as long as it may run, and no more. */
+function* hang(
+  random: Random,
+  lease: Pick<
+    Extract<Call, { method: "renew" }>,
+    "identity" | "ownerToken" | "leaseSeconds"
+  >,
+  now: () => number,
+): Generator<Action, void, Result | null> {
+  for (const end = now() + random.pick(MAX_RUNS); now() < end;) {
+    const renewed = yield* ask(random, { method: "renew", ...lease });
+    if (renewed !== null && renewed.outcome !== "recorded") return;
+    yield { kind: "wait", moments: random.below(6) };
   }
 }
 

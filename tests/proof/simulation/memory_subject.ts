@@ -1,7 +1,7 @@
 import type { Ledger } from "../../../shared/idempotency/ledger.ts";
 import { memoryLedger } from "../../../shared/idempotency/memory_ledger.ts";
 import { callLedger } from "./call.ts";
-import type { Subject } from "./play.ts";
+import { REFUSED, type Subject } from "./play.ts";
 
 /**
  * The ledger in memory, under a clock of its own.
@@ -17,7 +17,7 @@ export function memorySubject(
   let ledger = open();
   return {
     // Leases and halves of TTLs end on multiples: the exact moment is tried too.
-    surroundings: { grain: 2.5, purges: false },
+    surroundings: { grain: 2.5, purges: false, forges: false },
     overlaps: false,
     clear() {
       now = 0;
@@ -26,5 +26,6 @@ export function memorySubject(
     call: (call) => callLedger(ledger, call),
     moveClock: (seconds) => void (now += seconds * 1000),
     purge() {},
+    forge: () => REFUSED,
   };
 }

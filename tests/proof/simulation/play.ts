@@ -1,8 +1,13 @@
 import { equal } from "@std/assert";
 import { openBooks } from "./books.ts";
 import { type Call, isGranted, nameOf, type Result, tokenOf } from "./call.ts";
-import { createSchedule, type Event, type Schedule } from "./schedule.ts";
-import type { Surroundings } from "./schedule.ts";
+import {
+  createSchedule,
+  type Event,
+  type Forgery,
+  type Schedule,
+  type Surroundings,
+} from "./schedule.ts";
 
 /** A ledger to simulate, with what only tests can do to it. */
 export interface Subject {
@@ -18,7 +23,16 @@ export interface Subject {
   call(call: Call): Promise<Result>;
   moveClock(seconds: number): Promise<unknown> | void;
   purge(): Promise<unknown> | void;
+  /**
+   * Tries a forgery as this signed-in user.
+   *
+   * @returns The SQLSTATE of the refusal; `null` when there was none.
+   */
+  forge(userId: string, forgery: Forgery): Promise<string | null> | string;
 }
+
+/** Permission denied: before anything was looked at. */
+export const REFUSED = "42501";
 
 /** A schedule that a ledger did not pass. */
 export interface Failure {
@@ -45,7 +59,7 @@ export async function play(
   }
 }
 
-type Answered = Result | Error | undefined;
+type Answered = Result | Error | string | null | undefined;
 
 function audit(
   schedule: Schedule,
@@ -59,19 +73,27 @@ function audit(
     const answered = answers[at];
     try {
       if (event.kind === "call") {
-        if (answered instanceof Error) throw answered;
+        if (!isResult(answered)) throw answered;
         const { expected } = event;
-        if (!agree(expected, answered!, fences)) {
+        if (!agree(expected, answered, fences)) {
           throw new Error(
             `expected ${describeResult(expected)}, got ${
-              describeResult(answered!)
+              describeResult(answered)
             }`,
           );
         }
-        count(tally, event.call, answered!);
+        count(tally, event.call, answered);
         books.enter(event, answered);
       } else {
         if (answered instanceof Error) throw answered;
+        if (event.kind === "forge") {
+          if (answered !== REFUSED) {
+            throw new Error(
+              `a forgery was answered ${answered ?? "with success"}`,
+            );
+          }
+          tally?.set("forge: refused", (tally.get("forge: refused") ?? 0) + 1);
+        }
         books.enter(event);
       }
     } catch (error) {
@@ -100,10 +122,18 @@ async function answerTo(event: Event, subject: Subject): Promise<Answered> {
     if (event.kind === "call") return await subject.call(event.call);
     if (event.kind === "clock") await subject.moveClock(event.seconds);
     if (event.kind === "purge") await subject.purge();
+    if (event.kind === "forge") {
+      return await subject.forge(event.userId, event.forgery);
+    }
     return undefined;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }
+}
+
+function isResult(answered: Answered): answered is Result {
+  return typeof answered === "object" && answered !== null &&
+    "outcome" in answered;
 }
 
 // All that is moved or set is this far from any moment that decides something.
@@ -165,6 +195,13 @@ function describeEvent(event: Event): string {
       return `effect of ${short(event.ownerToken)} on ${
         nameOf(event.identity)
       }${event.step === null ? "" : `, step ${event.step}`}`;
+    case "forge": {
+      const { forgery } = event;
+      const what = forgery.kind === "call"
+        ? describeCall(forgery.call)
+        : `${forgery.kind} ${nameOf(forgery.identity)}`;
+      return `user ${event.userId.slice(-1)} forges: ${what}`;
+    }
     case "call":
       return `client ${event.client}: ${describeCall(event.call)} -> ${
         describeResult(event.expected)

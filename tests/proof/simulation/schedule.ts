@@ -17,6 +17,12 @@ export type Event =
   }
   | { readonly kind: "clock"; readonly seconds: number }
   | { readonly kind: "purge" }
+  /** A signed-in user tries what only the project may. */
+  | {
+    readonly kind: "forge";
+    readonly userId: string;
+    readonly forgery: Forgery;
+  }
   | Extract<Action, { kind: "effect" }>
   /** For people who read the schedule; nothing reaches the ledger. */
   | { readonly kind: "note"; readonly text: string };
@@ -33,7 +39,17 @@ export interface Surroundings {
   readonly grain: number;
   /** Whether expired keys are purged. */
   readonly purges: boolean;
+  /** Whether users reach it past the functions, as they reach a database. */
+  readonly forges: boolean;
 }
+
+/** What somebody tries who is not the project. */
+export type Forgery =
+  | { readonly kind: "call"; readonly call: Call; readonly inBatch: boolean }
+  | {
+    readonly kind: "resolve" | "clean up" | "insert" | "update" | "delete";
+    readonly identity: Identity;
+  };
 
 interface Slot {
   running: Client | null;
@@ -43,6 +59,12 @@ interface Slot {
   reply: Result | null;
   /** The moment before which it does nothing: a worker may stop and go on. */
   asleepUntil: number;
+}
+
+/** Who holds a key, and by which token. */
+interface Owner {
+  readonly identity: Identity;
+  readonly ownerToken: string;
 }
 
 interface Message {
@@ -77,10 +99,12 @@ export function createSchedule(
   const events: Event[] = [];
   const identities = someIdentities(random);
   let tokens = 0;
+  let granted: Owner = { identity: identities[0]!, ownerToken: token(seed, 0) };
   const choices: Choices = {
     identities,
     fingerprints: FINGERPRINTS,
     newToken: () => token(seed, ++tokens),
+    now: () => model.now,
   };
   const slots: Slot[] = Array.from(
     { length: 2 + random.below(7) },
@@ -94,6 +118,9 @@ export function createSchedule(
   const deliver = (message: Message) => {
     const { from, call, id } = message;
     const expected = model.apply(call);
+    if (call.method === "claim" && isGranted(expected)) {
+      granted = { identity: call.identity, ownerToken: call.terms.ownerToken };
+    }
     const slot = slots[from]!;
     const heard = slot.waitsFor === id && (calm || random.chance(0.85));
     events.push({ kind: "call", client: from, call, expected, heard });
@@ -109,6 +136,8 @@ export function createSchedule(
       slot.running = null;
     } else if (value.kind === "effect") {
       events.push(value);
+    } else if (value.kind === "wait") {
+      slot.asleepUntil = moment + value.moments;
     } else {
       slot.waitsFor = ++sent;
       flying.push({ id: sent, from, call: value.call });
@@ -169,6 +198,14 @@ export function createSchedule(
     },
     pass: () => pass(surroundings.grain * (1 + random.below(4))),
     jump: () => pass(surroundings.grain * random.pick([-3, -1, 20, 70])),
+    forge() {
+      if (!surroundings.forges) return;
+      events.push({
+        kind: "forge",
+        userId: random.pick(userIds),
+        forgery: forgery(random, granted, choices.newToken),
+      });
+    },
     purge() {
       if (!surroundings.purges) return;
       model.purge();
@@ -192,6 +229,7 @@ export function createSchedule(
       pass: 4,
       jump: 0,
       purge: 1,
+      forge: 2,
     }
     : {
       proceed: 40,
@@ -203,6 +241,7 @@ export function createSchedule(
       pass: 10,
       jump: 1,
       purge: 2,
+      forge: 2,
     };
   const length = 60 + random.below(180);
   for (; moment < length; moment++) happenings[random.weighted(weights)]();
@@ -212,6 +251,48 @@ export function createSchedule(
   pass(ALL_LEASES + setBack);
   settle(identities, model, events, choices);
   return { seed, events };
+}
+
+/** At worst the forger knows the identity, and whose token owns it. */
+function forgery(
+  random: Random,
+  mine: Owner,
+  newToken: () => string,
+): Forgery {
+  const { identity } = mine;
+  const kind = random.weighted({
+    ...{ call: 10, resolve: 2, "clean up": 1 },
+    ...{ insert: 1, update: 2, delete: 2 },
+  });
+  if (kind !== "call") return { kind, identity };
+  const body = new TextEncoder().encode("forged");
+  const answer = { status: 200, headers: {}, body };
+  const calls: Call[] = [
+    {
+      method: "claim",
+      identity,
+      terms: {
+        fingerprint: FINGERPRINTS[0]!,
+        ownerToken: newToken(),
+        leaseSeconds: 35,
+        ttlSeconds: 605,
+        onAbandoned: "retry",
+        maxAttempts: 100,
+        metadata: null,
+      },
+    },
+    { method: "renew", ...mine, leaseSeconds: 35 },
+    {
+      method: "checkpoint",
+      ...mine,
+      step: "charge",
+      result: { forged: true },
+      leaseSeconds: 35,
+    },
+    { method: "complete", ...mine, answer, ttlSeconds: 605 },
+    { method: "fail", ...mine, ttlSeconds: 605 },
+  ];
+  return { kind, call: random.pick(calls), inBatch: random.chance(0.3) };
 }
 
 /** Longer than any lease, in a multiple of every grain. */

@@ -31,6 +31,7 @@ Deno.test(`the SQL keeps its promises in as many simulated schedules as fit in $
   for (const seen of ["taken_over", "abandoned", "mismatch", "replay"]) {
     assert((tally.get(`claim: ${seen}`) ?? 0) > 50, `claim: ${seen}`);
   }
+  assert((tally.get("forge: refused") ?? 0) > 50, "nobody forged anything");
 });
 
 Deno.test("wherever two sessions meet at a key, it is as if one had come after the other", async () => {

@@ -10,7 +10,7 @@ import { startCluster } from "../../../scripts/cluster/postgres.ts";
 import { migrate } from "../../../scripts/cluster/supabase_cluster.ts";
 import type { Call, Result } from "./call.ts";
 import type { Subject } from "./play.ts";
-import { userIds } from "./schedule.ts";
+import { type Forgery, userIds } from "./schedule.ts";
 
 /** The ledger's SQL, in a database of its own. */
 export interface SqlSubject extends Subject {
@@ -80,7 +80,7 @@ function sqlSubject(sql: postgres.Sql): SqlSubject {
     ] as T[];
   let inBatches = false;
   return {
-    surroundings: { grain: 10, purges: true },
+    surroundings: { grain: 10, purges: true, forges: true },
     overlaps: true,
     run,
     async clear(seed) {
@@ -107,6 +107,20 @@ function sqlSubject(sql: postgres.Sql): SqlSubject {
            expires_at = expires_at - make_interval(secs => $1)`,
         [seconds],
       ),
+    async forge(userId, forgery) {
+      // One message, and so one transaction: nothing of it outlasts a refusal.
+      const claims = JSON.stringify({ sub: userId, role: "authenticated" });
+      try {
+        await sql.unsafe(
+          `set local role authenticated;
+           select set_config('request.jwt.claims', ${literal(claims)}, true);
+           ${forgeryOf(forgery)}`,
+        );
+        return null;
+      } catch (error) {
+        return (error as postgres.PostgresError).code;
+      }
+    },
     purge: () => run("select public.cleanup_expired_idempotency_keys()"),
   };
 }
@@ -217,6 +231,43 @@ function batchOf(call: Call): [fn: string, args: unknown[]] | null {
     default:
       return null;
   }
+}
+
+function forgeryOf(forgery: Forgery): string {
+  if (forgery.kind === "call") {
+    const [fn, args] = statementOf(forgery.call, forgery.inBatch);
+    return `select * from public.${fn}(${args.map(literal).join(", ")})`;
+  }
+  const { userId, scope, key } = forgery.identity;
+  const [owner, ...rest] = [userId ?? "", scope, key].map(literal);
+  const where = `owner = ${owner} and scope = ${
+    rest[0]
+  } and idempotency_key = ${rest[1]}`;
+  switch (forgery.kind) {
+    case "resolve":
+      return `select * from public.idempotency_resolve(${owner}, ${rest}, 'failed')`;
+    case "clean up":
+      return "select public.cleanup_expired_idempotency_keys()";
+    case "insert":
+      return `insert into public.idempotency_keys (
+          owner, scope, idempotency_key, request_fingerprint, owner_token,
+          lease_expires_at, expires_at
+        ) values (
+          ${owner}, ${rest}, repeat('a', 64), gen_random_uuid(), now(), now()
+        )`;
+    case "update":
+      return `update public.idempotency_keys set lease_expires_at = now()
+        where ${where}`;
+    case "delete":
+      return `delete from public.idempotency_keys where ${where}`;
+  }
+}
+
+function literal(value: unknown): string {
+  if (value === null) return "null";
+  if (typeof value === "number") return String(value);
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return `'${text.replaceAll("'", "''")}'`;
 }
 
 function bodyOf({ body }: Answer): [body: string | null, encoding: string] {

@@ -218,6 +218,25 @@ Deno.test("an answer that a user made up is never given out", async () => {
   assertEquals(await effects(stack(), effect), 1);
 });
 
+Deno.test("a function that completes in its transaction plants no answer elsewhere", async () => {
+  const key = unique("key");
+  const effect = unique("effect");
+  const before = await ledger();
+  const planted = await rpc(ada, "pos_perform", {
+    p_operation: "probe",
+    p_idempotency_key: key,
+    p_fingerprint: FINGERPRINT,
+  });
+  assertRefused(planted, "pos_perform");
+  assertEquals(await ledger(), before);
+  const response = await probe(stack(), ada, {
+    key,
+    body: { effect, body: "the function's own" },
+  });
+  await assertBody(response, "x-idempotency-stored", "the function's own");
+  assertEquals(await effects(stack(), effect), 1);
+});
+
 Deno.test("the rows are nobody's to write", async () => {
   const key = unique("key");
   await (await probe(stack(), ada, { key })).body?.cancel();

@@ -1,19 +1,23 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres, { type Sql } from "postgres";
-import { hasExtension } from "../../scripts/cluster/postgres_extensions.ts";
+import {
+  hasExtension,
+  missingPostgres,
+} from "../../scripts/cluster/postgres_extensions.ts";
 import {
   migratedCluster,
   type SupabaseCluster,
 } from "../../scripts/cluster/supabase_cluster.ts";
 
-const ignore = !hasExtension("pg_cron");
+const withoutPostgres = missingPostgres([]) !== null;
+const ignore = withoutPostgres || !hasExtension("pg_cron");
 const JOB = "cleanup-expired-idempotency-keys";
 
 let cluster: SupabaseCluster;
 let sql: Sql;
 
 Deno.test.beforeAll(async () => {
-  if (ignore) return;
+  if (withoutPostgres) return;
   cluster = await migratedCluster();
   sql = postgres(cluster.url, { max: 1, onnotice: () => {} });
 });
@@ -163,8 +167,8 @@ Deno.test({
         select public.cleanup_expired_idempotency_keys()::integer as deleted`;
       assertEquals(cleaned, { deleted: 3 });
       await expiredKeys(3);
-      await runJob();
-      assertEquals(await keysLeft(), 0);
+      if (!ignore) await runJob();
+      assertEquals(await keysLeft(), ignore ? 3 : 0);
       const counted = await sql<{ replays: number }[]>`
         select replays::integer from idempotency.replay_counts where scope = 'published'`;
       assertEquals([...counted], [{ replays: 7 }]);

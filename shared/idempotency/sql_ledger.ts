@@ -105,12 +105,13 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
     if (outcome.error !== null && outcome.isTransient) {
       outcome = await again(attempt, outcome, until);
     }
-    if (outcome.error === null) {
+    if (outcome.error === null || !outcome.isTransient) {
+      // A refusal is an answer, too.
       breaker.failures = 0;
       breaker.openUntil = 0;
-      return outcome.data;
+      if (outcome.error === null) return outcome.data;
+      throw refusalOf(attempted, outcome.error);
     }
-    if (!outcome.isTransient) throw refusalOf(attempted, outcome.error);
     breaker.failures += 1;
     if (breaker.failures >= BREAKS_AFTER) {
       breaker.openUntil = performance.now() + OPEN_MS;

@@ -1,0 +1,170 @@
+import FakeTimers from "@sinonjs/fake-timers";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  LedgerMisconfiguredError,
+  LedgerUnavailableError,
+  TooManyKeysError,
+} from "../../shared/idempotency/errors.ts";
+import {
+  type CallOutcome,
+  sqlLedger,
+} from "../../shared/idempotency/sql_ledger.ts";
+
+const IDENTITY = { userId: null, scope: "orders", key: "order-17" };
+const TERMS = {
+  fingerprint: "a".repeat(64),
+  ownerToken: crypto.randomUUID(),
+  leaseSeconds: 60,
+  ttlSeconds: 3600,
+  onAbandoned: "retry",
+  maxAttempts: 5,
+  metadata: null,
+} as const;
+const CLAIMED: CallOutcome = {
+  data: [{ outcome: "claimed", attempt: 1, fence: 1, steps: null }],
+  error: null,
+};
+const RECORDED: CallOutcome = { data: [{ outcome: "completed" }], error: null };
+
+/** A place that takes as long as it is told, under a clock of its own. */
+async function withPlace(
+  test: (t: {
+    clock: FakeTimers.Clock;
+    /** What the place does from here on; `null`: it does not answer. */
+    answers: (outcome: CallOutcome | null) => void;
+    calls: () => number;
+    claim: () => Promise<unknown>;
+    complete: () => Promise<unknown>;
+    /** Waits for it under the fake clock, and says how long it took, in ms. */
+    timed: (work: Promise<unknown>) => Promise<number>;
+  }) => Promise<void>,
+): Promise<void> {
+  const clock = FakeTimers.install({
+    now: 1,
+    toFake: ["setTimeout", "clearTimeout", "Date", "performance"],
+  });
+  let outcome: CallOutcome | null = CLAIMED;
+  let calls = 0;
+  const ledger = sqlLedger(async (_fn, _args, withinMs) => {
+    calls++;
+    if (outcome !== null) return outcome;
+    await new Promise((resolve) => setTimeout(resolve, withinMs));
+    return { error: { message: "no answer" }, isTransient: true };
+  }, crypto.randomUUID());
+  try {
+    await test({
+      clock,
+      answers: (next) => void (outcome = next),
+      calls: () => calls,
+      claim: () => ledger.claim(IDENTITY, TERMS),
+      complete: () =>
+        ledger.complete(
+          IDENTITY,
+          TERMS.ownerToken,
+          { status: 200, headers: {}, body: null },
+          3600,
+        ),
+      async timed(work) {
+        const startedAt = clock.now;
+        let endedAt: number | undefined;
+        work.catch(() => {}).finally(() => endedAt = clock.now);
+        for (let n = 0; endedAt === undefined && n < 300; n++) {
+          await clock.tickAsync(100);
+        }
+        return endedAt! - startedAt;
+      },
+    });
+  } finally {
+    clock.uninstall();
+  }
+}
+
+Deno.test("a claim that gets no answer is refused after 5 s, a record after 20 s", async () => {
+  await withPlace(async ({ answers, claim, complete, timed, calls }) => {
+    answers(null);
+    const claimMs = await timed(claim());
+    assert(claimMs > 4_500 && claimMs <= 5_000, `${claimMs} ms`);
+    assertEquals(calls(), 3);
+    const recordMs = await timed(complete());
+    assert(recordMs > 12_000 && recordMs <= 20_000, `${recordMs} ms`);
+  });
+});
+
+Deno.test("after three claims without an answer the next are refused at once, and say when to come", async () => {
+  await withPlace(async ({ answers, claim, timed, calls }) => {
+    answers(null);
+    for (let n = 0; n < 3; n++) assert(await timed(claim()) > 4_500);
+    const asked = calls();
+    const error = await assertRejects(claim, LedgerUnavailableError);
+    assertEquals([calls(), error.retryAfterSeconds], [asked, 3]);
+  });
+});
+
+Deno.test("what is to be recorded is tried although the ledger is known to be down", async () => {
+  await withPlace(async ({ answers, claim, complete, timed, calls }) => {
+    answers(null);
+    for (let n = 0; n < 3; n++) await timed(claim());
+    const asked = calls();
+    answers(RECORDED);
+    await complete();
+    assertEquals(calls(), asked + 1);
+    // It answered: claims are asked for again.
+    answers(CLAIMED);
+    await claim();
+  });
+});
+
+Deno.test("after 3 s one claim looks whether the ledger is back; the others wait for what it finds", async () => {
+  await withPlace(async ({ clock, answers, claim, timed, calls }) => {
+    answers(null);
+    for (let n = 0; n < 3; n++) await timed(claim());
+    await clock.tickAsync(2_800);
+    await assertRejects(claim, LedgerUnavailableError);
+    await clock.tickAsync(200);
+    const asked = calls();
+    const looking = timed(claim());
+    await assertRejects(claim, LedgerUnavailableError);
+    assertEquals(calls(), asked + 1);
+    assert(await looking > 4_500);
+    // Still down: for another 3 s nobody asks.
+    await assertRejects(claim, LedgerUnavailableError);
+    await clock.tickAsync(3_000);
+    answers(CLAIMED);
+    await claim();
+    await claim();
+  });
+});
+
+Deno.test("a refusal is an answer: who looks finds the ledger up", async () => {
+  const refusals = {
+    PT429: TooManyKeysError,
+    "42501": LedgerMisconfiguredError,
+  };
+  for (const [code, Refusal] of Object.entries(refusals)) {
+    await withPlace(async ({ clock, answers, claim, timed }) => {
+      answers(null);
+      for (let n = 0; n < 3; n++) await timed(claim());
+      await clock.tickAsync(3_000);
+      answers({ error: { message: "no", code }, isTransient: false });
+      await assertRejects<Error>(claim, Refusal);
+      // Somebody else's claim is none of it.
+      answers(CLAIMED);
+      await claim();
+    });
+  }
+});
+
+Deno.test("only failures in a row count", async () => {
+  await withPlace(async ({ answers, claim, timed }) => {
+    for (let n = 0; n < 3; n++) {
+      answers(null);
+      for (let n = 0; n < 2; n++) assert(await timed(claim()) > 4_500);
+      answers(
+        n === 0
+          ? { error: { message: "no", code: "PT429" }, isTransient: false }
+          : CLAIMED,
+      );
+      await claim().catch(() => {});
+    }
+  });
+});

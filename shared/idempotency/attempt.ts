@@ -273,6 +273,7 @@ function heartOf({ ledger, identity, config, ownerToken }: Grant) {
   let controller: AbortController | undefined;
   let reason: Error | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let deadline: ReturnType<typeof setTimeout> | undefined;
   let isStopped = false;
 
   const abort = (because: Error) => {
@@ -283,6 +284,7 @@ function heartOf({ ledger, identity, config, ownerToken }: Grant) {
   const stop = () => {
     isStopped = true;
     clearTimeout(timer);
+    clearTimeout(deadline);
     living.delete(abort);
   };
 
@@ -304,21 +306,20 @@ function heartOf({ ledger, identity, config, ownerToken }: Grant) {
   };
 
   const beat = () => {
-    const left = startedAt + maxRunSeconds * 1000 - performance.now();
-    const pause = leaseSeconds * 1000 / RENEWALS_PER_LEASE;
     timer = setTimeout(async () => {
-      if (left <= pause) {
-        stop();
-        abort(
-          new Error(
-            `The attempt ran for ${maxRunSeconds} s, as long as maxRunSeconds lets it: its lease is renewed no more`,
-          ),
-        );
-        return;
-      }
       await renew();
       if (!isStopped) beat();
-    }, Math.max(0, Math.min(pause, left)));
+    }, leaseSeconds * 1000 / RENEWALS_PER_LEASE);
+  };
+
+  // Not left to the heartbeat: a renewal may wait for a ledger that is down.
+  const expire = () => {
+    stop();
+    abort(
+      new Error(
+        `The attempt ran for ${maxRunSeconds} s, as long as maxRunSeconds lets it: its lease is renewed no more`,
+      ),
+    );
   };
 
   return {
@@ -335,6 +336,8 @@ function heartOf({ ledger, identity, config, ownerToken }: Grant) {
           )
         );
       }
+      const left = startedAt + maxRunSeconds * 1000 - performance.now();
+      deadline = setTimeout(expire, Math.max(0, left));
       beat();
     },
     stop,

@@ -206,7 +206,11 @@ export const phases: readonly Phase[] = [
   {
     name: "simulation in memory",
     postgres: null,
-    run: (filter) => runDenoTest([`${SIMULATION}/memory.test.ts`], filter),
+    run: (filter) =>
+      runDenoTest(
+        [`${SIMULATION}/memory.test.ts`, `${SIMULATION}/workers.test.ts`],
+        filter,
+      ),
   },
   { name: "pgTAP", postgres: ["pg_cron", "pgtap"], run: runPgtap },
 ];

@@ -1,9 +1,11 @@
 -- Claiming, writing and completing in one transaction, for whoever is signed in.
 begin;
-select plan(13);
+select plan(14);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 create table public.effects (owner text);
+-- of each answer that a user is given
+create table public.told (fence bigint, steps jsonb);
 
 create function public.take_effect(p_key text, p_fingerprint text default repeat('a', 64)) returns text
 language plpgsql security definer set search_path = '' as $$
@@ -17,6 +19,7 @@ begin
     v_answer := idempotency.complete_in_transaction('effects', p_key, v_answer);
   end if;
 
+  insert into public.told values (v_answer.fence, v_answer.steps);
   return v_answer.outcome || coalesce(' ' || v_answer.status_code || ' ' || v_answer.response_encoding, '');
 end;
 $$;
@@ -59,13 +62,16 @@ select is(public.take_effect('key-4'), 'in_progress', 'a key that somebody holds
 select throws_ok($$select public.complete_only('key-4')$$, 'P0001', null, 'and is not completed by anybody else');
 
 reset role;
-update public.idempotency_keys set claimed_at = now() - interval '2 minutes', lease_expires_at = now() - interval '1 minute'
+update public.idempotency_keys
+set steps = '{"charge": 1}', claimed_at = now() - interval '2 minutes', lease_expires_at = now() - interval '1 minute'
 where idempotency_key = 'key-4';
 set local role authenticated;
 select is(public.take_effect('key-4'), 'completed 201 text', 'a key whose holder crashed takes effect');
 
--- a user of third-party auth, whose sub is no UUID
 reset role;
+select is_empty('select from public.told where num_nonnulls(fence, steps) > 0', 'nobody is told fences or steps');
+
+-- a user of third-party auth, whose sub is no UUID
 create function public.claim_only(p_key text) returns text
 language sql security definer set search_path = '' as $$
   select (idempotency.claim_in_transaction('effects', p_key, repeat('a', 64))).outcome;

@@ -52,6 +52,11 @@ begin
     v_answer.outcome := 'claimed';
   end if;
 
+  -- the answer goes to the user as it is, who is told neither fences nor steps
+  if v_answer.outcome <> 'claimed' then
+    v_answer.fence := null;
+  end if;
+
   return v_answer;
 end;
 $$;
@@ -85,6 +90,8 @@ begin
       using hint = 'Claim it with claim_in_transaction in the same transaction.';
   end if;
 
+  p_answer.fence := null;
+  p_answer.steps := null;
   p_answer.outcome := v_completed.outcome;
   p_answer.completed_at := v_completed.completed_at;
   return p_answer;

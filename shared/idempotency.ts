@@ -84,6 +84,7 @@ export {
   type Refused,
   type Settlement,
   type SettleResult,
+  type StepResult,
 } from "./idempotency/ledger.ts";
 export {
   memoryLedger,

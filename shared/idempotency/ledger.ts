@@ -23,12 +23,14 @@ export interface Ledger {
   /**
    * Keeps the result of a finished step, so that no later attempt repeats it,
    * and renews the lease in the same trip. The first result stays.
+   *
+   * @param result A JSON object.
    */
   checkpoint(
     identity: Identity,
     ownerToken: string,
     step: string,
-    result: unknown,
+    result: StepResult,
     leaseSeconds: number,
   ): Promise<SettleResult>;
   /** Records the final answer of an attempt. */
@@ -114,6 +116,9 @@ export interface KeyStatus {
   /** Names of the steps that are done, sorted: how far the work has come. */
   readonly finishedSteps: readonly string[];
 }
+
+/** What a step left, as a JSON object: some ways to a database know no other JSON. */
+export type StepResult = Readonly<Record<string, unknown>>;
 
 /** What makes a key unique: two users may use the same key string. */
 export interface Identity {

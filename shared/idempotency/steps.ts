@@ -55,9 +55,7 @@ export type Step = <T>(
 ) => Promise<T>;
 
 /** What a kept result looks like: `undefined` has no member `value`. */
-interface Kept {
-  value?: unknown;
-}
+type Kept = { readonly value?: unknown };
 
 /**
  * Makes the `effectKey` of an operation. The fingerprint is in it for the key's

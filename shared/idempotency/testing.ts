@@ -16,6 +16,7 @@ import {
   MAX_BATCH,
   type Settlement,
   type SettleResult,
+  type StepResult,
 } from "./ledger.ts";
 
 /** A store to be proven, and the means to do so. */
@@ -132,15 +133,18 @@ const BODIES: Record<string, Uint8Array> = {
 };
 
 // What JSON can hold, and what is easily taken for nothing.
-const RESULTS: Record<string, unknown> = {
-  "null": null,
-  "false": false,
-  "zero": 0,
-  "empty text": "",
-  "empty list": [],
+const RESULTS: Record<string, StepResult> = {
+  "nothing": {},
+  "null": { value: null },
+  "false": { value: false },
+  "zero": { value: 0 },
+  "empty text": { value: "" },
+  "empty list": { value: [] },
   "constructor": { id: "ch_1", "ü": [1, { deep: null }] },
-  "a name: with/signs.and 'quotes' \"€\"": 1.5,
+  "a name: with/signs.and 'quotes' \"€\"": { value: 1.5 },
 };
+
+const DONE: StepResult = { value: true };
 
 const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
   async "claim() grants a free key with attempt 1 and no steps"(t) {
@@ -397,7 +401,9 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
   async "checkpoint() keeps steps that are recorded at once"(t) {
     await t.claim({ ownerToken: t.owner });
     const names = Array.from({ length: 10 }, (_, n) => `step ${n}`);
-    await Promise.all(names.map((name) => t.checkpoint(t.owner, name, name)));
+    await Promise.all(
+      names.map((name) => t.checkpoint(t.owner, name, { name })),
+    );
     await t.fail(t.owner);
     const { steps } = granted("claimed", await t.claim());
     equal("the steps", Object.keys(steps).sort(), names);
@@ -405,20 +411,28 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
 
   async "checkpoint() keeps the first result of a step"(t) {
     await t.claim({ ownerToken: t.owner });
-    await outcome("recorded", t.checkpoint(t.owner, "charge", null));
-    await outcome("recorded", t.checkpoint(t.owner, "charge", "second"));
+    await outcome("recorded", t.checkpoint(t.owner, "charge", { value: null }));
+    await outcome(
+      "recorded",
+      t.checkpoint(t.owner, "charge", { value: "second" }),
+    );
     await t.fail(t.owner);
     await t.claim({ ownerToken: t.other });
-    await outcome("recorded", t.checkpoint(t.other, "charge", "third"));
+    await outcome(
+      "recorded",
+      t.checkpoint(t.other, "charge", { value: "third" }),
+    );
     const told = await t.claim({ ownerToken: t.other });
-    equal("the steps", granted("claimed", told).steps, { charge: null });
+    equal("the steps", granted("claimed", told).steps, {
+      charge: { value: null },
+    });
   },
 
   async "checkpoint() renews the lease, and never makes it shorter"(t) {
     await t.claim({ ownerToken: t.owner });
     await t.age(50);
-    await t.checkpoint(t.owner, "charge", 1, 60);
-    await t.checkpoint(t.owner, "ship", 1, 1);
+    await t.checkpoint(t.owner, "charge", DONE, 60);
+    await t.checkpoint(t.owner, "ship", DONE, 1);
     await t.age(50);
     await outcome("in_progress", t.claim());
   },
@@ -447,7 +461,7 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
     await t.complete(t.owner, OTHER);
     equal("fail()", await t.fail(t.owner), REPLAYED);
     equal("renew()", await t.renew(t.owner), REPLAYED);
-    equal("checkpoint()", await t.checkpoint(t.owner, "late", 1), REPLAYED);
+    equal("checkpoint()", await t.checkpoint(t.owner, "late", DONE), REPLAYED);
     equal("a reading", await t.read(), CREATED);
   },
 
@@ -526,7 +540,7 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
       equal("attempt", granted("claimed", result).attempt, 1);
     }
     const [first, second, project] = all as [Bench, Bench, Bench];
-    await first.checkpoint(t.owner, "charge", "ada's");
+    await first.checkpoint(t.owner, "charge", { value: "ada's" });
     await outcome("recorded", first.complete(t.owner, CREATED));
     equal("another user reads", await second.read(), null);
     equal("the project reads", await project.read(), null);
@@ -556,7 +570,7 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
       const third = { thirdParty: true, ownerToken: t.owner };
       granted("claimed", await user.claim(third));
       await outcome("recorded", user.renew(t.owner));
-      await outcome("recorded", user.checkpoint(t.owner, "charge", 1));
+      await outcome("recorded", user.checkpoint(t.owner, "charge", DONE));
       await outcome("recorded", user.complete(t.owner, CREATED));
       equal("a claim", await user.claim({ thirdParty: true }), REPLAYED);
       equal("a reading", await user.read(), CREATED);
@@ -626,8 +640,8 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
     if (!t.hasStatus) return;
     equal("before the first claim", await t.status(), null);
     await t.claim({ ownerToken: t.owner });
-    await t.checkpoint(t.owner, "ship", 1);
-    await t.checkpoint(t.owner, "charge", 1);
+    await t.checkpoint(t.owner, "ship", DONE);
+    await t.checkpoint(t.owner, "charge", DONE);
     const first = await t.standing();
     equal("running", first, {
       status: "processing",
@@ -722,13 +736,13 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
     const [lapsed, parked] = t.five();
     await parked.bring("parked");
     await lapsed.bring("processing");
-    await lapsed.checkpoint(lapsed.owner, "charge", 1);
+    await lapsed.checkpoint(lapsed.owner, "charge", DONE);
     await t.age(LEASE + 1);
     const [over, refused] = await t.claimMany([
       { key: lapsed.key },
       { key: parked.key },
     ]);
-    equal("the steps", granted("taken_over", over!).steps, { charge: 1 });
+    equal("the steps", granted("taken_over", over!).steps, { charge: DONE });
     equal("the parked one", refused, { outcome: "abandoned" });
   },
 
@@ -827,7 +841,7 @@ class Bench {
   renew(owner: string, leaseSeconds = LEASE) {
     return this.#ledger.renew(this.#identity, owner, leaseSeconds);
   }
-  checkpoint(owner: string, step: string, result: unknown, lease = LEASE) {
+  checkpoint(owner: string, step: string, result: StepResult, lease = LEASE) {
     return this.#ledger.checkpoint(this.#identity, owner, step, result, lease);
   }
   complete(owner: string, answer: Answer) {
@@ -864,7 +878,7 @@ class Bench {
   everyCall(owner: string) {
     return [
       () => this.renew(owner),
-      () => this.checkpoint(owner, "stale", 1),
+      () => this.checkpoint(owner, "stale", DONE),
       () => this.complete(owner, OTHER),
       () => this.fail(owner),
     ];

@@ -66,7 +66,7 @@ export type WithIdempotency =
  * ```ts
  * import { pipeline } from "@supabase/middleware";
  * import { withSupabase } from "@supabase/server";
- * import { corsHeaders } from "./cors.ts";
+ * import { corsHeaders } from "./response.ts";
  * import { withIdempotency } from "./with_idempotency.ts";
  *
  * const app = {

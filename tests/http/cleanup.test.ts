@@ -12,10 +12,11 @@ async function insertKeys(
 ): Promise<void> {
   for (const [key, { expired, leased }] of Object.entries(keys)) {
     await sql(
-      `insert into public.idempotency_keys (user_id, scope, idempotency_key,
-         request_fingerprint, status, owner_token, lease_expires_at, expires_at)
+      `insert into public.idempotency_keys (owner, scope, idempotency_key,
+         request_fingerprint, status, owner_token, lease_expires_at, completed_at, expires_at)
        values ($1, 'cleanup', $2, repeat('0', 64), $3, gen_random_uuid(),
          case when $4::boolean then now() + interval '1 minute' end,
+         case when not $4::boolean then now() end,
          now() + make_interval(hours => $5::int))`,
       [
         userId,
@@ -30,7 +31,7 @@ async function insertKeys(
 
 async function keysOf({ sql }: Stack, userId: string): Promise<string[]> {
   const rows = await sql<{ idempotency_key: string }>(
-    "select idempotency_key from public.idempotency_keys where user_id = $1 order by 1",
+    "select idempotency_key from public.idempotency_keys where owner = $1 order by 1",
     [userId],
   );
   return rows.map(({ idempotency_key }) => idempotency_key);

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { withIdempotency } from "../../shared/idempotency.ts";
 import { unique } from "../support/probe.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { type Actor, project, signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
 let ada: Actor & { userId: string };
@@ -11,7 +11,7 @@ Deno.test.beforeAll(async () => {
 });
 
 const contextOf = (key: string | null) => ({
-  supabase: ada.client,
+  supabase: project(stack()).client,
   userId: ada.userId,
   route: "POST /events",
   key,

@@ -44,7 +44,7 @@ const auth = () => withSupabase({ auth: "none" });
 
 const config = () => ({
   scope: unique("orders"),
-  ledger: "admin" as const,
+  callers: "project" as const,
 });
 
 Deno.test("a rate limiter in front counts every request, and its 429 is not recorded", async () => {

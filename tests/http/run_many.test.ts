@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { runMany } from "../../shared/idempotency.ts";
 import { tripsOf } from "../support/database_calls.ts";
 import { unique } from "../support/probe.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { type Actor, project, signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
 let ada: Actor & { userId: string };
@@ -13,7 +13,7 @@ Deno.test.beforeAll(async () => {
 
 function batch(count: number) {
   return {
-    supabase: ada.client,
+    supabase: project(stack()).client,
     userId: ada.userId,
     route: "invoices",
     items: Array.from({ length: count }, (_, n) => ({

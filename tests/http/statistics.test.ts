@@ -34,8 +34,9 @@ async function happen(scope: string): Promise<{ stuck: string }> {
   await run(scope);
   await run(scope, { status: 503 });
   const stuck = unique("stuck");
-  await ada.client.rpc("idempotency_claim", {
-    p_user_id: ada.userId,
+  const { client } = project(stack());
+  await client.rpc("idempotency_claim", {
+    p_owner: ada.userId,
     p_scope: scope,
     p_idempotency_key: stuck,
     p_fingerprint: "a".repeat(64),
@@ -44,8 +45,8 @@ async function happen(scope: string): Promise<{ stuck: string }> {
     p_ttl_seconds: 3600,
   }).throwOnError();
   await letLeaseLapse(stack(), stuck);
-  await ada.client.rpc("idempotency_count_replays", {
-    p_user_id: ada.userId,
+  await client.rpc("idempotency_count_replays", {
+    p_owner: ada.userId,
     p_scope: scope,
     p_count: 3,
   }).throwOnError();
@@ -136,7 +137,7 @@ Deno.test("deno task stats --recount forgets and counts again", async () => {
   const { stuck } = await happen(scope);
   await stats(["--json"]);
   await stack().sql(
-    "update public.idempotency_live_keys set keys = 99 where scope = $1",
+    "update idempotency.live_keys set keys = 99 where scope = $1",
     [scope],
   );
   const { stdout } = await stats(["--json", "--recount"]);
@@ -172,7 +173,6 @@ Deno.test("only the secret key reads the statistics of operators", async () => {
     "idempotency_hourly_statistics",
     "idempotency_upkeep",
     "idempotency_job_runs",
-    "idempotency_held_keys",
     "idempotency_recount_statistics",
   ];
   for (const name of names) {

@@ -24,7 +24,7 @@ import {
 import { codeBlocks } from "../support/documented.ts";
 import { type Output, withOutput } from "../support/output.ts";
 import { unique } from "../support/probe.ts";
-import { type Actor, signUp, withStack } from "../support/stack.ts";
+import { type Actor, project, signUp, withStack } from "../support/stack.ts";
 
 let output: Output;
 const stack = withStack();
@@ -170,7 +170,7 @@ testLog(
     const key = unique("key");
     const first = await settled(recognise({ "Idempotency-Key": key }));
     const traceId = first.headers.get("x-trace-id")!;
-    const { data } = await ada.client.from("idempotency_keys")
+    const { data } = await project(stack()).client.from("idempotency_keys")
       .select("metadata").eq("idempotency_key", key).single().throwOnError();
     assertEquals(data.metadata, {
       traceId,
@@ -306,7 +306,7 @@ testLog(
     for (
       const metadata of [
         { note: "x".repeat(2_048) },
-        { at: new Date() },
+        { ids: 17n },
         "text",
       ]
     ) {

@@ -13,7 +13,7 @@ const FINGERPRINT = "a".repeat(64);
 
 async function claim(on: postgres.Sql, scope: string, key: string) {
   await on`select public.idempotency_claim(
-    null, ${scope}, ${key}, ${FINGERPRINT}, gen_random_uuid(), 60, 3600)`;
+    '', ${scope}, ${key}, ${FINGERPRINT}, gen_random_uuid(), 60, 3600)`;
 }
 
 async function refresh(most = 50_000): Promise<void> {
@@ -40,7 +40,7 @@ async function refreshToNow(): Promise<void> {
   while (Date.now() < deadline) {
     await refresh();
     const [row] = await sql`
-      select from public.idempotency_rollup where counted_at >= ${now}::timestamptz`;
+      select from idempotency.rollup where counted_at >= ${now}::timestamptz`;
     if (row !== undefined) return;
     await pause();
   }
@@ -49,7 +49,7 @@ async function refreshToNow(): Promise<void> {
 async function executions(scope: string): Promise<number> {
   const [row] = await sql`
     select coalesce(sum(executions), 0)::int as number
-    from public.idempotency_hours where scope = ${scope}`;
+    from idempotency.hours where scope = ${scope}`;
   return row!.number;
 }
 
@@ -134,7 +134,7 @@ Deno.test("a refresh does not wait for one that is under way", async () => {
   const { promise: holding, resolve: hold } = Promise.withResolvers<void>();
   const { promise: released, resolve: release } = Promise.withResolvers<void>();
   const holder = sql.begin(async (sql) => {
-    await sql`select from public.idempotency_rollup for update`;
+    await sql`select from idempotency.rollup for update`;
     hold();
     await released;
   });

@@ -84,7 +84,7 @@ function testOnRedis(): void {
     const life = async () => {
       await ledger.claim(IDENTITY, owner);
       await ledger.renew(IDENTITY, ownerToken, 60);
-      await ledger.checkpoint(IDENTITY, ownerToken, "charge", 1, 60);
+      await ledger.checkpoint(IDENTITY, ownerToken, "charge", { value: 1 }, 60);
       await ledger.complete(IDENTITY, ownerToken, answer, 3600);
       await ledger.claim(IDENTITY, terms());
       await ledger.read(IDENTITY);

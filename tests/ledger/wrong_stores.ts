@@ -5,6 +5,7 @@ import type {
   KeyStatus,
   Ledger,
   SettleResult,
+  StepResult,
 } from "../../shared/idempotency/ledger.ts";
 
 /** A ledger that keeps every promise but one. */
@@ -196,13 +197,15 @@ export const WRONG_STORES: Record<string, WrongStore> = {
       }));
     },
   },
-  "a step whose result is null is taken for none": {
+  "a step that left null is taken for none": {
     shownBy: "checkpoint() keeps what JSON can hold, for the next attempt",
     wrong: (ledger) =>
       onGrant(ledger, (result) => ({
         ...result,
         steps: Object.fromEntries(
-          Object.entries(result.steps).filter(([, step]) => step !== null),
+          Object.entries(result.steps).filter(([, left]) =>
+            (left as StepResult).value !== null
+          ),
         ),
       })),
   },

@@ -63,7 +63,7 @@ export async function bundle(
       mainFields: ["module", "main"],
       conditions: [...conditions],
       external: [...external],
-      plugins: [packagesOf(home)],
+      plugins: [packagesOf(home, external)],
     });
     const bytes = new Map<string, number>();
     for (const output of Object.values(metafile.outputs)) {
@@ -109,7 +109,7 @@ async function installPackages(entry: string, home: string): Promise<void> {
 }
 
 /** Finds `npm:…` and what `deno.json` gives a name to. */
-function packagesOf(home: string): Plugin {
+function packagesOf(home: string, external: readonly string[]): Plugin {
   const { imports } = JSON.parse(
     Deno.readTextFileSync(new URL("deno.json", ROOT)),
   ) as { imports: Record<string, string> };
@@ -120,7 +120,7 @@ function packagesOf(home: string): Plugin {
       onResolve(
         { filter: /^(npm:|[^./])/ },
         async ({ path, importer, kind }) => {
-          if (builtinModules.includes(path)) {
+          if (external.includes("node:*") && builtinModules.includes(path)) {
             return { path: `node:${path}`, external: true };
           }
           const specifier = path.startsWith("npm:")

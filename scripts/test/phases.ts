@@ -21,6 +21,7 @@ const ATTEMPTS = "tests/proof/attempts";
 const MIGRATE = "tests/scripts/migrate";
 const STACK = "tests/scripts/stack";
 const BROWSER = "tests/browser";
+const RUNTIMES = "tests/runtimes";
 const DOCS = "tests/docs";
 const APART = [
   CORE,
@@ -36,6 +37,7 @@ const APART = [
   MIGRATE,
   STACK,
   BROWSER,
+  RUNTIMES,
   DOCS,
 ];
 
@@ -136,6 +138,11 @@ export const phases: readonly Phase[] = [
       });
     },
   })),
+  {
+    name: "on other runtimes",
+    postgres: [],
+    run: (filter) => runDenoTest([RUNTIMES], filter),
+  },
   {
     name: "in a browser",
     postgres: null,

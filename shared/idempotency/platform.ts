@@ -1,7 +1,12 @@
 import { getEnv } from "./deps.ts";
 
-interface EdgeRuntime {
+interface Waiting {
   waitUntil(work: Promise<unknown>): void;
+}
+
+interface Host {
+  EdgeRuntime?: Waiting;
+  process?: { getBuiltinModule?: (name: string) => Waiting | undefined };
 }
 
 /**
@@ -12,8 +17,12 @@ interface EdgeRuntime {
 export const platform = {
   /** Keeps the worker alive until background work is done, where it can be told so. */
   waitUntil(work: Promise<unknown>): void {
-    const { EdgeRuntime } = globalThis as { EdgeRuntime?: EdgeRuntime };
-    EdgeRuntime?.waitUntil(work);
+    const { EdgeRuntime, process } = globalThis as Host;
+    // The module is there on Workers alone; an import would be awaited, and
+    // the request over by then.
+    const waiting = EdgeRuntime ??
+      process?.getBuiltinModule?.("cloudflare:workers");
+    waiting?.waitUntil(work);
   },
 
   /** Calls back when the worker is told to go, where it is told. */

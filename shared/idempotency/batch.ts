@@ -10,11 +10,12 @@ import {
   type SettleResult,
 } from "./ledger.ts";
 import {
+  operationConfig,
   type OperationContext,
+  operationLedger,
   type OperationOutcome,
   type OperationResult,
   type OperationRun,
-  prepareOperation,
   runOperation,
 } from "./operation.ts";
 import { problemResponse } from "./problem.ts";
@@ -98,8 +99,8 @@ export async function runMany<Input, Body>(
 ): Promise<BatchOutcome<Body>[]> {
   const { items, concurrency = 10, ...shared } = context;
   const { userId, route } = shared;
-  const { config, ledger } = prepareOperation({ ...shared, key: null });
-  const { ttlSeconds } = config;
+  const { ttlSeconds } = operationConfig({ ...shared, key: null });
+  const ledger = operationLedger(shared);
   const limit = pLimit(concurrency);
 
   const names = items.map(nameOf);

@@ -214,8 +214,8 @@ const oneOf = (...choices: string[]): Rule => (value) =>
     ? null
     : choices.map((choice) => `"${choice}"`).join(" or ");
 
-const ofType = (type: "function" | "boolean"): Rule => (value) =>
-  typeof value === type ? null : `a ${type}`;
+const isFunction: Rule = (value) =>
+  typeof value === "function" ? null : "a function";
 
 const isText: Rule = (value) =>
   typeof value === "string" && value.length >= 1 && value.length <= 200
@@ -235,7 +235,7 @@ const isRecord: Rule = (value) =>
     : "an object";
 
 const RULES: Record<keyof IdempotencyConfig, Rule> = {
-  scope: either(isText, ofType("function")),
+  scope: either(isText, isFunction),
   enforcement: oneOf("optional", "warn", "required"),
   onConcurrent: oneOf("reject", "wait"),
   waitSeconds: (value) =>
@@ -267,13 +267,13 @@ const RULES: Record<keyof IdempotencyConfig, Rule> = {
       ? null
       : "a Ledger",
   callers: oneOf("refuse", "project"),
-  thirdPartyAuth: ofType("boolean"),
-  fingerprint: ofType("function"),
-  key: ofType("function"),
-  isFinal: ofType("function"),
-  keepBody: ofType("function"),
-  metadata: either(isRecord, ofType("function")),
-  onEvent: ofType("function"),
+  thirdPartyAuth: (value) => typeof value === "boolean" ? null : "a boolean",
+  fingerprint: isFunction,
+  key: isFunction,
+  isFinal: isFunction,
+  keepBody: isFunction,
+  metadata: either(isRecord, isFunction),
+  onEvent: isFunction,
 };
 
 /**

@@ -112,14 +112,23 @@ export function ledgerOf(supabase: LedgerClient | Ledger): Ledger {
 // What `IdempotencyConfig` has for requests only.
 const FOR_REQUESTS = ["callers", "fingerprint", "key", "scope"] as const;
 
-/** Splits what says whose operation this is from how keys are treated. */
-export function prepareOperation(
-  { supabase, userId, route, key, payload, ...options }: OperationContext,
-): { config: ResolvedConfig; ledger: Ledger } {
-  const config = resolveConfig(options, FOR_REQUESTS);
-  const ledger = config.store ?? (supabase && ledgerOf(supabase)) ??
-    defaultLedger;
-  if (ledger !== undefined) return { config, ledger };
+/** How keys are treated, apart from what says whose operation this is. */
+export function operationConfig(context: OperationContext): ResolvedConfig {
+  const { userId: _user, route: _route, key: _key, ...rest } = context;
+  const { payload: _payload, supabase: _supabase, ...options } = rest;
+  return resolveConfig(options, FOR_REQUESTS);
+}
+
+/**
+ * The ledger of an operation.
+ *
+ * @throws {TypeError} When none was given.
+ */
+export function operationLedger(
+  { store, supabase }: Pick<OperationContext, "store" | "supabase">,
+): Ledger {
+  const ledger = store ?? (supabase && ledgerOf(supabase)) ?? defaultLedger;
+  if (ledger !== undefined) return ledger;
   throw new TypeError(
     "Cannot run the operation once: no ledger was given, pass supabase or store, or call setDefaultLedger",
   );
@@ -135,7 +144,7 @@ export async function runOperation<Body>(
   operation: (run: OperationRun) => Promise<OperationResult<Body>>,
 ): Promise<OperationOutcome<Body>> {
   const { userId, route, key, payload } = context;
-  const { config, ledger } = prepareOperation(context);
+  const config = operationConfig(context);
   let begun: Begun;
   const marks: Record<string, string> = {};
   try {
@@ -148,6 +157,7 @@ export async function runOperation<Body>(
     } else {
       assertIdempotencyKey(key, "The key");
       const { metadata } = config;
+      const ledger = operationLedger(context);
       begun = await claim(ledger, { userId, scope: route, key }, {
         fingerprint: await fingerprintValue([route, payload ?? null]),
         config,

@@ -71,7 +71,7 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
   const isBounded = "queryRaw" in client || "begin" in client;
 
   return sqlLedger(async (fn, args, withinMs) => {
-    const names = Object.keys(args);
+    const { text, names } = statementOf(fn, args, isBounded);
     const values = names.map((name) => {
       const value = args[name];
       return JSON_PARAMETERS.has(name) && value !== null
@@ -79,8 +79,7 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
         : value as Value;
     });
     try {
-      const rows = run(statementOf(fn, names, isBounded), values);
-      return { data: await inTime(rows, withinMs), error: null };
+      return { data: await inTime(run(text, values), withinMs), error: null };
     } catch (error) {
       return failure(error);
     }
@@ -123,7 +122,17 @@ const RECORDS = new Set([
   "idempotency_settle_many",
 ]);
 
-const statements = new Map<string, string>();
+/** A statement, and the parameters that it takes, in their order. */
+interface Statement {
+  readonly text: string;
+  readonly names: readonly string[];
+}
+
+const statements = new Map<string, Statement>();
+
+// A route's terms are few; whoever makes them anew for each key sends them as
+// parameters instead of filling the server with prepared statements.
+const MOST_STATEMENTS = 100;
 
 /**
  * @param isBounded Whether the statement limits its own waiting for locks. The
@@ -132,71 +141,102 @@ const statements = new Map<string, string>();
  */
 function statementOf(
   fn: string,
-  parameters: readonly string[],
+  args: Readonly<Record<string, unknown>>,
   isBounded: boolean,
-): string {
-  const name = isBounded ? fn : `${fn} in a transaction`;
-  let text = statements.get(name);
-  if (text === undefined) {
-    text = write(fn, parameters, isBounded);
-    statements.set(name, text);
+): Statement {
+  // What a route always sends alike is part of the text: that is parsed and
+  // planned once, a parameter travels each time.
+  const terms = fn === "idempotency_claim"
+    ? `${args.p_lease_seconds},${args.p_ttl_seconds},${args.p_on_abandoned},${args.p_max_attempts},${args.p_third_party},${
+      args.p_metadata === null
+    }`
+    : "";
+  const isWritten = /^\d+,\d+,(retry|refuse),\d+,(true|false),/.test(terms) &&
+    statements.size < MOST_STATEMENTS;
+  const name = `${fn} ${isBounded} ${isWritten ? terms : ""}`;
+  let statement = statements.get(name);
+  if (statement === undefined) {
+    statement = write(fn, args, isBounded, isWritten);
+    statements.set(name, statement);
   }
-  return text;
+  return statement;
 }
+
+const TERMS = new Set([
+  "p_lease_seconds",
+  "p_max_attempts",
+  "p_on_abandoned",
+  "p_third_party",
+  "p_ttl_seconds",
+]);
 
 function write(
   fn: string,
-  parameters: readonly string[],
+  args: Readonly<Record<string, unknown>>,
   isBounded: boolean,
-): string {
+  isWritten: boolean,
+): Statement {
+  const names: string[] = [];
+  const place = (name: string) => {
+    if (!names.includes(name)) names.push(name);
+    return `$${names.indexOf(name) + 1}`;
+  };
+  // The look-up before the claim takes these four first.
+  const lookUp = fn === "idempotency_claim"
+    ? `select 'replay' as outcome, attempt, fence::float8 as fence, null::integer as retry_after_seconds, status_code::integer as status_code, response, response_encoding, response_headers, null::jsonb as steps
+from public.idempotency_keys
+where owner = ${place("p_owner")} and scope = ${place("p_scope")}
+  and idempotency_key = ${place("p_idempotency_key")}
+  and request_fingerprint = ${place("p_fingerprint")}
+  and status = 'completed' and expires_at > clock_timestamp()`
+    : null;
   const lockMs = TRY_MS[RECORDS.has(fn) ? "record" : "ask"] - LOCK_MARGIN_MS;
-  const list = parameters.map((name, index) => {
-    const value = JSON_PARAMETERS.has(name)
-      // As text: one driver writes a list as an array of Postgres, not as JSON.
-      ? `$${index + 1}::text::jsonb`
-      : name === "p_scope" && isBounded
-      // Arguments come before the call, whatever the planner makes of it; a
-      // second statement would be a second trip.
-      ? `case when set_config('lock_timeout', '${lockMs}', true) <> '' then $${
-        index + 1
-      }::text end`
-      : `$${index + 1}`;
-    return `${name} => ${value}`;
+  const list = Object.entries(args).map(([name, value]) => {
+    if (isWritten && TERMS.has(name)) {
+      return `${name} => ${typeof value === "string" ? `'${value}'` : value}`;
+    }
+    if (isWritten && name === "p_metadata" && value === null) {
+      return "p_metadata => null";
+    }
+    const parameter = place(name);
+    return `${name} => ${
+      JSON_PARAMETERS.has(name)
+        // As text: one driver writes a list as an array of Postgres, not as JSON.
+        ? `${parameter}::text::jsonb`
+        : name === "p_scope" && isBounded
+        // Arguments come before the call, whatever the planner makes of it; a
+        // second statement would be a second trip.
+        ? `case when set_config('lock_timeout', '${lockMs}', true) <> '' then ${parameter}::text end`
+        : parameter
+    }`;
   }).join(", ");
   const call = `select ${COLUMNS[fn] ?? ANSWER} from public.${fn}(${list})`;
-  if (fn !== "idempotency_claim") return call;
-  const at = (name: string) => `$${parameters.indexOf(name) + 1}`;
   // Where an answer is recorded, the claim is not even called: such a replay
   // costs little more than reading the row. In another order of the two branches
   // the claim would answer the same.
-  return `select 'replay' as outcome, attempt, fence::float8 as fence, null::integer as retry_after_seconds, status_code::integer as status_code, response, response_encoding, response_headers, null::jsonb as steps
-from public.idempotency_keys
-where owner = ${at("p_owner")} and scope = ${
-    at("p_scope")
-  } and idempotency_key = ${
-    at("p_idempotency_key")
-  } and request_fingerprint = ${
-    at("p_fingerprint")
-  } and status = 'completed' and expires_at > clock_timestamp()
-union all (${call}) limit 1`;
+  const text = lookUp === null
+    ? call
+    : `${lookUp}\nunion all (${call}) limit 1`;
+  return { text, names };
 }
 
-async function inTime<T>(rows: PromiseLike<T>, withinMs: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeIsUp = new Promise<never>((_, reject) => {
-    timer = setTimeout(
+function inTime<T>(rows: PromiseLike<T>, withinMs: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
       () =>
         reject(
           new Error(`The database did not answer in ${Math.ceil(withinMs)} ms`),
         ),
       withinMs,
     );
+    rows.then((value) => {
+      clearTimeout(timer);
+      resolve(value);
+    }, (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
   });
-  try {
-    return await Promise.race([rows, timeIsUp]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Whatever has no SQLSTATE comes from the driver or the network: try again. */

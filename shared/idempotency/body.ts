@@ -79,6 +79,11 @@ export function encodeBody(body: Uint8Array | null): StoredBody {
     : { body: text, encoding: "text" };
 }
 
+/** Bytes as the text they are, else in base64. */
+export function textOrBase64(bytes: Uint8Array): string {
+  return decodeUtf8(bytes) ?? toBase64(bytes);
+}
+
 /** Bytes in base64 (RFC 4648, section 4). */
 export function toBase64(bytes: Uint8Array): string {
   // Newer engines have it built in.

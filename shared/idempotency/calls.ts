@@ -1,6 +1,6 @@
 import { type Attempt, attemptOf } from "./attempt.ts";
 import { type Begun, claim } from "./claim.ts";
-import { encodeBody } from "./body.ts";
+import { textOrBase64 } from "./body.ts";
 import {
   checkedMetadata,
   resolveConfig,
@@ -103,12 +103,13 @@ export async function checkIdempotency(
   config: SingleCallConfig = {},
 ): Promise<{ isIdempotent: boolean; cachedResponse: CachedResponse | null }> {
   const call = prepare(supabase, key, userId, config);
+  const askedAt = performance.now();
   try {
     const begun = await begin(call);
     if (begun.kind === "answer") {
       return { isIdempotent: true, cachedResponse: cachedOf(begun.answer) };
     }
-    offer(call, begun.attempt);
+    remember(call, { attempt: begun.attempt, isHeld: false, askedAt });
     return { isIdempotent: false, cachedResponse: null };
   } catch (error) {
     if (
@@ -143,9 +144,18 @@ export async function createIdempotencyKey(
   const call = prepare(supabase, key, userId, config);
   const offered = await takeOffer(call);
   if (offered !== null) return hold(call, offered);
-  const begun = await begin(call);
-  if (begun.kind === "attempt") return hold(call, begun.attempt);
-  throw new AlreadyCompletedError(key, cachedOf(begun.answer));
+  const askedAt = performance.now();
+  try {
+    const begun = await begin(call);
+    if (begun.kind === "answer") {
+      throw new AlreadyCompletedError(key, cachedOf(begun.answer));
+    }
+    const { attempt } = begun;
+    return hold(call, remember(call, { attempt, isHeld: true, askedAt }));
+  } catch (error) {
+    if (error instanceof Error) refusals.set(error, call.name);
+    throw error;
+  }
 }
 
 /**
@@ -176,7 +186,7 @@ export async function storeIdempotencyResult(
 ): Promise<void> {
   const answer = answerOf(result);
   const call = prepare(supabase, key, userId, config);
-  const attempt = release(call);
+  const attempt = release(call, "newest");
   try {
     const responded = await attempt.respond(answer);
     if (responded.as !== "replayed") return;
@@ -193,10 +203,13 @@ export async function storeIdempotencyResult(
 
 /**
  * Records that the attempt did not take effect: a retry with the same key runs
- * again.
+ * again. Given the error with which {@link createIdempotencyKey} refused this
+ * very key, it does nothing: no attempt was begun.
  *
- * @param error Kept with the key, at most 1,000 characters.
- * @throws {NotOwnerError} When no attempt was begun.
+ * @param error What the work threw, as it was thrown. Kept with the key, at most
+ * 1,000 characters.
+ * @throws {NotOwnerError} When no attempt was begun, or it cannot be told which
+ * of several is meant.
  * @throws {AlreadyCompletedError} When another attempt has completed the key.
  */
 export async function markIdempotencyFailed(
@@ -207,7 +220,10 @@ export async function markIdempotencyFailed(
   config: SingleCallConfig = {},
 ): Promise<void> {
   const call = prepare(supabase, key, userId, config);
-  const recorded = await release(call).fail(error);
+  // Whoever was refused has begun nothing. That a handler's `catch` comes here
+  // must not end the attempt of the one who runs.
+  if (isRefusal(error, call)) return;
+  const recorded = await release(call, "only").fail(error);
   if (recorded !== null) {
     throw new AlreadyCompletedError(key, cachedOf(recorded));
   }
@@ -286,6 +302,8 @@ interface Call {
   readonly config: ResolvedConfig;
   readonly payload: unknown;
   readonly claim: SingleCallConfig["claim"];
+  /** What the caller passed: a client of its own tells its calls from others'. */
+  readonly by: object;
   /** Names the key in this worker. */
   readonly name: string;
 }
@@ -299,12 +317,17 @@ function prepare(
   userId: string | null,
   { payload, claim, ...options }: SingleCallConfig,
 ): Call {
-  const config = resolveConfig(options, FOR_REQUESTS);
+  const config = resolveConfig(
+    options,
+    typeof options.scope === "function"
+      ? [...FOR_REQUESTS, "scope"]
+      : FOR_REQUESTS,
+  );
   const scope = (config.scope ?? "default") as string;
   const ledger = config.store ?? ledgerOf(supabase);
   const identity = { userId, scope, key };
   const name = `${realmOf(config.store ?? supabase)} ${identityName(identity)}`;
-  return { ledger, identity, config, payload, claim, name };
+  return { ledger, identity, config, payload, claim, by: supabase, name };
 }
 
 async function begin(
@@ -330,63 +353,112 @@ function fingerprintOf({ scope }: Identity, payload: unknown) {
 /** An attempt that was begun in this worker and has not ended. */
 interface Begins {
   readonly attempt: Attempt;
+  /** What the caller passed as its client. */
+  readonly by: object;
   readonly payload: string;
+  /** Whether somebody runs; until then it is only offered, by a check. */
+  isHeld: boolean;
   /** When its lease lapses, unless something renews it; in ms of this worker. */
   readonly leaseEndsAt: number;
+  /** By then it has ended, whatever became of it. */
+  readonly forgetAt: number;
 }
 
-/** What this worker knows of a key. */
-interface Known {
-  /** Claimed by a check, and not yet taken. */
-  offered?: Begins | undefined;
-  /** Who runs; of several nobody can tell which one a later call means. */
-  held?: Attempt | "several" | undefined;
-  forgetAt: number;
+/** By name of the key, in the order in which they began. */
+const begins = new Map<string, Begins[]>();
+
+/** The errors with which claims were refused, and of which key. */
+const refusals = new WeakMap<Error, string>();
+
+/** Whether this is, or tells of, a claim of this very key that was refused. */
+function isRefusal(error: unknown, { name, identity }: Call): boolean {
+  if (error instanceof Error && refusals.get(error) === name) return true;
+  const text = error instanceof Error ? error.message : String(error);
+  // People hand on the message alone: that of each refusal names its key so.
+  return text.includes(`key "${identity.key}"`);
 }
 
-const known = new Map<string, Known>();
-
-function offer(call: Call, attempt: Attempt): void {
-  const { leaseSeconds } = call.config;
-  entryOf(call).offered = {
+function remember(
+  { name, by, payload, config }: Call,
+  { attempt, isHeld, askedAt }: {
+    attempt: Attempt;
+    isHeld: boolean;
+    /** Before the claim was sent: the lease has begun some time after. */
+    askedAt: number;
+  },
+): Begins {
+  const { leaseSeconds, maxRunSeconds } = config;
+  forgetLost();
+  const begun: Begins = {
     attempt,
-    payload: JSON.stringify(call.payload ?? null),
-    leaseEndsAt: performance.now() + leaseSeconds * 1000,
+    by,
+    payload: JSON.stringify(payload ?? null),
+    isHeld,
+    leaseEndsAt: askedAt + leaseSeconds * 1000,
+    forgetAt: askedAt + Math.max(leaseSeconds, maxRunSeconds) * 1000,
   };
+  const others = begins.get(name) ?? [];
+  // Last in the map as well: those that began first are forgotten first.
+  begins.delete(name);
+  begins.set(name, [...others, begun]);
+  return begun;
+}
+
+/** Attempts that nobody ended: their leases have lapsed long ago. */
+function forgetLost(): void {
+  const now = performance.now();
+  for (const [name, all] of begins) {
+    const [{ forgetAt }] = all as [Begins, ...Begins[]];
+    if (forgetAt > now) break;
+    const left = all.filter(({ forgetAt }) => forgetAt > now);
+    if (left.length === 0) begins.delete(name);
+    else begins.set(name, left);
+  }
+}
+
+function forget({ name }: Call, attempt: Attempt): void {
+  const left = begins.get(name)?.filter((begun) => begun.attempt !== attempt);
+  if (left === undefined) return;
+  if (left.length === 0) begins.delete(name);
+  else begins.set(name, left);
+}
+
+/** What began under this key; the caller's own where its client tells them apart. */
+function candidates({ name, by }: Call, isHeld: boolean): Begins[] {
+  const all = (begins.get(name) ?? []).filter((b) => b.isHeld === isHeld);
+  const own = all.filter((begun) => begun.by === by);
+  return own.length > 0 ? own : all;
 }
 
 /**
  * The claim of an earlier check, if it still stands. It costs a trip only where
  * the lease may have lapsed in between.
  */
-async function takeOffer(call: Call): Promise<Attempt | null> {
-  const entry = known.get(call.name);
-  const offered = entry?.offered;
-  if (entry === undefined || offered === undefined) return null;
+async function takeOffer(call: Call): Promise<Begins | null> {
+  const offered = candidates(call, false).at(-1);
+  if (offered === undefined) return null;
   const { attempt } = offered;
   if (offered.payload !== JSON.stringify(call.payload ?? null)) {
     throw new TypeError(
       `Cannot create the key "${call.identity.key}": the payload is not the one that was checked, give both calls the same`,
     );
   }
-  entry.offered = undefined;
+  offered.isHeld = true;
   const { leaseSeconds } = call.config;
   const left = offered.leaseEndsAt - performance.now();
-  if (attempt.ownerToken === null || left > leaseSeconds * 500) return attempt;
+  if (attempt.ownerToken === null || left > leaseSeconds * 500) return offered;
   const { outcome } = await call.ledger.renew(
     call.identity,
     attempt.ownerToken,
     leaseSeconds,
   );
-  // Otherwise the claim that follows says what became of the key.
-  return outcome === "recorded" ? attempt : null;
+  if (outcome === "recorded") return offered;
+  // The claim that follows says what became of the key.
+  forget(call, attempt);
+  return null;
 }
 
-function hold(call: Call, attempt: Attempt): KeyClaim {
-  const entry = entryOf(call);
-  // An earlier attempt through this worker has not settled: its late answer
-  // must not be taken for this attempt's.
-  entry.held = entry.held === undefined ? attempt : "several";
+function hold(call: Call, { attempt }: Begins): KeyClaim {
   const claim: KeyClaim = {
     ownerToken: attempt.ownerToken ?? "",
     attempt: attempt.number,
@@ -411,25 +483,35 @@ function hold(call: Call, attempt: Attempt): KeyClaim {
 const attempts = new WeakMap<object, Attempt>();
 const claims = new WeakMap<Attempt, KeyClaim>();
 
-/** The attempt that a call is to end; this worker forgets it. */
-function release(call: Call): Attempt {
-  const entry = known.get(call.name);
-  const attempt = call.claim === undefined
-    ? entry?.held ?? entry?.offered?.attempt
-    : attempts.get(call.claim) ?? attemptElsewhere(call, call.claim);
+/**
+ * The attempt that a call is to end; this worker forgets it.
+ *
+ * @param which Of several through one client all but the newest have lost the
+ * key: their handlers threw and nobody marked them, or they are late. An answer
+ * is the newest's; but a failure that may be a late one's must not free the key
+ * of the one who runs.
+ */
+function release(call: Call, which: "newest" | "only"): Attempt {
   const { key } = call.identity;
+  let attempt: Attempt | undefined;
+  if (call.claim !== undefined) {
+    attempt = attempts.get(call.claim) ?? attemptElsewhere(call, call.claim);
+  } else {
+    const held = candidates(call, true);
+    if (held.length > 1 && which === "only") {
+      throw new NotOwnerError(
+        "KEY_NOT_CLAIMED",
+        key,
+        "this worker has claimed it more than once, pass config.claim",
+      );
+    }
+    attempt = (held.at(-1) ?? candidates(call, false).at(-1))?.attempt;
+  }
   if (attempt === undefined) {
     throw new NotOwnerError(
       "KEY_NOT_CLAIMED",
       key,
       "this worker has not claimed it, call createIdempotencyKey first",
-    );
-  }
-  if (attempt === "several") {
-    throw new NotOwnerError(
-      "KEY_NOT_CLAIMED",
-      key,
-      "this worker has claimed it more than once, pass config.claim",
     );
   }
   forget(call, attempt);
@@ -454,32 +536,6 @@ function attemptElsewhere(
     report: reporterOf(identity, config.onEvent),
     share: () => {},
   });
-}
-
-function forget(call: Call, attempt: Attempt): void {
-  const entry = known.get(call.name);
-  if (entry === undefined) return;
-  if (entry.held === attempt) entry.held = undefined;
-  if (entry.offered?.attempt === attempt) entry.offered = undefined;
-  if (entry.held === "several" && call.claim === undefined) return;
-  if (entry.held === undefined && entry.offered === undefined) {
-    known.delete(call.name);
-  }
-}
-
-function entryOf({ name, config }: Call): Known {
-  const now = performance.now();
-  // Attempts that nobody ended: their leases have lapsed long ago.
-  for (const [name, { forgetAt }] of known) {
-    if (forgetAt > now) break;
-    known.delete(name);
-  }
-  const entry = known.get(name) ?? { forgetAt: 0 };
-  const seconds = Math.max(config.leaseSeconds, config.maxRunSeconds);
-  entry.forgetAt = now + seconds * 1000;
-  known.delete(name);
-  known.set(name, entry);
-  return entry;
 }
 
 const realms = new WeakMap<object, number>();
@@ -521,7 +577,7 @@ function answerOf(
 
 function cachedOf(answer: Answer): CachedResponse {
   return {
-    response: encodeBody(answer.body).body ?? "",
+    response: answer.body === null ? "" : textOrBase64(answer.body),
     status_code: answer.status,
     response_headers: { ...answer.headers },
   };

@@ -111,7 +111,8 @@ export async function claim(
     ownerToken,
     claimed: result,
     report,
-    share: announceFlight(flight),
+    // Whoever waits for an attempt that nobody ends would wait in vain.
+    share: keepAlive ? announceFlight(flight) : () => {},
   });
   if (keepAlive) attempt.keepAlive();
   return { kind: "attempt", attempt };

@@ -126,9 +126,9 @@ Deno.test("whoever lost the lease is told who won, and overwrites nothing", asyn
   const second = await createIdempotencyKey(client, key, userId);
   assertEquals([second.attempt, second.fence > first.fence], [2, true]);
 
-  // One client, two claims: it may not guess which of them is settling.
+  // One client, two claims: a failure may be the late one's.
   await assertRejects(
-    () => storeIdempotencyResult(client, key, userId, RESULT),
+    () => markIdempotencyFailed(client, key, userId, new Error("late")),
     NotOwnerError,
     "more than once",
   );

@@ -1,0 +1,379 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
+import {
+  AlreadyCompletedError,
+  checkIdempotency,
+  cleanupExpiredKeys,
+  createIdempotencyKey,
+  generateIdempotencyKey,
+  getIdempotencyStatus,
+  type Ledger,
+  LedgerUnavailableError,
+  markIdempotencyFailed,
+  memoryLedger,
+  NotOwnerError,
+  refusalResponse,
+  RequestInProgressError,
+  runMany,
+  setDefaultLedger,
+  type SingleCallConfig,
+  storeIdempotencyResult,
+  withIdempotency,
+} from "../../shared/idempotency.ts";
+
+const USER = "ada";
+const RESULT = { response: { order: 17 }, statusCode: 201 };
+const req = new Request("http://localhost/orders", { method: "POST" });
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A ledger in memory whose clock can be moved. */
+function bench() {
+  let ahead = 0;
+  const ledger = memoryLedger({ now: () => Date.now() + ahead });
+  return {
+    ledger,
+    key: generateIdempotencyKey(),
+    age: (seconds: number) => void (ahead += seconds * 1000),
+  };
+}
+
+/** The same keys through a ledger of one's own: another worker, to the calls. */
+const clientOf = (ledger: Ledger): Ledger => ({ ...ledger });
+
+Deno.test("memoryLedger() does wherever a client is taken", async () => {
+  const { ledger, key, age } = bench();
+  assertEquals((await checkIdempotency(ledger, key, USER)).isIdempotent, false);
+  await createIdempotencyKey(ledger, key, USER);
+  assertEquals(
+    (await getIdempotencyStatus(ledger, key, USER))?.status,
+    "processing",
+  );
+  await storeIdempotencyResult(ledger, key, USER, RESULT);
+  const { cachedResponse } = await checkIdempotency(ledger, key, USER);
+  assertEquals(cachedResponse?.response, '{"order":17}');
+  const failing = generateIdempotencyKey();
+  await createIdempotencyKey(ledger, failing, USER);
+  await markIdempotencyFailed(ledger, failing, USER, "no");
+  const order = { userId: USER, route: "orders", key };
+  const run = () => Promise.resolve({ status: 200, body: 1 });
+  const operation = { ...order, supabase: ledger };
+  assertEquals((await withIdempotency(operation, run)).replayed, false);
+  setDefaultLedger(ledger);
+  assertEquals((await withIdempotency(order, run)).replayed, true);
+  const items = [{ key, input: 1 }];
+  const [batched] = await runMany({ ...operation, items }, run);
+  assertEquals(batched?.replayed, true);
+  age(90_000);
+  assertEquals(await cleanupExpiredKeys(ledger), 3);
+});
+
+Deno.test("a check claims: of those that follow each is told 409 and when to ask again, without an exception", async () => {
+  const { ledger, key } = bench();
+  const config = { leaseSeconds: 600 };
+  assertEquals(
+    (await checkIdempotency(ledger, key, USER, config)).isIdempotent,
+    false,
+  );
+  const { isIdempotent, cachedResponse } = await checkIdempotency(
+    ledger,
+    key,
+    USER,
+    config,
+  );
+  assertEquals([isIdempotent, cachedResponse?.status_code], [true, 409]);
+  const { "retry-after": wait } = cachedResponse!.response_headers;
+  assert(["1", "2"].includes(wait!), `Retry-After: ${wait}`);
+  assertEquals(
+    JSON.parse(cachedResponse!.response).code,
+    "REQUEST_IN_PROGRESS",
+  );
+});
+
+Deno.test("a create without a check claims, and throws for those who may not run", async () => {
+  const { ledger, key } = bench();
+  const claim = await createIdempotencyKey(ledger, key, USER);
+  assertEquals(claim.attempt, 1);
+  const error = await assertRejects(
+    () => createIdempotencyKey(ledger, key, USER),
+    RequestInProgressError,
+  );
+  const response = refusalResponse(error, req);
+  assertEquals(response.status, 409);
+  assert(Number(response.headers.get("retry-after")) <= 2);
+});
+
+Deno.test("a check that nobody follows up frees itself with its lease", async () => {
+  const { ledger, key, age } = bench();
+  await checkIdempotency(ledger, key, USER);
+  age(31);
+  assertEquals((await checkIdempotency(ledger, key, USER)).isIdempotent, false);
+  assertEquals((await createIdempotencyKey(ledger, key, USER)).attempt, 2);
+});
+
+Deno.test("a create that comes after its check's lease, when somebody else has the key, is refused", async () => {
+  const { ledger, key, age } = bench();
+  const late = clientOf(ledger);
+  const config = { leaseSeconds: 1 };
+  await checkIdempotency(late, key, USER, config);
+  age(2);
+  const winner = await checkIdempotency(clientOf(ledger), key, USER);
+  assertEquals(winner.isIdempotent, false);
+  await sleep(600);
+  await assertRejects(
+    () => createIdempotencyKey(late, key, USER, config),
+    RequestInProgressError,
+  );
+});
+
+Deno.test("the lease counts from before the claim was sent: one that took long is asked for again", async () => {
+  const { ledger, key } = bench();
+  const calls: string[] = [];
+  const slow: Ledger = {
+    ...ledger,
+    async claim(...args) {
+      const claimed = await ledger.claim(...args);
+      await sleep(700);
+      return claimed;
+    },
+    renew: (...args) => (calls.push("renew"), ledger.renew(...args)),
+  };
+  await checkIdempotency(slow, key, USER, { leaseSeconds: 1 });
+  await createIdempotencyKey(slow, key, USER, { leaseSeconds: 1 });
+  assertEquals(calls, ["renew"]);
+});
+
+for (const kind of ["one client for all", "a client for each request"]) {
+  const clientFor = (ledger: Ledger) =>
+    kind === "one client for all" ? ledger : clientOf(ledger);
+
+  Deno.test(`an operation that throws, and that nobody marks, frees its key with its lease, for the next (${kind})`, async () => {
+    const { ledger, key, age } = bench();
+    const config = { leaseSeconds: 1 };
+    const place = async (work: () => void) => {
+      const client = clientFor(ledger);
+      const { cachedResponse } = await checkIdempotency(
+        client,
+        key,
+        USER,
+        config,
+      );
+      if (cachedResponse) return cachedResponse.status_code;
+      await createIdempotencyKey(client, key, USER, config);
+      work();
+      await storeIdempotencyResult(client, key, USER, RESULT, config);
+      return 201;
+    };
+    const broken = () => {
+      throw new Error("no network");
+    };
+    await assertRejects(() => place(broken), Error, "no network");
+    assertEquals(await place(() => {}), 409);
+    age(1.1);
+    assertEquals(await place(() => {}), 201);
+    assertEquals(await place(broken), 201);
+  });
+}
+
+Deno.test("a late answer through a client of its own is not taken for the winner's", async () => {
+  const { ledger, key, age } = bench();
+  const [late, winner] = [clientOf(ledger), clientOf(ledger)];
+  const config = { leaseSeconds: 1 };
+  await createIdempotencyKey(late, key, USER, config);
+  age(2);
+  await createIdempotencyKey(winner, key, USER, config);
+  const error = await assertRejects(
+    () =>
+      storeIdempotencyResult(late, key, USER, {
+        response: "late",
+        statusCode: 200,
+      }),
+    NotOwnerError,
+  );
+  assertEquals(error.code, "KEY_TAKEN_OVER");
+  await storeIdempotencyResult(winner, key, USER, RESULT);
+  const { cachedResponse } = await checkIdempotency(ledger, key, USER);
+  assertEquals(cachedResponse?.response, '{"order":17}');
+});
+
+for (
+  const [how, told] of [
+    ["the error", (error: Error) => error],
+    ["its message", (error: Error) => error.message],
+  ] as const
+) {
+  Deno.test(`whoever was refused and marks the key as failed, with ${how}, does not end the attempt of the one who runs`, async () => {
+    const { ledger, key } = bench();
+    await createIdempotencyKey(ledger, key, USER);
+    const error = await assertRejects(
+      () => createIdempotencyKey(ledger, key, USER),
+      RequestInProgressError,
+    );
+    await markIdempotencyFailed(ledger, key, USER, told(error));
+    assertEquals(
+      (await checkIdempotency(ledger, key, USER)).isIdempotent,
+      true,
+    );
+    await storeIdempotencyResult(ledger, key, USER, RESULT);
+    const replay = await checkIdempotency(ledger, key, USER);
+    assertEquals(replay.cachedResponse?.status_code, 201);
+  });
+}
+
+Deno.test("await using renews while the block runs, and frees the key at once when it is left", async () => {
+  const { ledger, key } = bench();
+  const config = { leaseSeconds: 1 };
+  const broken = async () => {
+    await using _claim = await createIdempotencyKey(ledger, key, USER, config);
+    await sleep(1_500);
+    const { cachedResponse } = await checkIdempotency(
+      ledger,
+      key,
+      USER,
+      config,
+    );
+    assertEquals(cachedResponse?.status_code, 409);
+    throw new Error("no network");
+  };
+  await assertRejects(broken, Error, "no network");
+  let runs = 0;
+  {
+    await using claim = await createIdempotencyKey(ledger, key, USER, config);
+    assertEquals([claim.attempt, ++runs], [2, 1]);
+    await storeIdempotencyResult(ledger, key, USER, RESULT, config);
+  }
+  const { cachedResponse } = await checkIdempotency(ledger, key, USER, config);
+  assertEquals(cachedResponse?.status_code, 201);
+});
+
+Deno.test("without await using nobody renews: the lease is what leaseSeconds says", async () => {
+  const { ledger, key, age } = bench();
+  const leases: number[] = [];
+  const calls: string[] = [];
+  const listening: Ledger = {
+    ...ledger,
+    claim(identity, terms) {
+      leases.push(terms.leaseSeconds);
+      return ledger.claim(identity, terms);
+    },
+    renew: (...args) => (calls.push("renew"), ledger.renew(...args)),
+  };
+  const config = { leaseSeconds: 2 };
+  await createIdempotencyKey(listening, key, USER, config);
+  await sleep(1_000);
+  age(0.5);
+  assertEquals(
+    (await checkIdempotency(listening, key, USER, config)).isIdempotent,
+    true,
+  );
+  age(1);
+  assertEquals(
+    (await checkIdempotency(listening, key, USER, config)).isIdempotent,
+    false,
+  );
+  assertEquals([new Set(leases), calls], [new Set([2]), []]);
+});
+
+Deno.test("a body too large to keep is told as such, never as an empty one", async () => {
+  const { ledger, key } = bench();
+  const large = {
+    response: "x".repeat(5 * 1024 * 1024),
+    statusCode: 201,
+    headers: { Location: "/exports/17" },
+  };
+  await createIdempotencyKey(ledger, key, USER);
+  await storeIdempotencyResult(ledger, key, USER, large);
+  const { cachedResponse } = await checkIdempotency(ledger, key, USER);
+  assertEquals(cachedResponse?.status_code, 409);
+  const problem = JSON.parse(cachedResponse!.response);
+  assertEquals([problem.code, problem.storedStatus], [
+    "RESPONSE_NOT_STORED",
+    201,
+  ]);
+  assertEquals(cachedResponse?.response_headers["location"], "/exports/17");
+});
+
+for (const response of ["\uFEFF{}", "a\0b", "", "{ }", "ﷺ🦕"]) {
+  Deno.test(`a text comes back as it was stored: ${JSON.stringify(response)}`, async () => {
+    const { ledger, key } = bench();
+    await createIdempotencyKey(ledger, key, USER);
+    await storeIdempotencyResult(ledger, key, USER, {
+      response,
+      statusCode: 200,
+    });
+    const { cachedResponse } = await checkIdempotency(ledger, key, USER);
+    assertEquals(cachedResponse?.response, response);
+  });
+}
+
+Deno.test("every error that the calls throw becomes the right response", async () => {
+  const down: Ledger = {
+    ...memoryLedger(),
+    claim: () => Promise.reject(new LedgerUnavailableError("claim", "gone")),
+  };
+  const client = createClient("http://127.0.0.1:9", "sb_secret_x");
+  const create =
+    (ledger: Ledger | typeof client, config?: SingleCallConfig) =>
+    (key: string) => createIdempotencyKey(ledger, key, USER, config);
+  const { ledger, age } = bench();
+  const taken = async (key: string) => {
+    await create(ledger)(key);
+    age(31);
+    const claim = await create(ledger)(key);
+    await create(ledger)(key).catch(() => {});
+    age(31);
+    await create(clientOf(ledger))(key);
+    await storeIdempotencyResult(ledger, key, USER, RESULT, { claim });
+  };
+  const cases: [string, (key: string) => Promise<unknown>, unknown][] = [
+    ["IDEMPOTENCY_KEY_INVALID", () => create(ledger)("no key"), 400],
+    ["REQUEST_IN_PROGRESS", async (key) => {
+      await create(ledger)(key);
+      await create(ledger)(key);
+    }, 409],
+    ["IDEMPOTENCY_KEY_REUSED", async (key) => {
+      await create(ledger, { payload: 1 })(key);
+      await create(ledger, { payload: 2 })(key);
+    }, 422],
+    ["OUTCOME_UNKNOWN", async (key) => {
+      await create(ledger)(key);
+      age(31);
+      await create(ledger, { onAbandoned: "refuse" })(key);
+    }, 409],
+    ["RESPONSE_NOT_STORED", async (key) => {
+      const config = { keepBody: () => false };
+      await create(ledger, config)(key);
+      await storeIdempotencyResult(ledger, key, USER, RESULT, config);
+      await create(ledger, config)(key);
+    }, 409],
+    ["LEDGER_UNAVAILABLE", create(down), 503],
+    ["KEY_TAKEN_OVER", taken, 409],
+    [
+      "KEY_NOT_CLAIMED",
+      (key) => storeIdempotencyResult(ledger, key, USER, RESULT),
+      500,
+    ],
+    [
+      "KEY_NOT_CLAIMED",
+      (key) => markIdempotencyFailed(ledger, key, USER, "no"),
+      500,
+    ],
+  ];
+  for (const [code, act, status] of cases) {
+    const error = await assertRejects(() => act(generateIdempotencyKey()));
+    const response = refusalResponse(error, req);
+    assertEquals([response.status, (await response.json()).code], [
+      status,
+      code,
+    ]);
+  }
+  const key = generateIdempotencyKey();
+  await create(ledger)(key);
+  await storeIdempotencyResult(ledger, key, USER, RESULT);
+  const error = await assertRejects(
+    () => create(ledger)(key),
+    AlreadyCompletedError,
+  );
+  const replay = refusalResponse(error, req);
+  assertEquals(replay.headers.get("x-idempotency-replay"), "true");
+  assertEquals([replay.status, await replay.json()], [201, { order: 17 }]);
+});

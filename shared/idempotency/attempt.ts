@@ -84,8 +84,8 @@ export interface Grant {
   readonly ownerToken: string;
   readonly claimed: Claimed;
   readonly report: Reporter;
-  /** Tells duplicates in this isolate how it ended: the recorded answer, or none. */
-  readonly share: (answer: Answer | null) => void;
+  /** Tells duplicates that wait in this isolate how it ended: the recorded answer, or none. */
+  readonly share?: ((answer: Answer | null) => void) | undefined;
 }
 
 // The lease says how long a crash may go unnoticed, not how long the work
@@ -94,6 +94,9 @@ export const MAX_RETRY_AFTER_SECONDS = 2;
 
 // Three chances in a lease: two renewals may fail before others take over.
 const RENEWALS_PER_LEASE = 3;
+
+// Answers about the moment, not about the effect (DESIGN, "The HTTP contract").
+const MOMENTARY = new Set([401, 403, 408, 409, 425, 429]);
 
 // A message is for people who look at the key later; a stack or a response
 // dumped into it would only push out the part that helps.
@@ -106,14 +109,14 @@ export function attemptOf(grant: Grant): Attempt {
   const { leaseSeconds, ttlSeconds } = config;
   const report = (outcome: Parameters<Reporter>[0], error?: unknown) =>
     grant.report(outcome, { attempt: claimed.attempt, error });
-  const effectKey = effectKeyOf(identity, grant.fingerprint);
   const heart = heartOf(grant);
+  let effectKey: EffectKey | undefined;
   let step: Step | undefined;
   if (claimed.outcome === "taken_over") report("taken_over");
 
   const failWith = async (failure: Failure): Promise<Answer | null> => {
     heart.stop();
-    grant.share(null);
+    grant.share?.(null);
     let result: SettleResult;
     try {
       result = await ledger.fail(
@@ -155,7 +158,7 @@ export function attemptOf(grant: Grant): Attempt {
   const respond = async (answer: Answer, final = true): Promise<Responded> => {
     let recorded = answer;
     try {
-      final &&= config.isFinal(answer.status);
+      final &&= (config.isFinal ?? isFinalStatus)(answer.status);
       if (final && !isKept(answer, config)) {
         recorded = { ...answer, body: null };
       }
@@ -179,9 +182,10 @@ export function attemptOf(grant: Grant): Attempt {
     const isOurs = result?.outcome === "recorded";
     // Only what is recorded is shared: whoever waits would otherwise be given
     // an answer that no retry gets.
-    grant.share(isOurs && recorded.body !== null ? recorded : null);
-    if (isOurs) report("executed");
-    else if (result !== null) report("lost_lease");
+    grant.share?.(isOurs && recorded.body !== null ? recorded : null);
+    if (result !== null && config.onEvent !== undefined) {
+      report(isOurs ? "executed" : "lost_lease");
+    }
     switch (result?.outcome) {
       case "recorded":
         return { answer, as: "stored" };
@@ -209,11 +213,13 @@ export function attemptOf(grant: Grant): Attempt {
         ledger,
         identity,
         ownerToken,
-        { effectKey, leaseSeconds },
+        { effectKey: this.effectKey, leaseSeconds },
         claimed.steps,
       );
     },
-    effectKey,
+    get effectKey() {
+      return effectKey ??= effectKeyOf(identity, grant.fingerprint);
+    },
     respond,
     fail,
     async notify() {
@@ -349,6 +355,11 @@ function heartOf({ ledger, identity, config, ownerToken }: Grant) {
       return controller.signal;
     },
   };
+}
+
+/** The default of `isFinal`. */
+function isFinalStatus(status: number): boolean {
+  return status < 500 && !MOMENTARY.has(status);
 }
 
 function isKept(answer: Answer, { keepBody }: ResolvedConfig): boolean {

@@ -14,10 +14,16 @@ import {
   NotOwnerError,
   RequestInProgressError,
 } from "./errors.ts";
-import { identityName, reporterOf } from "./event.ts";
+import { reporterOf } from "./event.ts";
 import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
-import type { Answer, Identity, KeyStatus, Ledger } from "./ledger.ts";
+import {
+  type Answer,
+  type Identity,
+  identityName,
+  type KeyStatus,
+  type Ledger,
+} from "./ledger.ts";
 import { ledgerOf, type OperationConfig } from "./operation.ts";
 import { problemOf, problemResponse } from "./problem.ts";
 import { type LedgerClient, placeOf } from "./supabase_ledger.ts";
@@ -534,7 +540,6 @@ function attemptElsewhere(
     fingerprint: "",
     claimed: { outcome: "claimed", attempt, fence, steps: {} },
     report: reporterOf(identity, config.onEvent),
-    share: () => {},
   });
 }
 

@@ -14,16 +14,15 @@ import {
   RequestInProgressError,
   ResponseNotStoredError,
 } from "./errors.ts";
-import { identityName, type Outcome, reporterOf } from "./event.ts";
-import type {
-  Answer,
-  Answered,
-  Claimed,
-  ClaimResult,
-  ClaimTerms,
-  Denied,
-  Identity,
-  Ledger,
+import { type Outcome, reporterOf } from "./event.ts";
+import {
+  type Answer,
+  type ClaimResult,
+  type ClaimTerms,
+  type Denied,
+  type Identity,
+  identityName,
+  type Ledger,
 } from "./ledger.ts";
 import { platform } from "./platform.ts";
 
@@ -62,7 +61,6 @@ export async function claim(
   const { key } = identity;
   const report = reporterOf(identity, config.onEvent);
   const ownerToken = crypto.randomUUID();
-  const flight = flightName(identity, fingerprint);
   const terms: ClaimTerms = {
     fingerprint,
     ownerToken,
@@ -73,11 +71,15 @@ export async function claim(
     metadata,
     thirdParty: config.thirdPartyAuth,
   };
+  // Only who waits for others is waited for: the same route treats all alike.
+  const flight = config.onConcurrent === "wait"
+    ? flightName(identity, fingerprint)
+    : null;
   let outcome: Outcome = "replayed";
-  let result: Claimed | Answered;
+  let result: ClaimResult;
   try {
-    if (config.onConcurrent === "reject") {
-      result = granted(key, await ledger.claim(identity, terms));
+    if (flight === null) {
+      result = await ledger.claim(identity, terms);
     } else {
       const until = performance.now() + config.waitSeconds * 1000;
       const shared = await joinFlight(flight, config.waitSeconds * 1000);
@@ -86,11 +88,15 @@ export async function claim(
         result = { outcome: "replay", answer: shared };
       } else {
         let tries = 0;
-        result = await untilSettled(async () => {
+        result = await untilSettled(() => {
           if (++tries > 1) outcome = "replayed_after_wait";
-          return granted(key, await ledger.claim(identity, terms));
+          return ledger.claim(identity, terms);
         }, until - performance.now());
       }
+    }
+    // Whoever may go on has an answer or a fence.
+    if (!("answer" in result || "fence" in result)) {
+      throw denialOf(key, result);
     }
   } catch (error) {
     const refusal = refusalOf(error, config);
@@ -112,29 +118,14 @@ export async function claim(
     claimed: result,
     report,
     // Whoever waits for an attempt that nobody ends would wait in vain.
-    share: keepAlive ? announceFlight(flight) : () => {},
+    share: flight === null || !keepAlive ? undefined : announceFlight(flight),
   });
   if (keepAlive) attempt.keepAlive();
   return { kind: "attempt", attempt };
 }
 
-/**
- * Turns a claim that was denied into the error that says why.
- *
- * @throws {IdempotencyError}
- */
-export function granted(key: string, result: ClaimResult): Claimed | Answered {
-  switch (result.outcome) {
-    case "claimed":
-    case "taken_over":
-    case "replay":
-      return result;
-    default:
-      throw denialOf(key, result);
-  }
-}
-
-function denialOf(key: string, denied: Denied): Error {
+/** Why a claim was denied. */
+export function denialOf(key: string, denied: Denied): Error {
   switch (denied.outcome) {
     case "mismatch":
       return new KeyReusedError(key);
@@ -153,20 +144,34 @@ function denialOf(key: string, denied: Denied): Error {
  * jitter, because a statement that waits in the database would hold one of its
  * connections and end at the API's statement time limit.
  *
- * @param waitMs How long at most, in ms.
- * @throws {RequestInProgressError} When time is up.
+ * @param waitMs How long at most, in ms; then the last answer stands.
  */
-function untilSettled<T>(claim: () => Promise<T>, waitMs: number): Promise<T> {
-  return pRetry(claim, {
-    retries: Infinity,
-    maxRetryTime: Math.max(0, waitMs),
-    minTimeout: 40,
-    factor: 1.5,
-    maxTimeout: 1_000,
-    randomize: true,
-    shouldRetry: ({ error }) => error instanceof RequestInProgressError,
-  });
+async function untilSettled(
+  claim: () => Promise<ClaimResult>,
+  waitMs: number,
+): Promise<ClaimResult> {
+  let last: ClaimResult;
+  try {
+    return await pRetry(async () => {
+      last = await claim();
+      if (last.outcome === "in_progress") throw new StillRunning();
+      return last;
+    }, {
+      retries: Infinity,
+      maxRetryTime: Math.max(0, waitMs),
+      minTimeout: 40,
+      factor: 1.5,
+      maxTimeout: 1_000,
+      randomize: true,
+      shouldRetry: ({ error }) => error instanceof StillRunning,
+    });
+  } catch (error) {
+    if (error instanceof StillRunning) return last!;
+    throw error;
+  }
 }
+
+class StillRunning extends Error {}
 
 function refusalOf(error: unknown, config: ResolvedConfig): Outcome {
   if (error instanceof RequestInProgressError) return "in_progress";

@@ -169,7 +169,7 @@ export interface ResolvedConfig {
   readonly thirdPartyAuth: boolean;
   readonly fingerprint: IdempotencyConfig["fingerprint"];
   readonly key: IdempotencyConfig["key"];
-  readonly isFinal: (status: number) => boolean;
+  readonly isFinal: IdempotencyConfig["isFinal"];
   readonly keepBody: IdempotencyConfig["keepBody"];
   readonly metadata: IdempotencyConfig["metadata"];
   readonly onEvent: IdempotencyConfig["onEvent"];
@@ -194,9 +194,6 @@ const DEFAULT_TTL_SECONDS = 86_400;
 const MAX_WAIT_SECONDS = 120;
 
 const MAX_TTL_SECONDS = 365 * 86_400;
-
-// Answers about the moment, not about the effect (DESIGN, "The HTTP contract").
-const MOMENTARY = new Set([401, 403, 408, 409, 425, 429]);
 
 const METADATA_MAX_BYTES = 2_048;
 
@@ -337,16 +334,11 @@ export function resolveConfig(
     thirdPartyAuth: config.thirdPartyAuth ?? false,
     fingerprint: config.fingerprint,
     key: config.key,
-    isFinal: config.isFinal ?? isFinalStatus,
+    isFinal: config.isFinal,
     keepBody: config.keepBody,
     metadata: config.metadata,
     onEvent: config.onEvent,
   };
-}
-
-/** The default of `isFinal`. */
-export function isFinalStatus(status: number): boolean {
-  return status < 500 && !MOMENTARY.has(status);
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Enforcement } from "./enforcement.ts";
 import { LedgerMisconfiguredError, LedgerUnavailableError } from "./errors.ts";
 import { sha256Hex } from "./fingerprint.ts";
-import type { Identity } from "./ledger.ts";
+import { type Identity, identityName } from "./ledger.ts";
 import { platform } from "./platform.ts";
 
 /** What became of a request that carried a key, or should have. */
@@ -114,11 +114,6 @@ function logCause({ message, cause }: Error): void {
     message?: string;
   };
   platform.log(`${message} (${code || "no code"}: ${why})`);
-}
-
-/** One string for a user, scope and key that no other three share. */
-export function identityName({ userId, scope, key }: Identity): string {
-  return JSON.stringify([userId, scope, key]);
 }
 
 /**

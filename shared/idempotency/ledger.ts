@@ -133,6 +133,11 @@ export interface Identity {
   readonly key: string;
 }
 
+/** One string for a user, scope and key that no other three share. */
+export function identityName({ userId, scope, key }: Identity): string {
+  return JSON.stringify([userId, scope, key]);
+}
+
 /** What an attempt brings to {@link Ledger.claim}. */
 export interface ClaimTerms {
   /** SHA-256 of the request, 64 lower-case hexadecimal digits. */

@@ -1,13 +1,13 @@
-import { identityName } from "./event.ts";
-import type {
-  Answer,
-  Claimed,
-  ClaimResult,
-  ClaimTerms,
-  Identity,
-  KeyStatus,
-  Ledger,
-  SettleResult,
+import {
+  type Answer,
+  type Claimed,
+  type ClaimResult,
+  type ClaimTerms,
+  type Identity,
+  identityName,
+  type KeyStatus,
+  type Ledger,
+  type SettleResult,
 } from "./ledger.ts";
 
 interface Entry {

@@ -11,7 +11,7 @@ import { admitWithoutKey } from "./enforcement.ts";
 import { CallerUnknownError, LeaseLostError } from "./errors.ts";
 import { cloneUnread, fingerprintRequest, sha256Hex } from "./fingerprint.ts";
 import { assertIdempotencyKey, readIdempotencyKey } from "./key.ts";
-import type { Answer, Ledger } from "./ledger.ts";
+import type { Answer } from "./ledger.ts";
 import { platform } from "./platform.ts";
 import { postgresLedger, type QueryClient } from "./postgres_ledger.ts";
 import { refusalResponse } from "./problem.ts";
@@ -100,16 +100,12 @@ export const idempotencyMiddleware: Middleware<
       try {
         const isSafe = SAFE_METHODS.has(req.method);
         scope = isSafe ? functionName(req) : await scopeOf(req, ctx, config);
-        const key = isSafe ? null : await keyOf(req, config);
-        if (key !== null) {
-          begun = await beginRequest(req, ctx, config, { scope, key });
-        } else {
-          if (ENFORCED_METHODS.has(req.method)) {
-            const { enforcement, onEvent } = config;
-            mark = admitWithoutKey(scope, enforcement, onEvent);
-          }
-          begun = { kind: "attempt", attempt: unprotectedAttempt() };
+        const keyed = isSafe ? null : await begin(req, ctx, config, scope);
+        if (keyed === null && ENFORCED_METHODS.has(req.method)) {
+          const { enforcement, onEvent } = config;
+          mark = admitWithoutKey(scope, enforcement, onEvent);
         }
+        begun = keyed ?? { kind: "attempt", attempt: unprotectedAttempt() };
       } catch (error) {
         return refusalResponse(error, req);
       }
@@ -131,57 +127,42 @@ export const idempotencyMiddleware: Middleware<
   },
 });
 
-async function beginRequest(
+/** `null` for a request without a key. */
+async function begin(
   req: Request,
-  ctx: Upstream,
+  ctx: Upstream & { postgresAdmin?: QueryClient },
   config: ResolvedConfig,
-  { scope, key }: { scope: string; key: string },
-): Promise<Begun> {
-  const identity = { userId: userOf(ctx, config), scope, key };
+  scope: string,
+): Promise<Begun | null> {
+  const key = config.key === undefined
+    ? readIdempotencyKey(req)
+    : await config.key(req);
+  if (key === null) return null;
+  if (config.key !== undefined) {
+    assertIdempotencyKey(key, "The key of this request");
+  }
+
+  // Identity comes from the verified token and from nowhere else.
+  const userId = ctx.userClaims?.id ?? null;
+  const isProject = config.callers === "project" || ctx.authMode === "secret";
+  if (userId === null && !isProject) throw new CallerUnknownError(ctx.authMode);
+
+  // Users look at the ledger; the service role, or a direct connection, writes.
+  const ledger = config.store ??
+    (ctx.postgresAdmin === undefined
+      ? supabaseLedger(ctx.supabaseAdmin)
+      : postgresLedger(ctx.postgresAdmin));
   const fingerprint = config.fingerprint === undefined
     ? await fingerprintRequest(cloneUnread(req))
     : await sha256Hex(await config.fingerprint(cloneUnread(req)));
   const { metadata } = config;
-  return await claim(storeOf(ctx, config), identity, {
+  return await claim(ledger, { userId, scope, key }, {
     fingerprint,
     config,
     metadata: metadata === undefined ? null : checkedMetadata(
       typeof metadata === "function" ? await metadata(req) : metadata,
     ),
   });
-}
-
-/** Identity comes from the verified token and from nowhere else. */
-function userOf(
-  { userClaims, authMode }: Upstream,
-  { callers }: ResolvedConfig,
-): string | null {
-  const userId = userClaims?.id ?? null;
-  if (userId !== null || callers === "project" || authMode === "secret") {
-    return userId;
-  }
-  throw new CallerUnknownError(authMode);
-}
-
-/** Users look at the ledger; the service role, or a direct connection, writes it. */
-function storeOf(
-  ctx: Upstream & { postgresAdmin?: QueryClient },
-  { store }: ResolvedConfig,
-): Ledger {
-  if (store !== undefined) return store;
-  return ctx.postgresAdmin === undefined
-    ? supabaseLedger(ctx.supabaseAdmin)
-    : postgresLedger(ctx.postgresAdmin);
-}
-
-async function keyOf(
-  req: Request,
-  config: ResolvedConfig,
-): Promise<string | null> {
-  if (config.key === undefined) return readIdempotencyKey(req);
-  const key = await config.key(req);
-  if (key !== null) assertIdempotencyKey(key, "The key of this request");
-  return key;
 }
 
 async function scopeOf(
@@ -291,7 +272,9 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
       get step() {
         return attempt.step;
       },
-      effectKey: attempt.effectKey,
+      get effectKey() {
+        return attempt.effectKey;
+      },
       notFinal(response) {
         isQuestion = true;
         return response;

@@ -230,7 +230,9 @@ function runOf(attempt: Attempt): OperationRun {
   return {
     attempt: attempt.number,
     fence: attempt.fence,
-    effectKey: attempt.effectKey,
+    get effectKey() {
+      return attempt.effectKey;
+    },
     get signal() {
       return attempt.signal;
     },

@@ -1,14 +1,14 @@
 import { bytesOfBase64, toBase64 } from "./body.ts";
 import { LedgerMisconfiguredError, LedgerUnavailableError } from "./errors.ts";
-import { identityName } from "./event.ts";
 import { sha256Hex } from "./fingerprint.ts";
-import type {
-  Answer,
-  ClaimResult,
-  Identity,
-  KeyStatus,
-  Ledger,
-  SettleResult,
+import {
+  type Answer,
+  type ClaimResult,
+  type Identity,
+  identityName,
+  type KeyStatus,
+  type Ledger,
+  type SettleResult,
 } from "./ledger.ts";
 
 /**

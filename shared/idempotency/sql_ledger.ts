@@ -38,6 +38,8 @@ export type CallFunction = (
   withinMs: number,
 ) => Promise<CallOutcome>;
 
+type Args = Readonly<Record<string, unknown>>;
+
 /**
  * A kind of call: how long all its tries may take, and each of them, in ms.
  * Several short tries rather than one long: a lost packet costs one of them.
@@ -61,6 +63,13 @@ const RENEW: Patience = { allMs: 5_000, eachMs: 2_400, breaks: false };
 
 /** The most that a try may take, in ms, for what is sent along with it. */
 export const TRY_MS = { ask: ASK.eachMs, record: RECORD.eachMs };
+
+// The owner of the project's own keys: a column that is never null needs no
+// second rule.
+const PROJECT = "";
+
+// What a transition calls its success.
+const RECORDED = new Set(["completed", "failed", "recorded", "renewed"]);
 
 // Three calls in a row that got no answer in all their tries are no accident.
 const BREAKS_AFTER = 3;
@@ -93,17 +102,19 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
     attempted: string,
     patience: Patience,
     fn: string,
-    args: Record<string, unknown>,
+    given: Args | (() => Promise<Args>),
   ): Promise<unknown> => {
     if (patience.breaks) pass(breaker, attempted);
-    const until = performance.now() + patience.allMs;
-    const attempt = async (): Promise<CallOutcome> => {
-      const left = until - performance.now();
-      return await callFunction(fn, args, Math.min(patience.eachMs, left));
-    };
-    let outcome = await attempt();
+    const { allMs, eachMs } = patience;
+    const until = performance.now() + allMs;
+    const args = typeof given === "function" ? await given() : given;
+    let outcome = await callFunction(fn, args, eachMs);
     if (outcome.error !== null && outcome.isTransient) {
-      outcome = await again(attempt, outcome, until);
+      outcome = await again(
+        outcome,
+        until,
+        (leftMs) => callFunction(fn, args, Math.min(eachMs, leftMs)),
+      );
     }
     if (outcome.error === null || !outcome.isTransient) {
       // A refusal is an answer, too.
@@ -123,10 +134,27 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
     attempted: string,
     patience: Patience,
     fn: string,
-    args: Record<string, unknown>,
+    { userId, scope, key }: Identity,
+    args: () => object | Promise<object>,
   ): Promise<Row> => {
-    const data = await send(attempted, patience, fn, args);
-    return rowOf(attempted, Array.isArray(data) ? data[0] : data);
+    const data = await send(attempted, patience, fn, async () => ({
+      p_owner: userId ?? PROJECT,
+      p_scope: scope,
+      p_idempotency_key: key,
+      ...await args(),
+    }));
+    const row = (Array.isArray(data) ? data[0] : data) as Row | null;
+    if (typeof row?.outcome === "string") return row;
+    throw unknownAnswer(attempted, data);
+  };
+
+  const settle = async (
+    ...args: Parameters<typeof call>
+  ): Promise<SettleResult> => {
+    const row = await call(...args);
+    return RECORDED.has(row.outcome)
+      ? { outcome: "recorded" }
+      : await toLoss(row);
   };
 
   const callMany = async (
@@ -145,74 +173,78 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
 
   return {
     async claim(identity, terms) {
-      const row = await call("claim the key", ASK, "idempotency_claim", {
-        ...identified(identity),
-        p_fingerprint: terms.fingerprint,
-        p_owner_token: terms.ownerToken,
-        p_lease_seconds: terms.leaseSeconds,
-        p_ttl_seconds: terms.ttlSeconds,
-        p_on_abandoned: terms.onAbandoned,
-        p_max_attempts: terms.maxAttempts,
-        p_third_party: terms.thirdParty ?? false,
-        p_metadata: terms.metadata,
-      });
-      return toClaimResult(row);
-    },
-
-    async renew(identity, ownerToken, leaseSeconds) {
-      return toSettleResult(
-        await call("renew the lease", RENEW, "idempotency_renew", {
-          ...identified(identity),
-          p_owner_token: ownerToken,
-          p_lease_seconds: leaseSeconds,
-        }),
+      return toClaimResult(
+        await call("claim the key", ASK, "idempotency_claim", identity, () => ({
+          p_fingerprint: terms.fingerprint,
+          p_owner_token: terms.ownerToken,
+          p_lease_seconds: terms.leaseSeconds,
+          p_ttl_seconds: terms.ttlSeconds,
+          p_on_abandoned: terms.onAbandoned,
+          p_max_attempts: terms.maxAttempts,
+          p_third_party: terms.thirdParty ?? false,
+          p_metadata: terms.metadata,
+        })),
       );
     },
 
-    async checkpoint(identity, ownerToken, step, result, leaseSeconds) {
-      return toSettleResult(
-        await call("keep the step's result", RECORD, "idempotency_checkpoint", {
-          ...identified(identity),
+    renew: (identity, ownerToken, leaseSeconds) =>
+      settle("renew the lease", RENEW, "idempotency_renew", identity, () => ({
+        p_owner_token: ownerToken,
+        p_lease_seconds: leaseSeconds,
+      })),
+
+    checkpoint: (identity, ownerToken, step, result, leaseSeconds) =>
+      settle(
+        "keep the step's result",
+        RECORD,
+        "idempotency_checkpoint",
+        identity,
+        () => ({
           p_owner_token: ownerToken,
           p_step: step,
           p_result: result,
           p_lease_seconds: leaseSeconds,
         }),
-      );
-    },
+      ),
 
-    async complete(identity, ownerToken, answer, ttlSeconds) {
-      const stored = await storeBody(answer.body, answer.headers);
-      return toSettleResult(
-        await call("record the answer", RECORD, "idempotency_complete", {
-          ...identified(identity),
-          p_owner_token: ownerToken,
-          p_status_code: answer.status,
-          p_response: stored.body,
-          p_response_encoding: stored.encoding,
-          p_response_headers: answer.headers,
-          p_ttl_seconds: ttlSeconds,
-        }),
-      );
-    },
+    complete: (identity, ownerToken, { status, headers, body }, ttlSeconds) =>
+      settle(
+        "record the answer",
+        RECORD,
+        "idempotency_complete",
+        identity,
+        async () => {
+          const stored = await storeBody(body, headers);
+          return {
+            p_owner_token: ownerToken,
+            p_status_code: status,
+            p_response: stored.body,
+            p_response_encoding: stored.encoding,
+            p_response_headers: headers,
+            p_ttl_seconds: ttlSeconds,
+          };
+        },
+      ),
 
-    async fail(identity, ownerToken, failure, ttlSeconds) {
-      return toSettleResult(
-        await call("record the failure", RECORD, "idempotency_fail", {
-          ...identified(identity),
+    fail: (identity, ownerToken, failure, ttlSeconds) =>
+      settle(
+        "record the failure",
+        RECORD,
+        "idempotency_fail",
+        identity,
+        () => ({
           p_owner_token: ownerToken,
           p_error_message: storable(failure.message),
           p_ttl_seconds: ttlSeconds,
           p_status_code: failure.status,
         }),
-      );
-    },
+      ),
 
     async read(identity) {
       const data = await send("read the key", ASK, "get_idempotency_status", {
         p_idempotency_key: identity.key,
         p_scope: identity.scope,
-        p_owner: ownerOf(identity.userId),
+        p_owner: identity.userId ?? PROJECT,
       });
       const row = statusRowOf("read the key", data);
       return row === null || row.status !== "completed"
@@ -227,7 +259,7 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
         "idempotency_claim_many",
         requests.length,
         {
-          p_owner: ownerOf(userId),
+          p_owner: userId ?? PROJECT,
           p_scope: scope,
           p_requests: requests.map((
             { key, fingerprint, ownerToken, metadata },
@@ -253,7 +285,7 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
         "idempotency_settle_many",
         settlements.length,
         {
-          p_owner: ownerOf(userId),
+          p_owner: userId ?? PROJECT,
           p_scope: scope,
           p_settlements: await Promise.all(settlements.map(written)),
           p_ttl_seconds: ttlSeconds.completed,
@@ -262,7 +294,9 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
       );
       return await Promise.all(
         rows.map((row) =>
-          refusedOf("record the answer", row) ?? toSettleResult(row)
+          RECORDED.has(row.outcome)
+            ? { outcome: "recorded" } as const
+            : refusedOf("record the answer", row) ?? toLoss(row)
         ),
       );
     },
@@ -272,13 +306,17 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
         "notify the user",
         RENEW,
         "idempotency_notify",
-        identified(identity),
+        {
+          p_owner: identity.userId ?? PROJECT,
+          p_scope: identity.scope,
+          p_idempotency_key: identity.key,
+        },
       );
     },
 
     async countReplays(userId, scope, count) {
       await send("count replays", RENEW, "idempotency_count_replays", {
-        p_owner: ownerOf(userId),
+        p_owner: userId ?? PROJECT,
         p_scope: scope,
         p_count: count,
       });
@@ -288,7 +326,7 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
       const data = await send("read the key", ASK, "get_idempotency_status", {
         p_idempotency_key: identity.key,
         p_scope: identity.scope,
-        p_owner: ownerOf(identity.userId),
+        p_owner: identity.userId ?? PROJECT,
       });
       const row = statusRowOf("read the key", data);
       return row === null ? null : toStatus(row);
@@ -305,15 +343,6 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
       return Number(typeof row === "object" ? row.deleted : row);
     },
   };
-}
-
-/** `''` is the project itself: a column that is never null needs no second rule. */
-function ownerOf(userId: string | null): string {
-  return userId ?? "";
-}
-
-function identified({ userId, scope, key }: Identity) {
-  return { p_owner: ownerOf(userId), p_scope: scope, p_idempotency_key: key };
 }
 
 function breakerOf(place: string | undefined): Breaker {
@@ -344,15 +373,16 @@ function pass(breaker: Breaker, attempted: string): void {
 
 /** Tries again until the deadline; gives the last outcome. */
 async function again(
-  attempt: () => Promise<CallOutcome>,
   first: CallOutcome,
   until: number,
+  attempt: (leftMs: number) => Promise<CallOutcome>,
 ): Promise<CallOutcome> {
   let last = first;
   try {
     return await pRetry(async () => {
-      if (until - performance.now() <= 0) return last;
-      last = await attempt();
+      const leftMs = until - performance.now();
+      if (leftMs <= 0) return last;
+      last = await attempt(leftMs);
       if (last.error !== null && last.isTransient) throw new Error();
       return last;
     }, {
@@ -461,14 +491,9 @@ async function replayOf(row: AnswerRow) {
   return { outcome: "replay", answer: await toAnswer(row) } as const;
 }
 
-/** Reads the answer of any other transition. */
-export function toSettleResult(row: Row): SettleResult | Promise<SettleResult> {
+/** Reads the answer of any other transition that recorded nothing. */
+function toLoss(row: Row): SettleResult | Promise<SettleResult> {
   switch (row.outcome) {
-    case "completed":
-    case "failed":
-    case "recorded":
-    case "renewed":
-      return { outcome: "recorded" };
     case "replay":
       return replayOf(row);
     case "lost":

@@ -1,5 +1,5 @@
 import { kept } from "./attempt.ts";
-import { granted } from "./claim.ts";
+import { denialOf } from "./claim.ts";
 import { firstResponse, replayResponse } from "./response.ts";
 import { rowOf, toAnswer, toClaimResult } from "./sql_ledger.ts";
 
@@ -48,10 +48,11 @@ export async function answerResponse(
     const original = new Response(null, { status, headers });
     return firstResponse(original, body, "X-Idempotency-Stored");
   }
-  const result = granted(key, await toClaimResult(row));
+  const result = await toClaimResult(row);
   if (result.outcome === "replay") {
     return replayResponse(kept(key, result.answer));
   }
+  if (!("fence" in result)) throw denialOf(key, result);
   throw new TypeError(
     `Cannot answer for the key "${key}": it is claimed and not completed, in the same transaction it has to be`,
   );

@@ -7,6 +7,7 @@ import {
 } from "../../shared/idempotency/config.ts";
 import {
   LeaseLostError,
+  LedgerUnavailableError,
   RequestInProgressError,
 } from "../../shared/idempotency/errors.ts";
 import type { IdempotencyEvent } from "../../shared/idempotency/event.ts";
@@ -20,12 +21,15 @@ const ANSWER: Answer = {
 };
 
 /** One key on a ledger whose clock can be moved. */
-function bench(options: IdempotencyConfig = {}) {
+function bench(
+  options: IdempotencyConfig = {},
+  wrap: (ledger: Ledger) => Ledger = (ledger) => ledger,
+) {
   let ahead = 0;
   const events: IdempotencyEvent[] = [];
   const calls: string[] = [];
   const ledger = listening(
-    memoryLedger({ now: () => Date.now() + ahead }),
+    wrap(memoryLedger({ now: () => Date.now() + ahead })),
     calls,
   );
   const identity = { userId: "ada", scope: "orders", key: crypto.randomUUID() };
@@ -51,6 +55,13 @@ function bench(options: IdempotencyConfig = {}) {
     },
     age: (seconds: number) => void (ahead += seconds * 1000),
   };
+}
+
+/** A ledger of which one method is down. */
+function without(ledger: Ledger, name: "complete" | "fail"): Ledger {
+  const down = () =>
+    Promise.reject(new LedgerUnavailableError("record the answer", "gone"));
+  return { ...ledger, [name]: down };
 }
 
 function listening(ledger: Ledger, calls: string[]): Ledger {
@@ -279,4 +290,87 @@ Deno.test("events say what became of each request, without its key", async () =>
     ["replayed", 0],
   ]);
   assert(t.events.every(({ keyHash }) => /^[0-9a-f]{16}$/.test(keyHash)));
+});
+
+Deno.test("an answer that could not be recorded is given to its caller alone, not to those who wait", async () => {
+  const t = bench(
+    { onConcurrent: "wait", waitSeconds: 1, leaseSeconds: 60 },
+    (ledger) => without(ledger, "complete"),
+  );
+  const run = await t.run();
+  const waiting = assertRejects(() => t.begin(), RequestInProgressError);
+  await sleep(20);
+  assertEquals((await run.respond(ANSWER)).as, "unstored");
+  await waiting;
+  await sleep(20);
+  assertEquals(t.events.some(({ outcome }) => outcome === "shared"), false);
+});
+
+Deno.test("an answer that gave way to a winner's is not given to those who wait", async () => {
+  const t = bench({ onConcurrent: "wait", waitSeconds: 5 });
+  const late = await t.run();
+  t.age(60);
+  const won = { ...ANSWER, status: 201 };
+  const winner = {
+    fingerprint: "a".repeat(64),
+    ownerToken: crypto.randomUUID(),
+    leaseSeconds: 60,
+    ttlSeconds: 600,
+    onAbandoned: "retry" as const,
+    maxAttempts: 5,
+    metadata: null,
+  };
+  await t.ledger.claim(t.identity, winner);
+  const waiting = t.begin();
+  await sleep(20);
+  await t.ledger.complete(t.identity, winner.ownerToken, won, 600);
+  assertEquals((await late.respond(ANSWER)).as, "replayed");
+  const begun = await waiting;
+  assertEquals(begun.kind === "answer" && begun.answer, won);
+});
+
+Deno.test("whoever ran too long is told of as lost_lease: answered late, lost, or the stream cut off", async () => {
+  const outcomes = async (end: (late: Attempt) => Promise<unknown>) => {
+    const t = bench();
+    const late = await t.run();
+    t.age(60);
+    const winner = await t.run();
+    t.events.length = 0;
+    await end(late);
+    await sleep(20);
+    await winner.respond(ANSWER);
+    return t.events
+      .filter(({ attempt }) => attempt === 1)
+      .map(({ outcome }) => outcome);
+  };
+  assertEquals(
+    await outcomes((late) => assertRejects(() => late.respond(ANSWER))),
+    ["lost_lease"],
+  );
+  assertEquals(
+    await outcomes((late) => late.fail(new LeaseLostError("order-17"))),
+    ["lost_lease"],
+  );
+  assertEquals(await outcomes((late) => late.fail(new Error("no"))), [
+    "failed",
+  ]);
+});
+
+Deno.test("however long the lease, a duplicate is asked to come back in at most 2 s", async () => {
+  const t = bench({ leaseSeconds: 600 });
+  const run = await t.run();
+  const error = await assertRejects(() => t.begin(), RequestInProgressError);
+  assertEquals(error.retryAfterSeconds, 2);
+  await run.fail("no");
+});
+
+Deno.test("a failure that could not be recorded frees its key with the lease", async () => {
+  const t = bench({ leaseSeconds: 1 }, (ledger) => without(ledger, "fail"));
+  const run = await t.run();
+  assertEquals(await run.fail(new Error("no")), null);
+  await assertRejects(() => t.begin(), RequestInProgressError);
+  await sleep(1_100);
+  const again = await t.run();
+  assertEquals(again.number, 2);
+  await again.respond(ANSWER);
 });

@@ -34,6 +34,8 @@ Deno.test("any text comes back as it was, and is kept as text", () => {
 Deno.test("a byte order mark and half a character survive", () => {
   for (const bytes of [[0xef, 0xbb, 0xbf, 0x41], [0xf0, 0x9f], [0xff, 0xfe]]) {
     assertEquals(roundTrip(Uint8Array.from(bytes)), Uint8Array.from(bytes));
+    // Some drivers drop the mark from a text.
+    assertEquals(encodeBody(Uint8Array.from(bytes)).encoding, "base64");
   }
 });
 

@@ -1,0 +1,152 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  fingerprintRequest,
+  type IdempotencyConfig,
+  memoryLedger,
+} from "../../shared/idempotency.ts";
+import { MAX_REQUEST_BYTES } from "../../shared/idempotency/fingerprint.ts";
+import { route, type RouteRequest } from "../support/middleware.ts";
+
+/** A route that numbers its runs, on a ledger of its own. */
+function numbered(config: IdempotencyConfig = {}) {
+  let runs = 0;
+  const ask = route(
+    { store: memoryLedger(), ...config },
+    () =>
+      Response.json({ run: ++runs }, {
+        status: 201,
+        headers: { location: `/orders/${runs}` },
+      }),
+  );
+  return {
+    runs: () => runs,
+    async ask(request: RouteRequest) {
+      const response = await ask(request);
+      return {
+        status: response.status,
+        headers: response.headers,
+        replayed: response.headers.has("x-idempotency-replay"),
+        body: await response.json(),
+      };
+    },
+  };
+}
+
+const KEY = "order-17";
+
+for (const authMode of ["publishable", "none"]) {
+  const caller = { key: KEY, userId: null, authMode };
+
+  Deno.test(`a key from a caller who is nobody (${authMode}) is a 403 that says what to do, and nothing runs`, async () => {
+    const { ask, runs } = numbered();
+    const { status, headers, body } = await ask(caller);
+    assertEquals([status, body.code, body.retryable], [
+      403,
+      "CALLER_UNKNOWN",
+      false,
+    ]);
+    assertEquals(headers.get("content-type"), "application/problem+json");
+    assert(body.detail.includes('callers: "project"'), body.detail);
+    assertEquals(runs(), 0);
+  });
+
+  Deno.test(`a caller who is nobody (${authMode}) and sends no key is served`, async () => {
+    const { key: _, ...rest } = caller;
+    assertEquals((await numbered().ask(rest)).status, 201);
+  });
+
+  Deno.test(`callers: "project" lets those who are nobody (${authMode}) share keys, with the secret key's holder and with no user`, async () => {
+    const { ask } = numbered({ callers: "project" });
+    assertEquals((await ask(caller)).replayed, false);
+    assertEquals((await ask(caller)).replayed, true);
+    const project = { key: KEY, userId: null, authMode: "secret" };
+    assertEquals((await ask(project)).replayed, true);
+    assertEquals((await ask({ key: KEY })).body.run, 2);
+  });
+}
+
+Deno.test("a scope made of the request keeps the organisations of one user apart", async () => {
+  const seen: unknown[] = [];
+  const { ask } = numbered({
+    scope: (req, ctx) => {
+      seen.push(ctx.userClaims.id);
+      return `orders/${req.headers.get("x-organisation")}`;
+    },
+  });
+  const as = (organisation: string) =>
+    ask({ key: KEY, headers: { "x-organisation": organisation } });
+  const answers = [await as("north"), await as("south"), await as("north")];
+  assertEquals(answers.map(({ body }) => body.run), [1, 2, 1]);
+  assertEquals(answers.map(({ replayed }) => replayed), [false, false, true]);
+  assertEquals(seen, ["ada", "ada", "ada"]);
+});
+
+Deno.test("an answer whose body is not kept leaves its status and Location to retries", async () => {
+  const { ask, runs } = numbered({ keepBody: () => false });
+  const first = await ask({ key: KEY });
+  assertEquals([first.status, first.body], [201, { run: 1 }]);
+  const retry = await ask({ key: KEY });
+  assertEquals([retry.status, retry.body.code, retry.body.storedStatus], [
+    409,
+    "RESPONSE_NOT_STORED",
+    201,
+  ]);
+  assertEquals([retry.headers.get("location"), runs()], ["/orders/1", 1]);
+});
+
+Deno.test("keepBody sees the answer, and decides for each", async () => {
+  const { ask } = numbered({
+    keepBody: (response) => response.headers.get("location") !== "/orders/1",
+  });
+  await ask({ key: KEY });
+  await ask({ key: "order-18" });
+  assertEquals((await ask({ key: KEY })).status, 409);
+  assertEquals((await ask({ key: "order-18" })).body, { run: 2 });
+});
+
+Deno.test("what the fingerprint leaves out may differ between tries, and nothing else", async () => {
+  const { ask } = numbered({
+    fingerprint: (req) =>
+      fingerprintRequest(req, {
+        ignoreQuery: ["confirm"],
+        ignoreFields: ["/sentAt"],
+        headers: ["x-organisation"],
+      }),
+  });
+  const send = (
+    order: object,
+    { query = "", organisation = "north" } = {},
+  ) =>
+    ask({
+      key: KEY,
+      url: `http://localhost/orders${query}`,
+      headers: {
+        "content-type": "application/json",
+        "x-organisation": organisation,
+      },
+      body: JSON.stringify(order),
+    });
+  assertEquals((await send({ item: 1, sentAt: 1 })).status, 201);
+  const again = await send({ sentAt: 2, item: 1 }, { query: "?confirm=1" });
+  assertEquals([again.status, again.replayed], [201, true]);
+  for (
+    const other of [
+      send({ item: 2, sentAt: 1 }),
+      send({ item: 1 }, { query: "?other=1" }),
+      send({ item: 1 }, { organisation: "south" }),
+    ]
+  ) assertEquals((await other).body.code, "IDEMPOTENCY_KEY_REUSED");
+});
+
+Deno.test("a body beyond 64 MiB is refused with 413, without a Content-Length too, and nothing runs", async () => {
+  const { ask, runs } = numbered();
+  const part = new Uint8Array(8 * 1024 * 1024);
+  let left = MAX_REQUEST_BYTES / part.byteLength + 1;
+  const body = new ReadableStream<Uint8Array>({
+    pull: (controller) =>
+      left-- > 0 ? controller.enqueue(part) : controller.close(),
+  });
+  const { status, body: problem } = await ask({ key: KEY, body });
+  assertEquals([status, problem.code], [413, "REQUEST_TOO_LARGE"]);
+  assertEquals(runs(), 0);
+});

@@ -151,6 +151,25 @@ Deno.test("whoever lost the lease is told who won, and overwrites nothing", asyn
   assertEquals(error.cachedResponse, CACHED);
 });
 
+Deno.test("requests with clients of their own are told apart: a late failure frees no key that somebody else has", async () => {
+  const [late, winner] = [secret(), secret()];
+  const { userId } = ada;
+  const key = unique("key");
+  await createIdempotencyKey(late.client, key, userId);
+  await letLeaseLapse(stack(), key);
+  await createIdempotencyKey(winner.client, key, userId);
+  await markIdempotencyFailed(late.client, key, userId, new Error("late"));
+  const { cachedResponse } = await checkIdempotency(
+    secret().client,
+    key,
+    userId,
+  );
+  assertEquals(cachedResponse?.status_code, 409);
+  await storeIdempotencyResult(winner.client, key, userId, RESULT);
+  const told = await checkIdempotency(secret().client, key, userId);
+  assertEquals(told.cachedResponse, CACHED);
+});
+
 Deno.test("an abandoned key is refused where the policy says so", async () => {
   const { client, userId } = secret();
   const key = unique("key");

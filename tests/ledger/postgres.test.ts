@@ -1,16 +1,20 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { defineMiddleware, pipeline } from "@supabase/middleware";
+import { withSupabase } from "@supabase/server";
 import { withPostgresClient } from "@supabase/server/middleware/postgres";
 import { withPostgresAdminClient } from "@supabase/server/middleware/postgres-admin";
 // An optional peer of @supabase/server: it resolves where somebody imports it.
 import "pg";
 import postgres from "postgres";
 import {
+  flushReplayCounts,
   type Ledger,
   LedgerMisconfiguredError,
   postgresLedger,
+  withIdempotency,
 } from "../../shared/idempotency.ts";
 import { ledgerContract } from "../../shared/idempotency/testing.ts";
+import { databaseCalls } from "../support/database_calls.ts";
 import { unique } from "../support/probe.ts";
 import { signUp, withStack } from "../support/stack.ts";
 
@@ -175,5 +179,40 @@ function testOn(url: string): void {
     );
     const response = await app(new Request("http://127.0.0.1/"));
     assertEquals(await response.text(), "ok");
+  });
+
+  Deno.test("withIdempotency() keeps its keys over the pipeline's Postgres client by itself, without the Data API", async () => {
+    const scope = unique("admin");
+    let runs = 0;
+    const app = pipeline(
+      [
+        withSupabase({ auth: "none" }),
+        withPostgresAdminClient({ connectionString: url }),
+        withIdempotency({ scope, callers: "project" }),
+      ],
+      () => Promise.resolve(Response.json({ run: ++runs })),
+    );
+    const key = unique("key");
+    const ask = async () => {
+      const headers = { "Idempotency-Key": key };
+      const response = await app(
+        new Request("http://127.0.0.1/orders", { method: "POST", headers }),
+      );
+      const replay = response.headers.get("x-idempotency-replay");
+      return [response.status, replay, await response.json()];
+    };
+    const answers: unknown[] = [];
+    const calls = await databaseCalls(async () => {
+      answers.push(await ask(), await ask());
+      await flushReplayCounts();
+    });
+    assertEquals(answers, [[200, null, { run: 1 }], [200, "true", { run: 1 }]]);
+    assertEquals(calls, []);
+    const [row] = await sql`select status, owner
+      from public.idempotency_keys where scope = ${scope}`;
+    assertEquals(row, { status: "completed", owner: "" });
+    const [counted] = await sql`select sum(replays)::int as replays
+      from idempotency.replay_counts where scope = ${scope}`;
+    assertEquals(counted, { replays: 1 });
   });
 }

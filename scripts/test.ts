@@ -43,12 +43,26 @@ const needs = [
 const queue = phases.filter((phase) =>
   !needs.some(({ skipped }) => skipped.includes(phase))
 );
+const parts = queue.length;
+const running = new Set<string>();
+let done = 0;
 let passed = 0;
 let failed = 0;
 
+// Some parts take minutes: who watches sees that it goes on, and what is slow.
+const PROGRESS_MS = 20_000;
+const progress = setInterval(() => {
+  console.log(
+    `… ${done} of ${parts} done; running: ${[...running].join(", ")}`,
+  );
+}, PROGRESS_MS);
+
 async function report(phase: Phase): Promise<void> {
   const start = performance.now();
+  running.add(phase.name);
   const outcome = await outcomeOf(phase, filter);
+  running.delete(phase.name);
+  done += 1;
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   passed += outcome.passed;
   failed += outcome.failed;
@@ -66,6 +80,7 @@ async function lane(): Promise<void> {
 }
 
 await Promise.all(Array.from({ length: LANES }, lane));
+clearInterval(progress);
 
 for (const { skipped, missing, required } of needs) {
   if (skipped.length === 0) continue;

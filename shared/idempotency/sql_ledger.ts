@@ -154,7 +154,7 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
     const row = await call(...args);
     return RECORDED.has(row.outcome)
       ? { outcome: "recorded" }
-      : await toLoss(row);
+      : await toSettleResult(row);
   };
 
   const callMany = async (
@@ -294,9 +294,7 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
       );
       return await Promise.all(
         rows.map((row) =>
-          RECORDED.has(row.outcome)
-            ? { outcome: "recorded" } as const
-            : refusedOf("record the answer", row) ?? toLoss(row)
+          refusedOf("record the answer", row) ?? toSettleResult(row)
         ),
       );
     },
@@ -491,8 +489,9 @@ async function replayOf(row: AnswerRow) {
   return { outcome: "replay", answer: await toAnswer(row) } as const;
 }
 
-/** Reads the answer of any other transition that recorded nothing. */
-function toLoss(row: Row): SettleResult | Promise<SettleResult> {
+/** Reads the answer of any other transition. */
+export function toSettleResult(row: Row): SettleResult | Promise<SettleResult> {
+  if (RECORDED.has(row.outcome)) return { outcome: "recorded" };
   switch (row.outcome) {
     case "replay":
       return replayOf(row);

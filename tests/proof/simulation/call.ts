@@ -22,7 +22,7 @@ export type Call =
       readonly method: "checkpoint";
       readonly ownerToken: string;
       readonly step: string;
-      readonly result: unknown;
+      readonly result: Readonly<Record<string, unknown>>;
       readonly leaseSeconds: number;
     }
     | {

@@ -82,7 +82,7 @@ export function* client(random: Random, choices: Choices): Client {
       ownerToken,
       step,
       // null is a result like any other.
-      result: random.chance(0.1) ? null : { by, step },
+      result: { value: random.chance(0.1) ? null : { by, step } },
       leaseSeconds: random.pick(LEASES),
     });
     const kept = yield* ask(random, checkpoint(ownerToken));

@@ -27,7 +27,8 @@ create extension if not exists pgtap schema extensions;
 alter database postgres set search_path = "$user", public, extensions;
 `;
 
-async function prepare(
+/** Makes a fresh database a Supabase project, with what it is to hold. */
+export async function prepareProject(
   url: string,
   contents: ClusterContents,
 ): Promise<void> {
@@ -61,7 +62,7 @@ async function prepare(
 }
 
 /** What a cluster holds beside Supabase's own. */
-interface ClusterContents {
+export interface ClusterContents {
   migrations?: "all" | "parts";
   pgtap?: boolean;
   version?: number | undefined;
@@ -74,7 +75,7 @@ async function cluster(contents: ClusterContents): Promise<SupabaseCluster> {
     : [];
   const { url, close } = await startCluster({ preload, version });
   try {
-    await prepare(url, contents);
+    await prepareProject(url, contents);
   } catch (error) {
     await close();
     throw error;
@@ -84,7 +85,7 @@ async function cluster(contents: ClusterContents): Promise<SupabaseCluster> {
 
 /** Makes a fresh database a Supabase project with this repository's migrations. */
 export function migrate(url: string): Promise<void> {
-  return prepare(url, { migrations: "all" });
+  return prepareProject(url, { migrations: "all" });
 }
 
 /** Starts what a new Supabase project is: roles and `auth`, no migration. */

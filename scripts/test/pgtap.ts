@@ -10,7 +10,9 @@ import type { Outcome } from "./phase.ts";
 const FOLDER = new URL("tests/sql/", ROOT);
 
 /** Names of the pgTAP files, below their folder, that contain `filter`. */
-async function pgtapFiles(filter: string | undefined): Promise<string[]> {
+export async function pgtapFiles(
+  filter: string | undefined,
+): Promise<string[]> {
   const names = await readdir(FOLDER, { recursive: true });
   return names
     .filter((name) => name.endsWith(".sql") && name.includes(filter ?? ""))
@@ -18,7 +20,10 @@ async function pgtapFiles(filter: string | undefined): Promise<string[]> {
 }
 
 /** Runs one file through psql and counts its assertions. */
-async function runFile(url: string, name: string): Promise<Outcome> {
+export async function runPgtapFile(
+  url: string,
+  name: string,
+): Promise<Outcome> {
   const psql = join(findPostgres()?.binDir ?? "", "psql");
   const file = decodeURIComponent(new URL(name, FOLDER).pathname);
   const result = await runCommand(psql, [
@@ -49,7 +54,7 @@ export async function runPgtap(filter: string | undefined): Promise<Outcome> {
   let failed = 0;
   let output = "";
   for (const file of files) {
-    const outcome = await runFile(cluster.url, file);
+    const outcome = await runPgtapFile(cluster.url, file);
     passed += outcome.passed;
     failed += outcome.failed;
     if (outcome.failed > 0) output += `${outcome.output}\n`;

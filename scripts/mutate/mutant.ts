@@ -1,0 +1,49 @@
+/** One place of a file, broken. */
+export interface Mutant {
+  /** From the repository's root. */
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  /** The line as it is. */
+  readonly context: string;
+  /** What is changed, as a person would say it. */
+  readonly change: string;
+  /** The whole file as it is then. */
+  readonly text: string;
+}
+
+/** A piece of a file, and what takes its place. */
+export interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly to: string;
+}
+
+const MOST_SHOWN = 70;
+
+/** Makes a mutant of a file. */
+export function mutantOf(
+  file: string,
+  source: string,
+  { start, end, to }: Edit,
+): Mutant {
+  const from = source.slice(start, end);
+  const line = source.slice(0, start).split("\n").length;
+  return {
+    file,
+    line,
+    context: source.split("\n")[line - 1]!.trim(),
+    change: `${shown(from)} -> ${shown(to) || "nothing"}`,
+    text: source.slice(0, start) + to + source.slice(end),
+  };
+}
+
+/** Names a mutant although lines above it move. */
+export function nameOf({ file, context, change }: Mutant): string {
+  return `${file}: ${change} | ${shown(context)}`;
+}
+
+function shown(text: string): string {
+  const line = text.replace(/\s+/g, " ").trim();
+  return line.length > MOST_SHOWN ? `${line.slice(0, MOST_SHOWN)}…` : line;
+}

@@ -374,3 +374,20 @@ Deno.test("a failure that could not be recorded frees its key with the lease", a
   assertEquals(again.number, 2);
   await again.respond(ANSWER);
 });
+
+Deno.test("a handler that kept the event loop busy for longer than its lease has lost the key to whoever came", async () => {
+  const t = bench({ leaseSeconds: 1 });
+  const late = await t.run();
+  const until = performance.now() + 1_200;
+  while (performance.now() < until);
+  // Before any timer of this worker: the other one had its loop to itself.
+  const winner = await t.run();
+  assertEquals(winner.number, 2);
+  await assertRejects(() => late.respond(ANSWER), RequestInProgressError);
+  await winner.respond(ANSWER);
+  await sleep(20);
+  assertEquals(
+    t.events.map(({ outcome, attempt }) => [outcome, attempt]),
+    [["taken_over", 2], ["lost_lease", 1], ["executed", 2]],
+  );
+});

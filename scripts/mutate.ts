@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { ROOT } from "./check/check.ts";
 import accepted from "./mutate/accepted.json" with { type: "json" };
-import { type Mutant, mutantOf, nameOf } from "./mutate/mutant.ts";
+import { type Mutant, mutantOf } from "./mutate/mutant.ts";
 import { sqlEdits } from "./mutate/sql.ts";
 import { type Baseline, openBench } from "./mutate/trial.ts";
 import { typescriptEdits } from "./mutate/typescript.ts";
@@ -29,10 +29,10 @@ const LEFT_OUT = ["testing.ts", "deps.ts", "with_idempotency.ts"];
 const { only, most, seed, jobs, list } = readArguments();
 useScratchMemory();
 const mutants = shuffled(await allMutants(), seed)
-  .filter((mutant) => nameOf(mutant).includes(only))
+  .filter(({ name }) => name.includes(only))
   .slice(0, most);
 if (list) {
-  for (const mutant of mutants) console.log(nameOf(mutant));
+  for (const { name } of mutants) console.log(name);
   Deno.exit(0);
 }
 const reasons = new Map(
@@ -61,9 +61,8 @@ async function lane(isFirst: boolean): Promise<void> {
     for (const file of bench.baseline.leftOut) console.log(`left out: ${file}`);
   }
   for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
-    const name = nameOf(mutant);
-    const reason = reasons.get(name);
-    if (reason !== undefined) {
+    const { name } = mutant;
+    if (reasons.has(name)) {
       tally.accepted++;
       continue;
     }
@@ -80,6 +79,7 @@ async function lane(isFirst: boolean): Promise<void> {
 
 async function allMutants(): Promise<Mutant[]> {
   const mutants: Mutant[] = [];
+  const seen = new Map<string, number>();
   for (
     const [folder, extension, editsOf] of [
       [CORE, ".ts", typescriptEdits],
@@ -98,7 +98,14 @@ async function allMutants(): Promise<Mutant[]> {
         fileURLToPath(new URL(file, ROOT)),
       );
       for (const edit of editsOf(source)) {
-        mutants.push(mutantOf(file, source, edit));
+        const mutant = mutantOf(file, source, edit);
+        const twins = (seen.get(mutant.name) ?? 0) + 1;
+        seen.set(mutant.name, twins);
+        mutants.push(
+          twins === 1
+            ? mutant
+            : { ...mutant, name: `${mutant.name} #${twins}` },
+        );
       }
     }
   }

@@ -4,8 +4,8 @@ export interface Mutant {
   readonly file: string;
   /** From 1. */
   readonly line: number;
-  /** The line as it is. */
-  readonly context: string;
+  /** Names it although lines above it move. */
+  readonly name: string;
   /** What is changed, as a person would say it. */
   readonly change: string;
   /** The whole file as it is then. */
@@ -29,18 +29,15 @@ export function mutantOf(
 ): Mutant {
   const from = source.slice(start, end);
   const line = source.slice(0, start).split("\n").length;
+  const change = `${shown(from)} -> ${shown(to) || "nothing"}`;
+  const context = source.split("\n")[line - 1]!;
   return {
     file,
     line,
-    context: source.split("\n")[line - 1]!.trim(),
-    change: `${shown(from)} -> ${shown(to) || "nothing"}`,
+    name: `${file}: ${change} | ${shown(context)}`,
+    change,
     text: source.slice(0, start) + to + source.slice(end),
   };
-}
-
-/** Names a mutant although lines above it move. */
-export function nameOf({ file, context, change }: Mutant): string {
-  return `${file}: ${change} | ${shown(context)}`;
 }
 
 function shown(text: string): string {

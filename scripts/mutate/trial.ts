@@ -98,7 +98,7 @@ export async function openBench(
   try {
     // Without the migrations: those are what is broken.
     await prepareProject(cluster.url, { pgtap: true });
-    const database = await openDatabase(cluster);
+    const database = openDatabase(cluster);
     const baseline = await (known ?? findBaseline(home, database));
     return {
       baseline,
@@ -290,7 +290,7 @@ interface Databases {
   close(): Promise<void>;
 }
 
-async function openDatabase({ url }: PostgresCluster): Promise<Databases> {
+function openDatabase({ url }: PostgresCluster): Databases {
   const admin = postgres(`${dirname(url)}/template1`, {
     max: 1,
     onnotice: () => {},

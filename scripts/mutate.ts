@@ -1,6 +1,7 @@
 /**
  * Breaks the core and its SQL, one place at a time, and looks which tests
- * notice: `deno task mutate [--only PART] [--most N] [--seed S] [--jobs N]`.
+ * notice: `deno task mutate [--only PART …] [--most N] [--seed S]
+ * [--jobs N] [--list]`.
  *
  * PART is a part of a file's name, or of the line that is broken.
  * Nothing is broken in place: each job works on a copy of the tree. A mutant
@@ -20,7 +21,7 @@ import { typescriptEdits } from "./mutate/typescript.ts";
 import { useScratchMemory } from "./test/scratch.ts";
 
 const USAGE =
-  "Usage: deno task mutate [--only PART] [--most N] [--seed S] [--jobs N] [--list]";
+  "Usage: deno task mutate [--only PART …] [--most N] [--seed S] [--jobs N] [--list]";
 const CORE = "shared/idempotency";
 const SQL = "supabase/schemas/idempotency";
 // The contract is proven by stores that are wrong on purpose; deps only names.
@@ -29,7 +30,7 @@ const LEFT_OUT = ["testing.ts", "deps.ts", "with_idempotency.ts"];
 const { only, most, seed, jobs, list } = readArguments();
 useScratchMemory();
 const mutants = shuffled(await allMutants(), seed)
-  .filter(({ name }) => name.includes(only))
+  .filter(({ name }) => only.some((part) => name.includes(part)))
   .slice(0, most);
 if (list) {
   for (const { name } of mutants) console.log(name);
@@ -127,7 +128,7 @@ function readArguments() {
   try {
     const { values } = parseArgs({
       options: {
-        only: { type: "string", default: "" },
+        only: { type: "string", multiple: true, default: [""] },
         most: { type: "string", default: "150" },
         seed: { type: "string", default: "1" },
         jobs: { type: "string", default: "2" },

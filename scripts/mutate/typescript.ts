@@ -24,7 +24,8 @@ const OPERATORS: Readonly<Record<string, string>> = {
 };
 
 // Types say nothing at run time, and a message is for people.
-const SKIPPED = /^(TS|Import|Export(All|Named|Specifier)|ThrowStatement)/;
+const SKIPPED =
+  /^(TS(?!As|NonNull|Satisfies)|Import|Export(All|Specifier)|ThrowStatement)/;
 
 /** All the places where TypeScript can be broken, and how. */
 export function typescriptEdits(source: string): Edit[] {

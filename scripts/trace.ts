@@ -135,7 +135,10 @@ function handlerOf(
   protect: typeof withIdempotency,
 ): (req: Request) => Promise<Response> {
   const upstream = {
-    supabaseAdmin: { rpc: (fn: string) => answered(fn) },
+    supabaseAdmin: {
+      supabaseUrl: "http://localhost",
+      rpc: (fn: string) => answered(fn),
+    },
     userClaims: { id: "user-17" },
     authMode: "user",
   };

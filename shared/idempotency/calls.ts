@@ -23,10 +23,11 @@ import {
   identityName,
   type KeyStatus,
   type Ledger,
+  placeOf,
 } from "./ledger.ts";
 import { ledgerOf, type OperationConfig } from "./operation.ts";
 import { problemOf, problemResponse } from "./problem.ts";
-import { type LedgerClient, placeOf } from "./supabase_ledger.ts";
+import type { LedgerClient } from "./supabase_ledger.ts";
 
 /** Configuration of a single call: give every call of a request the same. */
 export interface SingleCallConfig extends Omit<OperationConfig, "enforcement"> {
@@ -332,7 +333,7 @@ function prepare(
   const scope = (config.scope ?? "default") as string;
   const ledger = config.store ?? ledgerOf(supabase);
   const identity = { userId, scope, key };
-  const name = `${realmOf(config.store ?? supabase)} ${identityName(identity)}`;
+  const name = `${placeOf(ledger)} ${identityName(identity)}`;
   return { ledger, identity, config, payload, claim, by: supabase, name };
 }
 
@@ -541,18 +542,6 @@ function attemptElsewhere(
     claimed: { outcome: "claimed", attempt, fence, steps: {} },
     report: reporterOf(identity, config.onEvent),
   });
-}
-
-const realms = new WeakMap<object, number>();
-let lastRealm = 0;
-
-/** Tells ledgers apart, and takes clients of one project for one. */
-function realmOf(supabase: LedgerClient | Ledger): string {
-  const place = "rpc" in supabase ? placeOf(supabase) : undefined;
-  if (place !== undefined) return place;
-  const realm = realms.get(supabase) ?? ++lastRealm;
-  realms.set(supabase, realm);
-  return `${realm}`;
 }
 
 function answerOf(

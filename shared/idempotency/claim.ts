@@ -21,8 +21,8 @@ import {
   type ClaimTerms,
   type Denied,
   type Identity,
-  identityName,
   type Ledger,
+  placeOf,
 } from "./ledger.ts";
 import { platform } from "./platform.ts";
 
@@ -58,8 +58,8 @@ export async function claim(
   identity: Identity,
   { fingerprint, config, metadata = null, keepAlive = true }: Terms,
 ): Promise<Begun> {
-  const { key } = identity;
-  const report = reporterOf(identity, config.onEvent);
+  const { userId, scope, key } = identity;
+  const startedAt = performance.now();
   const ownerToken = crypto.randomUUID();
   const terms: ClaimTerms = {
     fingerprint,
@@ -71,18 +71,19 @@ export async function claim(
     metadata,
     thirdParty: config.thirdPartyAuth,
   };
+  const place = ledger.place ?? placeOf(ledger);
+  const name = JSON.stringify([place, fingerprint, userId, scope, key]);
+  const ask = () => askOnce(name, () => ledger.claim(identity, terms));
   // Only who waits for others is waited for: the same route treats all alike.
-  const flight = config.onConcurrent === "wait"
-    ? flightName(identity, fingerprint)
-    : null;
+  const waits = config.onConcurrent === "wait";
   let outcome: Outcome = "replayed";
   let result: ClaimResult;
   try {
-    if (flight === null) {
-      result = await ledger.claim(identity, terms);
+    if (!waits) {
+      result = await ask();
     } else {
       const until = performance.now() + config.waitSeconds * 1000;
-      const shared = await joinFlight(flight, config.waitSeconds * 1000);
+      const shared = await joinFlight(name, config.waitSeconds * 1000);
       if (shared !== null) {
         outcome = "shared";
         result = { outcome: "replay", answer: shared };
@@ -90,7 +91,7 @@ export async function claim(
         let tries = 0;
         result = await untilSettled(() => {
           if (++tries > 1) outcome = "replayed_after_wait";
-          return ledger.claim(identity, terms);
+          return ask();
         }, until - performance.now());
       }
     }
@@ -100,10 +101,11 @@ export async function claim(
     }
   } catch (error) {
     const refusal = refusalOf(error, config);
-    report(refusal, { error });
+    reporterOf(identity, config.onEvent, startedAt)(refusal, { error });
     if (refusal !== "unprotected") throw error;
     return { kind: "attempt", attempt: unprotectedAttempt() };
   }
+  const report = reporterOf(identity, config.onEvent, startedAt);
   if (result.outcome === "replay") {
     countReplay(ledger, identity);
     report(outcome);
@@ -118,7 +120,7 @@ export async function claim(
     claimed: result,
     report,
     // Whoever waits for an attempt that nobody ends would wait in vain.
-    share: flight === null || !keepAlive ? undefined : announceFlight(flight),
+    share: waits && keepAlive ? announceFlight(name) : undefined,
   });
   if (keepAlive) attempt.keepAlive();
   return { kind: "attempt", attempt };
@@ -190,9 +192,34 @@ type Waiter = (answer: Answer | null) => void;
 
 const flights = new Map<string, Set<Waiter>>();
 
-/** Duplicates that may share a run: same caller, same key, same payload. */
-function flightName(identity: Identity, fingerprint: string): string {
-  return `${fingerprint} ${identityName(identity)}`;
+/** Claims that are on their way, by ledger, payload and identity. */
+const asking = new Map<string, Promise<ClaimResult>>();
+
+/**
+ * Asks the ledger, unless the same question is on its way: of a crowd that
+ * arrives at once one asks, and the others hear what it heard. Where it was
+ * granted, they hear that somebody is at it.
+ */
+async function askOnce(
+  name: string,
+  claim: () => Promise<ClaimResult>,
+): Promise<ClaimResult> {
+  const asked = asking.get(name);
+  if (asked !== undefined) {
+    const heard = await asked;
+    if ("fence" in heard) {
+      return { outcome: "in_progress", retryAfterSeconds: 1 };
+    }
+    // Another policy may see an abandoned key otherwise.
+    if (heard.outcome !== "abandoned") return heard;
+  }
+  const own = claim();
+  if (!asking.has(name)) asking.set(name, own);
+  try {
+    return await own;
+  } finally {
+    if (asking.get(name) === own) asking.delete(name);
+  }
 }
 
 /**

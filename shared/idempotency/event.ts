@@ -60,12 +60,16 @@ export type Reporter = (
   details?: { attempt?: number; error?: unknown },
 ) => void;
 
-/** Tells `onEvent` and the log what became of one request. */
+/**
+ * Tells `onEvent` and the log what became of one request.
+ *
+ * @param startedAt When the request arrived, in ms of this worker.
+ */
 export function reporterOf(
   identity: Identity,
   onEvent: ((event: IdempotencyEvent) => void) | undefined,
+  startedAt = performance.now(),
 ): Reporter {
-  const startedAt = performance.now();
   return (outcome, { attempt = 0, error } = {}) => {
     if (
       error instanceof LedgerUnavailableError ||

@@ -10,6 +10,12 @@
  */
 export interface Ledger {
   /**
+   * Names what is behind this object, the same for every ledger on it.
+   *
+   * @default {"something that no other object is on"}
+   */
+  readonly place?: string;
+  /**
    * Decides who runs. At most one caller holds a key at a time; the same owner
    * token asking again is told the same again.
    */
@@ -136,6 +142,17 @@ export interface Identity {
 /** One string for a user, scope and key that no other three share. */
 export function identityName({ userId, scope, key }: Identity): string {
   return JSON.stringify([userId, scope, key]);
+}
+
+const places = new WeakMap<object, string>();
+let lastPlace = 0;
+
+/** Tells what is behind ledgers apart: their `place`, or the object itself. */
+export function placeOf(on: object & { readonly place?: unknown }): string {
+  const place = (on as Ledger).place ?? places.get(on) ??
+    `object ${++lastPlace}`;
+  places.set(on, place);
+  return place;
 }
 
 /** What an attempt brings to {@link Ledger.claim}. */

@@ -172,6 +172,8 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
   };
 
   return {
+    ...(place === undefined ? {} : { place }),
+
     async claim(identity, terms) {
       return toClaimResult(
         await call("claim the key", ASK, "idempotency_claim", identity, () => ({

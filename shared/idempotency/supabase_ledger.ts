@@ -1,4 +1,4 @@
-import type { Ledger } from "./ledger.ts";
+import { type Ledger, placeOf } from "./ledger.ts";
 import { isSqlState, passesWithTime, sqlLedger } from "./sql_ledger.ts";
 
 /**
@@ -55,16 +55,16 @@ export function supabaseLedger(client: LedgerClient): Ledger {
     return error === null
       ? { data, error }
       : { error, isTransient: isTransient(status, error.code) };
-  }, placeOf(client));
+  }, projectOf(client));
 }
 
 /**
  * Names the project that a client calls. Clients are made anew for each
- * request, and what is known of the project's health must outlive them.
+ * request, and what is known of the project must outlive them.
  */
-export function placeOf(client: LedgerClient): string | undefined {
+function projectOf(client: LedgerClient): string {
   const { supabaseUrl } = client as { supabaseUrl?: unknown };
-  return supabaseUrl === undefined ? undefined : String(supabaseUrl);
+  return supabaseUrl === undefined ? placeOf(client) : String(supabaseUrl);
 }
 
 /** Status 0 is a network error or a deadline; the 5xx of a gateway pass as well. */

@@ -245,7 +245,8 @@ async function runTests(
     "--no-check",
     "--quiet",
     "--fail-fast",
-    ...(files.length > 1 ? ["--parallel"] : []),
+    // Those that share a database would stand in each other's way.
+    ...("DATABASE_URL" in env ? [] : ["--parallel"]),
     ...(files.some((file) => SIMULATION.includes(file))
       ? [`--filter=${NO_MUTATIONS}`]
       : []),

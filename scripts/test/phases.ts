@@ -175,7 +175,7 @@ export const phases: readonly Phase[] = [
     run: (filter) => runDenoTest([FAULTS], filter),
   },
   {
-    name: "attempts that hang or stall",
+    name: "attempts that stall or crash",
     postgres: [],
     run: (filter) => runDenoTest([ATTEMPTS], filter),
   },

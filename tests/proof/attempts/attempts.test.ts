@@ -1,11 +1,10 @@
 /**
- * Attempts that hang, stall, crash or are told to go, on a real Postgres: who
+ * Attempts that stall, crash or are told to go, on a real Postgres: who
  * has the key, for how long, and how often the effect happened.
  *
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { SignJWT } from "jose";
 import type {
   OperationContext,
   OperationResult,
@@ -13,7 +12,7 @@ import type {
 } from "../../../shared/idempotency/operation.ts";
 import { runDeno } from "../../../scripts/check/command.ts";
 import { withIdempotency } from "../../../shared/idempotency.ts";
-import { effects, probe, unique } from "../../support/probe.ts";
+import { unique } from "../../support/probe.ts";
 import { project } from "../../support/stack.ts";
 import {
   type FaultyDatabase,
@@ -52,42 +51,6 @@ const test = (name: string, fn: () => Promise<void>) =>
   // Connections are made anew in the background.
   Deno.test({ name, fn, sanitizeOps: false, sanitizeResources: false });
 
-test("a handler that hangs is told after maxRunSeconds, and loses its key", async () => {
-  const key = unique("hang");
-  const call = operation(key, { leaseSeconds: 1, maxRunSeconds: 2 });
-  const startedAt = performance.now();
-  const seconds = () => (performance.now() - startedAt) / 1000;
-  const release = Promise.withResolvers<void>();
-  let abortedAfter = NaN;
-  const hanging = call(async ({ signal }) => {
-    signal.addEventListener("abort", () => abortedAfter = seconds());
-    await release.promise;
-    return { status: 200, body: { by: "the one that hung" } };
-  });
-  const retry = () =>
-    call(({ attempt }) => {
-      const body = { by: attempt, after: seconds() };
-      return Promise.resolve({ status: 200, body });
-    });
-  await sleep(1_700);
-  assertEquals((await retry()).status, 409, "it is renewed until then");
-  let answered = await retry();
-  while (answered.status === 409) {
-    await sleep(100);
-    answered = await retry();
-  }
-  const { by, after } = answered.body as { by: number; after: number };
-  assertEquals(by, 2);
-  assert(
-    abortedAfter >= 2 && abortedAfter < 3,
-    `aborted after ${abortedAfter}`,
-  );
-  assert(after >= 2 && after < 4.5, `taken over after ${after} s`);
-  release.resolve();
-  const late = await hanging;
-  assertEquals([late.body, late.replayed], [answered.body, true]);
-});
-
 test("a worker that is told to go keeps the keys of what it is at: one effect", async () => {
   const key = unique("unload");
   const call = operation(key, { leaseSeconds: 1 });
@@ -111,59 +74,6 @@ test("a worker that is told to go keeps the keys of what it is at: one effect", 
   }
   assertEquals((await working).status, 201);
   assertEquals([isTold, await effectsOf(key)], [true, 1]);
-});
-
-test("the caller's token expires while the handler runs: the key is held, the answer recorded", async () => {
-  const { stack } = database;
-  const label = unique("token");
-  const userId = crypto.randomUUID();
-  await database.sql`insert into auth.users (id, email)
-    values (${userId}, ${`${userId}@example.com`})`;
-  const [{ keys }] = await database.sql<
-    [{ keys: { jwtSecret: string; keyId: string } }]
-  >`select keys from local_stack.keys`;
-  const ask = async (secondsToLive: number) => {
-    const now = Math.floor(Date.now() / 1000);
-    const token = await new SignJWT({
-      sub: userId,
-      role: "authenticated",
-      aud: "authenticated",
-    })
-      .setProtectedHeader({ alg: "HS256", typ: "JWT", kid: keys.keyId })
-      .setIssuedAt(now)
-      .setExpirationTime(now + secondsToLive)
-      .sign(new TextEncoder().encode(keys.jwtSecret));
-    const headers = {
-      apikey: stack.publishableKey,
-      Authorization: `Bearer ${token}`,
-    };
-    return await probe(stack, {
-      client: project(stack).client,
-      userId,
-      headers,
-    }, {
-      key: label,
-      config: { leaseSeconds: 2 },
-      body: { effect: label, delayMs: 7_000, body: "charged" },
-    });
-  };
-  const first = ask(2);
-  await sleep(5_000);
-  const second = await ask(3_600);
-  assertEquals(second.status, 409);
-  await second.body?.cancel();
-  const answered = await first;
-  assertEquals(
-    [answered.status, await answered.text()],
-    [200, "charged"],
-  );
-  assertEquals(answered.headers.get("x-idempotency-stored"), "true");
-  const third = await ask(3_600);
-  assertEquals(
-    [await third.text(), third.headers.get("x-idempotency-replay")],
-    ["charged", "true"],
-  );
-  assertEquals(await effects(stack, label), 1);
 });
 
 test("a blocked event loop loses its lease: its late answer gives way, and the event says so", async () => {

@@ -32,13 +32,13 @@ export default {
       withSupabase<Database>({ auth: "user", cors: { headers: corsHeaders } }),
       withIdempotency({ scope: "generate-training-data" }),
     ],
-    async (req, { supabase, userClaims, idempotency }) => {
+    async (req, { supabase, supabaseAdmin, userClaims, idempotency }) => {
       try {
         requireMethod(req, "POST");
         const request = await readJson(req, GenerateRequest);
         const store = datasetStore(supabase);
         const makeExamples = makeExamplesOnce({
-          supabase,
+          supabase: supabaseAdmin,
           userId: userClaims?.id ?? null,
           key: idempotency.key,
         });

@@ -5,6 +5,7 @@ import { documentExamples, type MakeExamples } from "./examples.ts";
 
 /** Whose data set is made, and under which key. */
 interface DatasetRequest {
+  /** The secret key's client: nobody else writes the ledger. */
   supabase: LedgerClient;
   userId: string | null;
   /** `null`: nothing is remembered. */

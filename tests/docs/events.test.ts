@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { codeBlocks, importBlock } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
 import { behindGateway } from "../support/serve.ts";
-import { signUp, withStack } from "../support/stack.ts";
+import { project, signUp, withStack } from "../support/stack.ts";
 import { books, subscribe, type Subscriber } from "../support/subscriber.ts";
 
 // docs/recipes/events.md, block by block.
@@ -163,7 +163,12 @@ Deno.test("the recipe's plain operation asks and charges once", async () => {
   await asksAndChargesOnce(
     async ({ client: supabase, userId }, confirm, key) => {
       const { status, body, replayed } = await createEventOnce(
-        { supabase, userId, key },
+        {
+          supabase,
+          supabaseAdmin: project(stack()).client,
+          userId,
+          key,
+        },
         event,
         confirm,
       );

@@ -195,12 +195,17 @@ function createWorld(
     }
   }
 
+  let started = 0;
   const startWorker = (): Worker => {
     const worker: Worker = {
       isDead: false,
       busyUntil: 0,
-      // One project: they share what is known of the ledger's health.
-      ledger: sqlLedger(network(() => worker), `simulated ${seed}`),
+      // A process knows nothing of another's: neither of the ledger's health nor
+      // of what it is asking.
+      ledger: sqlLedger(
+        network(() => worker),
+        `simulated ${seed}, worker ${++started}`,
+      ),
     };
     return worker;
   };

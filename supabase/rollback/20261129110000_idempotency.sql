@@ -24,9 +24,9 @@ drop function
   public.idempotency_job_runs, public.idempotency_notify, public.idempotency_recount_statistics,
   public.idempotency_refresh_statistics, public.idempotency_renew, public.idempotency_resolve,
   public.idempotency_scope_statistics, public.idempotency_settle_many, public.idempotency_stuck_keys,
-  public.idempotency_upkeep;
--- the policies of the table and the default of its fence go along
+  public.idempotency_upkeep, idempotency.held_keys;
+-- before the types of its columns
+drop table public.idempotency_keys;
 drop schema idempotency cascade;
 drop type public.idempotency_item_answer;
 drop type public.idempotency_answer;
-drop table public.idempotency_keys;

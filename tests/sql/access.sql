@@ -37,7 +37,7 @@ select is((select response from public.get_idempotency_status('same-key')), 'of 
 -- users of this project and of third-party auth alike
 set local role authenticated;
 select pg_temp.sign_in('00000000-0000-4000-8000-00000000000a') \g /dev/null
-select results_eq('select response from public.idempotency_keys', $$values ('of 00000000-0000-4000-8000-00000000000a')$$, 'a user sees one row of four');
+select results_eq('select response::text from public.idempotency_keys', $$values ('of 00000000-0000-4000-8000-00000000000a')$$, 'a user sees one row of four');
 select results_eq(
   'select response, error_message, metadata, finished_steps from public.get_idempotency_status(''same-key'')',
   $$values ('of 00000000-0000-4000-8000-00000000000a', null::text, null::jsonb, null::text[])$$,
@@ -50,7 +50,7 @@ select is(
 select results_eq('select total_count, replay_count from public.v_idempotency_stats', 'values (1::bigint, 2::bigint)', 'the statistics count one key and its replays');
 
 select pg_temp.sign_in('user_2abcDEFghiJKLmno') \g /dev/null
-select results_eq('select response from public.idempotency_keys', $$values ('of user_2abcDEFghiJKLmno')$$, 'a user of third-party auth sees theirs');
+select results_eq('select response::text from public.idempotency_keys', $$values ('of user_2abcDEFghiJKLmno')$$, 'a user of third-party auth sees theirs');
 select is((select response from public.get_idempotency_status('same-key')), 'of user_2abcDEFghiJKLmno', 'and how it stands');
 select results_eq('select total_count, replay_count from public.v_idempotency_stats', 'values (1::bigint, 2::bigint)', 'and counts it');
 

@@ -50,7 +50,7 @@ select pg_temp.lapse('crashing') \g /dev/null
 select is((pg_temp.claim('crashing', 2)).outcome, 'taken_over', 'a lapsed lease is taken over');
 select is((pg_temp.claim('crashing', 2)).outcome, 'taken_over', 'which is told again where the answer was lost');
 select is(
-  (pg_temp.row_of('crashing')).crashed_attempts,
+  (pg_temp.row_of('crashing')).crashed_attempts::jsonb,
   jsonb_build_array(jsonb_build_object(
     'attempt', 1, 'claimed_at', f.claimed_at, 'lease_expired_at', now() - interval '1 second', 'steps', 1
   )),
@@ -63,7 +63,7 @@ select public.idempotency_fail('', 'orders', 'crashing', pg_temp.owner(3), 'no l
 select is((pg_temp.row_of('crashing')).crashed_attempts, null, 'until one is known to have failed');
 select pg_temp.claim('crashing', 4) \g /dev/null
 select results_eq(
-  $$select (r).status, (r).error_message, (r).status_code, (r).completed_at from pg_temp.row_of('crashing') as r$$,
+  $$select (r).status::text, (r).error_message::text, (r).status_code::smallint, (r).completed_at from pg_temp.row_of('crashing') as r$$,
   $$values ('processing', null::text, null::smallint, null::timestamptz)$$,
   'of which nothing is left in the row that runs again'
 );

@@ -1,7 +1,7 @@
 -- What complete and fail write down, the TTL they leave, and what they refuse. Who hears what is the
 -- contract of every store: shared/idempotency/testing.ts.
 begin;
-select plan(16);
+select plan(20);
 
 set local role service_role;
 
@@ -39,7 +39,7 @@ select ok((pg_temp.row_of('slow')).expires_at > now() + interval '29 minutes', '
 select pg_temp.claim('failing') \g /dev/null
 select is(pg_temp.fail('failing', repeat('x', 5000), 600, 503), 'failed', 'the owner fails');
 select is(length((pg_temp.row_of('failing')).error_message), 2000, 'a long message is cut');
-select is((pg_temp.row_of('failing')).status_code, 503::smallint, 'the status of an answer that was not final is kept');
+select is((pg_temp.row_of('failing')).status_code::smallint, 503::smallint, 'the status of an answer that was not final is kept');
 select ok((pg_temp.row_of('failing')).completed_at between now() and clock_timestamp(), 'and when it ended');
 select is((pg_temp.row_of('failing')).expires_at, (pg_temp.row_of('failing')).claimed_at + interval '10 minutes', 'a failure may have a shorter TTL');
 select pg_temp.claim('thrown') \g /dev/null
@@ -48,6 +48,10 @@ select is((pg_temp.row_of('thrown')).status_code, null, 'a thrown error has no s
 select isnt((pg_temp.row_of('thrown')).completed_at, null, 'but an end');
 
 select throws_ok($$select pg_temp.complete('x', null, 'text')$$, '22023', null, 'a text answer without a body is refused');
+select throws_ok($$select pg_temp.complete('x', 'done', 'none')$$, '22023', null, 'and a body of an answer that was not kept');
+select throws_ok($$select pg_temp.complete('x', 'done', null)$$, '22023', null, 'and a body that is written down nobody knows how');
+select throws_ok($$select pg_temp.complete('x', 'done', 'rot13')$$, '22023', null, 'or in an unknown way');
+select throws_ok($$select pg_temp.complete('x', p_status => null)$$, '22023', null, 'an answer without a status is refused');
 select throws_ok($$select pg_temp.complete('x', repeat('x', 6291457))$$, '22023', null, 'a body over 6 MiB is refused');
 select throws_ok($$select pg_temp.complete('x', p_status => 600)$$, '22023', null, 'a status that is none is refused');
 select throws_ok($$select pg_temp.fail('x', p_status => 99)$$, '22023', null, 'for a failure too');

@@ -129,9 +129,18 @@ from (values
 ) as g (role, kind, privileges, names)
 cross join lateral regexp_split_to_table(g.names, '\s+') as name
 union all
--- Postgres gives everybody the use of a type: to declare columns of it, which nobody here can
+-- Postgres gives everybody the use of a type: to declare columns of it, which nobody here can, and to
+-- take a column of it into a result
 select r.role, 'type', name, 'usage'
-from pg_temp.roles as r, unnest(array['idempotency_answer', 'idempotency_item_answer', 'pos_line']) as name;
+from pg_temp.roles as r
+cross join unnest(array['idempotency_answer', 'idempotency_item_answer', 'pos_line']) as name
+union all
+select r.role, 'type', 'idempotency.' || name, 'usage'
+from pg_temp.roles as r
+cross join unnest(array[
+  'key', 'scope', 'owner', 'fingerprint', 'status', 'attempt', 'crashed_attempts', 'status_code', 'response',
+  'response_encoding', 'response_headers', 'error_message', 'steps', 'metadata'
+]) as name;
 
 create view pg_temp.granted_columns as
 select * from (values

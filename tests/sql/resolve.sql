@@ -45,7 +45,7 @@ select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', 'comple
 select is((pg_temp.complete('live', 1, 'own')).outcome, 'completed', 'and its owner goes on');
 select is((public.idempotency_resolve('', 'jobs', 'live', 'completed', 200, 'x')).outcome, 'replay', 'a key that completed meanwhile stays as it is');
 select is((public.idempotency_resolve('', 'jobs', 'live', 'failed')).response, 'own', 'and the operator is told its answer');
-select is((pg_temp.row_of('live')).metadata, null, 'of which the row keeps no trace');
+select is((pg_temp.row_of('live')).metadata::jsonb, null, 'of which the row keeps no trace');
 
 select pg_temp.claim('failed', 1) \g /dev/null
 select pg_temp.fail('failed', 1) \g /dev/null
@@ -63,7 +63,7 @@ select isnt(r.completed_at, null, 'as of now') from resolution as r;
 select is((pg_temp.claim('done', 2)).outcome, 'replay', 'from then on it is replayed');
 select is((pg_temp.claim('done', 2)).response, 'booked', 'with the answer that was given');
 select is((pg_temp.claim('done', 2)).response_headers, '{"content-type": "text/plain"}', 'and its headers');
-select is((pg_temp.row_of('done')).metadata - 'resolved_at', '{"order": 7, "resolution": "completed", "note": "seen at the provider"}', 'the row says who decided');
+select is((pg_temp.row_of('done')).metadata::jsonb - 'resolved_at', '{"order": 7, "resolution": "completed", "note": "seen at the provider"}', 'the row says who decided');
 select ok(((pg_temp.row_of('done')).metadata ->> 'resolved_at')::timestamptz between now() and clock_timestamp(), 'and when');
 select is((pg_temp.complete('done', 1)).outcome, 'replay', 'the owner that comes back is told the resolution');
 select is((pg_temp.complete('done', 1)).response, 'booked', 'and records nothing of its own');
@@ -99,10 +99,10 @@ select is((pg_temp.claim('full', 2, p_metadata => '{"traceId": "2"}')).outcome, 
 select is((pg_temp.row_of('full')).metadata ->> 'traceId', '2', 'with what the later attempt brings');
 select pg_temp.claim('packed', 1, 'retry', jsonb_build_object('filler', repeat('x', 16300))), pg_temp.lapse('packed', '1 minute') \g /dev/null
 select is((pg_temp.claim('packed', 2, 'retry', jsonb_build_object('traceId', repeat('2', 100)))).outcome, 'taken_over', 'nor does other metadata');
-select is((pg_temp.row_of('packed')).metadata, jsonb_build_object('traceId', repeat('2', 100)), 'which gives way');
+select is((pg_temp.row_of('packed')).metadata::jsonb, jsonb_build_object('traceId', repeat('2', 100)), 'which gives way');
 select pg_temp.abandoned('noted', 1, '{"traceId": "1"}'), public.idempotency_resolve('', 'jobs', 'noted', 'failed', p_note => 'lost') \g /dev/null
 select is((pg_temp.claim('noted', 2, p_metadata => '{"traceId": "2"}')).outcome, 'claimed', 'where there is room');
-select is((pg_temp.row_of('noted')).metadata - 'resolved_at', '{"traceId": "2", "resolution": "failed", "note": "lost"}', 'what an operator noted stays beside it');
+select is((pg_temp.row_of('noted')).metadata::jsonb - 'resolved_at', '{"traceId": "2", "resolution": "failed", "note": "lost"}', 'what an operator noted stays beside it');
 select pg_temp.abandoned('expired', 1) \g /dev/null
 update public.idempotency_keys set lease_expires_at = now() - interval '2 hours', claimed_at = now() - interval '3 hours', expires_at = now() - interval '1 hour' where idempotency_key = 'expired';
 select is((public.idempotency_resolve('', 'jobs', 'expired', 'completed', 200, 'x')).outcome, 'completed', 'an expired run that cleanup has left can be resolved');

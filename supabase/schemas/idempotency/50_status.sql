@@ -48,12 +48,12 @@ begin
 
   return query
   select
-    k.scope, k.idempotency_key, k.status, k.attempt,
+    k.scope::text, k.idempotency_key::text, k.status::text, k.attempt::integer,
     coalesce(k.lease_expires_at <= clock_timestamp(), false), k.expires_at <= clock_timestamp(),
-    k.status_code::integer, k.response, k.response_encoding, k.response_headers,
+    k.status_code::integer, k.response::text, k.response_encoding::text, k.response_headers::jsonb,
     k.created_at, k.claimed_at, k.completed_at, k.expires_at,
-    case when v_is_team then k.error_message end,
-    case when v_is_team then k.metadata end,
+    case when v_is_team then k.error_message::text end,
+    case when v_is_team then k.metadata::jsonb end,
     case when v_is_team then
       array(select step from jsonb_object_keys(k.steps) as step order by step collate "C")
     end

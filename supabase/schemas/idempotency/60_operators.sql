@@ -26,8 +26,8 @@ begin
 
   return query
   select
-    k.owner, k.scope, k.idempotency_key, k.attempt, k.claimed_at, k.lease_expires_at,
-    k.expires_at, k.metadata, k.steps, k.crashed_attempts
+    k.owner::text, k.scope::text, k.idempotency_key::text, k.attempt::integer, k.claimed_at, k.lease_expires_at,
+    k.expires_at, k.metadata::jsonb, k.steps::jsonb, k.crashed_attempts::jsonb
   from idempotency.held_keys() as k
   where k.lease_expires_at <= clock_timestamp()
   order by k.lease_expires_at, k.fence

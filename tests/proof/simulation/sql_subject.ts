@@ -25,6 +25,21 @@ export interface SqlSubjects extends AsyncDisposable {
   connect(): SqlSubject;
 }
 
+// What holds between the columns of any row. As constraints of the product's table they would cost
+// each claim more than its look-up (docs/decisions/0011); here no schedule may get past them.
+const RULES = `
+  alter table public.idempotency_keys
+    add check (user_id::text = owner),
+    add check (expires_at >= lease_expires_at),
+    add check ((status = 'completed') = (response_encoding is not null)),
+    add check (status <> 'completed' or status_code is not null),
+    add check (status = 'completed' or response_headers is null),
+    add check (status = 'failed' or error_message is null),
+    add check (status <> 'processing' or status_code is null),
+    -- '' is a body, null is none: an empty answer and one that was not kept are two things
+    add check ((response_encoding <> 'none') is true = (response is not null))
+`;
+
 /** Starts a cluster with as many databases, each with the migrations. */
 export async function startSqlSubjects(count: number): Promise<SqlSubjects> {
   // No job may clean up behind a schedule's back: without pg_cron.
@@ -55,6 +70,7 @@ export async function startSqlSubjects(count: number): Promise<SqlSubjects> {
     };
     const subjects = Array.from({ length: count }, (_, lane) => connect(lane));
     for (const { run } of subjects) {
+      await run(RULES);
       for (const id of userIds) {
         await run("insert into auth.users (id) values ($1)", [id]);
       }

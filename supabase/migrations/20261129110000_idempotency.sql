@@ -225,13 +225,9 @@ set search_path = ''
 as $$
 declare
   c_limit constant integer := 10000;
-  v_counted boolean := exists (select from idempotency.full_owners as f where f.owner = p_owner);
+  v_counted constant boolean := exists (select from idempotency.full_owners as f where f.owner = p_owner);
   v_full boolean;
 begin
-  if not v_counted and random() >= 1.0 / 64 then
-    return;
-  end if;
-
   -- rows that wait for cleanup count too: they fill the disk as well, and this stays index-only
   select count(*) >= c_limit into v_full
   from (
@@ -239,9 +235,7 @@ begin
   ) as keys;
 
   if not v_full then
-    if v_counted then
-      delete from idempotency.full_owners as f where f.owner = p_owner;
-    end if;
+    delete from idempotency.full_owners as f where f.owner = p_owner;
     return;
   end if;
 
@@ -274,8 +268,7 @@ comment on function idempotency.enforce_key_limit(text) is
 
 revoke all on function idempotency.enforce_key_limit(text) from public, anon, authenticated, service_role;
 
--- Every answer of a claim but the plain replay, and the writes that grant it.
-create function idempotency.decide_claim(
+create function public.idempotency_claim(
   p_owner text,
   p_scope text,
   p_idempotency_key text,
@@ -283,82 +276,36 @@ create function idempotency.decide_claim(
   p_owner_token uuid,
   p_lease_seconds integer,
   p_ttl_seconds integer,
-  p_on_abandoned text,
-  p_max_attempts integer,
-  p_third_party boolean,
-  p_metadata jsonb,
-  -- false where a look just found no row
-  p_row_seen boolean
+  p_on_abandoned text default 'retry',
+  p_max_attempts integer default 5,
+  p_third_party boolean default false,
+  p_metadata jsonb default null
 ) returns public.idempotency_answer
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
   v_now timestamptz;
   v_lease_end timestamptz;
   v_expiry timestamptz;
-  v_free boolean;
   v_key public.idempotency_keys;
-  v_user_id uuid;
   v_attempt integer;
   v_fence bigint;
   v_steps jsonb;
 begin
-  if (
-    p_idempotency_key !~ '[^A-Za-z0-9_-]'
-    and length(p_idempotency_key) between 3 and 256
-    and length(p_owner) <= 255
-    and length(p_scope) between 1 and 200
-    and p_fingerprint !~ '[^0-9a-f]'
-    and length(p_fingerprint) = 64
-    and p_owner_token is not null
-    and p_lease_seconds between 1 and 86400
-    and p_ttl_seconds between 1 and 31536000
-    and p_on_abandoned in ('retry', 'refuse')
-    and p_max_attempts between 1 and 100
-    and p_third_party is not null
-  ) is not true then
-    raise exception using
-      errcode = '22023',
-      message = 'claiming an idempotency key: ' || case
-        when (p_idempotency_key !~ '[^A-Za-z0-9_-]' and length(p_idempotency_key) between 3 and 256) is not true
-          then 'the key must be 3 to 256 letters, digits, - or _, not ' || coalesce(quote_literal(left(p_idempotency_key, 300)), 'null')
-        when (length(p_owner) <= 255) is not true
-          then 'the owner must be at most 255 characters, not ' || coalesce(length(p_owner)::text, 'null')
-        when (length(p_scope) between 1 and 200) is not true
-          then 'the scope must be 1 to 200 characters, not ' || coalesce(length(p_scope)::text, 'null')
-        when (p_fingerprint !~ '[^0-9a-f]' and length(p_fingerprint) = 64) is not true
-          then 'the fingerprint must be 64 lowercase hex digits, not ' || coalesce(quote_literal(left(p_fingerprint, 100)), 'null')
-        when p_owner_token is null
-          then 'the owner token must not be null'
-        when (p_lease_seconds between 1 and 86400) is not true
-          then 'the lease must be 1 to 86400 seconds, not ' || coalesce(p_lease_seconds::text, 'null')
-        when (p_ttl_seconds between 1 and 31536000) is not true
-          then 'the TTL must be 1 to 31536000 seconds, not ' || coalesce(p_ttl_seconds::text, 'null')
-        when (p_on_abandoned in ('retry', 'refuse')) is not true
-          then 'the policy for abandoned keys must be retry or refuse, not ' || coalesce(quote_literal(p_on_abandoned), 'null')
-        when (p_max_attempts between 1 and 100) is not true
-          then 'the most crashed attempts in a row must be 1 to 100, not ' || coalesce(p_max_attempts::text, 'null')
-        else 'whether the user is of third-party auth must not be null'
-      end;
-  end if;
-
   -- Each further round means that somebody else changed the row in between; the bound is for a
   -- row that can neither be seen nor inserted, such as behind a project's own trigger.
   for v_round in 1..20 loop
-    if p_row_seen or v_round > 1 then
-      select k.* into v_key
-      from public.idempotency_keys as k
-      where k.owner = p_owner and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
-    end if;
+    select k.* into v_key
+    from public.idempotency_keys as k
+    where k.owner = p_owner and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
 
     v_now := clock_timestamp();
-    v_free := v_key.owner is null or v_key.expires_at <= v_now;
 
-    if not v_free then
-      if v_key.request_fingerprint <> p_fingerprint then
+    if v_key.expires_at > v_now then
+      if v_key.request_fingerprint is distinct from p_fingerprint then
         return row(
           'mismatch', v_key.attempt, v_key.fence, null, null, null, null, null, null, null
         )::public.idempotency_answer;
@@ -371,7 +318,7 @@ begin
         )::public.idempotency_answer;
       end if;
 
-      if v_key.status = 'processing' and v_key.owner_token <> p_owner_token then
+      if v_key.status = 'processing' and v_key.owner_token is distinct from p_owner_token then
         if v_key.lease_expires_at > v_now then
           return row(
             'in_progress', v_key.attempt, v_key.fence,
@@ -391,17 +338,38 @@ begin
       end if;
     end if;
 
+    -- What no column holds, and nulls. How a key, a scope, an owner and a fingerprint look is checked
+    -- by the types of their columns.
+    if (
+      num_nulls(p_owner, p_scope, p_idempotency_key, p_fingerprint, p_owner_token, p_third_party) = 0
+      and p_lease_seconds between 1 and 86400
+      and p_ttl_seconds between 1 and 31536000
+      and p_on_abandoned in ('retry', 'refuse')
+      and p_max_attempts between 1 and 100
+    ) is not true then
+      raise exception using
+        errcode = '22023',
+        message = 'claiming an idempotency key: ' || case
+          when num_nulls(p_owner, p_scope, p_idempotency_key, p_fingerprint, p_owner_token, p_third_party) > 0
+            then 'neither owner, scope, key, fingerprint and owner token nor whether the user is of third-party auth may be null'
+          when (p_lease_seconds between 1 and 86400) is not true
+            then 'the lease must be 1 to 86400 seconds, not ' || coalesce(p_lease_seconds::text, 'null')
+          when (p_ttl_seconds between 1 and 31536000) is not true
+            then 'the TTL must be 1 to 31536000 seconds, not ' || coalesce(p_ttl_seconds::text, 'null')
+          when (p_on_abandoned in ('retry', 'refuse')) is not true
+            then 'the policy for abandoned keys must be retry or refuse, not ' || coalesce(quote_literal(p_on_abandoned), 'null')
+          else 'the most crashed attempts in a row must be 1 to 100, not ' || coalesce(p_max_attempts::text, 'null')
+        end;
+    end if;
+
     v_lease_end := v_now + make_interval(secs => p_lease_seconds);
     v_expiry := v_now + make_interval(secs => greatest(p_ttl_seconds, p_lease_seconds));
 
     if v_key.owner is null then
-      if p_owner <> '' then
+      if p_owner <> '' and (
+        random() < 1.0 / 64 or exists (select from idempotency.full_owners as f where f.owner = p_owner)
+      ) then
         perform idempotency.enforce_key_limit(p_owner);
-
-        -- the foreign key refuses an account that is gone
-        if not p_third_party and p_owner ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then
-          v_user_id := p_owner::uuid;
-        end if;
       end if;
 
       insert into public.idempotency_keys (
@@ -409,7 +377,12 @@ begin
         lease_expires_at, metadata, created_at, claimed_at, expires_at
       )
       values (
-        p_owner, v_user_id, p_scope, p_idempotency_key, p_fingerprint, p_owner_token,
+        p_owner,
+        -- the foreign key refuses an account that is gone
+        case
+          when not p_third_party and p_owner ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_owner::uuid
+        end,
+        p_scope, p_idempotency_key, p_fingerprint, p_owner_token,
         v_lease_end, p_metadata, v_now, v_now, v_expiry
       )
       on conflict do nothing
@@ -418,7 +391,7 @@ begin
       if found then
         return row('claimed', 1, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
       end if;
-    elsif v_free then
+    elsif v_key.expires_at <= v_now then
       -- a new generation: nothing of the old one may be seen through it
       update public.idempotency_keys as k
       set
@@ -521,61 +494,6 @@ begin
 
   raise exception 'claiming an idempotency key: the row of key % changed under each of 20 attempts', p_idempotency_key
     using errcode = '40001', hint = 'Send the claim again.';
-end;
-$$;
-
-comment on function idempotency.decide_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb, boolean) is
-  'Grants a claim or says why not.';
-
-revoke all on function idempotency.decide_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb, boolean)
-  from public, anon, authenticated, service_role;
-
--- plpgsql sets up each variable and each expression anew in each call, so the replay carries none
--- that it does not use.
-create function public.idempotency_claim(
-  p_owner text,
-  p_scope text,
-  p_idempotency_key text,
-  p_fingerprint text,
-  p_owner_token uuid,
-  p_lease_seconds integer,
-  p_ttl_seconds integer,
-  p_on_abandoned text default 'retry',
-  p_max_attempts integer default 5,
-  p_third_party boolean default false,
-  p_metadata jsonb default null
-) returns public.idempotency_answer
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_answer public.idempotency_answer;
-begin
-  -- Cast where the table's type differs: a row that is exactly the answer's type is taken over
-  -- whole, any other column by column.
-  select
-    case
-      when k.status = 'completed'
-        and k.request_fingerprint = p_fingerprint
-        and k.expires_at > clock_timestamp()
-        then 'replay'
-    end,
-    k.attempt, k.fence, null::integer, k.status_code::integer, k.response, k.response_encoding,
-    k.response_headers, null::jsonb, k.completed_at
-  into v_answer
-  from public.idempotency_keys as k
-  where k.owner = p_owner and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
-
-  if v_answer.outcome is not null then
-    return v_answer;
-  end if;
-
-  return idempotency.decide_claim(
-    p_owner, p_scope, p_idempotency_key, p_fingerprint, p_owner_token, p_lease_seconds,
-    p_ttl_seconds, p_on_abandoned, p_max_attempts, p_third_party, p_metadata, found
-  );
 end;
 $$;
 

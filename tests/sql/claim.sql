@@ -101,10 +101,10 @@ select is(
 select ok((pg_temp.row_of('old')).created_at > now(), 'it counts as made when it was claimed');
 
 -- what is refused
-select throws_ok($$select pg_temp.claim('a b', 1)$$, '22023', null, 'a malformed key is refused');
+select throws_ok($$select pg_temp.claim('a b', 1)$$, '23514', null, 'a malformed key is refused');
 select throws_ok($$select pg_temp.claim(null, 1)$$, '22023', null, 'and none');
 select throws_ok($$select pg_temp.claim('owner', 1, null)$$, '22023', null, 'an unknown owner is refused');
-select throws_ok($$select pg_temp.claim('owner', 1, repeat('x', 256))$$, '22023', null, 'and a long one');
+select throws_ok($$select pg_temp.claim('owner', 1, repeat('x', 256))$$, '23514', null, 'and a long one');
 select throws_ok($$select pg_temp.claim('owner', 1, 'x', null)$$, '22023', null, 'and one of whom nobody knows whose user it is');
 select throws_ok($$select pg_temp.claim('noted', 1, p_metadata => '7')$$, '23514', null, 'metadata that is no object is refused');
 
@@ -118,7 +118,7 @@ select throws_ok($$select pg_temp.terms(p_lease => 0)$$, '22023', null, 'a lease
 select throws_ok($$select pg_temp.terms(p_ttl => 0)$$, '22023', null, 'a TTL of no seconds is refused');
 select throws_ok($$select pg_temp.terms(p_policy => 'guess')$$, '22023', null, 'an unknown policy is refused');
 select throws_ok($$select pg_temp.terms(p_most => 0)$$, '22023', null, 'and no attempt at all');
-select throws_ok($$select pg_temp.terms(p_fingerprint => repeat('A', 64))$$, '22023', null, 'and a fingerprint that is none');
+select throws_ok($$select pg_temp.terms(p_fingerprint => repeat('A', 64))$$, '23514', null, 'and a fingerprint that is none');
 select is_empty($$select from public.idempotency_keys where idempotency_key in ('terms', 'owner', 'noted')$$, 'and nothing is claimed');
 
 select * from finish();

@@ -116,13 +116,13 @@ select results_eq(
   'select idempotency_key, outcome, error_code from mixed order by ordinality',
   $$
     values
-      ('good-1', 'claimed', null::text), ('a b', 'refused', '22023'), (null, 'refused', '22023'), (null, 'refused', '22023'),
-      ('good-2', 'refused', '22023'), ('good-3', 'refused', '22P02'), ('good-4', 'refused', '22023'), ('good-5', 'claimed', null),
+      ('good-1', 'claimed', null::text), ('a b', 'refused', '23514'), (null, 'refused', '22023'), (null, 'refused', '22023'),
+      ('good-2', 'refused', '23514'), ('good-3', 'refused', '22P02'), ('good-4', 'refused', '22023'), ('good-5', 'claimed', null),
       ('single-completed', 'mismatch', null), ('good-1', 'refused', '22023'), ('good-1', 'in_progress', null)
   $$,
   'a bad item is refused, and the others are answered as ever'
 );
-select matches((select error_message from mixed where idempotency_key = 'a b'), '''a b''', 'the message names what was wrong');
+select matches((select error_message from mixed where idempotency_key = 'a b'), 'key_is_3_to_256', 'the message names what was wrong');
 select matches((select error_message from mixed where ordinality = 10), 'same owner token', 'one key is granted once in a batch');
 select is((select count(*) from mixed where outcome = 'refused' and num_nonnulls(attempt, fence, status_code, response, steps) > 0), 0::bigint, 'and a refusal carries nothing else');
 select is((select count(*) from public.idempotency_keys where idempotency_key ~ '^good-' and scope = 'batch'), 2::bigint, 'only what was granted leaves a row');
@@ -145,7 +145,7 @@ select is(pg_temp.whole(p_policy => 'guess'), 'refused 22023 refused 22023', 'wi
 select is(pg_temp.whole(p_lease => 0), 'refused 22023 refused 22023', 'and with a lease of no seconds');
 select is(pg_temp.whole(p_ttl => 0), 'refused 22023 refused 22023', 'and with a TTL of no seconds');
 select is(pg_temp.whole(p_most => 0), 'refused 22023 refused 22023', 'and with no attempt at all');
-select is(pg_temp.whole(p_scope => ''), 'refused 22023 refused 22023', 'and without a scope');
+select is(pg_temp.whole(p_scope => ''), 'refused 23514 refused 23514', 'and without a scope');
 select is_empty($$select from public.idempotency_keys where idempotency_key in ('whole', 'all')$$, 'and then nothing is claimed');
 select throws_ok(
   $$select public.idempotency_claim_many('00000000-0000-4000-8000-00000000000c', 'batch', jsonb_build_array(pg_temp.request('gone', 1)), 60, 60)$$,

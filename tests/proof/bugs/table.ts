@@ -163,7 +163,7 @@ export const FIELD_BUGS: readonly {
       ],
       [
         "tests/proof/simulation/sql_mutations.ts",
-        "a replay looks for the key without its user",
+        "a claim looks for the key without its user",
       ],
     ],
   },

@@ -11,7 +11,7 @@ export const racyMutations: readonly RacyMutation[] = [
   {
     name: "a takeover trusts what it saw before it waited for the row",
     state: "lapsed",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
       `and k.fence = v_key.fence
         -- failing leaves the fence as it is too, and turns a takeover into a retry
@@ -23,19 +23,19 @@ export const racyMutations: readonly RacyMutation[] = [
   {
     name: "a takeover does not look again whether the attempt has failed",
     state: "lapsed",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [["and k.status = v_key.status", ""]],
   },
   {
     name: "a takeover does not look again whether the lease was renewed",
     state: "lapsed",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [["and (k.status = 'failed' or k.lease_expires_at <= v_now)", ""]],
   },
   {
     name: "a claim of an expired key trusts what it saw before it waited",
     state: "expired",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
       "and k.fence = v_key.fence\n        and k.expires_at <= v_now",
       "",
@@ -44,7 +44,7 @@ export const racyMutations: readonly RacyMutation[] = [
   {
     name: "a claim sent again trusts what it saw before it waited",
     state: "live",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
       "and k.fence = v_key.fence\n        and k.status = 'processing'",
       "",
@@ -53,13 +53,13 @@ export const racyMutations: readonly RacyMutation[] = [
   {
     name: "a claim sent again is told steps from before it waited",
     state: "live",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [["null, v_steps, null", "null, v_key.steps, null"]],
   },
   {
     name: "a lost insert is taken for a won one",
     state: "free",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [["v_round in 1..20", "v_round in 1..1"]],
   },
   {

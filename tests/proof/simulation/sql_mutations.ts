@@ -60,53 +60,60 @@ export const sqlMutations: readonly Mutation[] = [
   {
     name: "a completed key can fail",
     fn: "public.idempotency_fail",
-    edits: [
-      [PROCESSING, ""],
-      // What the table's own checks would refuse otherwise.
-      [
-        "status = 'failed',",
-        "status = 'failed', response = null, response_encoding = null, response_headers = null,",
-      ],
-    ],
+    edits: [[PROCESSING, ""]],
+  },
+  {
+    name: "an attempt after one that failed keeps its error message",
+    fn: "public.idempotency_claim",
+    edits: [[
+      "        error_message = null,\n        status_code = null,\n        completed_at = null,\n        -- what",
+      "        status_code = null,\n        completed_at = null,\n        -- what",
+    ]],
   },
   {
     name: "the payload is not compared at a takeover",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
-      "if v_key.request_fingerprint <> p_fingerprint then",
-      `if v_key.request_fingerprint <> p_fingerprint
+      "if v_key.request_fingerprint is distinct from p_fingerprint then",
+      `if v_key.request_fingerprint is distinct from p_fingerprint
          and not (v_key.status = 'processing' and v_key.lease_expires_at <= v_now) then`,
     ]],
   },
   {
     name: "the payload of a failed key is not compared",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
-      "if v_key.request_fingerprint <> p_fingerprint then",
-      "if v_key.request_fingerprint <> p_fingerprint and v_key.status <> 'failed' then",
+      "if v_key.request_fingerprint is distinct from p_fingerprint then",
+      "if v_key.request_fingerprint is distinct from p_fingerprint and v_key.status <> 'failed' then",
     ]],
   },
   {
     name: "a replay answers any payload",
     fn: "public.idempotency_claim",
-    edits: [["and k.request_fingerprint = p_fingerprint", ""]],
+    edits: [[
+      "if v_key.request_fingerprint is distinct from p_fingerprint then",
+      "if v_key.request_fingerprint is distinct from p_fingerprint and v_key.status <> 'completed' then",
+    ]],
   },
   {
     name: "a replay outlives its key",
     fn: "public.idempotency_claim",
-    edits: [["and k.expires_at > clock_timestamp()", ""]],
-  },
-  {
-    name: "an expired key is never free again",
-    fn: "idempotency.decide_claim",
     edits: [[
-      "v_free := v_key.owner is null or v_key.expires_at <= v_now;",
-      "v_free := v_key.owner is null;",
+      "if v_key.expires_at > v_now then",
+      "if v_key.expires_at > v_now or v_key.status = 'completed' then",
     ]],
   },
   {
+    name: "an expired key is never free again",
+    fn: "public.idempotency_claim",
+    edits: [
+      ["if v_key.expires_at > v_now then", "if v_key.owner is not null then"],
+      ["elsif v_key.expires_at <= v_now then", "elsif false then"],
+    ],
+  },
+  {
     name: "a live lease is ignored",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [
       ["if v_key.lease_expires_at > v_now then", "if false then"],
       ["and (k.status = 'failed' or k.lease_expires_at <= v_now)", ""],
@@ -114,22 +121,22 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "a lease never lapses",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [["if v_key.lease_expires_at > v_now then", "if true then"]],
   },
   {
     name: "an abandoned key is taken over although the policy refuses",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [["if p_on_abandoned = 'refuse'", "if false"]],
   },
   {
     name: "a key is parked after one crashed attempt too few",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [["+ 1 >= p_max_attempts", ">= p_max_attempts"]],
   },
   {
     name: "a key whose attempts crash is never parked",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
       "or coalesce(jsonb_array_length(v_key.crashed_attempts), 0) + 1 >= p_max_attempts",
       "",
@@ -137,7 +144,7 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "attempts that failed count as crashed",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
       "when k.status = 'processing' then coalesce",
       "when true then coalesce",
@@ -145,15 +152,15 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "a claim sent again is taken for a stranger's",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
-      "and v_key.owner_token <> p_owner_token then",
+      "and v_key.owner_token is distinct from p_owner_token then",
       "then",
     ]],
   },
   {
     name: "a takeover leaves the key with its old owner",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
       `        owner_token = p_owner_token,
         -- bounded`,
@@ -162,12 +169,12 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "a takeover keeps the attempt's number",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [["attempt = k.attempt + 1", "attempt = k.attempt"]],
   },
   {
     name: "a takeover keeps the fence",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
       `attempt = k.attempt + 1,
         fence = nextval('idempotency.fence_seq'),`,
@@ -176,7 +183,7 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "a takeover forgets the steps",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
       "attempt = k.attempt + 1,",
       "attempt = k.attempt + 1, steps = null,",
@@ -184,7 +191,7 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "an expired key hands its steps to the next generation",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [
       ["steps = null,", ""],
       [
@@ -199,7 +206,7 @@ export const sqlMutations: readonly Mutation[] = [
   },
   {
     name: "an owner from before the key expired is told the new answer",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [[
       "past_owners = null,",
       "past_owners = k.owner_token || k.past_owners,",
@@ -222,18 +229,13 @@ export const sqlMutations: readonly Mutation[] = [
     ]],
   },
   {
-    name: "a replay looks for the key without its user",
+    name: "a claim looks for the key without its user",
     fn: "public.idempotency_claim",
     edits: [["where k.owner = p_owner and k.scope", "where k.scope"]],
   },
   {
-    name: "a replay looks for the key without its scope",
-    fn: "public.idempotency_claim",
-    edits: [["and k.scope = p_scope and", "and"]],
-  },
-  {
     name: "a claim looks for the key without its scope",
-    fn: "idempotency.decide_claim",
+    fn: "public.idempotency_claim",
     edits: [["and k.scope = p_scope and", "and"]],
   },
   {

@@ -1,7 +1,7 @@
 -- What a claim writes down and what it refuses. What it answers in each state, to each caller, is the
 -- contract of every store: shared/idempotency/testing.ts.
 begin;
-select plan(33);
+select plan(35);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -39,6 +39,8 @@ select is(
 select is((pg_temp.row_of('of-b')).user_id, null, 'for whom there is no account');
 select is((pg_temp.claim('of-clerk', 1, 'user_2abcDEFghiJKLmno')).outcome, 'claimed', 'a user whose id is no UUID claims');
 select is((pg_temp.row_of('of-clerk')).user_id, null, 'without an account as well');
+select is((pg_temp.claim('of-nearly', 1, '00000000-0000-4000-8000-00000000000-')).outcome, 'claimed', 'and one whose id is nearly one');
+select is((pg_temp.row_of('of-nearly')).user_id, null, 'who has none');
 select is((pg_temp.claim('of-nobody', 1)).outcome, 'claimed', 'so does the project');
 select is((pg_temp.row_of('of-nobody')).user_id, null, 'which has none either');
 

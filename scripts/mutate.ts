@@ -11,12 +11,11 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { fileURLToPath } from "node:url";
-import { ROOT } from "./check/check.ts";
+import { join } from "node:path";
 import accepted from "./mutate/accepted.json" with { type: "json" };
 import { type Mutant, mutantOf } from "./mutate/mutant.ts";
 import { sqlEdits } from "./mutate/sql.ts";
-import { type Baseline, openBench } from "./mutate/trial.ts";
+import { type Baseline, copyTree, openBench } from "./mutate/trial.ts";
 import { typescriptEdits } from "./mutate/typescript.ts";
 import { useScratchMemory } from "./test/scratch.ts";
 
@@ -29,11 +28,13 @@ const LEFT_OUT = ["testing.ts", "deps.ts", "with_idempotency.ts"];
 
 const { only, most, seed, jobs, list } = readArguments();
 useScratchMemory();
+const tree = await copyTree();
 const mutants = shuffled(await allMutants(), seed)
   .filter(({ name }) => only.some((part) => name.includes(part)))
   .slice(0, most);
 if (list) {
   for (const { name } of mutants) console.log(name);
+  await Deno.remove(tree, { recursive: true });
   Deno.exit(0);
 }
 const reasons = new Map(
@@ -47,6 +48,7 @@ const queue = [...mutants];
 console.log(`${mutants.length} mutants, seed ${seed}`);
 const baseline = Promise.withResolvers<Baseline>();
 await Promise.all(Array.from({ length: jobs }, (_, n) => lane(n === 0)));
+await Deno.remove(tree, { recursive: true });
 const minutes = (performance.now() - startedAt) / 60_000;
 console.log(
   `${
@@ -56,7 +58,10 @@ console.log(
 if (tally.survived > 0) Deno.exitCode = 1;
 
 async function lane(isFirst: boolean): Promise<void> {
-  await using bench = await openBench(isFirst ? undefined : baseline.promise);
+  await using bench = await openBench(
+    tree,
+    isFirst ? undefined : baseline.promise,
+  );
   if (isFirst) {
     baseline.resolve(bench.baseline);
     for (const file of bench.baseline.leftOut) console.log(`left out: ${file}`);
@@ -88,16 +93,14 @@ async function allMutants(): Promise<Mutant[]> {
     ] as const
   ) {
     const names = [];
-    for await (const { name } of Deno.readDir(new URL(folder, ROOT))) {
+    for await (const { name } of Deno.readDir(join(tree, folder))) {
       if (name.endsWith(extension) && !LEFT_OUT.includes(name)) {
         names.push(name);
       }
     }
     for (const name of names.sort()) {
       const file = `${folder}/${name}`;
-      const source = await Deno.readTextFile(
-        fileURLToPath(new URL(file, ROOT)),
-      );
+      const source = await Deno.readTextFile(join(tree, file));
       for (const edit of editsOf(source)) {
         const mutant = mutantOf(file, source, edit);
         const twins = (seen.get(mutant.name) ?? 0) + 1;

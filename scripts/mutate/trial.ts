@@ -13,7 +13,7 @@ import type { Mutant } from "./mutant.ts";
 
 const FOLDERS = ["shared", "scripts", "tests", "supabase", "functions", "docs"];
 // Twice what they take; a mutant that never ends is noticed, too.
-const MOST_TEST_MS = 120_000;
+const MOST_TEST_MS = 300_000;
 
 // From the quickest, so that most mutants end soon.
 const IN_MEMORY = [
@@ -76,20 +76,28 @@ export interface Baseline {
   readonly leftOut: readonly string[];
 }
 
-/**
- * Copies the tree and starts a Postgres.
- *
- * @param known What another bench found to pass.
- */
-export async function openBench(
-  known?: Promise<Baseline>,
-): Promise<Bench & { baseline: Baseline }> {
-  const root = fileURLToPath(ROOT);
+/** A copy of the tree, whole and as it is: whoever goes on working is not in the way. */
+export async function copyTree(
+  root: string = fileURLToPath(ROOT),
+): Promise<string> {
   const home = await Deno.makeTempDir({ prefix: "mutate-" });
   for (const name of [...FOLDERS, "deno.json", "deno.lock"]) {
     const copied = await runCommand("cp", ["-r", join(root, name), home]);
     if (copied.code !== 0) throw new Error(`copying ${name}: ${copied.stderr}`);
   }
+  return home;
+}
+
+/**
+ * Copies a tree that nobody changes, and starts a Postgres.
+ *
+ * @param known What another bench found to pass.
+ */
+export async function openBench(
+  root: string,
+  known?: Promise<Baseline>,
+): Promise<Bench & { baseline: Baseline }> {
+  const home = await copyTree(root);
   const cluster = await startCluster();
   const close = async () => {
     await cluster.close();
@@ -181,7 +189,7 @@ async function tryOut(
     }
     const folder = await Deno.makeTempDir({ dir: home });
     await writeMigrations(root, mutant, folder);
-    return await trySql(mutant, folder, home, database, baseline);
+    return await trySql(mutant, folder, { home, root, database, baseline });
   } finally {
     await Deno.copyFile(join(root, mutant.file), path);
   }
@@ -203,10 +211,9 @@ async function tryCode(
 async function trySql(
   mutant: Mutant,
   migrations: string,
-  home: string,
-  database: Databases,
-  { pgtap, onPostgres, simulation }: Baseline,
+  { home, root, database, baseline }: Trial,
 ): Promise<string | null> {
+  const { pgtap, onPostgres, simulation } = baseline;
   let url: string;
   try {
     url = await database.create(migrations);
@@ -228,7 +235,7 @@ async function trySql(
     return await runTests(home, onPostgres, env) ??
       await runTests(home, simulation, FEW_SCHEDULES);
   } finally {
-    await copyFolder(join(fileURLToPath(ROOT), "supabase/migrations"), shipped);
+    await copyFolder(join(root, "supabase/migrations"), shipped);
   }
 }
 

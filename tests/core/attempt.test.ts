@@ -259,6 +259,31 @@ Deno.test("duplicates that wait in one isolate share one run and one claim", asy
   );
 });
 
+Deno.test("events tell who waited for a run elsewhere from who replays at once", async () => {
+  const t = bench({ onConcurrent: "wait", waitSeconds: 5 });
+  const elsewhere = crypto.randomUUID();
+  await t.ledger.claim(t.identity, {
+    fingerprint: "a".repeat(64),
+    ownerToken: elsewhere,
+    leaseSeconds: 60,
+    ttlSeconds: 3600,
+    onAbandoned: "retry",
+    maxAttempts: 5,
+    metadata: null,
+  });
+  const waiting = t.begin();
+  await sleep(10);
+  // Before its second look.
+  await t.ledger.complete(t.identity, elsewhere, ANSWER, 3600);
+  assertEquals((await waiting).kind, "answer");
+  assertEquals((await t.begin()).kind, "answer");
+  await sleep(10);
+  assertEquals(
+    t.events.map(({ outcome }) => outcome),
+    ["replayed_after_wait", "replayed"],
+  );
+});
+
 Deno.test("a duplicate that waits runs itself when the first one fails", async () => {
   const t = bench({ onConcurrent: "wait" });
   const run = await t.run();

@@ -55,13 +55,15 @@ test("a worker that is told to go keeps the keys of what it is at: one effect", 
   const key = unique("unload");
   const call = operation(key, { leaseSeconds: 1 });
   let isTold = false;
+  const begun = Promise.withResolvers<void>();
   const working = call(async ({ signal }) => {
+    begun.resolve();
     await sleep(3_000);
     await takeEffect(key);
     isTold = signal.aborted;
     return { status: 201, body: null };
   });
-  await sleep(200);
+  await begun.promise;
   dispatchEvent(new Event("beforeunload"));
   // Longer than the lease: it is renewed after that event, too.
   for (let n = 0; n < 5; n++) {

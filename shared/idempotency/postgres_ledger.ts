@@ -151,8 +151,13 @@ function statementOf(
       args.p_metadata === null
     }`
     : "";
-  const isWritten = /^\d+,\d+,(retry|refuse),\d+,(true|false),/.test(terms) &&
-    statements.size < MOST_STATEMENTS;
+  // Each by its type: what is written must not be able to say anything else.
+  const isWritten = statements.size < MOST_STATEMENTS &&
+    Number.isSafeInteger(args.p_lease_seconds) &&
+    Number.isSafeInteger(args.p_ttl_seconds) &&
+    (args.p_on_abandoned === "retry" || args.p_on_abandoned === "refuse") &&
+    Number.isSafeInteger(args.p_max_attempts) &&
+    typeof args.p_third_party === "boolean";
   const name = `${fn} ${isBounded} ${isWritten ? terms : ""}`;
   let statement = statements.get(name);
   if (statement === undefined) {

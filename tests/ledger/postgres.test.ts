@@ -102,6 +102,26 @@ function testOn(url: string): void {
     assertEquals(setting, { lock_timeout: "0" });
   });
 
+  Deno.test("terms that are not what their types say are sent apart, not written into the statement", async () => {
+    const hostile = {
+      leaseSeconds: "60 -- hostile",
+      ttlSeconds: [60, 60],
+      onAbandoned: "retry') -- hostile",
+      maxAttempts: "5 -- hostile",
+      thirdParty: "true,'); drop table public.probe_effects; -- hostile",
+    };
+    for (const [name, value] of Object.entries(hostile)) {
+      statements.length = 0;
+      // As whoever reads terms from JSON and trusts them would.
+      const terms = JSON.parse(JSON.stringify({ [name]: value }));
+      // Refused, or read by the driver as what the parameter is to be.
+      await ledger.claim(identity(), { ...request(), ...terms })
+        .catch(() => {});
+      assertEquals(statements.length > 0, true);
+      assertEquals(statements.filter((text) => text.includes("hostile")), []);
+    }
+  });
+
   Deno.test("a call that waits for a lock is ended by the server, and sent again", async () => {
     const key = identity();
     const owner = request();

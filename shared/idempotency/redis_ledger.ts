@@ -128,7 +128,8 @@ if key[2] == owner then
   end
   if status == call then return {'recorded'} end
 -- Of another generation, or a stranger: the answer is not theirs to see.
-elseif not string.find(key[3], owner, 1, true) then
+-- Whole tokens: a part of one is nobody's.
+elseif owner == '' or not string.find(' ' .. key[3] .. ' ', ' ' .. owner .. ' ', 1, true) then
   return {'gone'}
 end
 if status == 'completed' then return replay() end

@@ -110,6 +110,23 @@ function testOnRedis(): void {
     assertEquals(sent.map(([command]) => command), ["EVALSHA", "EVAL"]);
   });
 
+  Deno.test("Redis ledger: no part of an earlier owner's token stands for it", async () => {
+    const ledger = redisLedger(send);
+    const [first, second] = [terms(), terms()];
+    await ledger.claim(IDENTITY, first);
+    await redis.send(["EVAL", AGE, "0", "61000"]);
+    await ledger.claim(IDENTITY, second);
+    const body = new TextEncoder().encode("for the second");
+    const answer = { status: 200, headers: {}, body };
+    await ledger.complete(IDENTITY, second.ownerToken, answer, 3600);
+    const told = async (token: string) =>
+      (await ledger.renew(IDENTITY, token, 60)).outcome;
+    assertEquals(await told(first.ownerToken), "replay");
+    for (const part of ["", " ", "-", first.ownerToken.slice(1)]) {
+      assertEquals(await told(part), "gone");
+    }
+  });
+
   Deno.test("Redis ledger: a replay writes nothing", async () => {
     const ledger = redisLedger(send);
     const owner = terms();

@@ -67,8 +67,13 @@ function projectOf(client: LedgerClient): string {
   return supabaseUrl === undefined ? placeOf(client) : String(supabaseUrl);
 }
 
-/** Status 0 is a network error or a deadline; the 5xx of a gateway pass as well. */
+/**
+ * Status 0 is a network error or a deadline; the 429 and 5xx of a gateway pass
+ * as well. With an SQLSTATE it is the ledger that answers: PT429 says that this
+ * owner has too many keys, and nothing of how the others fare.
+ */
 function isTransient(status: number, code = ""): boolean {
-  return status === 0 || status === 429 ||
-    (status >= 500 && !isSqlState(code)) || passesWithTime(code);
+  return status === 0 ||
+    ((status === 429 || status >= 500) && !isSqlState(code)) ||
+    passesWithTime(code);
 }

@@ -368,7 +368,16 @@ export function checkedMetadata(
   const length = text.length * 3 <= METADATA_MAX_BYTES
     ? 0
     : new TextEncoder().encode(text).length;
-  if (length <= METADATA_MAX_BYTES) return JSON.parse(text);
+  // For people, so what no database can hold is shown as missing: U+0000, and
+  // half of a surrogate pair. An escaped backslash escapes nothing else.
+  if (length <= METADATA_MAX_BYTES) {
+    return JSON.parse(
+      text.replace(
+        /\\(\\|u0000|ud[89a-f]..)/g,
+        (escape) => escape === "\\\\" ? escape : "\\ufffd",
+      ),
+    );
+  }
   throw new TypeError(
     `Cannot keep the metadata of this route: it has ${length} bytes as JSON, more than ${METADATA_MAX_BYTES}`,
   );

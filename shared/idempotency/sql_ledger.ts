@@ -16,6 +16,7 @@ import type {
   Refused,
   Settlement,
   SettleResult,
+  StepResult,
 } from "./ledger.ts";
 
 /** What became of one call of a SQL function: its rows, or why there are none. */
@@ -204,7 +205,7 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
         () => ({
           p_owner_token: ownerToken,
           p_step: step,
-          p_result: result,
+          p_result: packed(result),
           p_lease_seconds: leaseSeconds,
         }),
       ),
@@ -470,7 +471,7 @@ export function toClaimResult(
         attempt: row.attempt,
         // Over a direct connection a bigint may come as text.
         fence: Number(row.fence),
-        steps: row.steps ?? {},
+        steps: row.steps === null ? {} : unpacked(row.steps),
       };
     case "replay":
       return replayOf(row);
@@ -561,9 +562,37 @@ async function written(settlement: Settlement): Promise<object> {
   };
 }
 
-/** Postgres text cannot hold U+0000, and a message is no reason to fail. */
+/**
+ * Postgres text holds neither U+0000 nor half of a surrogate pair, and a
+ * message is no reason to fail.
+ */
 function storable(text: string): string {
-  return text.replaceAll("\0", "\uFFFD");
+  return text.replace(/\0|\p{Surrogate}/gu, "\uFFFD");
+}
+
+const PACKED = "packed_json";
+
+/**
+ * A step's result as Postgres can keep it: what it could not hold travels
+ * inside a text. Refused, a step whose work is done would be done again.
+ */
+function packed(result: StepResult): StepResult {
+  const text = JSON.stringify(result) ?? "null";
+  // JSON.stringify escapes only those surrogates that have lost their half.
+  return /\\u(0000|d[89a-f])/.test(text) || PACKED in Object(result)
+    ? { [PACKED]: text }
+    : result;
+}
+
+function unpacked(
+  steps: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(steps).map(([name, kept]) => {
+      const { [PACKED]: text } = (kept ?? {}) as Record<string, unknown>;
+      return [name, typeof text === "string" ? JSON.parse(text) : kept];
+    }),
+  );
 }
 
 // By SQLSTATE, or by the code of the Data API, never by message.

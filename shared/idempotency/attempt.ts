@@ -1,6 +1,7 @@
 import type { ResolvedConfig } from "./config.ts";
 import {
   LeaseLostError,
+  LedgerMisconfiguredError,
   RequestInProgressError,
   ResponseNotStoredError,
 } from "./errors.ts";
@@ -74,6 +75,13 @@ export interface Responded {
   readonly as: "stored" | "unstored" | "replayed";
 }
 
+/** What became of recording an answer; the result is null where nothing did. */
+interface Recorded {
+  /** The answer, as much of it as was kept. */
+  readonly answer: Answer;
+  readonly result: SettleResult | null;
+}
+
 /** What an attempt was granted on. */
 export interface Grant {
   readonly ledger: Ledger;
@@ -134,19 +142,27 @@ export function attemptOf(grant: Grant): Attempt {
     return result.outcome === "replay" ? kept(key, result.answer) : null;
   };
 
-  const complete = async (answer: Answer): Promise<SettleResult | null> => {
+  const complete = async (answer: Answer): Promise<Recorded> => {
+    const record = async (answer: Answer) => ({
+      answer,
+      result: await ledger
+        .complete(identity, ownerToken, answer, ttlSeconds.completed),
+    });
     try {
-      return await ledger.complete(
-        identity,
-        ownerToken,
-        answer,
-        ttlSeconds.completed,
-      );
+      try {
+        return await record(answer);
+      } catch (error) {
+        // Refused as it is, such as for headers that take too much room. That
+        // the effect has happened can still be told: else a retry repeats it.
+        if (!(error instanceof LedgerMisconfiguredError)) throw error;
+        return await record({ ...answer, headers: {}, body: null })
+          .catch(() => Promise.reject(error));
+      }
     } catch (error) {
       // The effect has happened. Its answer stops the client from asking
       // again, which an error would invite.
       report("unrecorded", error);
-      return null;
+      return { answer, result: null };
     }
   };
 
@@ -178,11 +194,11 @@ export function attemptOf(grant: Grant): Attempt {
         : { answer: other, as: "replayed" };
     }
     heart.stop();
-    const result = await complete(recorded);
+    const { result, answer: stored } = await complete(recorded);
     const isOurs = result?.outcome === "recorded";
     // Only what is recorded is shared: whoever waits would otherwise be given
     // an answer that no retry gets.
-    grant.share?.(isOurs && recorded.body !== null ? recorded : null);
+    grant.share?.(isOurs && stored.body !== null ? stored : null);
     if (result !== null && config.onEvent !== undefined) {
       report(isOurs ? "executed" : "lost_lease");
     }

@@ -466,6 +466,7 @@ async function takeOffer(call: Call): Promise<Begins | null> {
 }
 
 function hold(call: Call, { attempt }: Begins): KeyClaim {
+  const of = identityName(call.identity);
   const claim: KeyClaim = {
     ownerToken: attempt.ownerToken ?? "",
     attempt: attempt.number,
@@ -482,12 +483,12 @@ function hold(call: Call, { attempt }: Begins): KeyClaim {
       };
     },
   };
-  attempts.set(claim, attempt);
+  attempts.set(claim, { attempt, of });
   claims.set(attempt, claim);
   return claim;
 }
 
-const attempts = new WeakMap<object, Attempt>();
+const attempts = new WeakMap<object, { attempt: Attempt; of: string }>();
 const claims = new WeakMap<Attempt, KeyClaim>();
 
 /**
@@ -502,7 +503,16 @@ function release(call: Call, which: "newest" | "only"): Attempt {
   const { key } = call.identity;
   let attempt: Attempt | undefined;
   if (call.claim !== undefined) {
-    attempt = attempts.get(call.claim) ?? attemptElsewhere(call, call.claim);
+    const known = attempts.get(call.claim);
+    // Its answer would be replayed to whoever retries that other key.
+    if (known !== undefined && known.of !== identityName(call.identity)) {
+      throw new NotOwnerError(
+        "KEY_NOT_CLAIMED",
+        key,
+        "config.claim is that of another key, user or scope",
+      );
+    }
+    attempt = known?.attempt ?? attemptElsewhere(call, call.claim);
   } else {
     const held = candidates(call, true);
     if (held.length > 1 && which === "only") {

@@ -8,6 +8,7 @@ import {
 import type { ResolvedConfig } from "./config.ts";
 import { pRetry } from "./deps.ts";
 import {
+  CallerUnknownError,
   KeyReusedError,
   LedgerUnavailableError,
   OutcomeUnknownError,
@@ -59,6 +60,8 @@ export async function claim(
   { fingerprint, config, metadata = null, keepAlive = true }: Terms,
 ): Promise<Begun> {
   const { userId, scope, key } = identity;
+  // To a database the owner '' is the project itself, whose keys no user shares.
+  if (userId === "") throw new CallerUnknownError("a user without an id");
   const startedAt = performance.now();
   const ownerToken = crypto.randomUUID();
   const terms: ClaimTerms = {
@@ -284,7 +287,7 @@ interface Count {
 export function countReplay(ledger: Ledger, identity: Identity): void {
   if (ledger.countReplays === undefined) return;
   const { userId, scope } = identity;
-  const name = `${userId}\n${scope}`;
+  const name = JSON.stringify([ledger.place, userId, scope]);
   const count = counts.get(name);
   if (count !== undefined) {
     count.replays += 1;

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import {
   AlreadyCompletedError,
+  CallerUnknownError,
   checkIdempotency,
   cleanupExpiredKeys,
   createIdempotencyKey,
@@ -218,6 +219,40 @@ for (
     assertEquals(replay.cachedResponse?.status_code, 201);
   });
 }
+
+Deno.test("a claim settles the key that it is of, and no other", async () => {
+  const { ledger, key } = bench();
+  const claim = await createIdempotencyKey(ledger, key, USER);
+  const others = [
+    [generateIdempotencyKey(), USER, {}],
+    [key, "bob", {}],
+    [key, USER, { scope: "refunds" }],
+  ] as const;
+  for (const [other, user, scope] of others) {
+    const config = { ...scope, claim };
+    await createIdempotencyKey(ledger, other, user, scope);
+    for (
+      const settle of [
+        () => storeIdempotencyResult(ledger, other, user, RESULT, config),
+        () => markIdempotencyFailed(ledger, other, user, "no", config),
+      ]
+    ) await assertRejects(settle, NotOwnerError, "another key");
+    const status = await getIdempotencyStatus(ledger, key, USER);
+    assertEquals(status?.status, "processing");
+  }
+  // Another object on the same ledger settles it all the same.
+  await storeIdempotencyResult(clientOf(ledger), key, USER, RESULT, { claim });
+});
+
+Deno.test("a user without an id shares no keys with the project", async () => {
+  const { ledger, key } = bench();
+  const { cachedResponse } = await checkIdempotency(ledger, key, "");
+  assertEquals(cachedResponse?.status_code, 403);
+  await assertRejects(
+    () => createIdempotencyKey(ledger, key, ""),
+    CallerUnknownError,
+  );
+});
 
 Deno.test("await using renews while the block runs, and frees the key at once when it is left", async () => {
   const { ledger, key } = bench();

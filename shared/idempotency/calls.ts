@@ -298,6 +298,8 @@ export async function getIdempotencyStatus(
       "Cannot read how the key stands: this ledger does not tell",
     );
   }
+  // To a database the owner '' is the project itself, whose keys no user sees.
+  if (userId === "") return null;
   const status = await ledger.status({ userId, scope, key });
   return status === null ? null : { key, scope, ...status };
 }
@@ -515,6 +517,16 @@ function release(call: Call, which: "newest" | "only"): Attempt {
     attempt = known?.attempt ?? attemptElsewhere(call, call.claim);
   } else {
     const held = candidates(call, true);
+    const begun = held.at(-1) ?? candidates(call, false).at(-1);
+    // Somebody else's attempt, who is at it: a handler whose `catch` comes here
+    // before it has checked anything must not free the key of the one who runs.
+    if (begun !== undefined && begun.by !== call.by && which === "only") {
+      throw new NotOwnerError(
+        "KEY_NOT_CLAIMED",
+        key,
+        "this worker has claimed it through another client, pass that one or config.claim",
+      );
+    }
     if (held.length > 1 && which === "only") {
       throw new NotOwnerError(
         "KEY_NOT_CLAIMED",
@@ -522,7 +534,7 @@ function release(call: Call, which: "newest" | "only"): Attempt {
         "this worker has claimed it more than once, pass config.claim",
       );
     }
-    attempt = (held.at(-1) ?? candidates(call, false).at(-1))?.attempt;
+    attempt = begun?.attempt;
   }
   if (attempt === undefined) {
     throw new NotOwnerError(

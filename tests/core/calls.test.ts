@@ -220,6 +220,29 @@ for (
   });
 }
 
+Deno.test("whoever has begun nothing and marks the key as failed does not end the attempt of the one who runs", async () => {
+  const { ledger, key } = bench();
+  // Each request makes a client of its own; they are of one project.
+  const clientOfRequest = (): Ledger => ({ ...ledger, place: "project" });
+  const runs = clientOfRequest();
+  for (const config of [{}, { scope: "offered" }]) {
+    await checkIdempotency(runs, key, USER, config);
+    if (config.scope === undefined) {
+      await createIdempotencyKey(runs, key, USER, config);
+    }
+    // A retry whose body arrived cut off: its handler throws before it checks.
+    await assertRejects(
+      () =>
+        markIdempotencyFailed(clientOfRequest(), key, USER, "no JSON", config),
+      NotOwnerError,
+      "another client",
+    );
+    const retry = await checkIdempotency(clientOfRequest(), key, USER, config);
+    assertEquals(retry.cachedResponse?.status_code, 409);
+    await markIdempotencyFailed(runs, key, USER, "no network", config);
+  }
+});
+
 Deno.test("a claim settles the key that it is of, and no other", async () => {
   const { ledger, key } = bench();
   const claim = await createIdempotencyKey(ledger, key, USER);

@@ -47,6 +47,17 @@ Deno.test("a token whose subject is empty is not the project", async () => {
   }
 });
 
+Deno.test("a token whose subject is empty is not told how the project's keys stand", async () => {
+  const key = unique("key");
+  await (await probe(stack(), project(stack()), { key })).body?.cancel();
+  const { headers } = await bearer("");
+  const response = await fetch(
+    `${stack().apiUrl}/functions/v1/idempotency-status?key=${key}&scope=probe`,
+    { headers },
+  );
+  assertEquals(await told(response), [404, "IDEMPOTENCY_KEY_NOT_FOUND"]);
+});
+
 Deno.test("who holds too many keys is told so, and closes the ledger to nobody else", async () => {
   const eve = await signUp(stack());
   const ada = await signUp(stack());

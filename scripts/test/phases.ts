@@ -63,8 +63,6 @@ const ON_EACH_VERSION = [
 // it serves hundreds of tests, not where a process starts it for a few.
 const STARTS_OFTEN = { DENO_V8_FLAGS: "--liftoff-only" };
 
-const EXAMPLES_OVER_HTTP = `${EXAMPLES}/http/all.ts`;
-
 async function onPostgres(
   tests: string,
   filter: string | undefined,
@@ -95,15 +93,10 @@ export const phases: readonly Phase[] = [
       runDenoTest([`${HTTP}/all.ts`], filter, { STACK: "pglite" }),
   },
   {
-    name: "examples on Postgres",
+    // On the embedded database the pages, the recipes and the demo run them.
+    name: "examples",
     postgres: [],
-    run: (filter) => onPostgres(EXAMPLES_OVER_HTTP, filter),
-  },
-  {
-    name: "examples on the embedded database",
-    postgres: null,
-    run: (filter) =>
-      runDenoTest([EXAMPLES_OVER_HTTP], filter, { STACK: "pglite" }),
+    run: (filter) => onPostgres(`${EXAMPLES}/http/all.ts`, filter),
   },
   {
     name: "concurrency",

@@ -60,8 +60,11 @@ export async function claim(
   { fingerprint, config, metadata = null, keepAlive = true }: Terms,
 ): Promise<Begun> {
   const { userId, scope, key } = identity;
-  // To a database the owner '' is the project itself, whose keys no user shares.
-  if (userId === "") throw new CallerUnknownError("a user without an id");
+  // To a database the owner '' is the project itself, whose keys no user shares;
+  // it has no U+0000, and room for 255 characters.
+  if (userId !== null && !/^[^\0]{1,255}$/su.test(userId)) {
+    throw new CallerUnknownError("a user without an id that can be kept");
+  }
   const startedAt = performance.now();
   const ownerToken = crypto.randomUUID();
   const terms: ClaimTerms = {

@@ -83,8 +83,12 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
     } catch (error) {
       return failure(error);
     }
-  });
+  }, { health: "queryRaw" in client ? CONTEXT_CLIENT : undefined });
 }
+
+// `@supabase/server` makes a client for each request, all on SUPABASE_DB_URL:
+// what is known of its health must outlive them.
+const CONTEXT_CLIENT = "the database of the pipeline's context";
 
 type Value = string | number | boolean | null;
 
@@ -152,18 +156,20 @@ function statementOf(
     }`
     : "";
   // Each by its type: what is written must not be able to say anything else.
-  const isWritten = statements.size < MOST_STATEMENTS &&
-    Number.isSafeInteger(args.p_lease_seconds) &&
+  const isPlain = Number.isSafeInteger(args.p_lease_seconds) &&
     Number.isSafeInteger(args.p_ttl_seconds) &&
     (args.p_on_abandoned === "retry" || args.p_on_abandoned === "refuse") &&
     Number.isSafeInteger(args.p_max_attempts) &&
     typeof args.p_third_party === "boolean";
+  const written = isPlain
+    ? statements.get(`${fn} ${isBounded} ${terms}`)
+    : undefined;
+  if (written !== undefined) return written;
+  const isWritten = isPlain && statements.size < MOST_STATEMENTS;
   const name = `${fn} ${isBounded} ${isWritten ? terms : ""}`;
-  let statement = statements.get(name);
-  if (statement === undefined) {
-    statement = write(fn, args, isBounded, isWritten);
-    statements.set(name, statement);
-  }
+  const statement = statements.get(name) ??
+    write(fn, args, isBounded, isWritten);
+  statements.set(name, statement);
   return statement;
 }
 

@@ -93,11 +93,17 @@ const breakers = new Map<string, Breaker>();
  * one deadline, because each is safe to send twice; when the place that is
  * called does not answer at all, claims are refused at once for a few seconds.
  *
- * @param place Names what is called, the same for every ledger on it: they
- * share what is known of its health. Without it a ledger is on its own.
+ * @param on.place Names what is called, the same for every ledger on it: of
+ * those a crowd asks once.
+ * @param on.health Names whose health is known, by default the place. Without
+ * either a ledger is on its own.
  */
-export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
-  const breaker = breakerOf(place);
+export function sqlLedger(
+  callFunction: CallFunction,
+  on: { place?: string | undefined; health?: string | undefined } = {},
+): Ledger {
+  const { place, health = place } = on;
+  const breaker = breakerOf(health);
 
   const send = async (
     attempted: string,
@@ -346,11 +352,11 @@ export function sqlLedger(callFunction: CallFunction, place?: string): Ledger {
   };
 }
 
-function breakerOf(place: string | undefined): Breaker {
+function breakerOf(health: string | undefined): Breaker {
   const fresh = { failures: 0, openUntil: 0 };
-  if (place === undefined) return fresh;
-  const known = breakers.get(place);
-  if (known === undefined) breakers.set(place, fresh);
+  if (health === undefined) return fresh;
+  const known = breakers.get(health);
+  if (known === undefined) breakers.set(health, fresh);
   return known ?? fresh;
 }
 

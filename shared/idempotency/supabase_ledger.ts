@@ -55,7 +55,7 @@ export function supabaseLedger(client: LedgerClient): Ledger {
     return error === null
       ? { data, error }
       : { error, isTransient: isTransient(status, error.code) };
-  }, projectOf(client));
+  }, { place: projectOf(client) });
 }
 
 /**

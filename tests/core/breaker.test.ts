@@ -5,6 +5,7 @@ import {
   LedgerUnavailableError,
   TooManyKeysError,
 } from "../../shared/idempotency/errors.ts";
+import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
 import {
   type CallOutcome,
   sqlLedger,
@@ -50,7 +51,7 @@ async function withPlace(
     if (outcome !== null) return outcome;
     await new Promise((resolve) => setTimeout(resolve, withinMs));
     return { error: { message: "no answer" }, isTransient: true };
-  }, crypto.randomUUID());
+  }, { place: crypto.randomUUID() });
   try {
     await test({
       clock,
@@ -167,4 +168,25 @@ Deno.test("only failures in a row count", async () => {
       await claim().catch(() => {});
     }
   });
+});
+
+Deno.test("clients that a pipeline makes for each request share what is known of their database", async () => {
+  let calls = 0;
+  const request = () => {
+    const client = {
+      queryRaw: () => {
+        calls++;
+        return Promise.reject(
+          Object.assign(new Error("shutting down"), { code: "57P01" }),
+        );
+      },
+    };
+    return postgresLedger(client).claim(IDENTITY, TERMS);
+  };
+  for (let n = 0; n < 3; n++) {
+    await assertRejects(request, LedgerUnavailableError);
+  }
+  const before = calls;
+  await assertRejects(request, LedgerUnavailableError);
+  assertEquals(calls, before);
 });

@@ -204,7 +204,7 @@ function createWorld(
       // of what it is asking.
       ledger: sqlLedger(
         network(() => worker),
-        `simulated ${seed}, worker ${++started}`,
+        { place: `simulated ${seed}, worker ${++started}` },
       ),
     };
     return worker;

@@ -1,4 +1,5 @@
 import { type Ledger, placeOf } from "./ledger.ts";
+import { platform } from "./platform.ts";
 import { isSqlState, passesWithTime, sqlLedger } from "./sql_ledger.ts";
 
 /**
@@ -19,12 +20,19 @@ export interface LedgerCall extends
   }> {
   /** Ends the call when the signal does. */
   abortSignal(signal: AbortSignal): LedgerCall;
+  /** Sets a header of the call, in place of the client's own. */
+  setHeader?(name: string, value: string): LedgerCall;
 }
 
 /**
  * The ledger over supabase-js: one remote procedure call, and so one database
- * round trip, for each transition. It takes a client with the secret key:
- * nobody else may write the ledger.
+ * round trip, for each transition.
+ *
+ * Nobody but the secret key may write the ledger. In a function of the project
+ * any of its clients does, the caller's own as well: the environment has the
+ * key (`SUPABASE_SECRET_KEYS`, or `SUPABASE_SERVICE_ROLE_KEY` in older
+ * projects), and so the caller's token, which may expire, does not matter.
+ * Elsewhere pass a client that was made with it.
  *
  * Its calls are retried, because each is safe to send twice; supabase-js does
  * not do so by itself.
@@ -49,13 +57,41 @@ export interface LedgerCall extends
  * ```
  */
 export function supabaseLedger(client: LedgerClient): Ledger {
+  // Read at the first call: on Workers there is no environment before.
+  let secret: string | null | undefined;
   return sqlLedger(async (fn, args, withinMs) => {
-    const { data, error, status } = await client.rpc(fn, args)
+    let call = client.rpc(fn, args);
+    if (secret === undefined) secret = secretOf(client);
+    if (secret !== null) {
+      call = call.setHeader?.("apikey", secret)
+        .setHeader?.("Authorization", `Bearer ${secret}`) ?? call;
+    }
+    const { data, error, status } = await call
       .abortSignal(AbortSignal.timeout(Math.max(1, withinMs)));
     return error === null
       ? { data, error }
       : { error, isTransient: isTransient(status, error.code) };
   }, { place: projectOf(client) });
+}
+
+/** The secret key of the client's project, where the environment has it. */
+function secretOf(client: LedgerClient): string | null {
+  const { supabaseUrl } = client as { supabaseUrl?: unknown };
+  const url = platform.environment("SUPABASE_URL");
+  // Of another project, or on a machine that is no function of one.
+  if (url === undefined || !isSameUrl(url, supabaseUrl)) return null;
+  try {
+    const keys = platform.environment("SUPABASE_SECRET_KEYS") ?? "{}";
+    const { default: key } = JSON.parse(keys);
+    if (typeof key === "string") return key;
+  } catch {
+    // Not JSON: whoever reads it next will say so.
+  }
+  return platform.environment("SUPABASE_SERVICE_ROLE_KEY") ?? null;
+}
+
+function isSameUrl(one: string, other: unknown): boolean {
+  return one.replace(/\/+$/, "") === String(other).replace(/\/+$/, "");
 }
 
 /**

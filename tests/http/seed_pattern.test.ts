@@ -194,15 +194,32 @@ Deno.test("work that throws and is not marked frees its key with the lease, and 
   assert(took < 2_000, `free after ${took} ms`);
 });
 
-Deno.test("a user's own client is told what to do", async () => {
-  const error = await createIdempotencyKey(ada.client, "order-17", ada.userId)
-    .then(() => null, (error) => error);
-  const response = refusalResponse(error, post("order-17"));
-  const problem = await response.json();
-  assertEquals([response.status, problem.code, problem.retryable], [
-    500,
-    "LEDGER_MISCONFIGURED",
-    false,
-  ]);
-  assert(problem.detail.includes("secret key's client"), problem.detail);
+Deno.test("a user's own client works where the environment has the secret key, and is told what to do elsewhere", async () => {
+  const key = unique("key");
+  const work = () => Promise.resolve({ order: 1 });
+  const answers = [];
+  for (let n = 0; n < 2; n++) {
+    answers.push(await (await handle(post(key), ada.client, work)).json());
+  }
+  assertEquals(answers, [{ order: 1 }, { order: 1 }]);
+
+  const url = Deno.env.get("SUPABASE_URL")!;
+  Deno.env.delete("SUPABASE_URL");
+  try {
+    const error = await createIdempotencyKey(
+      ada.client,
+      unique("key"),
+      ada.userId,
+    ).then(() => null, (error) => error);
+    const response = refusalResponse(error, post(key));
+    const problem = await response.json();
+    assertEquals([response.status, problem.code, problem.retryable], [
+      500,
+      "LEDGER_MISCONFIGURED",
+      false,
+    ]);
+    assert(problem.detail.includes("secret key's client"), problem.detail);
+  } finally {
+    Deno.env.set("SUPABASE_URL", url);
+  }
 });

@@ -50,6 +50,7 @@ Deno.test("adopt copies module and migrations to Supabase's own places", () =>
     assertEquals(await filesOf(join(project, "supabase/migrations")), ours);
     assert(ours.length > 0);
     assertStringIncludes(text, "supabase db push");
+    assertStringIncludes(text, "--include-all");
     assertStringIncludes(text, "supabase functions deploy");
   }));
 

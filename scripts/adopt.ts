@@ -1,5 +1,5 @@
 /**
- * Copies the module and the ledger's migrations into a Supabase project:
+ * Copies the module and the ledger's migration into a Supabase project:
  * `deno task adopt ../my-project [--dry-run]`.
  *
  * Never overwrites: where a file is there already with other contents, it

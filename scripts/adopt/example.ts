@@ -22,7 +22,7 @@ export default {
 
 /** What is left to do, for a person to read. */
 export const NEXT_STEPS = `Next, in the project:
-  1. supabase db push   (--include-all, where a newer migration is applied already)
+  1. supabase db push
   2. protect a function, for instance supabase/functions/hello/index.ts:
 
 ${EXAMPLE.replaceAll(/^(?=.)/gm, "       ")}

@@ -49,10 +49,46 @@ async function compare(
     : "differs";
 }
 
+/** The name under which a project has the ledger's migration. */
+const LEDGER = /^\d+_idempotency\.sql$/;
+
+/**
+ * Names the ledger's migration in a project: as it is there already, else
+ * stamped later than the project's newest, because `supabase db push` refuses
+ * what comes before a migration that it has applied. Never later than a minute
+ * from now: the project's next one has to come after it.
+ */
+async function ledgerMigration(migrations: string): Promise<string> {
+  const names = await isFolder(migrations) ? await filesBelow(migrations) : [];
+  const present = names.find((name) => LEDGER.test(name));
+  if (present !== undefined) return present;
+  const newest = names.map((name) =>
+    Number(/^\d{14}(?=_)/.exec(name)?.[0] ?? 0)
+  )
+    .reduce((one, other) => Math.max(one, other), 0);
+  const now = Date.now();
+  const after = Math.max(now, dateOf(newest) + 1_000);
+  const stamp = versionOf(new Date(Math.min(after, now + 60_000)));
+  return `${stamp}_idempotency.sql`;
+}
+
+/** A migration's version: a moment in UTC, as the Supabase CLI writes it. */
+function versionOf(date: Date): string {
+  return date.toISOString().replace(/\D/g, "").slice(0, 14);
+}
+
+function dateOf(version: number): number {
+  const [, year, month, day, hour, minute, second] =
+    /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})$/.exec(`${version}`) ?? [];
+  const date = Date.parse(
+    `${year}-${month}-${day}T${hour}:${minute}:${second}Z`,
+  );
+  return Number.isNaN(date) ? 0 : date;
+}
+
 /**
  * Lists what a project is to receive: the module at Supabase's own place for
- * shared code, and the ledger's migrations under their own versions, so that
- * a project which has applied them does not apply them again.
+ * shared code, and the ledger's migration, stamped for that project.
  *
  * @param repository Root of this repository.
  * @param project Root of the project, the folder that contains `supabase/`.
@@ -75,14 +111,15 @@ export async function planAdoption(
       join("idempotency", path)
     ),
   );
-  const ledger = (await filesBelow(migrations)).filter((name) =>
-    /^\d+_idempotency(_\w+)?\.sql$/.test(name)
+  const [ledger] = (await filesBelow(migrations)).filter((name) =>
+    LEDGER.test(name)
+  );
+  const stamped = await ledgerMigration(
+    join(project, "supabase", "migrations"),
   );
   const copies = [
     ...module.map((path) => [join(shared, path), join(functionsShared, path)]),
-    ...ledger.map((
-      name,
-    ) => [join(migrations, name), join("supabase", "migrations", name)]),
+    [join(migrations, ledger!), join("supabase", "migrations", stamped)],
   ] as [string, string][];
   return await Promise.all(copies.map(async ([source, target]) => ({
     source,

@@ -44,14 +44,36 @@ Deno.test("adopt copies module and migrations to Supabase's own places", () =>
       await filesOf(join(project, SHARED, "idempotency")),
       await filesOf("shared/idempotency"),
     );
-    const ours = (await filesOf("supabase/migrations")).filter((name) =>
-      name.includes("_idempotency")
+    const [ledger, ...others] = await filesOf(
+      join(project, "supabase/migrations"),
     );
-    assertEquals(await filesOf(join(project, "supabase/migrations")), ours);
-    assert(ours.length > 0);
+    assertEquals(others, []);
+    assertEquals(
+      await Deno.readTextFile(join(project, "supabase/migrations", ledger!)),
+      await Deno.readTextFile(
+        "supabase/migrations/20261129110000_idempotency.sql",
+      ),
+    );
     assertStringIncludes(text, "supabase db push");
-    assertStringIncludes(text, "--include-all");
     assertStringIncludes(text, "supabase functions deploy");
+  }));
+
+Deno.test("adopt stamps the migration later than the project's newest, and never in the future", () =>
+  withProject(async (project) => {
+    const migrations = join(project, "supabase/migrations");
+    await Deno.mkdir(migrations);
+    const stamp = (ms: number) =>
+      new Date(Date.now() + ms).toISOString().replace(/\D/g, "").slice(0, 14);
+    const newest = `${stamp(30_000)}_notes.sql`;
+    await Deno.writeTextFile(join(migrations, "20260101000000_old.sql"), "");
+    await Deno.writeTextFile(join(migrations, newest), "");
+    assertEquals((await adopt(project)).code, 0);
+    const names = await filesOf(migrations);
+    assertEquals(names.slice(0, 2), ["20260101000000_old.sql", newest]);
+    assert(names[2]!.endsWith("_idempotency.sql"));
+    assert(names[2]! <= `${stamp(60_000)}_idempotency.sql`, names[2]);
+    assertEquals((await adopt(project)).code, 0);
+    assertEquals(await filesOf(migrations), names);
   }));
 
 Deno.test("adopt run again changes nothing", () =>

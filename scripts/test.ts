@@ -16,9 +16,9 @@ import { outcomeOf, type Phase } from "./test/phase.ts";
 import { phases } from "./test/phases.ts";
 import { useScratchMemory } from "./test/scratch.ts";
 
-// Twice the cores of the smallest machine this has to be quick on: the parts
-// that cut connections and let leases lapse mostly wait.
-const LANES = 4;
+// More than twice the cores of the smallest machine this has to be quick on: the
+// parts that cut connections and let leases lapse mostly wait.
+const LANES = 5;
 
 useScratchMemory();
 

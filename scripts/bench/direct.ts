@@ -59,7 +59,9 @@ export async function benchDirect(
     await sql`insert into auth.users ${
       sql(USERS.map((id) => ({ id })))
     } on conflict do nothing`;
-    const { claim, complete, insert, update, select, run } = operationsOn(sql);
+    const { claim, complete, insert, update, select, run, byHand } =
+      operationsOn(sql);
+    await sql.unsafe(BY_HAND);
     let events = 0;
     const listen = () => void events++;
     await claim("hot", 0);
@@ -76,6 +78,16 @@ export async function benchDirect(
         await insert(key, n);
         await update(key, n);
       }],
+      [
+        "direct: whole replay, against hand-written",
+        (n) => run(`run-${n}`, n),
+        (n) => byHand(`run-${n}`, n),
+      ],
+      [
+        "direct: whole first run, against hand-written",
+        (n) => run(crypto.randomUUID(), n),
+        (n) => byHand(crypto.randomUUID(), n),
+      ],
       [
         "direct: first run, with onEvent against without",
         (n) => run(crypto.randomUUID(), n, listen),
@@ -114,6 +126,21 @@ export async function benchDirect(
   }
 }
 
+// What people write themselves: a table with one key, and look, insert, update.
+const BY_HAND = `drop table if exists bench_by_hand;
+create table bench_by_hand (
+  id bigint generated always as identity primary key,
+  user_id uuid not null,
+  scope text not null,
+  key text not null,
+  status text not null default 'processing',
+  status_code integer,
+  response text,
+  headers jsonb,
+  created_at timestamptz not null default now(),
+  unique (user_id, scope, key)
+)`;
+
 function operationsOn(sql: postgres.Sql) {
   const ledger = postgresLedger(sql);
   const user = (n: number) => USERS[n % AT_ONCE]!;
@@ -144,6 +171,21 @@ function operationsOn(sql: postgres.Sql) {
         { store: ledger, userId: user(n), route: SCOPE, key, onEvent },
         () => Promise.resolve({ status: 200, body: BODY }),
       ),
+    byHand: async (key: string, n: number) => {
+      const [row] = await sql`
+        select status, status_code, response, headers from bench_by_hand
+        where user_id = ${user(n)} and scope = ${SCOPE} and key = ${key}`;
+      if (row?.status === "completed") {
+        return { status: row.status_code, body: JSON.parse(row.response) };
+      }
+      await sql`insert into bench_by_hand (user_id, scope, key)
+        values (${user(n)}, ${SCOPE}, ${key})`;
+      await sql`update bench_by_hand set status = 'completed',
+          status_code = 200, response = ${JSON.stringify(BODY)},
+          headers = ${sql.json(HEADERS)}
+        where user_id = ${user(n)} and scope = ${SCOPE} and key = ${key}`;
+      return { status: 200, body: BODY };
+    },
     insert: (key: string, n: number) =>
       sql`insert into public.idempotency_keys (
           owner, user_id, scope, idempotency_key, request_fingerprint, owner_token,

@@ -345,7 +345,7 @@ async function begin(
   assertIdempotencyKey(identity.key, "The key");
   const { metadata } = config;
   return await claim(ledger, identity, {
-    fingerprint: await fingerprintValue([identity.scope, payload ?? null]),
+    fingerprint: await fingerprintOf(identity, payload),
     config,
     metadata: metadata === undefined
       ? null
@@ -353,6 +353,10 @@ async function begin(
     // Whether anybody will end the attempt is not to be seen from here.
     keepAlive: false,
   });
+}
+
+function fingerprintOf({ scope }: Identity, payload: unknown) {
+  return fingerprintValue([scope, payload ?? null]);
 }
 
 /** An attempt that was begun in this worker and has not ended. */

@@ -13,6 +13,7 @@ import {
   LedgerUnavailableError,
   OutcomeUnknownError,
   RequestInProgressError,
+  ResponseNotStoredError,
 } from "./errors.ts";
 import { type Outcome, reporterOf } from "./event.ts";
 import {
@@ -184,6 +185,7 @@ function refusalOf(error: unknown, config: ResolvedConfig): Outcome {
   if (error instanceof RequestInProgressError) return "in_progress";
   if (error instanceof KeyReusedError) return "mismatch";
   if (error instanceof OutcomeUnknownError) return "abandoned";
+  if (error instanceof ResponseNotStoredError) return "replayed";
   return error instanceof LedgerUnavailableError &&
       config.onLedgerDown === "run"
     ? "unprotected"

@@ -131,26 +131,10 @@ export function admitWithoutKey(
   configured: Enforcement,
   onEvent?: (event: IdempotencyEvent) => void,
 ): (answer: Response) => Response {
-  return warnsOfMissing(scope, configured, onEvent)
-    ? markMissing
-    : (answer) => answer;
-}
-
-/**
- * The same where there is no `Response` to mark.
- *
- * @returns Whether clients are to be warned.
- * @throws {KeyMissingError} Where a key is required.
- */
-export function warnsOfMissing(
-  scope: string,
-  configured: Enforcement,
-  onEvent: ((event: IdempotencyEvent) => void) | undefined,
-): boolean {
   const enforcement = enforcementOf(scope, configured);
   reportMissing(scope, enforcement, onEvent);
   if (enforcement === "required") throw new KeyMissingError();
-  return enforcement === "warn";
+  return enforcement === "warn" ? markMissing : (answer) => answer;
 }
 
 function markMissing(answer: Response): Response {

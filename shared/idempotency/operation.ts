@@ -6,8 +6,9 @@ import {
   resolveConfig,
   type ResolvedConfig,
 } from "./config.ts";
-import { warnsOfMissing } from "./enforcement.ts";
-import { IdempotencyError } from "./errors.ts";
+import { enforcementOf } from "./enforcement.ts";
+import { IdempotencyError, KeyMissingError } from "./errors.ts";
+import { reportMissing } from "./event.ts";
 import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import type { Answer, Ledger } from "./ledger.ts";
@@ -148,9 +149,10 @@ export async function runOperation<Body>(
   const marks: Record<string, string> = {};
   try {
     if (key === null) {
-      if (warnsOfMissing(route, config.enforcement, config.onEvent)) {
-        marks["X-Idempotency-Missing"] = "true";
-      }
+      const enforcement = enforcementOf(route, config.enforcement);
+      reportMissing(route, enforcement, config.onEvent);
+      if (enforcement === "required") throw new KeyMissingError();
+      if (enforcement === "warn") marks["X-Idempotency-Missing"] = "true";
       begun = { kind: "attempt", attempt: unprotectedAttempt() };
     } else {
       assertIdempotencyKey(key, "The key");

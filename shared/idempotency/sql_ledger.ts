@@ -178,17 +178,6 @@ export function sqlLedger(
     return data.map((row) => rowOf(attempted, row));
   };
 
-  const look = async (identity: Identity): Promise<StatusRow | null> => {
-    const attempted = "read the key";
-    const data = await send(attempted, ASK, "get_idempotency_status", {
-      p_idempotency_key: identity.key,
-      p_scope: identity.scope,
-      p_owner: identity.userId ?? PROJECT,
-    });
-    if (!Array.isArray(data)) throw unknownAnswer(attempted, data);
-    return (data as StatusRow[]).find((row) => !row.is_expired) ?? null;
-  };
-
   return {
     ...(place === undefined ? {} : { place }),
 
@@ -261,7 +250,12 @@ export function sqlLedger(
       ),
 
     async read(identity) {
-      const row = await look(identity);
+      const data = await send("read the key", ASK, "get_idempotency_status", {
+        p_idempotency_key: identity.key,
+        p_scope: identity.scope,
+        p_owner: identity.userId ?? PROJECT,
+      });
+      const row = statusRowOf("read the key", data);
       return row === null || row.status !== "completed"
         ? null
         : await toAnswer(row);
@@ -336,7 +330,12 @@ export function sqlLedger(
     },
 
     async status(identity) {
-      const row = await look(identity);
+      const data = await send("read the key", ASK, "get_idempotency_status", {
+        p_idempotency_key: identity.key,
+        p_scope: identity.scope,
+        p_owner: identity.userId ?? PROJECT,
+      });
+      const row = statusRowOf("read the key", data);
       return row === null ? null : toStatus(row);
     },
 
@@ -446,6 +445,11 @@ export function rowOf(attempted: string, data: unknown): Row {
   const row = data as Row | null;
   if (typeof row === "object" && typeof row?.outcome === "string") return row;
   throw unknownAnswer(attempted, data);
+}
+
+function statusRowOf(attempted: string, data: unknown): StatusRow | null {
+  if (!Array.isArray(data)) throw unknownAnswer(attempted, data);
+  return (data as StatusRow[]).find((row) => !row.is_expired) ?? null;
 }
 
 function unknownAnswer(attempted: string, data: unknown): IdempotencyError {

@@ -132,6 +132,9 @@ export {
 } from "./idempotency/supabase_ledger.ts";
 export { answerResponse } from "./idempotency/transaction.ts";
 export {
+  type AuthClient,
+  type HandlerConfig,
+  verifiedUser,
   type WithIdempotency,
   withIdempotency,
 } from "./idempotency/with_idempotency.ts";

@@ -318,7 +318,13 @@ interface Call {
 }
 
 // What `IdempotencyConfig` has for requests only; there is a key in every call.
-const FOR_REQUESTS = ["callers", "enforcement", "fingerprint", "key"] as const;
+const FOR_REQUESTS = [
+  "callers",
+  "enforcement",
+  "fingerprint",
+  "key",
+  "user",
+] as const;
 
 function prepare(
   supabase: LedgerClient | Ledger,

@@ -100,6 +100,14 @@ export interface IdempotencyConfig {
    */
   callers?: "refuse" | "project" | undefined;
   /**
+   * Whose key it is: the id of the user whom the request's token names, `null`
+   * for who is none. It must verify the token, as `verifiedUser` does, and look
+   * at nothing else of the request.
+   *
+   * @default {"the user of `withSupabase`"}
+   */
+  user?: ((req: Request) => string | null | Promise<string | null>) | undefined;
+  /**
    * Whether users belong to another issuer than this project's Auth (Clerk,
    * Cognito, …), so that an id that is a UUID names no account here. Otherwise
    * a user whose account is gone is refused with 403 `ACCOUNT_GONE`.
@@ -166,6 +174,7 @@ export interface ResolvedConfig {
   readonly onLedgerDown: "reject" | "run";
   readonly store: Ledger | undefined;
   readonly callers: "refuse" | "project";
+  readonly user: IdempotencyConfig["user"];
   readonly thirdPartyAuth: boolean;
   readonly fingerprint: IdempotencyConfig["fingerprint"];
   readonly key: IdempotencyConfig["key"];
@@ -264,6 +273,7 @@ const RULES: Record<keyof IdempotencyConfig, Rule> = {
       ? null
       : "a Ledger",
   callers: oneOf("refuse", "project"),
+  user: isFunction,
   thirdPartyAuth: (value) => typeof value === "boolean" ? null : "a boolean",
   fingerprint: isFunction,
   key: isFunction,
@@ -331,6 +341,7 @@ export function resolveConfig(
     onLedgerDown: config.onLedgerDown ?? "reject",
     store: config.store,
     callers: config.callers ?? "refuse",
+    user: config.user,
     thirdPartyAuth: config.thirdPartyAuth ?? false,
     fingerprint: config.fingerprint,
     key: config.key,

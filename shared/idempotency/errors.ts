@@ -202,10 +202,15 @@ export class ResponseNotStoredError extends IdempotencyError {
 /** The ledger is out of reach at the moment, so nothing was run. */
 export class LedgerUnavailableError extends IdempotencyError {
   override readonly name = "LedgerUnavailableError";
-  constructor(attempted: string, cause: unknown, retryAfterSeconds = 2) {
+  constructor(
+    attempted: string,
+    cause: unknown,
+    retryAfterSeconds = 2,
+    who = "the idempotency ledger",
+  ) {
     super(
       "LEDGER_UNAVAILABLE",
-      `Could not ${attempted}: the idempotency ledger did not answer, send the same request again later`,
+      `Could not ${attempted}: ${who} did not answer, send the same request again later`,
       { cause, retryAfterSeconds },
     );
   }
@@ -232,10 +237,13 @@ export class LedgerMisconfiguredError extends IdempotencyError {
 /** The route admits callers who are no user, and does not say who shares keys. */
 export class CallerUnknownError extends IdempotencyError {
   override readonly name = "CallerUnknownError";
-  constructor(authMode: string) {
+  /**
+   * @param who The caller, as far as that is known.
+   */
+  constructor(who: string) {
     super(
       "CALLER_UNKNOWN",
-      `Cannot tell whose idempotency key this is: the caller was let in as "${authMode}" and is no user; sign in, or leave the key out. A route whose callers may share keys sets callers: "project"`,
+      `Cannot tell whose idempotency key this is: the caller is ${who}; sign in, or leave the key out. A route whose callers may share keys sets callers: "project"`,
     );
   }
 }

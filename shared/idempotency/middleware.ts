@@ -143,9 +143,17 @@ async function begin(
   }
 
   // Identity comes from the verified token and from nowhere else.
-  const userId = ctx.userClaims?.id ?? null;
+  const userId = config.user === undefined
+    ? ctx.userClaims?.id ?? null
+    : await config.user(req);
   const isProject = config.callers === "project" || ctx.authMode === "secret";
-  if (userId === null && !isProject) throw new CallerUnknownError(ctx.authMode);
+  if (userId === null && !isProject) {
+    throw new CallerUnknownError(
+      ctx.authMode === undefined
+        ? "no user whom a token names"
+        : `let in as "${ctx.authMode}" and no user`,
+    );
+  }
 
   // Users look at the ledger; the service role, or a direct connection, writes.
   const ledger = config.store ??

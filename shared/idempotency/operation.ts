@@ -23,7 +23,7 @@ import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 export interface OperationConfig extends
   Omit<
     IdempotencyConfig,
-    "callers" | "fingerprint" | "key" | "metadata" | "scope"
+    "callers" | "fingerprint" | "key" | "metadata" | "scope" | "user"
   > {
   /**
    * What to keep with the key, for people: JSON of at most 2 KB. A later
@@ -110,7 +110,13 @@ export function ledgerOf(supabase: LedgerClient | Ledger): Ledger {
 }
 
 // What `IdempotencyConfig` has for requests only.
-const FOR_REQUESTS = ["callers", "fingerprint", "key", "scope"] as const;
+const FOR_REQUESTS = [
+  "callers",
+  "fingerprint",
+  "key",
+  "scope",
+  "user",
+] as const;
 
 /** How keys are treated, apart from what says whose operation this is. */
 export function operationConfig(context: OperationContext): ResolvedConfig {

@@ -10,6 +10,9 @@ const EXPOSED_HEADERS = [
   "X-Idempotency-Stored",
 ].join(", ");
 
+/** Request headers that a page on another origin needs to send. */
+export const KEY_HEADERS = ["idempotency-key", "x-idempotency-key"];
+
 /**
  * Supabase's CORS headers, with the key headers let in and the replay headers
  * let out. Stock headers let neither pass: a browser then fails where curl
@@ -28,8 +31,7 @@ export const corsHeaders: Record<string, string> = {
   ...supabaseCorsHeaders,
   "Access-Control-Allow-Headers": [
     supabaseCorsHeaders["Access-Control-Allow-Headers"],
-    "idempotency-key",
-    "x-idempotency-key",
+    ...KEY_HEADERS,
   ].join(", "),
   "Access-Control-Expose-Headers": EXPOSED_HEADERS,
 };

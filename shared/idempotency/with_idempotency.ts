@@ -1,5 +1,7 @@
 import type { IdempotencyConfig } from "./config.ts";
 import type { Middleware } from "./deps.ts";
+import { LedgerUnavailableError } from "./errors.ts";
+import type { Ledger } from "./ledger.ts";
 import {
   type IdempotencyContext,
   idempotencyMiddleware,
@@ -12,9 +14,65 @@ import {
   type OperationRun,
   runOperation,
 } from "./operation.ts";
+import { KEY_HEADERS } from "./response.ts";
+import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
-/** The three forms of {@link withIdempotency}. */
+/**
+ * What {@link verifiedUser} needs of a Supabase client; any `SupabaseClient`
+ * fits without a cast.
+ */
+export interface AuthClient {
+  readonly auth: {
+    /** Verifies a token, as supabase-js does. */
+    getClaims(token: string): PromiseLike<
+      | { data: { claims: { sub: string } }; error: null }
+      | { data: null; error: { status?: number | undefined } | null }
+    >;
+  };
+}
+
+/**
+ * How a handler of its own is protected, one that needs no `@supabase/server`:
+ * `Deno.serve`, Hono, Next.js, Workers.
+ */
+export type HandlerConfig =
+  & IdempotencyConfig
+  & {
+    /**
+     * The headers with which the handler answers pages of other origins. They
+     * are added to what it does not write itself, replays and refusals, and the
+     * key's header to what its preflight allows.
+     *
+     * @default {"none, the handler is for servers"}
+     */
+    cors?: Record<string, string> | undefined;
+  }
+  & (
+    | {
+      /**
+       * A client of the project. It verifies tokens and, inside a function of
+       * the project, reaches the ledger with the secret key of the environment;
+       * elsewhere it has to be the secret key's. `user` and `store` replace
+       * these two.
+       */
+      supabase: LedgerClient & AuthClient;
+    }
+    | {
+      supabase?: undefined;
+      user: NonNullable<IdempotencyConfig["user"]>;
+      store: Ledger;
+    }
+  );
+
+/** The four forms of {@link withIdempotency}. */
 export type WithIdempotency =
+  & ((
+    config: HandlerConfig,
+    handler: (
+      req: Request,
+      ctx: { readonly idempotency: IdempotencyContext },
+    ) => Response | Promise<Response>,
+  ) => (req: Request, platform?: unknown) => Promise<Response>)
   & (<Body>(
     context: OperationContext,
     operation: (run: OperationRun) => Promise<OperationResult<Body>>,
@@ -33,6 +91,8 @@ export type WithIdempotency =
  * - `withIdempotency(config)` is an entry for `pipeline` from
  *   `@supabase/middleware`, after `withSupabase`;
  * - `withIdempotency(config, handler)` wraps a handler, inside `withSupabase`;
+ * - `withIdempotency({ supabase, … }, handler)` wraps a handler of its own, for
+ *   `Deno.serve`, Hono or Next.js;
  * - `withIdempotency({ supabase, userId, route, key }, operation)` wraps a plain
  *   operation, without HTTP. The `key` in it, a string or `null`, tells this
  *   form from the others.
@@ -62,6 +122,22 @@ export type WithIdempotency =
  * assertEquals([retry.body, retry.replayed], [{ order: 1 }, true]);
  * ```
  *
+ * @example A handler of its own
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createClient } from "@supabase/supabase-js";
+ * import { withIdempotency } from "./with_idempotency.ts";
+ *
+ * const supabase = createClient("http://127.0.0.1:9", "key");
+ * const handler = withIdempotency(
+ *   { supabase, scope: "orders" },
+ *   async (req) => Response.json(await req.json(), { status: 201 }),
+ * ); // Deno.serve(handler)
+ * const order = { method: "POST", body: "{}" };
+ * const answer = await handler(new Request("http://localhost/orders", order));
+ * assertEquals(answer.status, 201);
+ * ```
+ *
  * @example A middleware in a pipeline
  * ```ts
  * import { pipeline } from "@supabase/middleware";
@@ -89,6 +165,8 @@ export const withIdempotency: WithIdempotency = ((
 ) =>
   isOperationContext(first)
     ? runOperation(first, second!)
+    : isHandlerConfig(first)
+    ? protect(first, second!)
     : second === undefined && typeof first !== "function"
     ? idempotencyMiddleware(first)
     : idempotencyMiddleware(
@@ -99,4 +177,98 @@ export const withIdempotency: WithIdempotency = ((
 function isOperationContext(value: unknown): value is OperationContext {
   return typeof value === "object" && value !== null && "key" in value &&
     typeof value.key !== "function";
+}
+
+function isHandlerConfig(value: unknown): value is HandlerConfig {
+  return typeof value === "object" && value !== null &&
+    ("supabase" in value || "user" in value && "store" in value);
+}
+
+function protect(
+  { supabase, cors = {}, ...config }: HandlerConfig,
+  handler: (
+    req: Request,
+    ctx: { readonly idempotency: IdempotencyContext },
+  ) => Response | Promise<Response>,
+): (req: Request, platform?: unknown) => Promise<Response> {
+  const run = idempotencyMiddleware(
+    supabase === undefined ? config : {
+      ...config,
+      user: config.user ?? verifiedUser(supabase),
+      store: config.store ?? supabaseLedger(supabase),
+    },
+    async (req, ctx) => await handler(req, ctx),
+  ) as (req: Request, platform?: unknown) => Promise<Response>;
+  return async (req, platform) => addCors(await run(req, platform), cors);
+}
+
+// What the handler wrote itself holds; of the names that a page may read or
+// send there are two lists, and both count.
+function addCors(given: Response, cors: Record<string, string>): Response {
+  const allow = "Access-Control-Allow-Headers";
+  const expose = "Access-Control-Expose-Headers";
+  const names = Object.keys(cors);
+  // 101 is no response that can be made anew.
+  if (given.status < 200 || !(names.length > 0 || given.headers.has(allow))) {
+    return given;
+  }
+  const response = new Response(given.body, given);
+  const { headers } = response;
+  for (const [name, value] of new Headers(cors)) {
+    const written = headers.get(name);
+    const isAdded = written === null ||
+      name === expose.toLowerCase() && !written.includes(value);
+    if (isAdded) headers.append(name, value);
+  }
+  if (headers.has(allow)) headers.append(allow, KEY_HEADERS.join(", "));
+  return response;
+}
+
+/**
+ * The user whom the bearer token of a request names, verified by Supabase Auth:
+ * in the worker by the project's public keys, or with one call where the token
+ * is signed with the shared secret of older projects (HS256).
+ *
+ * @returns Reads the `sub` of a request's token: `null` without one, or where it
+ * is not valid. Throws {@link LedgerUnavailableError} where Auth does not answer.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { createClient } from "@supabase/supabase-js";
+ * import { verifiedUser } from "./with_idempotency.ts";
+ *
+ * const user = verifiedUser(createClient("http://127.0.0.1:9", "key"));
+ * assertEquals(await user(new Request("http://localhost/orders")), null);
+ * ```
+ */
+export function verifiedUser(
+  supabase: AuthClient,
+): (req: Request) => Promise<string | null> {
+  return async (req) => {
+    const header = req.headers.get("Authorization") ?? "";
+    const token = /^Bearer +(\S+)$/i.exec(header)?.[1];
+    if (token === undefined) return null;
+    let status: number | undefined;
+    let cause: unknown;
+    try {
+      const { data, error } = await supabase.auth.getClaims(token);
+      if (error === null) return data?.claims.sub ?? null;
+      ({ status } = error);
+      cause = error;
+    } catch (error) {
+      // What is no token at all cannot even be decoded.
+      if (error instanceof SyntaxError) return null;
+      cause = error;
+    }
+    const isRefused = status !== undefined && status >= 400 && status < 500 &&
+      status !== 429;
+    if (isRefused) return null;
+    throw new LedgerUnavailableError(
+      "verify the caller's token",
+      cause,
+      undefined,
+      "Supabase Auth",
+    );
+  };
 }

@@ -53,6 +53,7 @@ const FORMS: Record<string, Form> = {
     });
     const response = await ask({
       ...(key === null ? {} : { key }),
+      headers,
       body: JSON.stringify(payload ?? null),
     });
     return await seen(ran, response);
@@ -275,6 +276,21 @@ const TABLE: Record<keyof IdempotencyConfig, Row> = {
     value: { callers: "project" },
     act: ({ ask }) => ask({ callers: "project" }),
     expected: RAN,
+  },
+  user: {
+    refusedBy: ["operation", "calls"],
+    value: { user: () => "grace" },
+    async act({ ask }) {
+      const user = (req: Request) => req.headers.get("x-user");
+      const as = (user: string) => ({ headers: { "x-user": user } });
+      return [
+        await ask({ user }, as("grace")),
+        await ask({ user }, as("linus")),
+        await ask({ user }, as("grace")),
+        await ask({ user }),
+      ];
+    },
+    expected: [RAN, RAN, REPLAYED, refused(403, "CALLER_UNKNOWN")],
   },
   thirdPartyAuth: {
     async act({ ask, terms }) {

@@ -1,0 +1,199 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
+import {
+  type HandlerConfig,
+  memoryLedger,
+  withIdempotency,
+} from "../../shared/idempotency.ts";
+import { unique } from "../support/probe.ts";
+import { anonymous, signUp, withStack } from "../support/stack.ts";
+
+const stack = withStack();
+
+// The headers that Supabase's guide has people keep in `_shared/cors.ts`.
+const cors = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Allow-Headers":
+    "authorization, x-client-info, apikey, content-type",
+};
+
+/** A function as people have it: `Deno.serve`, and a client made in it. */
+function own(config: Partial<HandlerConfig> = {}) {
+  const { apiUrl, publishableKey } = stack();
+  let runs = 0;
+  const handler = withIdempotency(
+    {
+      supabase: createClient(apiUrl, publishableKey, {
+        auth: { persistSession: false },
+      }),
+      scope: unique("own"),
+      ...config,
+    } as HandlerConfig,
+    async (req, { idempotency: { attempt } }) => {
+      if (req.method === "OPTIONS") {
+        return new Response("ok", { headers: cors });
+      }
+      const order = await req.json();
+      return Response.json({ run: ++runs, attempt, order }, {
+        status: 201,
+        headers: cors,
+      });
+    },
+  );
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    handler,
+  );
+  const url = `http://127.0.0.1:${server.addr.port}/orders`;
+  return {
+    async ask(
+      headers: Record<string, string>,
+      key: string | null,
+      body: unknown = { item: 1 },
+    ) {
+      const keyed = key === null ? {} : { "Idempotency-Key": key };
+      const response = await fetch(url, {
+        method: "POST",
+        headers: { ...headers, ...keyed },
+        body: JSON.stringify(body),
+      });
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: await response.json(),
+      };
+    },
+    preflight: () => fetch(url, { method: "OPTIONS" }),
+    runs: () => runs,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+Deno.test("a handler of its own takes effect once for a signed-in user", async () => {
+  await using app = own({ cors });
+  const { headers } = await signUp(stack());
+  const key = unique("key");
+  const first = await app.ask(headers, key);
+  const retry = await app.ask(headers, key);
+  assertEquals(first.body, { run: 1, attempt: 1, order: { item: 1 } });
+  assertEquals([retry.status, retry.body], [201, first.body]);
+  assertEquals(first.headers.get("x-idempotency-stored"), "true");
+  assertEquals(retry.headers.get("x-idempotency-replay"), "true");
+  const other = await app.ask(headers, key, { item: 2 });
+  assertEquals([other.status, other.body.code], [
+    422,
+    "IDEMPOTENCY_KEY_REUSED",
+  ]);
+});
+
+Deno.test("a handler of its own keeps the keys of two users apart", async () => {
+  await using app = own();
+  const key = unique("key");
+  for (const user of [await signUp(stack()), await signUp(stack())]) {
+    await app.ask(user.headers, key);
+  }
+  assertEquals(app.runs(), 2);
+});
+
+Deno.test("without a key a handler of its own runs as before, whoever asks", async () => {
+  await using app = own();
+  const { headers } = anonymous(stack());
+  assertEquals((await app.ask(headers, null)).status, 201);
+  assertEquals((await app.ask({}, null)).status, 201);
+});
+
+// A token that anybody can write must name nobody: its user's keys would be
+// open to whoever knows the id.
+Deno.test("a handler of its own believes no token that Auth has not signed", async () => {
+  await using app = own();
+  const { headers } = await signUp(stack());
+  const valid = headers["Authorization"]!.slice("Bearer ".length);
+  const [head, payload, signature] = valid.split(".") as [
+    string,
+    string,
+    string,
+  ];
+  const encoded = (value: unknown) =>
+    btoa(JSON.stringify(value)).replace(
+      /[+/=]/g,
+      (sign) => ({ "+": "-", "/": "_" })[sign] ?? "",
+    );
+  const other = encoded({ sub: crypto.randomUUID(), exp: 9_999_999_999 });
+  const tokens = {
+    "another payload": `${head}.${other}.${signature}`,
+    "no signature": `${encoded({ alg: "none" })}.${payload}.`,
+    "a shared secret of the caller's": `${
+      encoded({ alg: "HS256", typ: "JWT" })
+    }.${other}.${signature}`,
+    "no token": "garbage",
+    "no JSON": "YQ.YQ.YQ",
+    "the publishable key": headers["apikey"]!,
+    "two tokens": `${valid} ${valid}`,
+  };
+  for (const [name, token] of Object.entries(tokens)) {
+    const { status, body } = await app.ask(
+      { Authorization: `Bearer ${token}` },
+      unique("key"),
+    );
+    assertEquals([name, status, body.code], [name, 403, "CALLER_UNKNOWN"]);
+  }
+  assertEquals(app.runs(), 0);
+});
+
+Deno.test("a handler of its own asks to come again where Auth does not answer", async () => {
+  await using app = own({
+    supabase: createClient("http://127.0.0.1:9", "key"),
+    store: memoryLedger(),
+  });
+  const { headers } = await signUp(stack());
+  const { status, body } = await app.ask(headers, unique("key"));
+  assertEquals([status, body.retryable], [503, true]);
+  assertStringIncludes(body.detail, "Supabase Auth did not answer");
+});
+
+Deno.test("with cors a page can read each answer and send the key", async () => {
+  await using app = own({ cors });
+  const { headers } = await signUp(stack());
+  const key = unique("key");
+  const answers = [
+    await app.ask(headers, key),
+    await app.ask(headers, key),
+    await app.ask(headers, key, { item: 2 }),
+    await app.ask({}, unique("key")),
+  ];
+  for (const { headers } of answers) {
+    assertEquals(headers.get("access-control-allow-origin"), "*");
+    assertStringIncludes(
+      headers.get("access-control-expose-headers") ?? "",
+      "X-Idempotency-Replay",
+    );
+  }
+  const preflight = await app.preflight();
+  await preflight.body?.cancel();
+  assertEquals(
+    preflight.headers.get("access-control-allow-headers"),
+    `${
+      cors["Access-Control-Allow-Headers"]
+    }, idempotency-key, x-idempotency-key`,
+  );
+});
+
+Deno.test("without cors nothing that the handler does not allow is allowed", async () => {
+  await using app = own();
+  const { headers } = await app.ask({}, unique("key"));
+  assertEquals(headers.get("access-control-allow-origin"), null);
+});
+
+Deno.test("users may come from elsewhere, and the ledger too", async () => {
+  await using app = own({
+    supabase: undefined,
+    user: (req) => req.headers.get("x-user"),
+    store: memoryLedger(),
+  });
+  const key = unique("key");
+  for (const user of ["ada", "ada", "grace"]) {
+    assertEquals((await app.ask({ "x-user": user }, key)).status, 201);
+  }
+  assertEquals(app.runs(), 2);
+  assertEquals((await app.ask({}, key)).body.code, "CALLER_UNKNOWN");
+});

@@ -1,4 +1,4 @@
-import { startCluster } from "../cluster/postgres.ts";
+import { findPostgres, startCluster } from "../cluster/postgres.ts";
 import { hasExtension } from "../cluster/postgres_extensions.ts";
 import { emptyCluster, migratedCluster } from "../cluster/supabase_cluster.ts";
 import { ROOT } from "../check/check.ts";
@@ -90,7 +90,11 @@ export const phases: readonly Phase[] = [
     name: "integration on the embedded database",
     postgres: null,
     run: (filter) =>
-      runDenoTest([`${HTTP}/all.ts`], filter, { STACK: "pglite" }),
+      runDenoTest(
+        [`${HTTP}/${findPostgres() === null ? "all" : "embedded"}.ts`],
+        filter,
+        { STACK: "pglite" },
+      ),
   },
   {
     // On the embedded database the pages, the recipes and the demo run them.

@@ -1,3 +1,4 @@
+import { pTimeout } from "./deps.ts";
 import type { Ledger } from "./ledger.ts";
 import {
   type CallOutcome,
@@ -79,7 +80,11 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
         : value as Value;
     });
     try {
-      return { data: await inTime(run(text, values), withinMs), error: null };
+      const data = await pTimeout(run(text, values), {
+        milliseconds: withinMs,
+        message: `The database did not answer in ${Math.ceil(withinMs)} ms`,
+      });
+      return { data, error: null };
     } catch (error) {
       return failure(error);
     }
@@ -229,25 +234,6 @@ where owner = ${place("p_owner")} and scope = ${place("p_scope")}
     ? call
     : `${lookUp}\nunion all (${call}) limit 1`;
   return { text, names };
-}
-
-function inTime<T>(rows: PromiseLike<T>, withinMs: number): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () =>
-        reject(
-          new Error(`The database did not answer in ${Math.ceil(withinMs)} ms`),
-        ),
-      withinMs,
-    );
-    rows.then((value) => {
-      clearTimeout(timer);
-      resolve(value);
-    }, (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-  });
 }
 
 /** Whatever has no SQLSTATE comes from the driver or the network: try again. */

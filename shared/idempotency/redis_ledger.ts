@@ -1,4 +1,5 @@
 import { bytesOfBase64, toBase64 } from "./body.ts";
+import { pTimeout } from "./deps.ts";
 import { LedgerMisconfiguredError, LedgerUnavailableError } from "./errors.ts";
 import { sha256Hex } from "./fingerprint.ts";
 import {
@@ -229,7 +230,10 @@ export function redisLedger(
       }
     };
     try {
-      return texts(await inTime(evaluate(), timeoutMs));
+      const message = `no answer within ${timeoutMs} ms`;
+      return texts(
+        await pTimeout(evaluate(), { milliseconds: timeoutMs, message }),
+      );
     } catch (cause) {
       throw refusalOf(attempted, cause);
     }
@@ -454,17 +458,4 @@ function sha1Hex(script: string): Promise<string> {
     );
   digests.set(script, digest);
   return digest;
-}
-
-async function inTime<T>(answer: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeIsUp = new Promise<never>((_resolve, reject) => {
-    const error = new Error(`no answer within ${timeoutMs} ms`);
-    timer = setTimeout(reject, timeoutMs, error);
-  });
-  try {
-    return await Promise.race([answer, timeIsUp]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -164,6 +164,16 @@ export function sqlLedger(
       : await toSettleResult(row);
   };
 
+  const look = async ({ userId, scope, key }: Identity) => {
+    const data = await send("read the key", ASK, "get_idempotency_status", {
+      p_idempotency_key: key,
+      p_scope: scope,
+      p_owner: userId ?? PROJECT,
+    });
+    if (!Array.isArray(data)) throw unknownAnswer("read the key", data);
+    return (data as StatusRow[]).find((row) => !row.is_expired) ?? null;
+  };
+
   const callMany = async (
     attempted: string,
     patience: Patience,
@@ -250,12 +260,7 @@ export function sqlLedger(
       ),
 
     async read(identity) {
-      const data = await send("read the key", ASK, "get_idempotency_status", {
-        p_idempotency_key: identity.key,
-        p_scope: identity.scope,
-        p_owner: identity.userId ?? PROJECT,
-      });
-      const row = statusRowOf("read the key", data);
+      const row = await look(identity);
       return row === null || row.status !== "completed"
         ? null
         : await toAnswer(row);
@@ -330,12 +335,7 @@ export function sqlLedger(
     },
 
     async status(identity) {
-      const data = await send("read the key", ASK, "get_idempotency_status", {
-        p_idempotency_key: identity.key,
-        p_scope: identity.scope,
-        p_owner: identity.userId ?? PROJECT,
-      });
-      const row = statusRowOf("read the key", data);
+      const row = await look(identity);
       return row === null ? null : toStatus(row);
     },
 
@@ -445,11 +445,6 @@ export function rowOf(attempted: string, data: unknown): Row {
   const row = data as Row | null;
   if (typeof row === "object" && typeof row?.outcome === "string") return row;
   throw unknownAnswer(attempted, data);
-}
-
-function statusRowOf(attempted: string, data: unknown): StatusRow | null {
-  if (!Array.isArray(data)) throw unknownAnswer(attempted, data);
-  return (data as StatusRow[]).find((row) => !row.is_expired) ?? null;
 }
 
 function unknownAnswer(attempted: string, data: unknown): IdempotencyError {

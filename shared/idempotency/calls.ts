@@ -298,10 +298,19 @@ export async function getIdempotencyStatus(
       "Cannot read how the key stands: this ledger does not tell",
     );
   }
+  assertUserId(userId);
   // To a database the owner '' is the project itself, whose keys no user sees.
   if (userId === "") return null;
   const status = await ledger.status({ userId, scope, key });
   return status === null ? null : { key, scope, ...status };
+}
+
+// Without types an id that is missing would be taken for the project's.
+function assertUserId(userId: string | null | undefined): void {
+  if (userId !== undefined) return;
+  throw new TypeError(
+    "Cannot tell whose key this is: userId is undefined, pass the verified user's id, or null for the project's own keys",
+  );
 }
 
 /** One call: which key of which ledger it is about, and under which terms. */
@@ -332,6 +341,7 @@ function prepare(
   userId: string | null,
   { payload, claim, ...options }: SingleCallConfig,
 ): Call {
+  assertUserId(userId);
   const config = resolveConfig(
     options,
     typeof options.scope === "function"

@@ -61,8 +61,10 @@ export async function claim(
 ): Promise<Begun> {
   const { userId, scope, key } = identity;
   // To a database the owner '' is the project itself, whose keys no user shares;
-  // it has no U+0000, and room for 255 characters.
-  if (userId !== null && !/^[^\0]{1,255}$/su.test(userId)) {
+  // it has no U+0000, and room for 255 characters. Without types the id may be
+  // missing altogether, and would be taken for the project's.
+  const isUser = typeof userId === "string" && /^[^\0]{1,255}$/su.test(userId);
+  if (userId !== null && !isUser) {
     throw new CallerUnknownError("a user without an id that can be kept");
   }
   const startedAt = performance.now();

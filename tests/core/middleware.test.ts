@@ -1,8 +1,12 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
+  checkIdempotency,
+  createIdempotencyKey,
   fingerprintRequest,
+  getIdempotencyStatus,
   type IdempotencyConfig,
   memoryLedger,
+  withIdempotency,
 } from "../../shared/idempotency.ts";
 import { MAX_REQUEST_BYTES } from "../../shared/idempotency/fingerprint.ts";
 import { route, type RouteRequest } from "../support/middleware.ts";
@@ -64,6 +68,27 @@ for (const authMode of ["publishable", "none"]) {
     assertEquals((await ask({ key: KEY })).body.run, 2);
   });
 }
+
+// In JavaScript `data.user?.id` slips through.
+Deno.test("a user id that is missing is nobody's, and never the project's", async () => {
+  const store = memoryLedger();
+  const { ask, runs } = numbered({ store, user: () => undefined as never });
+  assertEquals((await ask({ key: KEY })).body.code, "CALLER_UNKNOWN");
+  const missing = undefined as unknown as string;
+  const operation = { store, userId: missing, route: "orders", key: KEY };
+  const outcome = await withIdempotency(operation, () => {
+    throw new Error("ran");
+  });
+  assertEquals(outcome.status, 403);
+  for (
+    const call of [
+      checkIdempotency,
+      createIdempotencyKey,
+      getIdempotencyStatus,
+    ]
+  ) await assertRejects(() => call(store, KEY, missing), TypeError, "userId");
+  assertEquals(runs(), 0);
+});
 
 Deno.test("a scope made of the request keeps the organisations of one user apart", async () => {
   const seen: unknown[] = [];

@@ -1541,6 +1541,13 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      "idempotency_health": {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          "version": string;
+          "wrong_grants": (string)[];
+        }[];
+      };
       "idempotency_hourly_statistics": {
         Args: { "p_hours"?: number };
         Returns: {

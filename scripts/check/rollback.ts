@@ -10,7 +10,8 @@ import { runSupabase } from "./supabase_cli.ts";
 
 const FOLDER = new URL("supabase/rollback/", ROOT);
 
-async function runPostgres(
+/** Runs a program of the server's own: `psql`, `pg_dump`. */
+export async function runPostgres(
   program: string,
   args: readonly string[],
 ): Promise<string> {
@@ -22,12 +23,11 @@ async function runPostgres(
   return result.stdout;
 }
 
-/** The schemas of the project and the scheduled jobs, as text. */
-async function snapshot(url: string): Promise<string> {
+/** All that is not the record of migrations, and the scheduled jobs, as text. */
+export async function snapshot(url: string): Promise<string> {
   const schema = await runPostgres("pg_dump", [
     "--schema-only",
-    "--schema=public",
-    "--schema=idempotency",
+    "--exclude-schema=supabase_migrations",
     url,
   ]);
   const jobs = await runPostgres("psql", [

@@ -2420,7 +2420,12 @@ begin
     return;
   end if;
 
-  create extension if not exists pg_cron with schema pg_catalog;
+  if not exists (select from pg_catalog.pg_extension where extname = 'pg_cron') then
+    create extension pg_cron with schema pg_catalog;
+    -- read by what takes the ledger out, which leaves the database as it was
+    comment on schema idempotency is
+      'What the ledger needs beside the functions and the table in public; not exposed by the Data API. pg_cron was created for it.';
+  end if;
 
   perform cron.unschedule(j.jobid)
   from cron.job as j
@@ -2456,3 +2461,54 @@ exception when others then
   raise notice 'pg_cron cannot be used (%): call cleanup_expired_idempotency_keys() from another scheduler; statistics are counted when somebody looks', sqlerrm;
 end;
 $jobs$;
+
+-- What a project that runs against this schema asks before it trusts it: which version it is, and
+-- whether still nobody but the service role makes the ledger believe anything.
+
+create function public.idempotency_health() returns table (
+  version text,
+  -- in words, such as: anon may execute idempotency_claim
+  wrong_grants text[]
+)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with transitions as (
+    select p.oid, p.proname as name
+    from pg_catalog.pg_proc as p
+    where p.pronamespace = 'public'::regnamespace
+      and p.proname in (
+        'cleanup_expired_idempotency_keys', 'idempotency_checkpoint', 'idempotency_claim',
+        'idempotency_claim_many', 'idempotency_complete', 'idempotency_count_replays', 'idempotency_fail',
+        'idempotency_notify', 'idempotency_renew', 'idempotency_resolve', 'idempotency_settle_many'
+      )
+  ),
+  wrong as (
+    select format('%s may execute %s', r.role, t.name) as what
+    from transitions as t
+    cross join unnest(array['anon', 'authenticated']) as r (role)
+    where has_function_privilege(r.role, t.oid, 'execute')
+    union all
+    select format('service_role may not execute %s', t.name)
+    from transitions as t
+    where not has_function_privilege('service_role', t.oid, 'execute')
+    union all
+    select format('%s may %s idempotency_keys', r.role, p.privilege)
+    from unnest(array['anon', 'authenticated']) as r (role)
+    cross join unnest(array['insert', 'update', 'delete', 'truncate']) as p (privilege)
+    where has_table_privilege(r.role, 'public.idempotency_keys', p.privilege)
+    union all
+    select 'row level security of idempotency_keys is off'
+    from pg_catalog.pg_class as c
+    where c.oid = 'public.idempotency_keys'::regclass and not c.relrowsecurity
+  )
+  select idempotency.version(), coalesce((select array_agg(w.what order by w.what) from wrong as w), '{}')
+$$;
+
+comment on function public.idempotency_health() is
+  'The version of the ledger''s schema, and grants that let others than the service role write it.';
+
+revoke all on function public.idempotency_health() from public, anon, authenticated, service_role;
+grant execute on function public.idempotency_health() to service_role;

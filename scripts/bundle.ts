@@ -20,6 +20,13 @@ export interface BundleOptions {
    */
   external?: readonly string[];
   /**
+   * Whether Node or Bun is to run it: packages of theirs call `require`, which
+   * an ES module has not.
+   *
+   * @default {false}
+   */
+  node?: boolean;
+  /**
    * Whether to leave out what only people read.
    *
    * @default {false}
@@ -33,6 +40,9 @@ export interface Bundle {
   /** How many bytes of it each npm package takes, and under `""` the repository's own. */
   readonly bytes: ReadonlyMap<string, number>;
 }
+
+const REQUIRE = `import { createRequire } from "node:module";
+const require = createRequire(import.meta.url);`;
 
 /**
  * Makes one ES module of a module and all that it imports, which name their
@@ -63,6 +73,7 @@ export async function bundle(
       mainFields: ["module", "main"],
       conditions: [...conditions],
       external: [...external],
+      ...(options.node ? { banner: { js: REQUIRE } } : {}),
       plugins: [packagesOf(home, external)],
     });
     const bytes = new Map<string, number>();

@@ -14,6 +14,7 @@ import { deployCheck } from "./check/deploy.ts";
 import { generatedSqlCheck } from "./check/generated_sql.ts";
 import { houseCheck } from "./check/house.ts";
 import { advisorsCheck, lintSqlCheck } from "./check/lint_sql.ts";
+import { releasesCheck, upgradesCheck } from "./check/releases.ts";
 import { rollbackCheck } from "./check/rollback.ts";
 import { sourceChecks } from "./check/source.ts";
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
@@ -21,11 +22,13 @@ import { missingPostgres } from "./cluster/postgres_extensions.ts";
 const checks: readonly Check[] = [
   ...sourceChecks,
   generatedSqlCheck,
+  releasesCheck,
   houseCheck,
   databaseTypesCheck,
   lintSqlCheck,
   advisorsCheck,
   rollbackCheck,
+  upgradesCheck,
   deployCheck,
 ];
 

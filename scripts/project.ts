@@ -1,3 +1,7 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { parseEnv } from "node:util";
 import { createClient } from "@supabase/supabase-js";
 import postgres from "postgres";
 import type { Database } from "../shared/database.types.ts";
@@ -43,17 +47,43 @@ export class UnknownProjectError extends Error {
 
 /**
  * Connects to the database at a URL, or through the API to the project that
- * `SUPABASE_URL` and `SUPABASE_SECRET_KEY` name.
+ * `SUPABASE_URL` and `SUPABASE_SECRET_KEY` name, or to the database that
+ * `DATABASE_URL` does.
  *
- * @throws {UnknownProjectError} When one of them is not set.
+ * @param folder Whose `.env` says what the environment does not.
+ * @throws {UnknownProjectError} When neither is set.
  */
-export function connect(databaseUrl: string | undefined): Project {
-  if (databaseUrl !== undefined) return projectOverDatabase(databaseUrl);
-  const url = Deno.env.get("SUPABASE_URL");
-  const secretKey = Deno.env.get("SUPABASE_SECRET_KEY");
-  if (url && secretKey) return projectOverApi(url, secretKey);
+export function connect(
+  databaseUrl: string | undefined,
+  folder = ".",
+): Project {
+  const known = connectIfKnown(databaseUrl, folder);
+  if (known !== null) return known;
+  const { SUPABASE_URL: url } = environmentOf(folder);
   const missing = url ? "SUPABASE_SECRET_KEY" : "SUPABASE_URL";
   throw new UnknownProjectError(`${missing} is not set`);
+}
+
+/** As {@link connect}; `null` where nothing says to what. */
+export function connectIfKnown(
+  databaseUrl: string | undefined,
+  folder: string,
+): Project | null {
+  const environment = environmentOf(folder);
+  const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: secretKey } = environment;
+  if (databaseUrl !== undefined) return projectOverDatabase(databaseUrl);
+  if (url && secretKey) return projectOverApi(url, secretKey);
+  // With one of the two somebody meant the API.
+  if (url || secretKey || !environment.DATABASE_URL) return null;
+  return projectOverDatabase(environment.DATABASE_URL);
+}
+
+function environmentOf(
+  folder: string,
+): Record<string, string | undefined> {
+  const file = join(folder, ".env");
+  const written = existsSync(file) ? parseEnv(readFileSync(file, "utf8")) : {};
+  return { ...written, ...process.env };
 }
 
 function projectOverApi(url: string, secretKey: string): Project {

@@ -1,24 +1,13 @@
-/**
- * Deletes expired keys until none is left, for schedulers other than pg_cron:
- * `deno task cleanup [--database-url URL]`. Counts them for the statistics of
- * operators before.
- *
- * Without a database URL it goes through the API, with `SUPABASE_URL` and
- * `SUPABASE_SECRET_KEY` from the environment.
- *
- * @module
- */
-import { parseArgs } from "node:util";
 import { z } from "zod";
+import { connect, type Project } from "../project.ts";
+import { refreshStatistics } from "../stats/refresh.ts";
 import {
-  connect,
-  explain,
-  type Project,
-  UnknownProjectError,
-} from "./project.ts";
-import { refreshStatistics } from "./stats/refresh.ts";
-
-const USAGE = "Usage: deno task cleanup [--database-url URL]";
+  type Command,
+  commandLine,
+  COMMON_OPTIONS,
+  parseOptions,
+  UsageError,
+} from "./command.ts";
 
 const Deleted = z.tuple([
   z.object({ cleanup_expired_idempotency_keys: z.coerce.number().int() }),
@@ -37,20 +26,37 @@ async function cleanUp(project: Project): Promise<number> {
   }
 }
 
-try {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: { "database-url": { type: "string" } },
-  });
-  await using project = connect(values["database-url"]);
-  await refreshStatistics(project);
-  const deleted = await cleanUp(project);
-  console.log(`${deleted} expired ${deleted === 1 ? "key" : "keys"} deleted`);
-} catch (error) {
-  console.error(
-    error instanceof UnknownProjectError
-      ? `clean up over the API: ${error.message}. ${USAGE}`
-      : `cleanup: ${explain(error)}`,
-  );
-  Deno.exit(1);
+const Expired = z.tuple([
+  z.object({ expired_count: z.coerce.number(), expired_is_more: z.boolean() }),
+]);
+
+function keys(count: number): string {
+  return `${count} expired ${count === 1 ? "key" : "keys"}`;
 }
+
+async function run(args: readonly string[]): Promise<void> {
+  const { values, positionals } = parseOptions(args, {});
+  if (positionals.length > 0) {
+    throw new UsageError(`"${positionals.join(" ")}" means nothing here`);
+  }
+  await using project = connect(values["database-url"], values.project);
+  if (values["dry-run"]) {
+    const [upkeep] = Expired.parse(await project.call("idempotency_upkeep"));
+    const more = upkeep.expired_is_more ? "more than " : "";
+    return console.log(`would delete ${more}${keys(upkeep.expired_count)}`);
+  }
+  await refreshStatistics(project);
+  console.log(`${keys(await cleanUp(project))} deleted`);
+}
+
+/** Deletes expired keys, for schedulers other than pg_cron. */
+export const cleanup: Command = {
+  summary: "delete expired keys, for schedulers other than pg_cron",
+  usage: () =>
+    `Usage: ${commandLine("cleanup")} [--database-url URL]
+
+Deletes expired keys until none is left, never one that is in use; counts them
+for the statistics of operators before. Asks nobody: it is made for schedulers.
+${COMMON_OPTIONS}`,
+  run,
+};

@@ -1,20 +1,14 @@
-/**
- * For operators: `deno task keys list` shows the keys whose attempt was
- * interrupted, `deno task keys resolve` says how it ended. See
- * docs/operating.md.
- *
- * @module
- */
-import { parseCommand, USAGE, UsageError } from "./keys/command.ts";
+import { connect } from "../project.ts";
+import { parseCommand } from "../keys/command.ts";
 import {
   type Resolution,
   resolve,
   type Resolved,
   type StuckKey,
   stuckKeys,
-} from "./keys/operator.ts";
-import { connect, explain, UnknownProjectError } from "./project.ts";
-import { printTable } from "./table.ts";
+} from "../keys/operator.ts";
+import { printTable } from "../table.ts";
+import { type Command, commandLine, COMMON_OPTIONS } from "./command.ts";
 
 function printKeys(keys: readonly StuckKey[], limit: number): void {
   if (keys.length === 0) return console.log("no stuck keys");
@@ -97,9 +91,9 @@ function describe(
   }
 }
 
-async function main(args: readonly string[]): Promise<void> {
+async function run(args: readonly string[]): Promise<void> {
   const command = parseCommand(args);
-  await using project = connect(command.databaseUrl);
+  await using project = connect(command.databaseUrl, command.project);
   if (command.name === "list") {
     const keys = await stuckKeys(project, command.limit);
     if (command.json) console.log(JSON.stringify(keys, null, 2));
@@ -107,6 +101,10 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   const { resolution } = command;
+  if (command.isDryRun) {
+    const { key, scope, as } = resolution;
+    return console.log(`would say that "${key}" in ${scope} ended as ${as}`);
+  }
   const { done, text } = describe(
     resolution,
     await resolve(project, resolution),
@@ -115,12 +113,19 @@ async function main(args: readonly string[]): Promise<void> {
   console.log(text);
 }
 
-try {
-  await main(Deno.args);
-} catch (error) {
-  console.error(`keys: ${explain(error)}`);
-  if (error instanceof UsageError || error instanceof UnknownProjectError) {
-    console.error(USAGE);
-  }
-  Deno.exit(1);
-}
+/** The keys whose attempt was interrupted, and how each ended. */
+export const keys: Command = {
+  summary: "list the keys that wait for an operator, and say how each ended",
+  usage: () =>
+    `Usage:
+  ${commandLine("keys list")} [--limit N] [--json]
+  ${commandLine("keys resolve")} KEY --scope SCOPE [--user ID] --as completed
+      --status 200 [--body TEXT] [--header NAME:VALUE …] [--note TEXT]
+  ${
+      commandLine("keys resolve")
+    } KEY --scope SCOPE [--user ID] --as failed [--note TEXT]
+
+See docs/operating.md.
+${COMMON_OPTIONS}`,
+  run,
+};

@@ -1,43 +1,27 @@
-/**
- * For operators: live keys, rates, durations, backlog and jobs in the terminal:
- * `deno task stats [--json] [--watch]`. What each figure means:
- * docs/operating.md.
- *
- * @module
- */
-import { parseArgs } from "node:util";
-import { connect, explain, UnknownProjectError } from "./project.ts";
-import { printStatistics } from "./stats/print.ts";
-import { readStatistics } from "./stats/statistics.ts";
+import { connect } from "../project.ts";
+import { printStatistics } from "../stats/print.ts";
+import { readStatistics } from "../stats/statistics.ts";
+import {
+  type Command,
+  commandLine,
+  COMMON_OPTIONS,
+  parseOptions,
+  UsageError,
+} from "./command.ts";
 
-const USAGE = `Usage: deno task stats [--json] [--watch] [--recount]
-With SUPABASE_URL and SUPABASE_SECRET_KEY in the environment, or --database-url URL.`;
 const EVERY_MS = 5000;
 
-class UsageError extends Error {
-  override readonly name = "UsageError";
-}
-
-function readArguments(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        "database-url": { type: "string" },
-        json: { type: "boolean", default: false },
-        watch: { type: "boolean", default: false },
-        recount: { type: "boolean", default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw new UsageError((error as Error).message, { cause: error });
+async function run(args: readonly string[]): Promise<void> {
+  const { values: options, positionals } = parseOptions(args, {
+    json: { type: "boolean", default: false },
+    watch: { type: "boolean", default: false },
+    recount: { type: "boolean", default: false },
+  });
+  if (positionals.length > 0) {
+    throw new UsageError(`"${positionals.join(" ")}" means nothing here`);
   }
-}
-
-async function main(args: string[]): Promise<void> {
-  const options = readArguments(args);
-  await using project = connect(options["database-url"]);
-  if (options.recount) {
+  await using project = connect(options["database-url"], options.project);
+  if (options.recount && !options["dry-run"]) {
     await project.call("idempotency_recount_statistics");
   }
   while (true) {
@@ -53,12 +37,17 @@ async function main(args: string[]): Promise<void> {
   }
 }
 
-try {
-  await main(Deno.args);
-} catch (error) {
-  console.error(`stats: ${explain(error)}`);
-  if (error instanceof UsageError || error instanceof UnknownProjectError) {
-    console.error(USAGE);
-  }
-  Deno.exit(1);
-}
+/** Live keys, rates, durations, backlog and jobs in the terminal. */
+export const stats: Command = {
+  summary: "live keys, rates, durations, backlog and jobs",
+  usage: () =>
+    `Usage: ${commandLine("stats")} [--json] [--watch] [--recount]
+
+What each figure means: docs/operating.md.
+
+  --json               one object
+  --watch              again every five seconds
+  --recount            count everything anew
+${COMMON_OPTIONS}`,
+  run,
+};

@@ -88,9 +88,15 @@ export function migrate(url: string): Promise<void> {
   return prepareProject(url, { migrations: "all" });
 }
 
-/** Starts what a new Supabase project is: roles and `auth`, no migration. */
-export function emptyCluster(): Promise<SupabaseCluster> {
-  return cluster({});
+/**
+ * Starts what a new Supabase project is: roles and `auth`, no migration.
+ *
+ * @param options.version Major version of Postgres, where it matters.
+ */
+export function emptyCluster(
+  options: { version?: number | undefined } = {},
+): Promise<SupabaseCluster> {
+  return cluster(options);
 }
 
 /**

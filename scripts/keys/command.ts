@@ -1,44 +1,42 @@
-import { parseArgs } from "node:util";
 import { outcomeHeaders } from "../../shared/idempotency/response.ts";
+import { parseOptions, UsageError } from "../cli/command.ts";
 import type { Resolution } from "./operator.ts";
-
-export const USAGE = `Usage:
-  deno task keys list [--limit N] [--json]
-  deno task keys resolve KEY --scope SCOPE [--user ID] --as completed
-      --status 200 [--body TEXT] [--header NAME:VALUE …] [--note TEXT]
-  deno task keys resolve KEY --scope SCOPE [--user ID] --as failed [--note TEXT]
-With SUPABASE_URL and SUPABASE_SECRET_KEY in the environment, or --database-url URL.`;
 
 /** What the command line asks for. */
 export type Command =
-  & { readonly databaseUrl: string | undefined }
+  & {
+    readonly databaseUrl: string | undefined;
+    /** The project's folder. */
+    readonly project: string;
+    /** Whether to only say what would be done. */
+    readonly isDryRun: boolean;
+  }
   & (
     | { readonly name: "list"; readonly limit: number; readonly json: boolean }
     | { readonly name: "resolve"; readonly resolution: Resolution }
   );
 
-/** Thrown when the command line asks for nothing that there is. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
-
 /**
  * Reads the command line.
  *
- * @throws {UsageError} When it is not as described in {@link USAGE}.
+ * @throws {UsageError} When it is not as `keys --help` says.
  */
 export function parseCommand(args: readonly string[]): Command {
   const { values, positionals } = parse(args);
-  const { "database-url": databaseUrl, limit, json = false, ...rest } = values;
+  const { "database-url": databaseUrl, "dry-run": isDryRun, project } = values;
+  const common = { databaseUrl, isDryRun, project };
+  const { limit, json = false, scope, user, as, status, body, header, note } =
+    values;
+  const rest = { scope, user, as, status, body, header, note };
   const [name, ...operands] = positionals;
   if (name === "list" && operands.length === 0) {
     refuseOptions("list", rest);
     const number = wholeNumber("--limit", limit ?? "100", 1, 1000);
-    return { name, databaseUrl, limit: number, json };
+    return { name, ...common, limit: number, json };
   }
   if (name === "resolve" && operands.length === 1) {
     refuseOptions("resolve", { limit, json: json || undefined });
-    return { name, databaseUrl, resolution: resolutionOf(operands[0]!, rest) };
+    return { name, ...common, resolution: resolutionOf(operands[0]!, rest) };
   }
   throw new UsageError(
     positionals.length === 0
@@ -59,26 +57,17 @@ interface ResolveOptions {
 
 function parse(args: readonly string[]) {
   const text = { type: "string" } as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        "database-url": text,
-        limit: text,
-        json: { type: "boolean" },
-        scope: text,
-        user: text,
-        as: text,
-        status: text,
-        body: text,
-        header: { ...text, multiple: true },
-        note: text,
-      },
-    });
-  } catch (error) {
-    throw new UsageError((error as Error).message, { cause: error });
-  }
+  return parseOptions(args, {
+    limit: text,
+    json: { type: "boolean" },
+    scope: text,
+    user: text,
+    as: text,
+    status: text,
+    body: text,
+    header: { ...text, multiple: true },
+    note: text,
+  });
 }
 
 function resolutionOf(key: string, options: ResolveOptions): Resolution {

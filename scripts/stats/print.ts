@@ -1,3 +1,4 @@
+import { commandLine } from "../cli/command.ts";
 import { printTable } from "../table.ts";
 import type {
   HourStatistics,
@@ -44,7 +45,9 @@ export function printStatistics(statistics: Statistics): void {
     `the ledger takes ${(upkeep.table_bytes / 2 ** 20).toFixed(1)} MiB`,
   );
   if (job_runs.length === 0) {
-    console.log("no jobs of pg_cron: let a scheduler run deno task cleanup");
+    console.log(
+      `no jobs of pg_cron: let a scheduler run ${commandLine("cleanup")}`,
+    );
   } else {
     printTable(
       ["job", "schedule", "began", "status", "message"],
@@ -61,9 +64,9 @@ export function printStatistics(statistics: Statistics): void {
   console.log(
     stuck === 0 && stuck_keys.length === 0
       ? "no stuck keys"
-      : `${stuck} stuck ${
-        stuck === 1 ? "key" : "keys"
-      }: see deno task keys list`,
+      : `${stuck} stuck ${stuck === 1 ? "key" : "keys"}: see ${
+        commandLine("keys list")
+      }`,
   );
 }
 

@@ -18,6 +18,7 @@ const SIMULATION = "tests/proof/simulation";
 const CRASH = "tests/proof/crash";
 const FAULTS = "tests/proof/faults";
 const ATTEMPTS = "tests/proof/attempts";
+const CLI = "tests/scripts/cli";
 const MIGRATE = "tests/scripts/migrate";
 const STACK = "tests/scripts/stack";
 const BROWSER = "tests/browser";
@@ -34,6 +35,7 @@ const APART = [
   CRASH,
   FAULTS,
   ATTEMPTS,
+  CLI,
   MIGRATE,
   STACK,
   BROWSER,
@@ -139,6 +141,11 @@ export const phases: readonly Phase[] = [
     name: "on other runtimes",
     postgres: [],
     run: (filter) => runDenoTest([RUNTIMES], filter),
+  },
+  {
+    name: "command line",
+    postgres: [],
+    run: (filter) => runDenoTest([CLI], filter, STARTS_OFTEN),
   },
   {
     name: "in a browser",

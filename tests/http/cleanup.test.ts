@@ -38,7 +38,7 @@ async function keysOf({ sql }: Stack, userId: string): Promise<string[]> {
 }
 
 async function cleanUp(args: string[], env: Record<string, string> = {}) {
-  const result = await runDeno(["run", "-A", "scripts/cleanup.ts", ...args], {
+  const result = await runDeno(["task", "--quiet", "cleanup", ...args], {
     env,
   });
   return { code: result.code, text: printed(result) };

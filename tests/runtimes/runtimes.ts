@@ -42,13 +42,18 @@ const PACKAGES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 };
 
 /** The program of a runtime, from npm. */
-function program(name: string, version: string): string {
+export function program(name: string, version: string): string {
   const named = PACKAGES[name]?.[PLATFORM];
   if (named === undefined) {
     throw new Error(`Cannot run ${name}: npm has none for ${PLATFORM}`);
   }
   return join(npmPackage(named, version), "bin", name);
 }
+
+/** The oldest that is supported, and the newest. */
+export const NODE_VERSIONS = ["22.23.5", "26.10.0"] as const;
+
+export const BUN_VERSION = "1.4.5";
 
 interface Command {
   readonly program: string;
@@ -136,7 +141,7 @@ export const runtimes: readonly Runtime[] = [
       path,
     ],
   })),
-  ...["22.23.5", "26.10.0"].map((version) =>
+  ...NODE_VERSIONS.map((version) =>
     runtime(
       `Node ${version.split(".")[0]}`,
       "tests/runtimes/node.ts",
@@ -145,7 +150,7 @@ export const runtimes: readonly Runtime[] = [
     )
   ),
   runtime("Bun", "tests/runtimes/app.ts", ["import"], (path) => ({
-    program: program("bun", "1.4.5"),
+    program: program("bun", BUN_VERSION),
     args: ["run", path],
   })),
   runtime(

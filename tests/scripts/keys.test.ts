@@ -7,7 +7,8 @@ import {
 } from "@std/assert";
 import postgres from "postgres";
 import { runDeno } from "../../scripts/check/command.ts";
-import { parseCommand, UsageError } from "../../scripts/keys/command.ts";
+import { UsageError } from "../../scripts/cli/command.ts";
+import { parseCommand } from "../../scripts/keys/command.ts";
 import { probe, unique } from "../support/probe.ts";
 import { findPostgres } from "../../scripts/cluster/postgres.ts";
 import { type Actor, project, signUp, withStack } from "../support/stack.ts";

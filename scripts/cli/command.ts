@@ -1,0 +1,104 @@
+import { createInterface } from "node:readline/promises";
+import process from "node:process";
+import { parseArgs, type ParseArgsConfig } from "node:util";
+
+/** One thing that the program does: `supabase-idempotency <name>`. */
+export interface Command {
+  /** What it does, in a line. */
+  readonly summary: string;
+  /** How it is called, for a person: what `--help` prints. */
+  usage(): string | Promise<string>;
+  /** Does it; answers the exit code. */
+  run(args: readonly string[]): Promise<number | void>;
+}
+
+/** Thrown when the command line asks for nothing that there is. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Thrown when a command cannot do its part; the message says what to do. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+}
+
+/** What every command understands, as `--help` tells it. */
+export const COMMON_OPTIONS = `
+  --project DIR        the project, the folder that contains supabase/; here by default
+  --database-url URL   its database, in place of SUPABASE_URL and SUPABASE_SECRET_KEY;
+                       better kept out of the list of processes, in DATABASE_URL
+  --dry-run            say what would be done, and do nothing
+  --yes                do it without asking
+  --help               this text
+
+Variables that the environment lacks are read from .env in the project.`;
+
+const COMMON = {
+  "project": { type: "string", default: "." },
+  "database-url": { type: "string" },
+  "dry-run": { type: "boolean", default: false },
+  "yes": { type: "boolean", short: "y", default: false },
+} as const;
+
+/**
+ * Reads a command line: the options of every command, and further ones.
+ *
+ * @throws {UsageError} When there is an option that the command does not know.
+ */
+export function parseOptions<
+  const Options extends NonNullable<ParseArgsConfig["options"]>,
+>(args: readonly string[], options: Options) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { ...COMMON, ...options },
+    });
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
+}
+
+// In this repository the commands for operators are tasks of their own.
+const TASKS = /^(stats|keys|cleanup|migrate)\b/;
+
+/** How a command is called where this program runs: `keys list`. */
+export function commandLine(command: string): string {
+  if (!process.argv[1]?.endsWith(".ts")) {
+    return `supabase-idempotency ${command}`;
+  }
+  return TASKS.test(command)
+    ? `deno task ${command}`
+    : `deno task cli ${command}`;
+}
+
+/** How a change may be made; from the command line. */
+export interface Consent {
+  readonly "dry-run": boolean;
+  readonly yes: boolean;
+}
+
+/**
+ * Whether to do what was just said: `--yes`, or the answer of whoever is there.
+ *
+ * @throws {CommandError} When nobody is there to be asked.
+ */
+export async function mayProceed(consent: Consent): Promise<boolean> {
+  if (consent["dry-run"]) return false;
+  if (consent.yes) return true;
+  if (!process.stdin.isTTY) {
+    throw new CommandError(
+      "nothing was changed, because nobody is here to be asked: --yes does it, --dry-run only says it",
+    );
+  }
+  const terminal = createInterface({
+    input: process.stdin,
+    output: process.stdout,
+  });
+  try {
+    const answer = await terminal.question("\nDo this? [y/N] ");
+    return /^y(es)?$/i.test(answer.trim());
+  } finally {
+    terminal.close();
+  }
+}

@@ -1,0 +1,251 @@
+import { z } from "zod";
+import { connectIfKnown, explain, type Project } from "../project.ts";
+import {
+  type Command,
+  commandLine,
+  COMMON_OPTIONS,
+  parseOptions,
+  UsageError,
+} from "./command.ts";
+import { functionsOf } from "./functions.ts";
+import {
+  MANIFEST,
+  MIGRATIONS,
+  openFolder,
+  type ProjectFolder,
+  stateOf,
+} from "./project_folder.ts";
+import { SHARED, VERSION } from "./release.ts";
+
+/** One thing that was looked at. */
+interface Finding {
+  /** What was looked at. */
+  readonly what: string;
+  /** `skipped`: it could not be looked at. */
+  readonly state: "ok" | "wrong" | "skipped";
+  /** What there is. */
+  readonly found: string;
+  /** What to do about it. */
+  readonly mend?: string;
+}
+
+function ok(what: string, found: string): Finding {
+  return { what, state: "ok", found };
+}
+
+function wrong(what: string, found: string, mend: string): Finding {
+  return { what, state: "wrong", found, mend };
+}
+
+async function filesOf(folder: ProjectFolder): Promise<Finding[]> {
+  const { manifest } = folder;
+  const init = commandLine("init");
+  if (manifest === null) {
+    return [wrong("module", `there is no ${MANIFEST}`, `run ${init}`)];
+  }
+  const { version } = manifest;
+  const findings = [
+    version === VERSION ? ok("module", `version ${version}`) : wrong(
+      "module",
+      `version ${version}, and this program is ${VERSION}`,
+      `run ${commandLine("upgrade")}, then supabase db push`,
+    ),
+  ];
+  for (const path of Object.keys(manifest.files)) {
+    const state = await stateOf(folder, path);
+    if (state === "as written") continue;
+    const mend = path.startsWith(SHARED)
+      ? `restore it from version control, or run ${init} --force-vendor`
+      : "restore it from version control: what is applied does not change with its file";
+    findings.push(wrong("file", `${path} is ${state}`, mend));
+  }
+  if (findings.length === 1) {
+    const number = Object.keys(manifest.files).length;
+    findings.push(ok("files", `${number} as they were written`));
+  }
+  return findings;
+}
+
+const CORS =
+  `import { corsHeaders } from "../_shared/idempotency.ts" and send it, in withSupabase as cors: { headers: corsHeaders }`;
+
+async function functionFindings(folder: ProjectFolder): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const one of await functionsOf(folder)) {
+    if (!one.isProtected) continue;
+    const what = `function ${one.name}`;
+    const before = findings.length;
+    if (one.hasCors && !one.letsKeyIn) {
+      findings.push(wrong(
+        what,
+        "its CORS headers do not let Idempotency-Key in: a browser's preflight fails",
+        CORS,
+      ));
+    }
+    if (!one.verifyJwt && !one.knowsCallers) {
+      findings.push(wrong(
+        what,
+        "verify_jwt = false in supabase/config.toml, and nothing in it looks at who calls",
+        "take that line out, or let the function verify its callers: whoever calls may use anybody's keys",
+      ));
+    }
+    if (one.verifyJwt && one.takesKeys) {
+      findings.push(wrong(
+        what,
+        "it takes publishable or secret keys, which are no tokens, and the gateway asks for one",
+        `set verify_jwt = false under [functions.${one.name}] in supabase/config.toml`,
+      ));
+    }
+    if (findings.length === before) {
+      findings.push(ok(what, "CORS and verify_jwt fit"));
+    }
+  }
+  if (findings.length === 0) {
+    const found = `none imports ${SHARED}/idempotency.ts yet`;
+    findings.push({ what: "functions", state: "skipped", found });
+  }
+  return findings;
+}
+
+const Health = z.tuple([
+  z.object({ version: z.string(), wrong_grants: z.array(z.string()) }),
+]);
+
+const JobRun = z.object({
+  job: z.string(),
+  active: z.boolean(),
+  status: z.string().nullable(),
+  message: z.string().nullable(),
+});
+
+const JOBS = [
+  "cleanup-expired-idempotency-keys",
+  "count-idempotency-statistics",
+];
+
+const MISSING = new Set(["42883", "PGRST202", "3F000"]);
+
+async function databaseFindings(
+  database: Project,
+  folder: ProjectFolder,
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  try {
+    const [{ version, wrong_grants }] = Health.parse(
+      await database.call("idempotency_health"),
+    );
+    findings.push(ok("access", "the database answers this key"));
+    const wanted = folder.manifest?.version ?? VERSION;
+    const push =
+      `run supabase db push; ${MIGRATIONS}/ has what leads to ${wanted}`;
+    findings.push(
+      version === wanted ? ok("schema", `version ${version}`) : wrong(
+        "schema",
+        `version ${version}, and the module is ${wanted}`,
+        push,
+      ),
+    );
+    findings.push(
+      ...wrong_grants.length === 0
+        ? [ok("grants", "nobody but service_role writes the ledger")]
+        : wrong_grants.map((grant) =>
+          wrong(
+            "grants",
+            grant,
+            grant.includes("not") || grant.startsWith("row")
+              ? "give it back in a migration, as the ledger's does"
+              : "revoke it in a migration: anybody could make the ledger believe that a request was answered",
+          )
+        ),
+    );
+  } catch (error) {
+    const { code = "" } = error as { code?: string };
+    return [
+      MISSING.has(code)
+        ? wrong(
+          "schema",
+          "the ledger is not in the database",
+          "run supabase db push",
+        )
+        : wrong(
+          "access",
+          explain(error),
+          "look at SUPABASE_URL and SUPABASE_SECRET_KEY, or --database-url",
+        ),
+    ];
+  }
+  const runs = z.array(JobRun).parse(
+    await database.call("idempotency_job_runs", { p_limit: 1 }),
+  );
+  return [...findings, ...jobFindings(runs)];
+}
+
+function jobFindings(runs: readonly z.output<typeof JobRun>[]): Finding[] {
+  if (runs.length === 0) {
+    const found = `no pg_cron here: let a scheduler run ${
+      commandLine("cleanup")
+    } hourly`;
+    return [{ what: "cron", state: "skipped", found }];
+  }
+  return JOBS.map((job) => {
+    const run = runs.find((run) => run.job === job);
+    const what = `cron ${job}`;
+    if (run === undefined || !run.active) {
+      return wrong(
+        what,
+        run === undefined ? "it is not scheduled" : "it is not active",
+        "see Jobs in the dashboard; how it is scheduled is at the end of the ledger's migration",
+      );
+    }
+    return run.status === "failed"
+      ? wrong(what, `its last run failed: ${run.message}`, "mend what it says")
+      : ok(what, run.status === null ? "scheduled" : "its last run was fine");
+  });
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseOptions(args, {
+    json: { type: "boolean", default: false },
+  });
+  if (positionals.length > 0) {
+    throw new UsageError(`name the project with --project ${positionals[0]}`);
+  }
+  const folder = await openFolder(values.project);
+  const findings = [
+    ...await filesOf(folder),
+    ...await functionFindings(folder),
+  ];
+  const connection = connectIfKnown(values["database-url"], values.project);
+  if (connection === null) {
+    const found =
+      "not looked at: set SUPABASE_URL and SUPABASE_SECRET_KEY, or give --database-url";
+    findings.push({ what: "database", state: "skipped", found });
+  } else {
+    await using database = connection;
+    findings.push(...await databaseFindings(database, folder));
+  }
+  const bad = findings.filter(({ state }) => state === "wrong").length;
+  if (values.json) console.log(JSON.stringify(findings, null, 2));
+  else {
+    for (const { what, state, found, mend } of findings) {
+      const mark = { ok: "ok   ", wrong: "WRONG", skipped: "-    " }[state];
+      console.log(`${mark} ${what}: ${found}`);
+      if (mend !== undefined) console.log(`      ${mend}`);
+    }
+    console.log(bad === 0 ? "nothing is wrong" : `${bad} to mend`);
+  }
+  return bad === 0 ? 0 : 1;
+}
+
+/** Looks for what is missing or out of date. */
+export const doctor: Command = {
+  summary: "say what is missing or out of date, and how to mend it",
+  usage: () =>
+    `Usage: ${commandLine("doctor")} [--json]
+
+Looks at the module's files, the functions that import it (CORS, verify_jwt) and
+the database (version of the schema, grants, cron jobs); changes nothing. Exit
+code 1 where something is wrong.
+${COMMON_OPTIONS}`,
+  run,
+};

@@ -1,0 +1,101 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parse } from "smol-toml";
+import { z } from "zod";
+import type { ProjectFolder } from "./project_folder.ts";
+
+/** An edge function of a project, as far as its sources tell. */
+export interface EdgeFunction {
+  readonly name: string;
+  /** The first of its files that imports the module, below the project. */
+  readonly file: string;
+  /** Whether it imports the module. */
+  readonly isProtected: boolean;
+  /** Whether something of it answers preflights that let the key in. */
+  readonly letsKeyIn: boolean;
+  /** Whether it deals with CORS at all. */
+  readonly hasCors: boolean;
+  /** Whether it looks at its callers itself, and not only the gateway. */
+  readonly knowsCallers: boolean;
+  /** Whether some of its callers have a publishable or secret key, and no token. */
+  readonly takesKeys: boolean;
+  /** `verify_jwt` of `config.toml`. */
+  readonly verifyJwt: boolean;
+}
+
+const IMPORTS_MODULE =
+  /from\s+["'](?:[^"']*\/idempotency\.ts|(?:npm:|jsr:)?@idempotency\/supabase-edge-functions[^"']*)["']/;
+const SOURCE = /\.(ts|tsx|js|jsx|mjs)$/;
+
+const Config = z.object({
+  functions: z.record(
+    z.string(),
+    z.object({ verify_jwt: z.boolean().optional() }),
+  ).default({}),
+});
+
+async function verified(
+  { path }: ProjectFolder,
+): Promise<(name: string) => boolean> {
+  const file = join(path, "supabase", "config.toml");
+  if (!existsSync(file)) return () => true;
+  const { functions } = Config.parse(parse(await readFile(file, "utf8")));
+  return (name) => functions[name]?.verify_jwt ?? true;
+}
+
+/** What functions import of their own from beside the module. */
+async function sharedBy(
+  home: string,
+  texts: readonly string[],
+): Promise<string[]> {
+  const paths = new Set(
+    texts.flatMap((text) =>
+      [...text.matchAll(/["'](?:\.\.\/)+(_shared\/[^"']+)["']/g)]
+        .map(([, path]) => path!)
+    ).filter((path) => !path.startsWith("_shared/idempotency")),
+  );
+  return await Promise.all(
+    [...paths].map((path) => join(home, path)).filter(existsSync)
+      .map((path) => readFile(path, "utf8")),
+  );
+}
+
+/** The project's functions: the folders of `supabase/functions` without `_`. */
+export async function functionsOf(
+  folder: ProjectFolder,
+): Promise<EdgeFunction[]> {
+  const home = join(folder.path, "supabase", "functions");
+  if (!existsSync(home)) return [];
+  const verifyJwt = await verified(folder);
+  const found: EdgeFunction[] = [];
+  const entries = await readdir(home, { withFileTypes: true });
+  for (const entry of entries.sort((a, b) => a.name < b.name ? -1 : 1)) {
+    if (!entry.isDirectory() || /^[._]/.test(entry.name)) continue;
+    const paths = (await readdir(join(home, entry.name), { recursive: true }))
+      .filter((path) => SOURCE.test(path) && !path.includes("node_modules"))
+      .sort();
+    const texts = await Promise.all(
+      paths.map((path) => readFile(join(home, entry.name, path), "utf8")),
+    );
+    const at = texts.findIndex((text) => IMPORTS_MODULE.test(text));
+    const all = [...texts, ...await sharedBy(home, texts)].join("\n");
+    found.push({
+      name: entry.name,
+      file: `supabase/functions/${entry.name}/${
+        paths[at]?.replaceAll("\\", "/") ?? ""
+      }`,
+      isProtected: at >= 0,
+      letsKeyIn: texts.some((text) =>
+        /import[^;]*\bcorsHeaders\b[^;]*\/idempotency\.ts["']/s.test(text)
+      ) || /idempotency-key/i.test(all),
+      hasCors: /withSupabase|cors|access-control-allow/i.test(all),
+      knowsCallers:
+        /withSupabase|callers|getUser|getClaims|jwtVerify|constructEvent|verify/
+          .test(all),
+      takesKeys: /\bauth:\s*\[?[^\]})]*["'](publishable|secret)\b/.test(all),
+      verifyJwt: verifyJwt(entry.name),
+    });
+  }
+  return found;
+}

@@ -1,0 +1,230 @@
+import configuration from "../../deno.json" with { type: "json" };
+import {
+  type Command,
+  CommandError,
+  commandLine,
+  COMMON_OPTIONS,
+  mayProceed,
+  parseOptions,
+  UsageError,
+} from "./command.ts";
+import {
+  type Change,
+  checksum,
+  makeChanges,
+  MANIFEST,
+  type Manifest,
+  manifestText,
+  migrationOf,
+  MIGRATIONS,
+  openFolder,
+  printChanges,
+  type ProjectFolder,
+  pushAdvice,
+  stampsFor,
+  textAt,
+} from "./project_folder.ts";
+import {
+  creatingSql,
+  type Part,
+  PARTS,
+  rollbackSql,
+  SHARED,
+  type SqlPart,
+  sqlPartsOf,
+  vendoredModules,
+  VERSION,
+} from "./release.ts";
+import { describeCreation } from "./created.ts";
+
+const { imports } = configuration;
+
+/** A function to start from, as a project writes it. */
+export const EXAMPLE = `import { pipeline } from "${
+  imports["@supabase/middleware"]
+}";
+import { withSupabase } from "${imports["@supabase/server"]}";
+import { corsHeaders, withIdempotency } from "../_shared/idempotency.ts";
+
+export default {
+  fetch: pipeline(
+    [
+      withSupabase({ auth: "user", cors: { headers: corsHeaders } }),
+      withIdempotency({ scope: "hello" }),
+    ],
+    async (request) => Response.json({ hello: await request.text() }),
+  ),
+};
+`;
+
+const NEXT_STEPS = `Next, in the project:
+  1. supabase db push
+  2. protect a function, for instance supabase/functions/hello/index.ts:
+
+${EXAMPLE.replaceAll(/^(?=.)/gm, "       ")}
+  3. supabase functions deploy hello`;
+
+/** What there is to do, for the whole of it or for nothing. */
+interface Plan {
+  readonly changes: readonly Change[];
+  /** Files in the way that say something else. */
+  readonly conflicts: readonly string[];
+  /** How many files the project has then. */
+  readonly total: number;
+  /** Migrations that are new: their names, and what each says. */
+  readonly created: ReadonlyMap<string, string>;
+  readonly advice: readonly string[];
+}
+
+async function plan(
+  folder: ProjectFolder,
+  parts: readonly Part[],
+  force: boolean,
+): Promise<Plan> {
+  const wanted = await vendoredModules(parts);
+  const sqlParts = sqlPartsOf(parts);
+  const missing = sqlParts.filter((part) => migrationOf(folder, part) === null);
+  const { versions, beyond } = stampsFor(folder.migrations, missing.length);
+  const migrations: Manifest["migrations"] = {};
+  const created = new Map<string, string>();
+  for (const part of sqlParts) {
+    const stamp = versions[missing.indexOf(part)];
+    const name = migrationOf(folder, part) ?? `${stamp}_${part}.sql`;
+    const sql = await migrationText(folder, part, name);
+    migrations[part] = name;
+    wanted.set(`${MIGRATIONS}/${name}`, sql);
+    if (missing.includes(part)) created.set(name, sql);
+  }
+  if (parts.includes("migrate")) {
+    for (const [part, name] of Object.entries(migrations)) {
+      wanted.set(
+        `supabase/rollback/${name}`,
+        await rollbackSql(part as SqlPart, name),
+      );
+    }
+  }
+  // Upgrades are migrations too, and what they say is not ours to write again.
+  const upgrades = Object.entries(folder.manifest?.files ?? {})
+    .filter(([path]) => path.startsWith(MIGRATIONS));
+  const files = Object.fromEntries([
+    ...upgrades,
+    ...[...wanted].map(([path, text]) => [path, checksum(text)] as const),
+  ]);
+  const manifest = { version: VERSION, parts: [...parts], migrations, files };
+  const changes: Change[] = [];
+  const conflicts: string[] = [];
+  for (const [path, text] of wanted) {
+    const found = await textAt(folder, path);
+    if (found === text) continue;
+    // What is applied already is not mended by a file that says otherwise.
+    if (found !== null && !(force && path.startsWith(SHARED))) {
+      conflicts.push(path);
+    }
+    changes.push({ path, text, kind: found === null ? "add" : "replace" });
+  }
+  const text = manifestText(manifest);
+  const before = await textAt(folder, MANIFEST);
+  if (before !== text) {
+    const kind = before === null ? "add" : "replace";
+    changes.push({ path: MANIFEST, text, kind });
+  }
+  const advice = pushAdvice(beyond);
+  return { changes, conflicts, created, advice, total: wanted.size + 1 };
+}
+
+/**
+ * What a part's migration says. After an upgrade there is more than one, and
+ * none of them is this release's: what was applied stays as it is.
+ */
+async function migrationText(
+  folder: ProjectFolder,
+  part: SqlPart,
+  name: string,
+): Promise<string> {
+  const path = `${MIGRATIONS}/${name}`;
+  const found = await textAt(folder, path);
+  return found !== null && folder.manifest?.files[path] === checksum(found)
+    ? found
+    : await creatingSql(part);
+}
+
+function partsNamed(list: string): Part[] {
+  const names = list.split(",").map((name) => name.trim()).filter(Boolean);
+  const unknown = names.filter((name) => !(name in PARTS));
+  if (unknown.length > 0) {
+    throw new UsageError(
+      `--parts ${unknown.join(",")}: there are ${
+        Object.keys(PARTS).join(", ")
+      }`,
+    );
+  }
+  return names as Part[];
+}
+
+async function run(args: readonly string[]): Promise<void> {
+  const { values, positionals } = parseOptions(args, {
+    "parts": { type: "string", default: "" },
+    "force-vendor": { type: "boolean", default: false },
+  });
+  if (positionals.length > 1) {
+    throw new UsageError(`name one project, not ${positionals.join(" and ")}`);
+  }
+  const asked = partsNamed(values.parts);
+  const folder = await openFolder(positionals[0] ?? values.project);
+  const had = folder.manifest?.parts ?? [];
+  if (folder.manifest !== null && folder.manifest.version !== VERSION) {
+    throw new CommandError(
+      `${folder.path} has ${folder.manifest.version}, this is ${VERSION}: run ${
+        commandLine("upgrade")
+      }`,
+    );
+  }
+  const parts = (Object.keys(PARTS) as Part[])
+    .filter((part) => had.includes(part) || asked.includes(part));
+  const { changes, conflicts, created, advice, total } = await plan(
+    folder,
+    parts,
+    values["force-vendor"],
+  );
+  if (conflicts.length > 0) {
+    throw new CommandError(
+      `into ${folder.path}: nothing was copied, because these files are there with other contents:\n${
+        conflicts.map((path) => `  ${path}`).join("\n")
+      }\nCompare them, then move or delete them and run this again; --force-vendor replaces those in ${SHARED}/`,
+    );
+  }
+  printChanges(changes);
+  for (const [name, sql] of created) {
+    console.log(`\n${MIGRATIONS}/${name} creates`);
+    for (const line of describeCreation(sql)) console.log(line);
+  }
+  for (const line of advice) console.log(line);
+  const same = total - changes.length;
+  if (same > 0) console.log(`${same} of ${total} files were there already`);
+  if (changes.length === 0) return;
+  console.log();
+  if (await mayProceed(values)) await makeChanges(folder, changes);
+  if (created.size > 0) console.log(`\n${NEXT_STEPS}`);
+}
+
+/** Puts the module and its migration into a project. */
+export const init: Command = {
+  summary: "put the module and the ledger's migration into a project",
+  usage: () =>
+    `Usage: ${commandLine("init")} [DIR] [--parts LIST] [--force-vendor]
+
+Writes the module to ${SHARED}/ and one migration for the
+ledger, dated so that \`supabase db push\` takes it today and your next one after
+it. Overwrites nothing; may be run again, to add parts.
+
+  DIR                  the project, as --project
+  --parts LIST         of these, with commas:
+${
+      Object.entries(PARTS).map(([name, what]) =>
+        `                         ${name.padEnd(10)} ${what}`
+      ).join("\n")
+    }
+  --force-vendor       replace files in ${SHARED}/ that say something else
+${COMMON_OPTIONS}`,
+  run,
+};

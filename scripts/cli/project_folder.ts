@@ -1,0 +1,246 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { z } from "zod";
+import { CommandError, UsageError } from "./command.ts";
+import {
+  namesIn,
+  type Part,
+  PARTS,
+  readText,
+  ROOT,
+  SHARED,
+  type SqlPart,
+} from "./release.ts";
+
+/** Where migrations lie, below a project. */
+export const MIGRATIONS = "supabase/migrations";
+
+/** What a project remembers of what it was given. */
+export const MANIFEST = `${SHARED}/idempotency.manifest.json`;
+
+const Manifest = z.object({
+  /** The release that all of it is of. */
+  version: z.string(),
+  parts: z.array(z.enum(Object.keys(PARTS) as [Part, ...Part[]])),
+  /** Names of the migrations that made each part. */
+  migrations: z.partialRecord(
+    z.enum(["idempotency", "archive", "sequences"]),
+    z.string(),
+  ),
+  /** SHA-256 of each file as it was written, line ends aside, by its path. */
+  files: z.record(z.string(), z.string()),
+});
+
+/** What a project remembers of what it was given. */
+export type Manifest = z.output<typeof Manifest>;
+
+/** A file of the project that is to become another one. */
+export interface Change {
+  /** Below the project, with slashes. */
+  readonly path: string;
+  /** What it is to say; `null`: it is to go. */
+  readonly text: string | null;
+  readonly kind: "add" | "replace" | "delete";
+}
+
+/** A project on this machine: the folder that contains `supabase/`. */
+export interface ProjectFolder {
+  readonly path: string;
+  readonly manifest: Manifest | null;
+  /** Names of its migrations, the oldest first. */
+  readonly migrations: readonly string[];
+}
+
+/**
+ * Looks at a project.
+ *
+ * @throws {CommandError} When it is none.
+ * @throws {UsageError} When it is this repository.
+ */
+export async function openFolder(folder: string): Promise<ProjectFolder> {
+  const path = resolve(folder);
+  if (!existsSync(path)) {
+    throw new CommandError(`${path}: there is no such folder`);
+  }
+  if (!existsSync(join(path, "supabase"))) {
+    throw new CommandError(
+      `${path}: it has no folder supabase/; run \`supabase init\` there first, or name your project with --project`,
+    );
+  }
+  if (path === ROOT) {
+    throw new UsageError(
+      `${path} is where the module comes from: name your project`,
+    );
+  }
+  return {
+    path,
+    manifest: await readManifest(path),
+    migrations: (await namesIn(join(path, MIGRATIONS)))
+      .filter((name) => /^\d+_.*\.sql$/.test(name)),
+  };
+}
+
+async function readManifest(project: string): Promise<Manifest | null> {
+  const path = join(project, MANIFEST);
+  if (!existsSync(path)) return null;
+  try {
+    return Manifest.parse(JSON.parse(await readFile(path, "utf8")));
+  } catch (error) {
+    throw new CommandError(
+      `${MANIFEST} says nothing that this program understands (${
+        (error as Error).message
+      }): restore it from version control`,
+    );
+  }
+}
+
+/** What a manifest file says. */
+export function manifestText(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** The checksum of a text, whatever line ends a checkout gave it. */
+export function checksum(text: string): string {
+  return createHash("sha256").update(text.replaceAll("\r\n", "\n"))
+    .digest("hex");
+}
+
+/** What a file of the project says; `null` where there is none. */
+export async function textAt(
+  { path: project }: ProjectFolder,
+  path: string,
+): Promise<string | null> {
+  const full = join(project, path);
+  return existsSync(full) ? await readText(full) : null;
+}
+
+/** How a file of the project is, beside what the manifest remembers. */
+export async function stateOf(
+  folder: ProjectFolder,
+  path: string,
+): Promise<"missing" | "as written" | "edited"> {
+  const text = await textAt(folder, path);
+  if (text === null) return "missing";
+  return folder.manifest?.files[path] === checksum(text)
+    ? "as written"
+    : "edited";
+}
+
+/** When new migrations are to have been made. */
+export interface Stamps {
+  /** Versions, as many as were asked for. */
+  readonly versions: readonly string[];
+  /** A migration of the project that is later than they may be. */
+  readonly beyond: string | null;
+}
+
+const MOST_AHEAD_MS = 60_000;
+
+/**
+ * Versions for migrations that are new to a project: later than its newest,
+ * because `supabase db push` refuses what comes before one that it has applied;
+ * never later than a minute from now, because the project's own next one has to
+ * come after them.
+ */
+export function stampsFor(
+  migrations: readonly string[],
+  count: number,
+  now = Date.now(),
+): Stamps {
+  const taken = migrations.map((name) => name.split("_")[0]!);
+  // Compared as text, as the Supabase CLI does.
+  const newest = [...taken].sort().at(-1) ?? "";
+  const after = newest < versionOf(now) ? now : dateOf(newest) + 1000;
+  const fits = after + (count - 1) * 1000 <= now + MOST_AHEAD_MS;
+  const versions: string[] = [];
+  for (let at = fits ? after : now; versions.length < count; at += 1000) {
+    if (!taken.includes(versionOf(at))) versions.push(versionOf(at));
+  }
+  const beyond = fits
+    ? null
+    : migrations.find((name) => name.startsWith(`${newest}_`)) ?? null;
+  return { versions, beyond };
+}
+
+/** What to do about {@link Stamps.beyond}. */
+export function pushAdvice(beyond: string | null): string[] {
+  return beyond === null ? [] : [
+    `${beyond} is dated in the future, and the new migration comes before it:`,
+    "  `supabase db push` will refuse this one, and every one that you make until then. Either push",
+    "  with `supabase db push --include-all`, or, where that one is not applied anywhere yet, rename",
+    "  it to a date that has passed and run this again.",
+  ];
+}
+
+/** A migration's version: a moment in UTC, as the Supabase CLI writes it. */
+function versionOf(ms: number): string {
+  return new Date(ms).toISOString().replaceAll(/\D/g, "").slice(0, 14);
+}
+
+/** The moment of a version; one that is no date is further than any. */
+function dateOf(version: string): number {
+  const parts = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})$/.exec(version);
+  const [, year, month, day, hour, minute, second] = parts ?? [];
+  const ms = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  return Number.isNaN(ms) ? Infinity : ms;
+}
+
+/** The migration that makes a part, as long as none took it out again. */
+export function migrationOf(
+  { migrations, manifest }: ProjectFolder,
+  part: SqlPart,
+): string | null {
+  const removed =
+    migrations.findLast((name) => name.endsWith("_remove_idempotency.sql")) ??
+      "";
+  const named = manifest?.migrations[part];
+  return migrations.findLast((name) =>
+    name > removed &&
+    // Without a manifest the ledger's is known by its name; what is called
+    // archive may be anything.
+    (named === undefined
+      ? part === "idempotency" && /^\d+_idempotency\.sql$/.test(name)
+      : name === named)
+  ) ?? null;
+}
+
+/** Folders that other files are in stay. */
+async function removeEmptyFolders(folder: string, end: string): Promise<void> {
+  try {
+    for (let at = folder; at !== end; at = dirname(at)) await rmdir(at);
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOTEMPTY") throw error;
+  }
+}
+
+/** Says what a change will be, a line each. */
+export function printChanges(changes: readonly Change[]): void {
+  for (const { kind, path } of changes) console.log(`would ${kind} ${path}`);
+}
+
+const DONE = { add: "added", replace: "replaced", delete: "deleted" } as const;
+
+/** Makes the changes, and says how many. */
+export async function makeChanges(
+  { path: project }: ProjectFolder,
+  changes: readonly Change[],
+): Promise<void> {
+  for (const { path, text } of changes) {
+    const full = join(project, path);
+    if (text === null) {
+      await rm(full, { force: true });
+      await removeEmptyFolders(dirname(full), join(project, "supabase"));
+    } else {
+      await mkdir(dirname(full), { recursive: true });
+      await writeFile(full, text);
+    }
+  }
+  for (const kind of ["add", "replace", "delete"] as const) {
+    const { length } = changes.filter((change) => change.kind === kind);
+    if (length > 0) {
+      console.log(`${DONE[kind]} ${length} ${length === 1 ? "file" : "files"}`);
+    }
+  }
+}

@@ -1,0 +1,211 @@
+-- Generated from supabase/schemas/archive/ by `deno task sql`: change it there.
+
+-- Soft delete for any table, in one line: select enable_soft_delete('quotations');
+--
+-- A row is archived by setting archived_at and restored by setting it back to null. It stays its
+-- owner's: policies do not change, and queries leave archived rows out by themselves, along a
+-- partial index. Deleting for good is left to the service role.
+
+create function public.archived_rows_are_only_restored() returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_computed text[];
+begin
+  if old.archived_at is null then
+    -- The database's clock: one of the client's would let a row be archived tomorrow.
+    new.archived_at := now();
+    return new;
+  end if;
+
+  -- Migrations and referential actions run as the table's owner and have to reach archived rows.
+  if current_user = (select c.relowner::regrole::text from pg_catalog.pg_class as c where c.oid = tg_relid) then
+    return new;
+  end if;
+
+  -- Not known yet at this point, and so empty in new.
+  select coalesce(array_agg(a.attname::text), '{}') into v_computed
+  from pg_catalog.pg_attribute as a
+  where a.attrelid = tg_relid and a.attgenerated <> '';
+
+  if new.archived_at is not null
+    or to_jsonb(new) - 'archived_at' - v_computed is distinct from to_jsonb(old) - 'archived_at' - v_computed
+  then
+    raise exception 'changing a row of %: it is archived, restore it first', tg_relid::regclass
+      using errcode = 'SD001';
+  end if;
+
+  return new;
+end;
+$$;
+
+comment on function public.archived_rows_are_only_restored() is
+  'Keeps archived rows as they were until they are restored. SQLSTATE SD001: something else was to be changed.';
+
+-- Adds the column, the index and the guard to one table.
+--
+-- security invoker, and granted to nobody: only a table's owner may alter it, which is the role
+-- that runs migrations.
+create function public.enable_soft_delete(p_table regclass, p_list_columns text[] default null)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_kind "char";
+  v_is_partition boolean;
+  v_has_policies boolean;
+  v_type regtype;
+  v_columns text[];
+  v_unknown text;
+begin
+  select c.relkind, c.relispartition, c.relrowsecurity
+  into v_kind, v_is_partition, v_has_policies
+  from pg_catalog.pg_class as c
+  where c.oid = p_table and c.relnamespace <> 'pg_catalog'::regnamespace;
+
+  if v_kind is null then
+    raise exception 'enabling soft delete: there is no such table: %', p_table using errcode = '42P01';
+  end if;
+
+  if v_kind not in ('r', 'p') or v_is_partition then
+    raise exception 'enabling soft delete on %: it is no table of its own but a %', p_table,
+      case
+        when v_is_partition then 'partition, name the table that it is a part of'
+        when v_kind = 'v' then 'view, name the table under it'
+        when v_kind = 'm' then 'materialized view, name the table under it'
+        when v_kind = 'f' then 'foreign table, enable it where the table is'
+        else 'relation without rows'
+      end
+      using errcode = '42809';
+  end if;
+
+  select a.atttypid into v_type
+  from pg_catalog.pg_attribute as a
+  where a.attrelid = p_table and a.attname = 'archived_at' and not a.attisdropped;
+
+  if v_type <> 'timestamptz'::regtype then
+    raise exception 'enabling soft delete on %: its column archived_at is of type %, expected timestamptz', p_table, v_type
+      using errcode = '42804';
+  end if;
+
+  -- Lists are of one user's rows as a rule; the primary key gives the order a tie-breaker.
+  v_columns := coalesce(p_list_columns, array(
+    select a.attname::text
+    from pg_catalog.pg_attribute as a
+    left join pg_catalog.pg_index as i on i.indrelid = a.attrelid and i.indisprimary
+    where a.attrelid = p_table
+      and not a.attisdropped
+      and (a.attname = 'user_id' or a.attnum = any (i.indkey))
+    order by a.attname <> 'user_id', array_position(i.indkey::smallint[], a.attnum)
+  ));
+
+  if cardinality(v_columns) = 0 then
+    raise exception 'enabling soft delete on %: name the columns that lists of it are filtered and sorted by', p_table
+      using errcode = '22023';
+  end if;
+
+  select c.name into v_unknown
+  from unnest(v_columns) as c (name)
+  where not exists (
+    select from pg_catalog.pg_attribute as a
+    where a.attrelid = p_table and a.attname = c.name and a.attnum > 0 and not a.attisdropped
+  )
+  limit 1;
+
+  if found then
+    raise exception 'enabling soft delete on %: it has no column %', p_table, coalesce(quote_ident(v_unknown), 'null')
+      using errcode = '42703';
+  end if;
+
+  execute format('alter table %s add column if not exists archived_at timestamptz', p_table);
+  execute format('comment on column %s.archived_at is %L', p_table, 'When the row was archived; null: it is in use.');
+
+  if not exists (
+    select from pg_catalog.pg_index as i
+    where i.indrelid = p_table
+      and i.indisvalid
+      and pg_get_expr(i.indpred, i.indrelid) = '(archived_at IS NULL)'
+      and v_columns = array(
+        select a.attname::text
+        from unnest(i.indkey::smallint[]) with ordinality as k (attnum, position)
+        join pg_catalog.pg_attribute as a on a.attrelid = i.indrelid and a.attnum = k.attnum
+        order by k.position
+      )
+  ) then
+    execute format(
+      'create index on %s (%s) where archived_at is null',
+      p_table,
+      (select string_agg(quote_ident(c.name), ', ' order by c.position)
+       from unnest(v_columns) with ordinality as c (name, position))
+    );
+  end if;
+
+  -- Triggers run in the order of their names: this one has to see what the caller wants before
+  -- another one counts a version up.
+  execute format(
+    'create or replace trigger archived_rows_are_only_restored before update on %s '
+    'for each row when (old.archived_at is not null or new.archived_at is not null) '
+    'execute function public.archived_rows_are_only_restored()',
+    p_table
+  );
+
+  -- Whoever could delete rows may archive them instead.
+  if has_table_privilege('authenticated', p_table, 'delete') then
+    execute format('grant update (archived_at) on %s to authenticated', p_table);
+  end if;
+
+  execute format('revoke delete, truncate on %s from public, anon, authenticated', p_table);
+
+  if v_has_policies and not exists (
+    select from pg_catalog.pg_policy as p where p.polrelid = p_table and p.polcmd in ('w', '*')
+  ) then
+    raise warning 'enabling soft delete on %: no policy lets its rows be updated, so only the service role can archive them', p_table;
+  end if;
+end;
+$$;
+
+comment on function public.enable_soft_delete(regclass, text[]) is
+  'Lets rows of a table be archived and restored; may be called again, also for another list of columns. For migrations.';
+
+create function public.disable_soft_delete(p_table regclass) returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_has_archived boolean;
+begin
+  if not exists (
+    select from pg_catalog.pg_trigger as t
+    where t.tgrelid = p_table and t.tgname = 'archived_rows_are_only_restored'
+  ) then
+    return;
+  end if;
+
+  -- Nobody may archive a row between this look and the end of the column.
+  execute format('lock table %s in access exclusive mode', p_table);
+  execute format('select exists (select from %s where archived_at is not null)', p_table) into v_has_archived;
+
+  if v_has_archived then
+    raise exception 'disabling soft delete on %: it has archived rows, which would be in use again; delete or restore them first', p_table
+      using errcode = '55000';
+  end if;
+
+  execute format('drop trigger archived_rows_are_only_restored on %s', p_table);
+  execute format('alter table %s drop column archived_at', p_table);
+end;
+$$;
+
+comment on function public.disable_soft_delete(regclass) is
+  'Takes enable_soft_delete back, but for the right to delete, which is not given back to anybody. For migrations.';
+
+revoke all on function public.archived_rows_are_only_restored() from public, anon, authenticated, service_role;
+revoke all on function public.enable_soft_delete(regclass, text[]) from public, anon, authenticated, service_role;
+revoke all on function public.disable_soft_delete(regclass) from public, anon, authenticated, service_role;

@@ -1,0 +1,281 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { join } from "node:path";
+import { stampsFor } from "../../scripts/cli/project_folder.ts";
+import { cli } from "../support/cli.ts";
+import { withStack } from "../support/stack.ts";
+
+const SHARED = "supabase/functions/_shared";
+const MANIFEST = `${SHARED}/idempotency.manifest.json`;
+
+const stack = withStack();
+
+async function withProject(
+  test: (project: {
+    path: string;
+    run: (...args: string[]) => ReturnType<typeof cli>;
+    read: (path: string) => Promise<string>;
+    write: (path: string, text: string) => Promise<void>;
+    migrations: () => string[];
+  }) => Promise<void>,
+): Promise<void> {
+  const path = await Deno.makeTempDir({ prefix: "cli-" });
+  const migrations = join(path, "supabase/migrations");
+  try {
+    await Deno.mkdir(migrations, { recursive: true });
+    await test({
+      path,
+      run: (command, ...args) => cli([command!, "--project", path, ...args]),
+      read: (file) => Deno.readTextFile(join(path, file)),
+      async write(file, text) {
+        await Deno.mkdir(join(path, file, ".."), { recursive: true });
+        await Deno.writeTextFile(join(path, file), text);
+      },
+      migrations: () =>
+        [...Deno.readDirSync(migrations)].map(({ name }) => name).sort(),
+    });
+  } finally {
+    await Deno.remove(path, { recursive: true });
+  }
+}
+
+Deno.test("every command has --help, and there is one text of all of them", async () => {
+  const { code, text } = await cli(["--help"]);
+  assertEquals(code, 0);
+  const names = [...text.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name!);
+  assertEquals(names, [
+    ...["init", "upgrade", "remove", "doctor"],
+    ...["stats", "keys", "cleanup", "migrate"],
+  ]);
+  const helps = await Promise.all(names.map((name) => cli([name, "--help"])));
+  helps.forEach(({ code, text }, index) => {
+    assertEquals(code, 0, text);
+    assertStringIncludes(text, names[index]!);
+    assertStringIncludes(text, "--project");
+    assertStringIncludes(text, "--database-url");
+    assertStringIncludes(text, "--dry-run");
+  });
+  const unknown = await cli(["innit"]);
+  assertEquals(unknown.code, 1);
+  assertMatch(unknown.text, /^"innit" is not a command\nUsage:/);
+});
+
+Deno.test("what is new to a project comes after its newest migration and a minute from now at most", () => {
+  const now = Date.UTC(2026, 0, 31, 23, 59, 58);
+  const stamps = (names: string[], count = 1) => stampsFor(names, count, now);
+  const none = { versions: ["20260131235958"], beyond: null };
+  assertEquals(stamps([]), none);
+  assertEquals(stamps(["20251231000000_a.sql", "0001_b.sql"]), none);
+  assertEquals(stamps(["20260131235958_a.sql"], 3), {
+    versions: ["20260131235959", "20260201000000", "20260201000001"],
+    beyond: null,
+  });
+  assertEquals(stamps(["20260201000057_a.sql"]), {
+    versions: ["20260201000058"],
+    beyond: null,
+  });
+  for (const name of ["20260201000058_a.sql", "20270101000000_a.sql"]) {
+    assertEquals(stamps([name]), { ...none, beyond: name });
+  }
+  assertEquals(stamps(["99_a.sql"]), { ...none, beyond: "99_a.sql" });
+  assertEquals(stamps(["20260131235958_a.sql", "99_a.sql"]), {
+    versions: ["20260131235959"],
+    beyond: "99_a.sql",
+  });
+});
+
+Deno.test("init says what to do where the newest migration is in the future", () =>
+  withProject(async ({ run, write, migrations }) => {
+    await write("supabase/migrations/20990101000000_late.sql", "");
+    const { code, text } = await run("init", "--yes");
+    assertEquals(code, 0, text);
+    assertStringIncludes(
+      text,
+      "20990101000000_late.sql is dated in the future",
+    );
+    assertStringIncludes(text, "supabase db push --include-all");
+    assertEquals(migrations().length, 2);
+  }));
+
+Deno.test("init changes nothing where nobody can be asked", () =>
+  withProject(async ({ run, migrations }) => {
+    const { code, text } = await run("init");
+    assertEquals(code, 1);
+    assertStringIncludes(text, `would add ${MANIFEST}`);
+    assertStringIncludes(text, "--yes does it, --dry-run only says it");
+    assertEquals(migrations(), []);
+  }));
+
+Deno.test("init takes parts, one at a time too, and remembers them", () =>
+  withProject(async ({ run, read, migrations }) => {
+    await run("init", "--yes", "--parts", "client,archive");
+    const { code, text } = await run(
+      ...["init", "--yes", "--parts", "sequences,migrate"],
+    );
+    assertEquals(code, 0, text);
+    assert(
+      !text.includes("would replace supabase/functions/_shared/i") ||
+        text.includes(`would replace ${MANIFEST}`),
+      text,
+    );
+    assertEquals(
+      migrations().map((name) => name.slice(15)),
+      ["idempotency.sql", "archive.sql", "sequences.sql"],
+    );
+    const manifest = JSON.parse(await read(MANIFEST));
+    assertEquals(manifest.version, "1.0.0");
+    assertEquals(manifest.parts, ["client", "archive", "sequences", "migrate"]);
+    assertEquals(Object.values(manifest.migrations), migrations());
+    for (const name of migrations()) {
+      assertStringIncludes(await read(`supabase/rollback/${name}`), name);
+    }
+    assert(`${SHARED}/client/retries.ts` in manifest.files);
+    assert(!(`${SHARED}/idempotency/testing.ts` in manifest.files));
+    const unknown = await run("init", "--parts", "clients");
+    assertEquals(unknown.code, 1);
+    assertStringIncludes(unknown.text, "--parts clients: there are client,");
+  }));
+
+Deno.test("a part whose name the project uses already overwrites nothing", () =>
+  withProject(async ({ run, read, write, migrations }) => {
+    const theirs = "supabase/migrations/20250101000000_archive.sql";
+    await write(theirs, "create table archive ();");
+    await write(`${SHARED}/client.ts`, "// theirs\n");
+    const refused = await run("init", "--yes", "--parts", "client,archive");
+    assertEquals(refused.code, 1);
+    assertStringIncludes(refused.text, `  ${SHARED}/client.ts`);
+    assertEquals(migrations().length, 1);
+    const { code, text } = await run("init", "--yes", "--parts", "archive");
+    assertEquals(code, 0, text);
+    assertEquals(migrations().length, 3);
+    assertEquals(await read(theirs), "create table archive ();");
+  }));
+
+Deno.test("init --force-vendor restores what was edited", () =>
+  withProject(async ({ run, read, write }) => {
+    await run("init", "--yes");
+    const file = `${SHARED}/idempotency/key.ts`;
+    const text = await read(file);
+    await write(file, `${text}// mine\n`);
+    assertEquals((await run("init", "--yes")).code, 1);
+    assertEquals((await run("init", "--yes", "--force-vendor")).code, 0);
+    assertEquals(await read(file), text);
+  }));
+
+Deno.test("remove deletes what init wrote, and keeps what was edited since", () =>
+  withProject(async ({ run, read, write, migrations, path }) => {
+    await run("init", "--yes", "--parts", "tracing");
+    const mine = `${SHARED}/idempotency/key.ts`;
+    const text = `${await read(mine)}// mine\n`;
+    await write(mine, text);
+    await write(
+      "supabase/functions/hello/index.ts",
+      `import { withIdempotency } from "../_shared/idempotency.ts";\n`,
+    );
+    const seen = await run("remove", "--dry-run");
+    assertStringIncludes(seen.text, `keeps ${mine}: it was edited`);
+    assertStringIncludes(seen.text, "function hello imports the module");
+    assertStringIncludes(seen.text, "the database was not asked");
+    assertEquals(migrations().length, 1);
+    assertEquals((await run("remove", "--yes")).code, 0);
+    assertEquals(
+      migrations().map((name) => name.slice(15)),
+      ["idempotency.sql", "remove_idempotency.sql"],
+    );
+    const left = [...Deno.readDirSync(join(path, SHARED))];
+    assertEquals(left.map(({ name }) => name), ["idempotency"]);
+    assertEquals(await read(mine), text);
+    const again = await run("remove", "--yes");
+    assertEquals(again.code, 1);
+    assertStringIncludes(again.text, "nothing that this program put there");
+  }));
+
+Deno.test("doctor sees what is wrong with functions, and how to mend it", () =>
+  withProject(async ({ run, write }) => {
+    const module =
+      `import { withIdempotency } from "../_shared/idempotency.ts";`;
+    await run("init", "--yes");
+    await write(
+      "supabase/functions/stock/index.ts",
+      `${module}
+export default { fetch: withSupabase({ auth: "user" }, withIdempotency({}, serve)) };`,
+    );
+    await write(
+      "supabase/functions/usual/index.ts",
+      `${module}
+import { corsHeaders } from "../_shared/cors.ts";`,
+    );
+    await write(
+      `${SHARED}/cors.ts`,
+      `export const corsHeaders = { "Access-Control-Allow-Headers": "apikey" };`,
+    );
+    await write("supabase/functions/open/index.ts", module);
+    await write(
+      "supabase/functions/keys/index.ts",
+      `${module}
+import { corsHeaders } from "../_shared/idempotency.ts";
+export default { fetch: withSupabase({ auth: ["publishable", "secret"] }, serve) };`,
+    );
+    await write("supabase/functions/other/index.ts", "Deno.serve(serve);");
+    await write(
+      "supabase/config.toml",
+      "[functions.open]\nverify_jwt = false\n",
+    );
+    const { code, text } = await run("doctor");
+    assertEquals(code, 1, text);
+    for (const name of ["stock", "usual"]) {
+      assertMatch(text, new RegExp(`WRONG function ${name}: its CORS headers`));
+    }
+    assertMatch(text, /WRONG function open: verify_jwt = false/);
+    assertMatch(text, /WRONG function keys: it takes publishable or secret/);
+    assert(!text.includes("function other"), text);
+    assertStringIncludes(text, "-     database: not looked at");
+    assertStringIncludes(text, "4 to mend");
+    await write(
+      `${SHARED}/cors.ts`,
+      `export const corsHeaders = { "Access-Control-Allow-Headers": "apikey, idempotency-key" };`,
+    );
+    assert(!(await run("doctor")).text.includes("WRONG function usual"));
+  }));
+
+Deno.test("doctor asks the database through the API, with the secret key", () =>
+  withProject(async ({ run, path, write }) => {
+    await run("init", "--yes");
+    const { apiUrl, secretKey, publishableKey } = stack();
+    const doctor = (key: string) =>
+      cli(["doctor", "--project", path], {
+        env: { SUPABASE_URL: apiUrl, SUPABASE_SECRET_KEY: key },
+      });
+    const { code, text } = await doctor(secretKey);
+    assertEquals(code, 0, text);
+    assertStringIncludes(text, "ok    schema: version 1.0.0");
+    assertStringIncludes(text, "ok    grants: nobody but service_role");
+    const wrong = await doctor(publishableKey);
+    assertEquals(wrong.code, 1);
+    assertStringIncludes(wrong.text, "use the project's secret key");
+
+    await stack().sql("drop function public.idempotency_health()");
+    const old = await doctor(secretKey);
+    assertEquals(old.code, 1, old.text);
+    assertStringIncludes(old.text, "run supabase db push");
+
+    await write(".env", `SUPABASE_URL=http://127.0.0.1:9\nDATABASE_URL=x\n`);
+    const unset = await cli(["stats", "--project", path], {
+      env: { SUPABASE_URL: apiUrl },
+    });
+    assertMatch(unset.text, /^stats: SUPABASE_SECRET_KEY is not set\nUsage:/);
+  }));
+
+Deno.test("cleanup --dry-run says how many keys have expired", async () => {
+  const { text } = await cli(["cleanup", "--dry-run"], {
+    env: {
+      SUPABASE_URL: stack().apiUrl,
+      SUPABASE_SECRET_KEY: stack().secretKey,
+    },
+  });
+  assertEquals(text, "would delete 0 expired keys");
+});

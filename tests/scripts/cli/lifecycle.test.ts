@@ -1,0 +1,201 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import postgres from "postgres";
+import { EXAMPLE } from "../../../scripts/cli/init.ts";
+import {
+  emptyCluster,
+  type SupabaseCluster,
+} from "../../../scripts/cluster/supabase_cluster.ts";
+import { schemaOf } from "../../support/catalog.ts";
+import { moduleOf } from "../../support/vendored.ts";
+import { newProject, stamp } from "../../support/cli.ts";
+
+const ALL = "client,tracing,archive,sequences,migrate";
+
+for (const version of [15, 17]) {
+  Deno.test(`a project of one's own takes the ledger in and out again on Postgres ${version}`, async (t) => {
+    await using cluster = await emptyCluster({ version });
+    await using project = await newProject();
+    const { url } = cluster;
+    await project.migration("notes", "create table public.notes (id bigint);");
+    await project.push(url);
+    const before = await schemaOf(url);
+
+    await t.step("init says what it creates, and is pushed", async () => {
+      const text = await project.cli("init", "--parts", ALL, "--yes");
+      assertMatch(text, /_idempotency\.sql creates\n/);
+      assertStringIncludes(text, "idempotency_keys");
+      assertStringIncludes(
+        text,
+        "cleanup-expired-idempotency-keys (7 * * * *)",
+      );
+      await project.push(url);
+      assertEquals(await notPushed(url, project.migrations()), []);
+    });
+
+    await t.step("a migration made a minute later is pushed too", async () => {
+      const latest = project.migrations().at(-1)!;
+      assert(latest < stamp(60), latest);
+      await project.migration("more", "create table public.more (id int);", 8);
+      await project.push(url);
+      assertEquals(await notPushed(url, project.migrations()), []);
+    });
+
+    await t.step("a protected function takes effect once", async () => {
+      assertEquals(await callTwice(project.path, url), [1, [1, 1]]);
+    });
+
+    await t.step("doctor finds nothing wrong", async () => {
+      await project.write("supabase/functions/hello/index.ts", EXAMPLE);
+      const text = await project.cli("doctor", "--database-url", url);
+      assertStringIncludes(text, "ok    schema: version 1.0.0");
+      assertStringIncludes(text, "ok    function hello: CORS and verify_jwt");
+      assertStringIncludes(text, "nothing is wrong");
+      await Deno.remove(`${project.path}/supabase/functions/hello`, {
+        recursive: true,
+      });
+    });
+
+    await t.step(
+      "doctor sees a grant too many, a job too few, an edit",
+      async () => {
+        await doctorFinds(cluster, project.path, project.cli);
+      },
+    );
+
+    await t.step(
+      "remove says which keys are live, and leaves what was",
+      async () => {
+        const text = await project.cli(
+          ...["remove", "--yes", "--database-url", url],
+        );
+        assertStringIncludes(text, "0 processing, 1 completed, 0 failed");
+        await project.push(url);
+        assertEquals(await notPushed(url, project.migrations()), []);
+        const sql = postgres(url, { max: 1 });
+        await sql`drop table public.more`;
+        await sql.end();
+        assertEquals(await schemaOf(url), before);
+        assertEquals(
+          await Array.fromAsync(
+            Deno.readDir(`${project.path}/supabase`),
+            ({ name }) => name,
+          ).then((names) => names.sort()),
+          ["config.toml", "migrations"],
+        );
+      },
+    );
+
+    await t.step("and init puts it in once more", async () => {
+      await project.cli("init", "--yes");
+      await project.push(url);
+      assertEquals(await callTwice(project.path, url), [1, [1, 1]]);
+    });
+  });
+}
+
+Deno.test("the migration that takes the ledger out waits for requests that run", async () => {
+  await using cluster = await emptyCluster();
+  await using project = await newProject();
+  const { url } = cluster;
+  await project.cli("init", "--yes");
+  await project.push(url);
+  const { withIdempotency, postgresLedger } = await moduleOf(project.path);
+  const sql = postgres(url, { max: 2, onnotice: () => {} });
+  try {
+    const store = postgresLedger(sql);
+    const context = { userId: null, route: "slow", key: "slow-1", store };
+    const removing = Promise.withResolvers<void>();
+    const running = withIdempotency(context, async () => {
+      await removing.promise;
+      return { status: 200, body: "done" };
+    });
+    await project.cli("remove", "--yes");
+    const file = project.migrations().find((name) => name.includes("remove"));
+    const text = await project.read(`supabase/migrations/${file}`);
+    while ((await sql`select from idempotency_keys`).length === 0);
+    const refusal = await sql.begin((sql) => sql.unsafe(text))
+      .then(() => "pushed", (error: Error) => error.message);
+    assertMatch(refusal, /requests are running that hold 1 of its keys/);
+    removing.resolve();
+    assertEquals((await running).status, 200);
+    await project.push(url);
+  } finally {
+    await sql.end();
+  }
+});
+
+/** How often it ran, and what each call was answered. */
+async function callTwice(
+  path: string,
+  url: string,
+): Promise<[number, unknown[]]> {
+  const { withIdempotency, postgresLedger } = await moduleOf(path);
+  const sql = postgres(url, { max: 1 });
+  let runs = 0;
+  try {
+    const context = {
+      userId: null,
+      route: "hello",
+      key: "hello-1",
+      store: postgresLedger(sql),
+    };
+    const call = () =>
+      withIdempotency(context, () => {
+        runs += 1;
+        return Promise.resolve({ status: 201, body: runs });
+      });
+    const bodies = [(await call()).body, (await call()).body];
+    return [runs, bodies];
+  } finally {
+    await sql.end();
+  }
+}
+
+async function notPushed(url: string, names: string[]): Promise<string[]> {
+  const sql = postgres(url, { max: 1 });
+  try {
+    const rows = await sql`
+      select version from supabase_migrations.schema_migrations`;
+    const pushed = rows.map(({ version }) => version);
+    return names.filter((name) => !pushed.includes(name.split("_")[0]));
+  } finally {
+    await sql.end();
+  }
+}
+
+async function doctorFinds(
+  { url }: SupabaseCluster,
+  path: string,
+  run: (...args: string[]) => Promise<string>,
+): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  const module = `${path}/supabase/functions/_shared/idempotency/key.ts`;
+  const text = await Deno.readTextFile(module);
+  const findings = async () => {
+    const failed = await run("doctor", "--json", "--database-url", url)
+      .then(() => "[]", (error: Error) => error.message);
+    return failed;
+  };
+  try {
+    const [cron] = await sql`select to_regclass('cron.job') as job`;
+    await sql`grant execute on function public.idempotency_fail to anon`;
+    if (cron!.job) {
+      await sql`update cron.job set active = false where jobid = 1`;
+    }
+    await Deno.writeTextFile(module, `${text}// mine\n`);
+    const found = await findings();
+    assertStringIncludes(found, "anon may execute idempotency_fail");
+    assertStringIncludes(found, "key.ts is edited");
+    if (cron!.job) assertStringIncludes(found, "it is not active");
+  } finally {
+    await Deno.writeTextFile(module, text);
+    await sql`revoke execute on function public.idempotency_fail from anon`;
+    await sql`select from public.notes`;
+    await sql.end();
+  }
+}

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { emptyCluster } from "../cluster/supabase_cluster.ts";
+import { emptyCluster, prepareProject } from "../cluster/supabase_cluster.ts";
 import { namesIn, readText, SQL_PARTS, type SqlPart } from "../cli/release.ts";
 import { type Check, type Problems, ROOT } from "./check.ts";
 import { runCommand } from "./command.ts";
@@ -32,11 +32,15 @@ export class Releases {
 
   /** The migration of a part, as the sources make it now. */
   async current(part: SqlPart): Promise<string> {
+    return await readText(await this.#currentFile(part));
+  }
+
+  async #currentFile(part: SqlPart): Promise<string> {
     const folder = join(this.#root, "supabase", "migrations");
     const name = (await namesIn(folder))
       .find((name) => name.replace(/^\d+_/, "") === `${part}.sql`);
     if (name === undefined) throw new Error(`there is no migration of ${part}`);
-    return await readText(join(folder, name));
+    return join(folder, name);
   }
 
   /** Checksums of what is released, by the names of the files. */
@@ -170,17 +174,25 @@ export class Releases {
     const version = await this.version();
     const before = await this.before(version);
     if (before === null) return [];
+    await using cluster = await emptyCluster();
     const names = await namesIn(this.#folder);
     const problems: string[] = [];
     for (const part of SQL_PARTS) {
       const suffix = part === "idempotency" ? ".sql" : `.${part}.sql`;
       const released = `${before}${suffix}`;
-      if (!names.includes(released)) continue;
       const step = `${before}-${version}${suffix}`;
+      if (!names.includes(released)) continue;
+      if (
+        !names.includes(step) &&
+        await readText(join(this.#folder, released)) ===
+          await this.current(part)
+      ) continue;
       const files = [released, step].filter((name) => names.includes(name))
         .map((name) => join(this.#folder, name));
-      const upgraded = await schemaAfter(files);
-      const fresh = await schemaAfter([await this.#currentFile(part)]);
+      const upgraded = await schemaAfter(cluster.url, files);
+      const fresh = await schemaAfter(cluster.url, [
+        await this.#currentFile(part),
+      ]);
       if (upgraded === fresh) continue;
       const lines = new Set(fresh.split("\n"));
       const other = upgraded.split("\n").filter((line) => !lines.has(line));
@@ -192,26 +204,27 @@ export class Releases {
     }
     return problems;
   }
-
-  async #currentFile(part: SqlPart): Promise<string> {
-    const file = await Deno.makeTempFile({ suffix: ".sql" });
-    await Deno.writeTextFile(file, await this.current(part));
-    return file;
-  }
 }
 
-async function schemaAfter(files: readonly string[]): Promise<string> {
-  await using cluster = await emptyCluster();
+/** The schema of a new project after these files. */
+async function schemaAfter(
+  server: string,
+  files: readonly string[],
+): Promise<string> {
+  const name = `after_${crypto.randomUUID().slice(0, 8)}`;
+  await runPostgres("psql", ["-Xqc", `create database ${name}`, server]);
+  const url = Object.assign(new URL(server), { pathname: `/${name}` }).href;
+  await prepareProject(url, {});
   for (const file of files) {
     await runPostgres("psql", [
       "-Xq",
       "--single-transaction",
       "--set=ON_ERROR_STOP=1",
       `--file=${file}`,
-      cluster.url,
+      url,
     ]);
   }
-  return await snapshot(cluster.url);
+  return await snapshot(url);
 }
 
 function parseSums(text: string): Map<string, string> {

@@ -13,17 +13,33 @@ export function describeCreation(sql: string): string[] {
       /cron\.schedule\(\s*'([\w-]+)',\s*'([\d*/, -]+)'/g,
     ),
   ].map(([, name, schedule]) => `${name} (${schedule})`);
+  const forUsers = [
+    ...sql.matchAll(
+      /^grant execute on function public\.(\w+)[^;]*?\bto ([^;]*);/gm,
+    ),
+  ].flatMap(([, name, roles]) =>
+    /\b(anon|authenticated|public)\b/.test(roles!) ? [name!] : []
+  );
   const rows: [string, string[]][] = [
     ["schema", names(/^create schema (\w+)/gm)],
     ["tables", publicTables],
     ["", innerTables],
-    ["view", names(/^create view ([\w.]+)/gm)],
+    ["view", names(/^create view (?:public\.)?(\w+)/gm)],
+    ["types", names(/^create type (?:public\.)?(\w+)/gm)],
     ["functions", publicFunctions],
     [
       "",
       innerFunctions.length === 0
         ? []
-        : [`${innerFunctions.length} helpers in the schema idempotency`],
+        : [`and ${innerFunctions.length} in the schema idempotency`],
+    ],
+    [
+      "",
+      forUsers.length === 0 ? ["all for the service role alone"] : [
+        `for the service role; of these, signed-in users may call ${
+          forUsers.join(", ")
+        }`,
+      ],
     ],
     [
       "extension",
@@ -31,7 +47,10 @@ export function describeCreation(sql: string): string[] {
         ? ["pg_cron, where the database has it to give"]
         : [],
     ],
-    ["cron jobs", jobs],
+    ...jobs.map((job, index): [string, string[]] => [
+      index === 0 ? "cron jobs" : "",
+      [job],
+    ]),
     [
       "policy",
       sql.includes("on realtime.messages")

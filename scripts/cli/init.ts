@@ -204,6 +204,7 @@ async function run(args: readonly string[]): Promise<void> {
   if (changes.length === 0) return;
   console.log();
   if (await mayProceed(values)) await makeChanges(folder, changes);
+  else if (!values["dry-run"]) return;
   if (created.size > 0) console.log(`\n${NEXT_STEPS}`);
 }
 

@@ -128,6 +128,7 @@ async function run(args: readonly string[]): Promise<void> {
   for (const line of pushAdvice(beyond)) console.log(line);
   console.log();
   if (await mayProceed(values)) await makeChanges(folder, changes);
+  else if (!values["dry-run"]) return;
   console.log(
     "\nNext, in the project: deploy the functions without it, then supabase db push",
   );

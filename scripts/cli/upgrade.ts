@@ -102,6 +102,7 @@ async function run(args: readonly string[]): Promise<void> {
   printChanges(changes);
   console.log();
   if (await mayProceed(values)) await makeChanges(folder, changes);
+  else if (!values["dry-run"]) return;
   console.log(`
 Next, in the project: first supabase db push, then supabase functions deploy. The
 functions that are deployed now go on working meanwhile: what a release adds to

@@ -61,7 +61,7 @@ async function stats(
   },
 ) {
   const { code, stdout, stderr } = await runDeno(
-    ["run", "-A", "scripts/stats.ts", ...args],
+    ["task", "--quiet", "stats", ...args],
     { env },
   );
   return { code, stdout: stdout.trim(), stderr: stderr.trim() };

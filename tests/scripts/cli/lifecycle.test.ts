@@ -6,6 +6,7 @@ import {
 } from "@std/assert";
 import postgres from "postgres";
 import { EXAMPLE } from "../../../scripts/cli/init.ts";
+import { VERSION } from "../../../scripts/cli/release.ts";
 import {
   emptyCluster,
   type SupabaseCluster,
@@ -52,7 +53,7 @@ for (const version of [15, 17]) {
     await t.step("doctor finds nothing wrong", async () => {
       await project.write("supabase/functions/hello/index.ts", EXAMPLE);
       const text = await project.cli("doctor", "--database-url", url);
-      assertStringIncludes(text, "ok    schema: version 1.0.0");
+      assertStringIncludes(text, `ok    schema: version ${VERSION}`);
       assertStringIncludes(text, "ok    function hello: CORS and verify_jwt");
       assertStringIncludes(text, "nothing is wrong");
       await Deno.remove(`${project.path}/supabase/functions/hello`, {

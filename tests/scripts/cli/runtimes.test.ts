@@ -3,7 +3,7 @@ import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { bundle } from "../../../scripts/bundle.ts";
 import { printed, runCommand } from "../../../scripts/check/command.ts";
-import { BROUGHT, ROOT } from "../../../scripts/cli/release.ts";
+import { BROUGHT, ROOT, VERSION } from "../../../scripts/cli/release.ts";
 import { migratedCluster } from "../../../scripts/cluster/supabase_cluster.ts";
 import {
   BUN_VERSION,
@@ -39,7 +39,7 @@ Deno.test("the command line, as one file beside what it brings, runs on Node 22 
           return printed(result);
         };
         const url = ["--database-url", cluster.url];
-        assertEquals(await run("--version"), "1.0.0");
+        assertEquals(await run("--version"), VERSION);
         assertStringIncludes(
           await run("--help"),
           "Usage: supabase-idempotency <command>",

@@ -1,8 +1,13 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import postgres from "postgres";
-import { Releases } from "../../../scripts/check/releases.ts";
+import { VERSION } from "../../../scripts/cli/release.ts";
 import { emptyCluster } from "../../../scripts/cluster/supabase_cluster.ts";
 import { cli, newProject, type ProjectOnDisk } from "../../support/cli.ts";
 import { moduleOf } from "../../support/vendored.ts";
@@ -10,8 +15,22 @@ import { moduleOf } from "../../support/vendored.ts";
 const LEDGER = "supabase/migrations/20261129110000_idempotency.sql";
 const KEY = "supabase/functions/_shared/idempotency/key.ts";
 
-// What a release may do to the one before it: more columns, functions of other
-// insides, functions that are new.
+const [major, minor, patch] = VERSION.split(".");
+const NEXT = `${major}.${minor}.${Number(patch) + 1}`;
+const LATEST = `${major}.${minor}.${Number(patch) + 2}`;
+const UPGRADE = `_idempotency_${LATEST.replaceAll(".", "_")}.sql`;
+
+/** What a release may do to the one before it: functions of other insides … */
+function replacedFunctions(sql: string, version: string): string {
+  return ["idempotency.version", "public.idempotency_claim"].map((name) =>
+    new RegExp(`^create function ${name}\\([^]*?^\\$\\$;\n`, "m").exec(sql)![0]
+      .replace("create function", "create or replace function")
+      .replace(`'${VERSION}'`, `'${version}'`)
+      .replace(/^begin\n/m, `begin\n  -- ${version}\n`)
+  ).join("\n");
+}
+
+/** … and more of what there is. */
 const ADDED = `
 alter table public.idempotency_keys add column note text;
 
@@ -22,44 +41,30 @@ as $$ select 1 $$;
 revoke all on function idempotency.ping() from public, anon, authenticated, service_role;
 `;
 
-/** A checkout of a later release, which adds to the schema and to the module. */
-async function laterRelease(version: string): Promise<string> {
+/** A checkout two releases later, which adds to the schema and to the module. */
+async function laterRelease(): Promise<string> {
   const root = await Deno.makeTempDir({ prefix: "later-" });
-  for (const name of ["deno.json", "deno.lock", "CHANGELOG.md"]) {
+  for (const name of ["deno.json", "deno.lock"]) {
     await Deno.copyFile(name, join(root, name));
   }
   for (const name of ["scripts", "shared", "supabase"]) {
     await cp(name, join(root, name), { recursive: true });
   }
-  const edit = async (path: string, change: (text: string) => string) => {
-    const text = await Deno.readTextFile(join(root, path));
-    await Deno.writeTextFile(join(root, path), change(text));
-  };
-  const before = await new Releases(root).version();
-  await edit("deno.json", (text) => text.replace(before, version));
-  await edit("CHANGELOG.md", (text) => `## ${version}\n\n${text}`);
-  await edit("shared/idempotency/key.ts", (text) => `${text}// ${version}\n`);
-  await Deno.writeTextFile(
-    join(root, "shared/idempotency/later.ts"),
-    "export const later = 1;\n",
-  );
+  const write = (path: string, text: string) =>
+    Deno.writeTextFile(join(root, path), text);
+  const edit = async (path: string, change: (text: string) => string) =>
+    await write(path, change(await Deno.readTextFile(join(root, path))));
+  await edit("deno.json", (text) => text.replace(VERSION, LATEST));
+  await edit("shared/idempotency/key.ts", (text) => `${text}// ${LATEST}\n`);
+  await write("shared/idempotency/later.ts", "export const later = 1;\n");
   const sql = await Deno.readTextFile(LEDGER);
-  const functions = ["idempotency.version", "public.idempotency_claim"];
-  const replaced = functions.map((name) =>
-    new RegExp(`^create function ${name}\\([^]*?^\\$\\$;\\n`, "m").exec(sql)![0]
-  ).map((text) =>
-    text.replace("create function", "create or replace function")
-      .replace(`'${before}'`, `'${version}'`)
-      .replace(/^begin\n/m, `begin\n  -- ${version}\n`)
-  );
-  await Deno.writeTextFile(
-    join(root, `supabase/releases/${before}-${version}.sql`),
-    [...replaced, ADDED].join("\n"),
-  );
-  await edit(
-    LEDGER,
-    (text) => [text, ...replaced, ADDED].join("\n"),
-  );
+  const steps = [
+    replacedFunctions(sql, NEXT),
+    [replacedFunctions(sql, LATEST), ADDED].join("\n"),
+  ];
+  await write(`supabase/releases/${VERSION}-${NEXT}.sql`, steps[0]!);
+  await write(`supabase/releases/${NEXT}-${LATEST}.sql`, steps[1]!);
+  await edit(LEDGER, (text) => [text, ...steps].join("\n"));
   return root;
 }
 
@@ -107,6 +112,14 @@ function traffic(
     async end() {
       going = false;
       await lanes;
+      // From before the upgrade, too.
+      for (const { id, key } of await sql`select * from public.effects`) {
+        for (const module of modules) {
+          const { status, body } = await call(module, key);
+          if (status === 201 && body === String(id)) continue;
+          problems.push(`${key} again: ${status} ${JSON.stringify(body)}`);
+        }
+      }
       const twice = await sql`
         select key from public.effects group by key having count(*) > 1`;
       problems.push(...twice.map(({ key }) => `${key} took effect twice`));
@@ -139,7 +152,7 @@ for (const version of [15, 17]) {
     await using cluster = await emptyCluster({ version });
     await using project = await newProject();
     const { url } = cluster;
-    const root = await laterRelease("1.0.1");
+    const root = await laterRelease();
     const old = await Deno.makeTempDir({ prefix: "old-" });
     try {
       await project.migration(
@@ -159,20 +172,21 @@ for (const version of [15, 17]) {
       const args = ["upgrade", "--project", project.path, "--yes"];
       const { code, text } = await cli(args, { root });
       assertEquals(code, 0, text);
-      assertStringIncludes(text, "from 1.0.0 to 1.0.1");
-      assertMatch(text, /would add .*_idempotency_1_0_1\.sql/);
+      assertStringIncludes(text, `from ${VERSION} to ${LATEST}`);
+      assertMatch(text, new RegExp(`would add .*${UPGRADE}`));
       assertStringIncludes(
         text,
         "would add supabase/functions/_shared/idempotency/later.ts",
       );
-      assertStringIncludes(await project.read(KEY), "// 1.0.1");
+      assertStringIncludes(await project.read(KEY), `// ${LATEST}`);
       const [, first, second] = project.migrations();
       assertEquals(await project.read(`supabase/migrations/${first}`), applied);
-      assertMatch(second!, /_idempotency_1_0_1\.sql$/);
+      assertStringIncludes(second!, UPGRADE);
 
       const modules = [await moduleOf(old), await moduleOf(project.path)];
+      const answered = await traffic(url, [modules[0]!, modules[0]!]).end();
+      assertEquals(answered.problems, []);
       const running = traffic(url, modules);
-      await pause(300);
       const out = await cli(
         ["doctor", "--project", project.path, "--database-url", url],
         { root },
@@ -180,13 +194,13 @@ for (const version of [15, 17]) {
       assertEquals(out.code, 1);
       assertStringIncludes(
         out.text,
-        "WRONG schema: version 1.0.0, and the module is 1.0.1",
+        `WRONG schema: version ${VERSION}, and the module is ${LATEST}`,
       );
       await project.push(url);
       await pause(300);
       const { requests, problems } = await running.end();
       assertEquals(problems, []);
-      console.log(`${requests} requests meanwhile`);
+      assert(requests > 50, `only ${requests} requests`);
 
       const well = await cli(
         ["doctor", "--project", project.path, "--database-url", url],
@@ -194,7 +208,7 @@ for (const version of [15, 17]) {
       );
       assertEquals(well.code, 0, well.text);
       const twice = await cli(args, { root });
-      assertStringIncludes(twice.text, "has 1.0.1 already");
+      assertStringIncludes(twice.text, `has ${LATEST} already`);
     } finally {
       await Deno.remove(root, { recursive: true });
       await Deno.remove(old, { recursive: true });

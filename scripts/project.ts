@@ -78,12 +78,21 @@ export function connectIfKnown(
   return projectOverDatabase(environment.DATABASE_URL);
 }
 
-function environmentOf(
+const VARIABLES = [
+  "SUPABASE_URL",
+  "SUPABASE_SECRET_KEY",
+  "DATABASE_URL",
+] as const;
+
+/** What says where a project's database is: variables, else its `.env`. */
+export function environmentOf(
   folder: string,
-): Record<string, string | undefined> {
+): Partial<Record<typeof VARIABLES[number], string>> {
   const file = join(folder, ".env");
   const written = existsSync(file) ? parseEnv(readFileSync(file, "utf8")) : {};
-  return { ...written, ...process.env };
+  return Object.fromEntries(
+    VARIABLES.map((name) => [name, process.env[name] || written[name]]),
+  );
 }
 
 function projectOverApi(url: string, secretKey: string): Project {

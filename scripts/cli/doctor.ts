@@ -152,8 +152,8 @@ async function databaseFindings(
           wrong(
             "grants",
             grant,
-            grant.includes("not") || grant.startsWith("row")
-              ? "give it back in a migration, as the ledger's does"
+            /^(service_role|row)/.test(grant)
+              ? "put it back in a migration, as the ledger's has it"
               : "revoke it in a migration: anybody could make the ledger believe that a request was answered",
           )
         ),

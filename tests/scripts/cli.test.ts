@@ -262,12 +262,18 @@ Deno.test("doctor asks the database through the API, with the secret key", () =>
     const old = await doctor(secretKey);
     assertEquals(old.code, 1, old.text);
     assertStringIncludes(old.text, "run supabase db push");
+  }));
 
-    await write(".env", `SUPABASE_URL=http://127.0.0.1:9\nDATABASE_URL=x\n`);
-    const unset = await cli(["stats", "--project", path], {
-      env: { SUPABASE_URL: apiUrl },
-    });
-    assertMatch(unset.text, /^stats: SUPABASE_SECRET_KEY is not set\nUsage:/);
+Deno.test("the project's .env says what the environment does not", () =>
+  withProject(async ({ path, write }) => {
+    const { apiUrl, secretKey } = stack();
+    const stats = (env: Record<string, string>) =>
+      cli(["stats", "--json", "--project", path], { env });
+    await write(".env", `SUPABASE_URL=${apiUrl}\nDATABASE_URL=nowhere\n`);
+    const half = await stats({});
+    assertMatch(half.text, /^stats: SUPABASE_SECRET_KEY is not set\nUsage:/);
+    const whole = await stats({ SUPABASE_SECRET_KEY: secretKey });
+    assertEquals(whole.code, 0, whole.text);
   }));
 
 Deno.test("cleanup --dry-run says how many keys have expired", async () => {

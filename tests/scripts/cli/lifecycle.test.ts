@@ -35,7 +35,10 @@ for (const version of [15, 17]) {
         "cleanup-expired-idempotency-keys (7 * * * *)",
       );
       await project.push(url);
-      assertEquals(await notPushed(url, project.migrations()), []);
+      assertStringIncludes(
+        await project.cli("migrate", "status", "--database-url", url),
+        "4 versions, 0 pending",
+      );
     });
 
     await t.step("a migration made a minute later is pushed too", async () => {

@@ -108,13 +108,39 @@ function problemOf(
     : undefined;
 }
 
+// The command line is for people who have Node, and may have no Deno.
+const ON_NODE = [
+  "scripts/cli.ts",
+  "scripts/cli/",
+  "scripts/keys/",
+  "scripts/project.ts",
+  "scripts/stats/",
+  "scripts/table.ts",
+];
+
+async function denoOnNode(): Promise<Problems> {
+  const paths = (await Promise.all(
+    ON_NODE.map(async (path) =>
+      path.endsWith("/") ? await modulesBelow(path) : [path]
+    ),
+  )).flat();
+  const problems: string[] = [];
+  for (const path of paths) {
+    if (!/\bDeno\./.test(await Deno.readTextFile(new URL(path, ROOT)))) {
+      continue;
+    }
+    problems.push(`${path} uses Deno, and it is to run on Node: use node:*`);
+  }
+  return problems;
+}
+
 async function run(): Promise<Problems> {
   const paths = [
     ...await modulesBelow("shared/"),
     ...await modulesBelow("functions/"),
   ];
   const { modules } = await readGraph(paths);
-  return paths.flatMap((path) => {
+  const imports = paths.flatMap((path) => {
     const room = ROOMS.find(({ paths }) => paths.test(path)) ??
       functionOf(path);
     if (room === undefined) {
@@ -128,6 +154,7 @@ async function run(): Promise<Problems> {
       problemOf(path, room, specifier, code?.specifier ?? type?.specifier) ?? []
     );
   });
+  return [...imports, ...await denoOnNode()];
 }
 
 /** From a module's path one knows what it may import. */

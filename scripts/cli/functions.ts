@@ -8,9 +8,9 @@ import type { ProjectFolder } from "./project_folder.ts";
 /** An edge function of a project, as far as its sources tell. */
 export interface EdgeFunction {
   readonly name: string;
-  /** The first of its files that imports the module, below the project. */
+  /** Its first file that imports the module, or its folder, below the project. */
   readonly file: string;
-  /** Whether it imports the module. */
+  /** Whether it imports the module, itself or by what functions share. */
   readonly isProtected: boolean;
   /** Whether something of it answers preflights that let the key in. */
   readonly letsKeyIn: boolean;
@@ -24,8 +24,13 @@ export interface EdgeFunction {
   readonly verifyJwt: boolean;
 }
 
-const IMPORTS_MODULE =
-  /from\s+["'](?:[^"']*\/idempotency\.ts|(?:npm:|jsr:)?@idempotency\/supabase-edge-functions[^"']*)["']/;
+// A copy, or the package by whichever name.
+const MODULE = String
+  .raw`["'](?:[^"']*/idempotency\.ts|(?:npm:|jsr:)?(?:@idempotency/supabase-edge-functions|supabase-idempotency)[^"']*)["']`;
+const IMPORTS_MODULE = new RegExp(String.raw`\bfrom\s+${MODULE}`);
+const IMPORTS_CORS = new RegExp(
+  String.raw`\bimport\s*\{[^}]*\bcorsHeaders\b[^}]*\}\s*from\s+${MODULE}`,
+);
 const SOURCE = /\.(ts|tsx|js|jsx|mjs)$/;
 
 const Config = z.object({
@@ -85,10 +90,8 @@ export async function functionsOf(
       file: `supabase/functions/${entry.name}/${
         paths[at]?.replaceAll("\\", "/") ?? ""
       }`,
-      isProtected: at >= 0,
-      letsKeyIn: texts.some((text) =>
-        /import[^;]*\bcorsHeaders\b[^;]*\/idempotency\.ts["']/s.test(text)
-      ) || /idempotency-key/i.test(all),
+      isProtected: IMPORTS_MODULE.test(all),
+      letsKeyIn: IMPORTS_CORS.test(all) || /idempotency-key/i.test(all),
       hasCors: /withSupabase|cors|access-control-allow/i.test(all),
       knowsCallers:
         /withSupabase|callers|getUser|getClaims|jwtVerify|constructEvent|verify/

@@ -193,6 +193,7 @@ async function run(args: readonly string[]): Promise<void> {
       }\nCompare them, then move or delete them and run this again; --force-vendor replaces those in ${SHARED}/`,
     );
   }
+  console.log(`version ${VERSION}, into ${folder.path}`);
   printChanges(changes);
   for (const [name, sql] of created) {
     console.log(`\n${MIGRATIONS}/${name} creates`);

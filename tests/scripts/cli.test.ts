@@ -222,6 +222,14 @@ export default { fetch: withSupabase({ auth: ["publishable", "secret"] }, serve)
     );
     await write("supabase/functions/other/index.ts", "Deno.serve(serve);");
     await write(
+      "supabase/functions/wrapped/index.ts",
+      `import { serve } from "../_shared/serve.ts";`,
+    );
+    await write(
+      `${SHARED}/serve.ts`,
+      `import { corsHeaders, withIdempotency } from "./idempotency.ts";`,
+    );
+    await write(
       "supabase/config.toml",
       "[functions.open]\nverify_jwt = false\n",
     );
@@ -232,6 +240,7 @@ export default { fetch: withSupabase({ auth: ["publishable", "secret"] }, serve)
     }
     assertMatch(text, /WRONG function open: verify_jwt = false/);
     assertMatch(text, /WRONG function keys: it takes publishable or secret/);
+    assertStringIncludes(text, "ok    function wrapped: CORS and verify_jwt");
     assert(!text.includes("function other"), text);
     assertStringIncludes(text, "-     database: not looked at");
     assertStringIncludes(text, "4 to mend");
@@ -243,7 +252,7 @@ export default { fetch: withSupabase({ auth: ["publishable", "secret"] }, serve)
   }));
 
 Deno.test("doctor asks the database through the API, with the secret key", () =>
-  withProject(async ({ run, path, write }) => {
+  withProject(async ({ run, path }) => {
     await run("init", "--yes");
     const { apiUrl, secretKey, publishableKey } = stack();
     const doctor = (key: string) =>

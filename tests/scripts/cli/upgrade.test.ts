@@ -8,6 +8,8 @@ import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import postgres from "postgres";
 import { VERSION } from "../../../scripts/cli/release.ts";
+import { printed } from "../../../scripts/check/command.ts";
+import { runSupabase } from "../../../scripts/check/supabase_cli.ts";
 import { emptyCluster } from "../../../scripts/cluster/supabase_cluster.ts";
 import { cli, newProject, type ProjectOnDisk } from "../../support/cli.ts";
 import { moduleOf } from "../../support/vendored.ts";
@@ -196,6 +198,22 @@ for (const version of [15, 17]) {
         out.text,
         `WRONG schema: version ${VERSION}, and the module is ${LATEST}`,
       );
+      if (version === 17) {
+        // One that reads for long, such as a report, makes the push wait.
+        const sql = postgres(url, { max: 1 });
+        const read = Promise.withResolvers<void>();
+        const report = sql.begin(async (sql) => {
+          await sql`select from public.idempotency_keys limit 1`;
+          await read.promise;
+        });
+        const refused = await runSupabase(["db", "push", `--remote=${url}`], {
+          workdir: project.path,
+        });
+        assertStringIncludes(printed(refused), "due to lock timeout");
+        read.resolve();
+        await report;
+        await sql.end();
+      }
       await project.push(url);
       await pause(300);
       const { requests, problems } = await running.end();

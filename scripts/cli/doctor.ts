@@ -1,5 +1,10 @@
 import { z } from "zod";
-import { connectIfKnown, explain, type Project } from "../project.ts";
+import {
+  connectIfKnown,
+  environmentOf,
+  explain,
+  type Project,
+} from "../project.ts";
 import {
   type Command,
   commandLine,
@@ -203,6 +208,21 @@ function jobFindings(runs: readonly z.output<typeof JobRun>[]): Finding[] {
   });
 }
 
+function unknownDatabase(project: string): Finding {
+  const { SUPABASE_URL: url, SUPABASE_SECRET_KEY: key } = environmentOf(
+    project,
+  );
+  const both = "SUPABASE_URL and SUPABASE_SECRET_KEY";
+  if (url || key) {
+    const found = url
+      ? "SUPABASE_URL is set without SUPABASE_SECRET_KEY"
+      : "SUPABASE_SECRET_KEY is set without SUPABASE_URL";
+    return wrong("access", found, `set ${both}, the key from API Keys`);
+  }
+  const found = `not looked at: set ${both}, or give --database-url`;
+  return { what: "database", state: "skipped", found };
+}
+
 async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseOptions(args, {
     json: { type: "boolean", default: false },
@@ -216,11 +236,8 @@ async function run(args: readonly string[]): Promise<number> {
     ...await functionFindings(folder),
   ];
   const connection = connectIfKnown(values["database-url"], values.project);
-  if (connection === null) {
-    const found =
-      "not looked at: set SUPABASE_URL and SUPABASE_SECRET_KEY, or give --database-url";
-    findings.push({ what: "database", state: "skipped", found });
-  } else {
+  if (connection === null) findings.push(unknownDatabase(values.project));
+  else {
     await using database = connection;
     findings.push(...await databaseFindings(database, folder));
   }

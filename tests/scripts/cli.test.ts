@@ -267,6 +267,10 @@ Deno.test("doctor asks the database through the API, with the secret key", () =>
     assertEquals(wrong.code, 1);
     assertStringIncludes(wrong.text, "use the project's secret key");
 
+    const none = await doctor("");
+    assertEquals(none.code, 1);
+    assertStringIncludes(none.text, "SUPABASE_URL is set without SUPABASE_S");
+
     await stack().sql("drop function public.idempotency_health()");
     const old = await doctor(secretKey);
     assertEquals(old.code, 1, old.text);

@@ -1,17 +1,11 @@
-import {
-  assert,
-  assertEquals,
-  assertMatch,
-  assertStringIncludes,
-} from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import postgres from "postgres";
 import { VERSION } from "../../../scripts/cli/release.ts";
 import { printed } from "../../../scripts/check/command.ts";
 import { runSupabase } from "../../../scripts/check/supabase_cli.ts";
-import { emptyCluster } from "../../../scripts/cluster/supabase_cluster.ts";
-import { cli, newProject, type ProjectOnDisk } from "../../support/cli.ts";
+import { cli, type ProjectOnDisk } from "../../support/cli.ts";
 import { moduleOf } from "../../support/vendored.ts";
 
 const LEDGER = "supabase/migrations/20261129110000_idempotency.sql";
@@ -103,6 +97,7 @@ function traffic(
       const answers = await Promise.all([call(one!, key), call(other!, key)]);
       const again = await call(other!, key);
       requests += 3;
+      await pause(20);
       for (const { status, body } of [...answers, again]) {
         if (status === 201 && body === again.body) continue;
         problems.push(`${key}: ${status} ${JSON.stringify(body)}`);
@@ -149,89 +144,98 @@ async function refusesEdits(
   await project.write(KEY, text);
 }
 
-for (const version of [15, 17]) {
-  Deno.test(`upgrade goes on beside requests of both versions on Postgres ${version}`, async () => {
-    await using cluster = await emptyCluster({ version });
-    await using project = await newProject();
-    const { url } = cluster;
-    const root = await laterRelease();
-    const old = await Deno.makeTempDir({ prefix: "old-" });
-    try {
-      await project.migration(
-        "effects",
-        "create table public.effects (id bigint generated always as identity, key text);",
-      );
-      await project.cli("init", "--yes");
-      await project.push(url);
-      await cp(join(project.path, "supabase"), join(old, "supabase"), {
-        recursive: true,
+/**
+ * Upgrades a project that has this release, and whose database has a table
+ * `effects`, while functions of both versions answer requests.
+ */
+export async function upgradeBesideRequests(
+  project: ProjectOnDisk,
+  url: string,
+): Promise<void> {
+  const root = await laterRelease();
+  // Apart from the project: what is loaded from a path once stays.
+  const homes = [0, 1].map(() => Deno.makeTempDirSync({ prefix: "deployed-" }));
+  const deploy = async (home: string) => {
+    await cp(join(project.path, "supabase"), join(home, "supabase"), {
+      recursive: true,
+    });
+    return await moduleOf(home);
+  };
+  try {
+    const old = await deploy(homes[0]!);
+    const applied = project.migrations();
+    const before = await project.read(`supabase/migrations/${applied.at(-1)}`);
+
+    await refusesEdits(project, root);
+    const args = ["upgrade", "--project", project.path, "--yes"];
+    const { code, text } = await cli(args, { root });
+    assertEquals(code, 0, text);
+    assertStringIncludes(text, `from ${VERSION} to ${LATEST}`);
+    assertStringIncludes(
+      text,
+      "would add supabase/functions/_shared/idempotency/later.ts",
+    );
+    assertStringIncludes(await project.read(KEY), `// ${LATEST}`);
+    const after = project.migrations();
+    assertEquals(after.slice(0, -1), applied);
+    assertStringIncludes(after.at(-1)!, UPGRADE);
+    assertEquals(
+      await project.read(`supabase/migrations/${applied.at(-1)}`),
+      before,
+    );
+
+    assertEquals((await traffic(url, [old, old]).end()).problems, []);
+    const running = traffic(url, [old, await deploy(homes[1]!)]);
+    const doctor = () =>
+      cli(["doctor", "--project", project.path, "--database-url", url], {
+        root,
       });
-      const applied = await project.read(
-        `supabase/migrations/${project.migrations().at(-1)}`,
-      );
-
-      await refusesEdits(project, root);
-      const args = ["upgrade", "--project", project.path, "--yes"];
-      const { code, text } = await cli(args, { root });
-      assertEquals(code, 0, text);
-      assertStringIncludes(text, `from ${VERSION} to ${LATEST}`);
-      assertMatch(text, new RegExp(`would add .*${UPGRADE}`));
-      assertStringIncludes(
-        text,
-        "would add supabase/functions/_shared/idempotency/later.ts",
-      );
-      assertStringIncludes(await project.read(KEY), `// ${LATEST}`);
-      const [, first, second] = project.migrations();
-      assertEquals(await project.read(`supabase/migrations/${first}`), applied);
-      assertStringIncludes(second!, UPGRADE);
-
-      const modules = [await moduleOf(old), await moduleOf(project.path)];
-      const answered = await traffic(url, [modules[0]!, modules[0]!]).end();
-      assertEquals(answered.problems, []);
-      const running = traffic(url, modules);
-      const out = await cli(
-        ["doctor", "--project", project.path, "--database-url", url],
-        { root },
-      );
-      assertEquals(out.code, 1);
-      assertStringIncludes(
-        out.text,
-        `WRONG schema: version ${VERSION}, and the module is ${LATEST}`,
-      );
-      if (version === 17) {
-        // One that reads for long, such as a report, makes the push wait.
-        const sql = postgres(url, { max: 1 });
-        const read = Promise.withResolvers<void>();
-        const report = sql.begin(async (sql) => {
-          await sql`select from public.idempotency_keys limit 1`;
-          await read.promise;
-        });
-        const refused = await runSupabase(["db", "push", `--remote=${url}`], {
-          workdir: project.path,
-        });
-        assertStringIncludes(printed(refused), "due to lock timeout");
-        read.resolve();
-        await report;
-        await sql.end();
-      }
-      await project.push(url);
-      await pause(300);
-      const { requests, problems } = await running.end();
-      assertEquals(problems, []);
-      assert(requests > 50, `only ${requests} requests`);
-
-      const well = await cli(
-        ["doctor", "--project", project.path, "--database-url", url],
-        { root },
-      );
-      assertEquals(well.code, 0, well.text);
-      const twice = await cli(args, { root });
-      assertStringIncludes(twice.text, `has ${LATEST} already`);
-    } finally {
-      await Deno.remove(root, { recursive: true });
-      await Deno.remove(old, { recursive: true });
+    assertStringIncludes(
+      (await doctor()).text,
+      `WRONG schema: version ${VERSION}, and the module is ${LATEST}`,
+    );
+    await whileReading(url, async () => {
+      const refused = await runSupabase(["db", "push", `--remote=${url}`], {
+        workdir: project.path,
+      });
+      assertStringIncludes(printed(refused), "due to lock timeout");
+    });
+    await project.push(url);
+    await pause(300);
+    const { requests, problems } = await running.end();
+    assertEquals(problems, []);
+    assert(requests > 50, `only ${requests} requests`);
+    const well = await doctor();
+    assertEquals(well.code, 0, well.text);
+    assertStringIncludes(
+      (await cli(args, { root })).text,
+      `has ${LATEST} already`,
+    );
+  } finally {
+    for (const folder of [root, ...homes]) {
+      await Deno.remove(folder, { recursive: true });
     }
+  }
+}
+
+/** While a transaction has read the ledger and does not end, such as a report. */
+async function whileReading(
+  url: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  const sql = postgres(url, { max: 1 });
+  const done = Promise.withResolvers<void>();
+  const report = sql.begin(async (sql) => {
+    await sql`select from public.idempotency_keys limit 1`;
+    await done.promise;
   });
+  try {
+    await work();
+  } finally {
+    done.resolve();
+    await report;
+    await sql.end();
+  }
 }
 
 function pause(ms: number): Promise<void> {

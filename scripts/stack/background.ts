@@ -38,9 +38,18 @@ export function startBackground(): Background {
   };
 }
 
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
+/** What `work` gives, or nothing where that takes longer. */
+export async function within<T>(
+  ms: number,
+  work: Promise<T>,
+): Promise<T | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const timeout = new Promise((resolve) => timer = setTimeout(resolve, ms));
-  await Promise.race([work, timeout]);
-  clearTimeout(timer);
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -1,7 +1,8 @@
-import { pathToFileURL } from "node:url";
 import { logFailure, problem } from "./answers.ts";
 import { boundRequest, tooLarge } from "./body_limit.ts";
-import type { Keys } from "./keys.ts";
+import { type LoadedFunction, loadFunction } from "./function_module.ts";
+import { startFunctionProcess } from "./function_process.ts";
+import type { ProjectKeys } from "./tokens.ts";
 import type { FunctionSettings } from "./settings.ts";
 import { checkToken } from "./tokens.ts";
 
@@ -12,36 +13,59 @@ export type ServeFunction = (
   info: Deno.ServeHandlerInfo,
 ) => Promise<Response>;
 
-type Fetch = (
-  request: Request,
-  info: Deno.ServeHandlerInfo,
-) => Response | Promise<Response>;
+/** The functions of a project, as they are asked for. */
+export interface FunctionServer {
+  serve: ServeFunction;
+  /** Lets functions that have a process of their own finish, and ends them. */
+  close(): Promise<void>;
+}
 
-/** Serves the functions that `settings` declares, each loaded at its first request. */
+/**
+ * Serves the functions that `settings` declares, each loaded at its first
+ * request: into this process, or where it has an import map of its own, which a
+ * process has one of, into one of its own.
+ */
 export function createFunctionServer(
   settings: Map<string, FunctionSettings>,
-  keys: Keys,
-): ServeFunction {
-  const loaded = new Map<string, Promise<Fetch>>();
+  keys: ProjectKeys,
+): FunctionServer {
+  const loaded = new Map<string, Promise<LoadedFunction>>();
 
-  const load = (name: string, entrypoint: string): Promise<Fetch> => {
-    const known = loaded.get(name);
+  const load = (
+    { entrypoint, importMap }: FunctionSettings,
+  ): Promise<LoadedFunction> => {
+    // Two names may share a module, which is evaluated once.
+    const id = JSON.stringify([entrypoint, importMap]);
+    const known = loaded.get(id);
     if (known) return known;
-    const loading = importFetch(entrypoint);
+    const forget = () => void loaded.delete(id);
+    const loading = importMap === undefined
+      ? loadFunction(entrypoint)
+      : startFunctionProcess(entrypoint, importMap).then((started) => {
+        // The next request starts another one.
+        started.ended.then(forget);
+        return started;
+      });
     // A function that failed to load gets another chance once it is mended.
-    loading.catch(() => loaded.delete(name));
-    loaded.set(name, loading);
+    loading.catch(forget);
+    loaded.set(id, loading);
     return loading;
   };
 
-  return async (name, request, info) => {
+  const close = async () => {
+    await Promise.all([...loaded.values()].map(async (loading) => {
+      await (await loading.catch(() => undefined))?.close();
+    }));
+  };
+
+  const serve: ServeFunction = async (name, request, info) => {
     const declared = settings.get(name);
     if (!declared) {
       return problem(
         404,
         "NOT_FOUND",
         "Function not found",
-        `No function "${name}" is declared in supabase/config.toml.`,
+        `The project has no function "${name}": neither supabase/config.toml nor a folder of supabase/functions declares it.`,
       );
     }
     const headers = new Headers(request.headers);
@@ -51,9 +75,9 @@ export function createFunctionServer(
     } else if (declared.verifyJwt && request.method !== "OPTIONS") {
       return unauthorized(check.state);
     }
-    let fetch: Fetch;
+    let loadedFunction: LoadedFunction;
     try {
-      fetch = await load(name, declared.entrypoint);
+      loadedFunction = await load(declared);
     } catch (error) {
       logFailure(`function ${name} did not load`, error);
       return problem(
@@ -66,7 +90,7 @@ export function createFunctionServer(
     const url = withoutPrefix(request.url);
     const bounded = boundRequest(request, { url, headers });
     try {
-      const response = await fetch(bounded.request, info);
+      const response = await loadedFunction.fetch(bounded.request, info);
       if (!bounded.exceeded()) return response;
       await response.body?.cancel();
     } catch (error) {
@@ -82,15 +106,7 @@ export function createFunctionServer(
     }
     return tooLarge();
   };
-}
-
-async function importFetch(entrypoint: string): Promise<Fetch> {
-  const module = await import(pathToFileURL(entrypoint).href);
-  const fetch = module.default?.fetch;
-  if (typeof fetch !== "function") {
-    throw new Error(`${entrypoint} has no default export with a fetch method.`);
-  }
-  return (request, info) => fetch.call(module.default, request, info);
+  return { serve, close };
 }
 
 /** A hosted function sees `/<name>/…`, not the gateway's path. */

@@ -1,8 +1,16 @@
+/**
+ * Serves a local Supabase until Ctrl-C: `deno task dev`. This repository's
+ * functions and migrations, or with `--project` those of another project and
+ * nothing else.
+ *
+ * @module
+ */
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { startStack } from "./stack/stack.ts";
+import { type StackOptions, startStack } from "./stack/stack.ts";
 
 const HELP =
-  "deno task dev [--port N] [--memory] [--database-url URL] [--probe]";
+  "deno task dev [--project DIR] [--port N] [--memory | --database-url URL [--apply-migrations]] [--probe]";
 
 try {
   const options = readOptions(Deno.args);
@@ -21,6 +29,10 @@ try {
   console.log(`API_URL=${stack.apiUrl}`);
   console.log(`PUBLISHABLE_KEY=${stack.publishableKey}`);
   console.log(`SECRET_KEY=${stack.secretKey}`);
+  if (options.demo === false) {
+    console.log(`ANON_KEY=${stack.anonKey}`);
+    console.log(`SERVICE_ROLE_KEY=${stack.serviceRoleKey}`);
+  }
   if (stack.dbUrl !== undefined) console.log(`DB_URL=${stack.dbUrl}`);
   console.log("ready");
 } catch (error) {
@@ -28,7 +40,7 @@ try {
   Deno.exit(1);
 }
 
-function readOptions(args: string[]) {
+function readOptions(args: string[]): StackOptions {
   const { values } = parse(args);
   const port = values.port === undefined ? 54321 : Number(values.port);
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
@@ -44,11 +56,20 @@ function readOptions(args: string[]) {
       `--memory is for the embedded database and does not go with --database-url. Usage: ${HELP}`,
     );
   }
+  if (databaseUrl === undefined && values["apply-migrations"]) {
+    throw new Error(
+      `--apply-migrations goes with --database-url: the embedded database is always migrated. Usage: ${HELP}`,
+    );
+  }
   return {
     port,
     memory: values.memory,
     probe: values.probe,
+    applyMigrations: values["apply-migrations"],
     seed: true,
+    ...(values.project === undefined
+      ? {}
+      : { supabaseDir: join(values.project, "supabase"), demo: false }),
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(url && key ? { trainingApi: { url, key } } : {}),
   };
@@ -62,6 +83,8 @@ function parse(args: string[]) {
         port: { type: "string" },
         memory: { type: "boolean", default: false },
         "database-url": { type: "string" },
+        "apply-migrations": { type: "boolean", default: false },
+        project: { type: "string" },
         probe: { type: "boolean", default: false },
       },
     });

@@ -1,5 +1,5 @@
 import { startCluster } from "./postgres.ts";
-import { openPostgres } from "../stack/postgres.ts";
+import { markAsMade, openPostgres } from "../stack/postgres.ts";
 import { generateKeys } from "../stack/keys.ts";
 import { createLite } from "../stack/lite.ts";
 import { readMigrations } from "../migrate/migration.ts";
@@ -34,6 +34,8 @@ export async function prepareProject(
 ): Promise<void> {
   const database = await openPostgres(url);
   try {
+    // A stack that is started on it may add what it needs.
+    await markAsMade(database);
     await createRoles(database);
     await createLite(database, generateKeys()).createAuthTables();
     await createAuthFunctions(database);

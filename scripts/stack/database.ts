@@ -19,6 +19,8 @@ export interface Database {
    * copy of a `template`, or was `kept` from an earlier start or by a server.
    */
   origin: "made" | "template" | "kept";
+  /** Whether somebody else made what is in it: it is written to when told only. */
+  foreign: boolean;
   /** What lite serves `/auth/v1` and `/rest/v1` from. */
   connection: PgliteConnection | PostgresConnection;
   query: RunQuery;

@@ -13,8 +13,9 @@ export interface Backends {
   database: Database;
   lite: Lite;
   functions: ServeFunction;
-  pages: ServePage;
-  provider: Provider;
+  /** Absent for somebody else's project. */
+  pages?: ServePage;
+  provider?: Provider;
 }
 
 /** Routes requests as the gateway of a hosted project does. */
@@ -42,14 +43,14 @@ export function createGateway(
         const response = await lite.fetch(bounded.request);
         return bounded.exceeded() ? tooLarge() : readable(response);
       }
-      if (service === "_provider") {
+      if (service === "_provider" && provider) {
         const path = pathname.slice("/_provider".length);
         return await provider.fetch(path, boundRequest(request).request);
       }
-      if (pathname.startsWith(OPERATOR_CALLS)) {
+      if (pathname.startsWith(OPERATOR_CALLS) && pages) {
         return await callForOperator(request, lite);
       }
-      const page = await pages(request);
+      const page = await pages?.(request);
       if (page) return page;
     } catch (error) {
       logFailure(`${request.method} ${pathname}`, error);

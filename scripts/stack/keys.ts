@@ -17,15 +17,10 @@ export interface Keys {
  * several stacks on one Postgres accept each other's tokens.
  */
 export async function readKeys(database: Database): Promise<Keys | undefined> {
-  await database.transaction((transaction) =>
-    transaction.script(`
-create schema if not exists local_stack;
-create table if not exists local_stack.keys (
-  only_row boolean primary key default true check (only_row),
-  keys jsonb not null
-);
-`)
+  const [table] = await database.query<{ found: boolean }>(
+    "select to_regclass('local_stack.keys') is not null as found",
   );
+  if (!table?.found) return undefined;
   const [row] = await database.query<{ keys: Keys }>(
     "select keys from local_stack.keys",
   );
@@ -33,11 +28,23 @@ create table if not exists local_stack.keys (
 }
 
 /** Stores what {@link generateKeys} made, for good. */
-export async function storeKeys(database: Database, keys: Keys): Promise<void> {
-  await database.query(
-    "insert into local_stack.keys (keys) values ($1::text::jsonb)",
-    [JSON.stringify(keys)],
-  );
+export async function storeKeys(
+  database: Database,
+  { publishableKey, secretKey, jwtSecret, keyId }: Keys,
+): Promise<void> {
+  await database.transaction(async ({ query, script }) => {
+    await script(`
+create schema if not exists local_stack;
+create table if not exists local_stack.keys (
+  only_row boolean primary key default true check (only_row),
+  keys jsonb not null
+);
+`);
+    await query(
+      "insert into local_stack.keys (keys) values ($1::text::jsonb)",
+      [JSON.stringify({ publishableKey, secretKey, jwtSecret, keyId })],
+    );
+  });
 }
 
 /** Makes the keys of a new project. */

@@ -3,6 +3,7 @@ import { App } from "@supabase/lite";
 import { logFailure } from "./answers.ts";
 import type { Database } from "./database.ts";
 import type { Keys } from "./keys.ts";
+import type { LegacyKeys } from "./tokens.ts";
 import { keepGrantsAsMigrated, setContextAtOnce } from "./lite_context.ts";
 import { asPostgrestError } from "./lite_errors.ts";
 
@@ -20,8 +21,14 @@ export interface Lite {
 // lite prints every database error with its stack, those of a healthy run included.
 const insideLite = new AsyncLocalStorage<true>();
 
-/** Sets lite up on a database; serves `/auth/v1` and `/rest/v1`. */
-export function createLite(database: Database, keys: Keys): Lite {
+/**
+ * Sets lite up on a database; serves `/auth/v1` and `/rest/v1` to whoever has a
+ * key of either style.
+ */
+export function createLite(
+  database: Database,
+  keys: Keys & Partial<LegacyKeys>,
+): Lite {
   keepGrantsAsMigrated(database);
   setContextAtOnce(database);
   database.connection.normalizeDbError = asPostgrestError;
@@ -40,6 +47,7 @@ export function createLite(database: Database, keys: Keys): Lite {
       api: { schemas: ["public"] },
       db: { migrations: { enabled: false } },
       studio: { enabled: false },
+      options: { server: { apiKeys: { resolver: keyResolver(keys) } } },
     } as unknown as ConstructorParameters<typeof App>[0],
   );
   return {
@@ -65,6 +73,22 @@ export function createLite(database: Database, keys: Keys): Lite {
       return response;
     },
   };
+}
+
+/** lite itself knows no legacy keys. */
+function keyResolver(keys: Keys & Partial<LegacyKeys>) {
+  const publishable = {
+    type: "publishable",
+    claims: { role: "anon" },
+  };
+  const secret = { type: "secret", claims: { role: "service_role" } };
+  const kinds = new Map([
+    [keys.publishableKey, publishable],
+    [keys.anonKey, publishable],
+    [keys.secretKey, secret],
+    [keys.serviceRoleKey, secret],
+  ]);
+  return (key: string) => Promise.resolve(kinds.get(key) ?? null);
 }
 
 let muted = false;

@@ -1,3 +1,4 @@
+import type { Extension } from "@electric-sql/pglite";
 import { createPgliteConnection } from "@supabase/lite/pglite";
 import { Kysely } from "kysely";
 import type { Database } from "./database.ts";
@@ -11,15 +12,17 @@ import { jsonTimestamp, TIMESTAMP_OIDS } from "./timestamps.ts";
  * Opens the embedded database in `folder`, or in memory without one.
  *
  * @param template What a database that is new is a copy of, once there is one.
+ * @param extensions Names that `create extension` may be given.
  */
 export async function openPglite(
   folder?: string,
   template?: Template,
+  extensions: readonly string[] = [],
 ): Promise<Database> {
   const unlock = folder === undefined ? () => {} : await lockFolder(folder);
   try {
     const { connection, origin } = await keepingExitCode(() =>
-      open(folder, template)
+      open(folder, template, extensions)
     );
     const { driver } = connection;
     const turnstile = createTurnstile();
@@ -37,6 +40,7 @@ export async function openPglite(
     return {
       kind: "pglite",
       origin,
+      foreign: false,
       connection,
       query: async <T>(text: string, params?: unknown[]) =>
         (await inTurn(() => send<T>(text, params))).rows,
@@ -70,7 +74,34 @@ export async function openPglite(
   }
 }
 
-async function open(folder: string | undefined, template?: Template) {
+/** The extensions that a project's migrations create. */
+export function extensionsIn(migrations: readonly string[]): string[] {
+  const created =
+    /\bcreate\s+extension\s+(?:if\s+not\s+exists\s+)?"?([\w-]+)"?/gi;
+  const names = migrations.flatMap((sql) =>
+    [...sql.matchAll(created)].map(([, name]) => name!.toLowerCase())
+  );
+  return [...new Set(names)];
+}
+
+/** Those of them that PGlite brings along; Postgres says what it has not. */
+async function loadExtensions(names: readonly string[]) {
+  const found: [string, Extension][] = [];
+  for (const name of names) {
+    const file = name.replaceAll("-", "_");
+    const module: Record<string, Extension> = await import(
+      `@electric-sql/pglite/contrib/${file}`
+    ).catch(() => ({}));
+    if (module[file]) found.push([file, module[file]]);
+  }
+  return Object.fromEntries(found);
+}
+
+async function open(
+  folder: string | undefined,
+  template: Template | undefined,
+  extensions: readonly string[],
+) {
   const data = folder === undefined ? undefined : `${folder}/data`;
   const complete = `${folder}/complete`;
   const fresh = folder === undefined || !await exists(complete);
@@ -87,11 +118,16 @@ async function open(folder: string | undefined, template?: Template) {
       parsers: Object.fromEntries(
         TIMESTAMP_OIDS.map((oid) => [oid, jsonTimestamp]),
       ),
+      extensions: await loadExtensions(extensions),
       ...(source ? { loadDataDir: source } : {}),
     },
   });
   const { driver } = connection;
   await driver.waitReady;
+  // As on a hosted project, which has them in a schema of that name.
+  if (extensions.length > 0) {
+    await driver.exec('set search_path = "$user", public, extensions');
+  }
   if (fresh && source === undefined) {
     await empty.keep(async () => await driver.dumpDataDir("none"));
   }

@@ -10,7 +10,37 @@ import { jsonTimestamp, TIMESTAMP_OIDS } from "./timestamps.ts";
 const POOL_SIZE = 20;
 const CONNECT_TIMEOUT_SECONDS = 5;
 
-/** Connects to a Postgres server by URL. */
+// What a stack leaves first in a database that it found empty.
+const MARK =
+  "Made by the local stack, which found this database empty and may change it";
+
+const FOREIGN = `
+select obj_description(to_regnamespace('local_stack'), 'pg_namespace') is distinct from '${MARK}'
+  and exists (
+    select from pg_catalog.pg_namespace as n
+    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      and (
+        n.nspname <> 'public'
+        or exists (select from pg_catalog.pg_class where relnamespace = n.oid)
+        or exists (select from pg_catalog.pg_proc where pronamespace = n.oid)
+        or exists (select from pg_catalog.pg_type where typnamespace = n.oid)
+      )
+  ) as foreign`;
+
+/** Marks an empty database as one that stacks may change from now on. */
+export async function markAsMade(database: Database): Promise<void> {
+  await database.transaction(({ script }) =>
+    script(`
+create schema if not exists local_stack;
+comment on schema local_stack is '${MARK}';
+`)
+  );
+}
+
+/**
+ * Connects to a Postgres server by URL. Its database is foreign unless it is
+ * empty, or was when a stack came to it first.
+ */
 export async function openPostgres(url: string): Promise<Database> {
   const connection = createPostgresConnection({
     url: checkedUrl(url),
@@ -39,8 +69,9 @@ export async function openPostgres(url: string): Promise<Database> {
     [
       ...await driver.unsafe(text, params as never[]),
     ] as T[];
+  let foreign: boolean;
   try {
-    await query("select 1");
+    [{ foreign }] = await query(FOREIGN) as [{ foreign: boolean }];
   } catch (error) {
     await driver.end({ timeout: 0 });
     const { host } = new URL(url);
@@ -52,6 +83,7 @@ export async function openPostgres(url: string): Promise<Database> {
   return {
     kind: "postgres",
     origin: "kept",
+    foreign,
     connection,
     query,
     transaction: async (work) =>

@@ -1,4 +1,7 @@
+import { glob, readdir, readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import process from "node:process";
+import { parseEnv } from "node:util";
 import { parse } from "smol-toml";
 import { z } from "zod";
 
@@ -6,43 +9,153 @@ import { z } from "zod";
 export interface FunctionSettings {
   entrypoint: string;
   verifyJwt: boolean;
+  /** A `deno.json` or import map that is not this repository's own. */
+  importMap?: string;
 }
 
-// `import_map` is read by a deploy. Here a function runs under the import map that
-// this process was started with, which is the one our functions name.
+/** What a project's folder says about how it is served. */
+export interface ProjectSettings {
+  functions: Map<string, FunctionSettings>;
+  /** What functions find in their environment beside Supabase's own. */
+  secrets: Record<string, string>;
+  /** What access tokens are signed with, where the project says. */
+  jwtSecret?: string;
+  /** Files of rows for a new database, in their order. */
+  seeds: string[];
+}
+
 const ConfigFile = z.object({
+  auth: z.object({ jwt_secret: z.string().optional() }).default({}),
+  db: z.object({
+    seed: z.object({
+      enabled: z.boolean().default(true),
+      sql_paths: z.array(z.string()).default(["./seed.sql"]),
+    }).prefault({}),
+  }).prefault({}),
   functions: z.record(
     z.string(),
     z.object({
       enabled: z.boolean().default(true),
       verify_jwt: z.boolean().default(true),
       entrypoint: z.string().optional(),
+      import_map: z.string().optional(),
     }),
   ).default({}),
 });
 
 /**
- * Reads `[functions.<name>]` from a `config.toml`, with the Supabase CLI's
- * defaults. Paths in it are relative to the folder it lies in.
+ * Reads a project's `config.toml` and what lies beside it, with the Supabase
+ * CLI's defaults. Paths in it are relative to the folder it lies in.
  */
-export async function readFunctionSettings(
+export async function readSettings(
   supabaseDir: string,
-): Promise<Map<string, FunctionSettings>> {
+): Promise<ProjectSettings> {
   const file = join(supabaseDir, "config.toml");
-  const config = ConfigFile.safeParse(parse(await Deno.readTextFile(file)));
+  const text = await readFile(file, "utf8").catch((error) => {
+    throw new Error(
+      `Cannot read ${file}: ${error.message}. A project's folder holds supabase/config.toml; supabase init makes it`,
+      { cause: error },
+    );
+  });
+  const config = ConfigFile.safeParse(parse(text));
   if (!config.success) {
     throw new Error(`Cannot read ${file}: ${z.prettifyError(config.error)}`);
   }
-  const settings = new Map<string, FunctionSettings>();
-  for (const [name, declared] of Object.entries(config.data.functions)) {
-    if (!declared.enabled) continue;
-    const entrypoint = resolve(
-      supabaseDir,
-      declared.entrypoint ?? `functions/${name}/index.ts`,
-    );
-    settings.set(name, { entrypoint, verifyJwt: declared.verify_jwt });
+  const { auth, db, functions: declared } = config.data;
+  const jwtSecret = fromEnvironment(auth.jwt_secret);
+  const functions = new Map<string, FunctionSettings>();
+  for (const name of await functionNames(supabaseDir, Object.keys(declared))) {
+    const { enabled = true, verify_jwt = true, entrypoint, import_map } =
+      declared[name] ?? {};
+    if (!enabled) continue;
+    const importMap = import_map
+      ? resolve(supabaseDir, import_map)
+      : await importMapBeside(supabaseDir, name);
+    functions.set(name, {
+      entrypoint: resolve(
+        supabaseDir,
+        entrypoint ?? `functions/${name}/index.ts`,
+      ),
+      verifyJwt: verify_jwt,
+      // This process runs under it already.
+      ...(importMap === undefined || importMap === OWN_IMPORT_MAP
+        ? {}
+        : { importMap }),
+    });
   }
-  return settings;
+  return {
+    functions,
+    secrets: await readSecrets(supabaseDir),
+    ...(jwtSecret ? { jwtSecret } : {}),
+    seeds: db.seed.enabled
+      ? await seedFiles(supabaseDir, db.seed.sql_paths)
+      : [],
+  };
+}
+
+/** What `env(NAME)` stands for, or the text itself. */
+function fromEnvironment(value = ""): string | undefined {
+  const name = /^env\((\w+)\)$/.exec(value)?.[1];
+  return name === undefined ? value : process.env[name];
+}
+
+/** The functions declared, and those that only have a folder. */
+async function functionNames(
+  supabaseDir: string,
+  declared: string[],
+): Promise<Set<string>> {
+  const names = new Set(declared);
+  for (const folder of await namesIn(join(supabaseDir, "functions"))) {
+    if (!/^[A-Za-z][\w-]*$/.test(folder)) continue;
+    const files = await namesIn(join(supabaseDir, "functions", folder));
+    if (files.includes("index.ts")) names.add(folder);
+  }
+  return names;
+}
+
+async function importMapBeside(
+  supabaseDir: string,
+  name: string,
+): Promise<string | undefined> {
+  const functions = join(supabaseDir, "functions");
+  const places = [
+    [join(functions, name), "deno.json"],
+    [join(functions, name), "deno.jsonc"],
+    [functions, "import_map.json"],
+  ] as const;
+  for (const [folder, file] of places) {
+    if ((await namesIn(folder)).includes(file)) return join(folder, file);
+  }
+  return undefined;
+}
+
+/** As for `supabase functions serve`: Supabase's own names are not to be set. */
+async function readSecrets(
+  supabaseDir: string,
+): Promise<Record<string, string>> {
+  const file = join(supabaseDir, "functions", ".env");
+  const text = await readFile(file, "utf8").catch(() => "");
+  return Object.fromEntries(
+    Object.entries(parseEnv(text)).flatMap(([name, value]) =>
+      value === undefined || name.startsWith("SUPABASE_") ? [] : [[name, value]]
+    ),
+  );
+}
+
+async function seedFiles(
+  supabaseDir: string,
+  patterns: string[],
+): Promise<string[]> {
+  const files = new Set<string>();
+  for (const pattern of patterns) {
+    const found = await Array.fromAsync(glob(pattern, { cwd: supabaseDir }));
+    for (const file of found.sort()) files.add(join(supabaseDir, file));
+  }
+  return [...files];
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return await readdir(folder).catch(() => []);
 }
 
 /** The repository's own `supabase` folder. */
@@ -50,6 +163,8 @@ export const SUPABASE_DIR = join(
   dirname(dirname(import.meta.dirname!)),
   "supabase",
 );
+
+const OWN_IMPORT_MAP = join(SUPABASE_DIR, "..", "deno.json");
 
 /** Where the stack keeps files of its own; not under version control. */
 export const LOCAL_DIR = join(SUPABASE_DIR, "..", ".local");

@@ -1,22 +1,31 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { readHistory } from "../migrate/history.ts";
+import { logFailure } from "./answers.ts";
 import { startBackground } from "./background.ts";
 import type { Database, RunQuery } from "./database.ts";
 import { setEnvironment } from "./environment.ts";
 import { createFunctionServer } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
-import { generateKeys, type Keys, readKeys, storeKeys } from "./keys.ts";
+import { generateKeys, readKeys, storeKeys } from "./keys.ts";
 import { createLite, type Lite } from "./lite.ts";
 import { type Migration, readMigrations } from "../migrate/migration.ts";
 import { applyMigrations } from "./migrations.ts";
 import { createPages } from "./pages.ts";
-import { openPglite } from "./pglite.ts";
-import { projectTemplate, type Template } from "./pglite_template.ts";
-import { openPostgres } from "./postgres.ts";
+import { extensionsIn, openPglite } from "./pglite.ts";
+import { projectTemplate } from "./pglite_template.ts";
+import { markAsMade, openPostgres } from "./postgres.ts";
 import { createProbeTable, PROBE } from "./probe.ts";
 import { createProvider } from "./provider.ts";
 import { createAuthFunctions, createRoles } from "./roles.ts";
-import { LOCAL_DIR, readFunctionSettings, SUPABASE_DIR } from "./settings.ts";
-import { keySet } from "./tokens.ts";
+import {
+  LOCAL_DIR,
+  type ProjectSettings,
+  readSettings,
+  SUPABASE_DIR,
+} from "./settings.ts";
+import { keySet, type ProjectKeys, withLegacyKeys } from "./tokens.ts";
 
 /** How a local Supabase is to run. */
 export interface StackOptions {
@@ -24,13 +33,20 @@ export interface StackOptions {
   port?: number;
   /** Keeps nothing once stopped. Default false. */
   memory?: boolean;
-  /** A Postgres server to use instead of the embedded one, as its superuser. */
+  /**
+   * A Postgres server to use instead of the embedded one, as its superuser. One
+   * that holds anything a stack did not make is served as it stands.
+   */
   databaseUrl?: string;
+  /** Whether to prepare and migrate such a database as well. Default false. */
+  applyMigrations?: boolean;
   /** Also serves the probe. Default false. */
   probe?: boolean;
-  /** Loads `seed.sql` into a fresh database. Default false. */
+  /** Loads the project's seed files into a fresh database. Default false. */
   seed?: boolean;
-  /** Where the embedded database keeps its files. Default `.local/` in the repository. */
+  /** Also serves the pages and the emulated provider of this repository. Default true. */
+  demo?: boolean;
+  /** Where the embedded database keeps its files. Default a folder for the project in `.local/`. */
   dataDir?: string;
   /** The folder of `config.toml` and `migrations/`. Default the repository's own. */
   supabaseDir?: string;
@@ -43,6 +59,9 @@ export interface Stack {
   apiUrl: string;
   publishableKey: string;
   secretKey: string;
+  /** The same two in the older style. */
+  anonKey: string;
+  serviceRoleKey: string;
   /** Where the database can be reached from outside; the embedded one cannot. */
   dbUrl?: string;
   /** Runs a statement as the database's superuser. */
@@ -87,8 +106,10 @@ async function assemble(
   close: () => Promise<void>,
 ): Promise<Stack> {
   const supabaseDir = resolve(options.supabaseDir ?? SUPABASE_DIR);
-  const settings = await readFunctionSettings(supabaseDir);
-  if (options.probe) settings.set("probe", PROBE);
+  const project = await readSettings(supabaseDir);
+  const { functions, secrets } = project;
+  if (options.probe) functions.set("probe", PROBE);
+  const demo = options.demo ?? true;
 
   const handler = Promise.withResolvers<Deno.ServeHandler>();
   // Requests wait while the stack starts; if it fails, the server goes down anyway.
@@ -97,42 +118,46 @@ async function assemble(
   undo.push(server.close);
 
   const migrations = await readMigrations(join(supabaseDir, "migrations"));
-  const template = await projectTemplate(supabaseDir, migrations);
-  const database = await openDatabase(options, template);
+  const database = await openDatabase(options, supabaseDir, migrations);
   undo.push(() => database.close());
-  const { keys, lite } = await prepare(
-    database,
-    supabaseDir,
-    migrations,
-    options,
-  );
+  const { keys, lite } = await prepare(database, migrations, project, options);
 
   const provider = createProvider();
   undo.push(setEnvironment({
+    ...secrets,
     SUPABASE_URL: server.url,
+    SUPABASE_ANON_KEY: keys.anonKey,
+    SUPABASE_SERVICE_ROLE_KEY: keys.serviceRoleKey,
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
     SUPABASE_JWKS: keySet(keys),
     SUPABASE_DB_URL: options.databaseUrl,
-    TRAINING_API_URL: options.trainingApi?.url ?? `${server.url}/_provider/v1`,
-    TRAINING_API_KEY: options.trainingApi?.key ?? provider.apiKey,
+    ...(demo
+      ? {
+        TRAINING_API_URL: options.trainingApi?.url ??
+          `${server.url}/_provider/v1`,
+        TRAINING_API_KEY: options.trainingApi?.key ?? provider.apiKey,
+      }
+      : {}),
   }));
 
+  const served = createFunctionServer(functions, keys);
+  undo.push(served.close);
   const background = startBackground();
   undo.push(() => background.settle(GRACE_MS));
-  const serveFunction = createFunctionServer(settings, keys);
   handler.resolve(createGateway({
     database,
     lite,
-    pages: createPages(keys),
-    provider,
-    functions: (...call) => background.track(serveFunction(...call)),
+    ...(demo ? { pages: createPages(keys), provider } : {}),
+    functions: (...call) => background.track(served.serve(...call)),
   }));
 
   return {
     apiUrl: server.url,
     publishableKey: keys.publishableKey,
     secretKey: keys.secretKey,
+    anonKey: keys.anonKey,
+    serviceRoleKey: keys.serviceRoleKey,
     ...(options.databaseUrl === undefined
       ? {}
       : { dbUrl: options.databaseUrl }),
@@ -148,50 +173,131 @@ async function assemble(
 
 async function openDatabase(
   options: StackOptions,
-  template: Template,
+  supabaseDir: string,
+  migrations: Migration[],
 ): Promise<Database> {
   if (options.databaseUrl !== undefined) {
     return await openPostgres(options.databaseUrl);
   }
   const folder = options.memory
     ? undefined
-    : resolve(options.dataDir ?? join(LOCAL_DIR, "pglite"));
-  return await openPglite(folder, template);
+    : resolve(options.dataDir ?? join(LOCAL_DIR, folderFor(supabaseDir)));
+  const project = options.demo === false
+    // Forty megabytes for each project that somebody has a look at.
+    ? undefined
+    : await projectTemplate(supabaseDir, migrations);
+  return await openPglite(
+    folder,
+    project,
+    extensionsIn(migrations.map(({ sql }) => sql)),
+  );
+}
+
+/** Two projects must not share a database. */
+function folderFor(supabaseDir: string): string {
+  if (supabaseDir === SUPABASE_DIR) return "pglite";
+  const hash = createHash("sha256").update(supabaseDir).digest("hex");
+  return `pglite-${hash.slice(0, 12)}`;
+}
+
+interface Prepared {
+  keys: ProjectKeys;
+  lite: Lite;
 }
 
 /** Everything that changes the database before it is served. */
 async function prepare(
   database: Database,
-  supabaseDir: string,
   migrations: Migration[],
+  { jwtSecret, seeds }: ProjectSettings,
   options: StackOptions,
-): Promise<{ keys: Keys; lite: Lite }> {
+): Promise<Prepared> {
   return await database.exclusively(async () => {
     const stored = await readKeys(database);
-    const keys = stored ?? generateKeys();
+    const keys = await withLegacyKeys({
+      ...stored ?? generateKeys(),
+      ...(jwtSecret === undefined ? {} : { jwtSecret }),
+    });
     const lite = createLite(database, keys);
+    if (database.foreign && !options.applyMigrations) {
+      await insistOnPrepared(database, migrations, options);
+      await lite.warmUp();
+      return { keys, lite };
+    }
+    if (database.kind === "postgres" && !database.foreign) {
+      await markAsMade(database);
+    }
     await createRoles(database);
     await lite.createAuthTables();
     await createAuthFunctions(database);
-    const applied = await applyMigrations(database, migrations);
+    await applyMigrations(database, migrations);
     if (database.origin === "made") await database.keepAsTemplate?.();
     // Later than that: a copy has keys of its own.
     if (stored === undefined) await storeKeys(database, keys);
     const fresh = database.origin !== "kept" ||
-      applied.length === migrations.length;
-    if (options.seed && fresh) await loadSeed(database, supabaseDir);
+      !database.foreign && stored === undefined;
+    if (options.seed && fresh) await loadSeeds(database, seeds);
     if (options.probe) await createProbeTable(database);
     await lite.warmUp();
     return { keys, lite };
   });
 }
 
-async function loadSeed(
+const NEEDED = `
+select 'the role ' || wanted as missing
+from unnest(array['anon', 'authenticated', 'service_role']) as wanted
+where to_regrole(wanted) is null
+union all
+select 'the table ' || wanted
+from unnest($1::text::text[]) as wanted
+where to_regclass(wanted) is null`;
+
+/**
+ * Makes sure that a database which nothing is written to can be served, and
+ * says what it lacks of the project.
+ */
+async function insistOnPrepared(
   database: Database,
-  supabaseDir: string,
+  migrations: Migration[],
+  { probe }: StackOptions,
 ): Promise<void> {
-  const seed = await Deno.readTextFile(join(supabaseDir, "seed.sql"));
-  await database.transaction((transaction) => transaction.script(seed));
+  const tables = ["auth.users", ...probe ? ["public.probe_effects"] : []];
+  const missing = await database.query<{ missing: string }>(NEEDED, [
+    `{${tables.join(",")}}`,
+  ]);
+  const recorded = await readHistory(database.query);
+  const pending =
+    migrations.filter(({ version }) =>
+      !recorded.some((each) => each.version === version)
+    ).length;
+  const told =
+    "The local stack did not make this database and writes nothing to it unless told: --apply-migrations";
+  if (missing.length > 0) {
+    throw new Error(
+      `Cannot serve the database: it lacks ${
+        missing.map(({ missing }) => missing).join(", ")
+      }. ${told} adds what is missing and applies the project's ${pending} pending migrations.`,
+    );
+  }
+  if (pending > 0) {
+    logFailure(
+      `${pending} migrations of the project are not applied`,
+      `${told} applies them.`,
+    );
+  }
+}
+
+async function loadSeeds(database: Database, files: string[]): Promise<void> {
+  for (const file of files) {
+    const seed = await readFile(file, "utf8");
+    try {
+      await database.transaction(({ script }) => script(seed));
+    } catch (error) {
+      throw new Error(`Cannot load ${file}: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
 }
 
 function listen(

@@ -7,6 +7,8 @@ export const DEV_SCRIPT = join(import.meta.dirname!, "../../scripts/dev.ts");
 export interface Dev {
   /** What it printed, by name. */
   settings(): Map<string, string>;
+  /** What it printed after that, once it has ended. */
+  output(): string;
   /** Ends the process, and answers what is left of it. */
   stop(signal: Deno.Signal): Promise<{ code: number; stderr: string }>;
 }
@@ -30,18 +32,29 @@ export async function startDev(
     if (done) throw new Error(`The stack did not start: ${await stderr}`);
     stdout += value;
   }
+  const ready = stdout.length;
+  const rest = (async () => {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      stdout += value;
+    }
+  })();
   return {
+    output: () => stdout.slice(ready),
     settings: () =>
       new Map(
-        stdout.trimEnd().split("\n").slice(0, -1).map((line) => {
-          const [, name, value] = /^([A-Z_]+)=(.+)$/.exec(line) ?? [];
-          return [name!, value!] as const;
-        }),
+        stdout.slice(0, ready).trimEnd().split("\n").slice(0, -1).map(
+          (line) => {
+            const [, name, value] = /^([A-Z_]+)=(.+)$/.exec(line) ?? [];
+            return [name!, value!] as const;
+          },
+        ),
       ),
     stop: async (signal) => {
       child.kill(signal);
       const { code } = await child.status;
-      await reader.cancel();
+      await rest;
       return { code, stderr: await stderr };
     },
   };

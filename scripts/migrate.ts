@@ -4,9 +4,6 @@
  *
  * @module
  */
-import { migrate } from "./migrate/command.ts";
+import { run } from "./migrate/command.ts";
 
-Deno.exitCode = await migrate(Deno.args, {
-  print: console.log,
-  printError: console.error,
-});
+Deno.exitCode = await run(Deno.args);

@@ -1,27 +1,35 @@
+import { join } from "node:path";
+import process from "node:process";
 import { parseArgs } from "node:util";
 import type { BackupMethod } from "./backup.ts";
 import { MigrationRefusedError } from "./errors.ts";
 import type { MigrateOptions } from "./options.ts";
 
-/** What `--help` prints. */
-export const USAGE = `deno task migrate [status | restore FOLDER] [options]
+/** How the command is called where it runs. */
+const CALLED = process.argv[1]?.endsWith(".ts")
+  ? "deno task migrate"
+  : "supabase-idempotency migrate";
 
-  deno task migrate                    back up, apply what is pending, verify
-  deno task migrate --dry-run          the same in a transaction that is rolled back
-  deno task migrate --verify           is the database what the applied files say?
-  deno task migrate --rollback         take the last one back; with --to, all that are newer
-  deno task migrate status             files and database, side by side
-  deno task migrate restore FOLDER     put tables back to what a backup holds
+/** What `--help` prints. */
+export const USAGE = `${CALLED} [status | restore FOLDER] [options]
+
+  migrate                back up, apply what is pending, verify
+  migrate --dry-run      the same in a transaction that is rolled back
+  migrate --verify       is the database what the applied files say?
+  migrate --rollback     take the last one back; with --to, all that are newer
+  migrate status         files and database, side by side
+  migrate restore FOLDER put tables back to what a backup holds
 
   --database-url URL     the database; better kept out of the list of processes, in DATABASE_URL
   --to VERSION           last version to apply, or to keep; --rollback --to 0 keeps none
   --include-all          also those older than the last one applied
   --on-failure keep      leave what the same run applied before a failure; undo is the default
   --backup METHOD        auto (pg_dump where it fits the server, else copy), pg_dump, copy, none
-  --backup-dir FOLDER    .backups by default
+  --backup-dir FOLDER    .backups of the project by default
   --table SCHEMA.TABLE   with restore: only this one; may be repeated
   --wait SECONDS         for another runner; 60 by default
-  --supabase-dir FOLDER  of migrations/, rollback/ and verify/; supabase by default
+  --project DIR          the folder that holds supabase/; the working folder by default
+  --supabase-dir FOLDER  of migrations/, rollback/ and verify/; supabase of the project by default
   --json                 one JSON document on standard output, progress on standard error
 
 Exit codes: 0 done; 1 failed, and the database is as it was; 2 refused, nothing was begun;
@@ -102,6 +110,7 @@ function parse(args: string[]) {
       allowPositionals: true,
       options: {
         "database-url": { type: "string" },
+        "project": { type: "string", default: "." },
         "supabase-dir": { type: "string" },
         "backup": { type: "string", default: "auto" },
         "backup-dir": { type: "string" },
@@ -123,7 +132,7 @@ function parse(args: string[]) {
 }
 
 function options(values: Values): MigrateOptions {
-  const databaseUrl = values["database-url"] ?? Deno.env.get("DATABASE_URL");
+  const databaseUrl = values["database-url"] ?? process.env.DATABASE_URL;
   if (!databaseUrl) refuse("no database: set DATABASE_URL or --database-url");
   const seconds = Number(values.wait);
   if (!(seconds >= 0 && seconds <= 86_400)) {
@@ -143,15 +152,11 @@ function options(values: Values): MigrateOptions {
     includeAll: values["include-all"],
     waitMs: seconds * 1000,
     ...(values.to === undefined ? {} : { to: values.to }),
-    ...(values["backup-dir"] === undefined
-      ? {}
-      : { backupDir: values["backup-dir"] }),
-    ...(values["supabase-dir"] === undefined
-      ? {}
-      : { supabaseDir: values["supabase-dir"] }),
+    backupDir: values["backup-dir"] ?? join(values.project, ".backups"),
+    supabaseDir: values["supabase-dir"] ?? join(values.project, "supabase"),
   };
 }
 
 function refuse(message: string): never {
-  throw new MigrationRefusedError(`${message}; see deno task migrate --help`);
+  throw new MigrationRefusedError(`${message}; see ${CALLED} --help`);
 }

@@ -1,8 +1,9 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunQuery } from "../stack/database.ts";
 import { backupCollection, type TableBackup } from "./backup_collection.ts";
 import { EXACT_TEXT } from "./copy_text.ts";
-import { BackupError, MigrationRefusedError } from "./errors.ts";
+import { BackupError, codeOf, MigrationRefusedError } from "./errors.ts";
 import { readHistory } from "./history.ts";
 import { findPgDump, type PgDump, runPgDump } from "./pg_dump.ts";
 import { inTransaction, type Session } from "./session.ts";
@@ -67,10 +68,10 @@ export async function backUp(
       folder,
       pgDump,
     );
-    await Deno.writeTextFile(
+    await writeFile(
       join(folder, MANIFEST),
       `${JSON.stringify(manifest, null, 2)}\n`,
-      { mode: 0o600, createNew: true },
+      { mode: 0o600, flag: "wx" },
     );
     return { ...manifest, folder };
   }, { begin: "begin isolation level repeatable read read only" });
@@ -126,14 +127,14 @@ async function databaseName(query: RunQuery): Promise<string> {
 async function newFolder(parent: string): Promise<string> {
   const stamp = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
   try {
-    await Deno.mkdir(parent, { recursive: true, mode: 0o700 });
+    await mkdir(parent, { recursive: true, mode: 0o700 });
     for (let twin = 1;; twin++) {
       const folder = join(parent, twin === 1 ? stamp : `${stamp}-${twin}`);
       try {
-        await Deno.mkdir(folder, { mode: 0o700 });
+        await mkdir(folder, { mode: 0o700 });
         return folder;
       } catch (error) {
-        if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+        if (codeOf(error) !== "EEXIST") throw error;
       }
     }
   } catch (error) {
@@ -154,7 +155,7 @@ async function newFolder(parent: string): Promise<string> {
 export async function readBackup(folder: string): Promise<Backup> {
   let text: string;
   try {
-    text = await Deno.readTextFile(join(folder, MANIFEST));
+    text = await readFile(join(folder, MANIFEST), "utf8");
   } catch (error) {
     throw new MigrationRefusedError(
       `Cannot read the backup in ${folder}: there is no ${MANIFEST}. Its last file is missing where a backup was interrupted`,

@@ -1,3 +1,4 @@
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { copyOut } from "./copy.ts";
 import { createRowSum, readCopyLine, type RowSum } from "./copy_text.ts";
@@ -62,28 +63,26 @@ async function writeRows(
 ): Promise<RowSum> {
   const columns = keptColumns(table);
   const sum = createRowSum();
-  using file = await Deno.open(path, {
-    write: true,
-    createNew: true,
-    mode: 0o600,
-  });
-  const encoder = new TextEncoder();
-  let text = "";
-  const flush = async () => {
-    let bytes = encoder.encode(text);
-    text = "";
-    while (bytes.length > 0) bytes = bytes.subarray(await file.write(bytes));
-  };
-  const copy = `copy ${copyTarget(table.name, columns)} to stdout`;
-  for await (const line of copyOut(session.client, copy)) {
-    sum.add(line);
-    const values = readCopyLine(line, columns.length);
-    const row = columns.map((column, i) => [column, values[i]]);
-    text += `${JSON.stringify(Object.fromEntries(row))}\n`;
-    if (text.length > FLUSH_CHARACTERS) await flush();
+  const file = await open(path, "wx", 0o600);
+  try {
+    let text = "";
+    const flush = async () => {
+      await file.appendFile(text);
+      text = "";
+    };
+    const copy = `copy ${copyTarget(table.name, columns)} to stdout`;
+    for await (const line of copyOut(session.client, copy)) {
+      sum.add(line);
+      const values = readCopyLine(line, columns.length);
+      const row = columns.map((column, i) => [column, values[i]]);
+      text += `${JSON.stringify(Object.fromEntries(row))}\n`;
+      if (text.length > FLUSH_CHARACTERS) await flush();
+    }
+    await flush();
+    await file.datasync();
+  } finally {
+    await file.close();
   }
-  await flush();
-  await file.syncData();
   return sum.sum();
 }
 

@@ -14,6 +14,20 @@ export interface Output {
   printError(line: string): void;
 }
 
+/**
+ * Runs the command line on this process's output, on Deno, Node 22 and newer,
+ * and Bun.
+ *
+ * @param args What follows the name of the command.
+ * @returns The exit code; it ends nothing by itself.
+ */
+export async function run(args: readonly string[]): Promise<number> {
+  return await migrate([...args], {
+    print: (line) => console.log(line),
+    printError: (line) => console.error(line),
+  });
+}
+
 /** Runs the command line and answers its exit code. */
 export async function migrate(
   args: string[],

@@ -1,6 +1,7 @@
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Directives, readDirectives } from "./directives.ts";
-import { MigrationRefusedError } from "./errors.ts";
+import { codeOf, MigrationRefusedError } from "./errors.ts";
 import { splitStatements, type Statement } from "./statements.ts";
 
 /** One file of `supabase/migrations`. */
@@ -14,15 +15,15 @@ export interface Migration {
 export async function readMigrations(folder: string): Promise<Migration[]> {
   const migrations: Migration[] = [];
   try {
-    for await (const { name: file, isFile } of Deno.readDir(folder)) {
-      const match = /^(\d+)_(.*)\.sql$/.exec(file);
-      if (!isFile || !match) continue;
+    for (const entry of await readdir(folder, { withFileTypes: true })) {
+      const match = /^(\d+)_(.*)\.sql$/.exec(entry.name);
+      if (!entry.isFile() || !match) continue;
       const [, version = "", name = ""] = match;
-      const sql = await Deno.readTextFile(join(folder, file));
+      const sql = await readFile(join(folder, entry.name), "utf8");
       migrations.push({ version, name, sql });
     }
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (codeOf(error) !== "ENOENT") throw error;
   }
   // Compared as text, as the Supabase CLI does.
   migrations.sort((a, b) => a.version < b.version ? -1 : 1);

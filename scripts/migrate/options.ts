@@ -1,14 +1,13 @@
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { BackupMethod } from "./backup.ts";
 import type { ExecuteOptions } from "./execute_migration.ts";
-import { LOCAL_DIR, SUPABASE_DIR } from "../stack/settings.ts";
 
 /** How to migrate. */
 export interface MigrateOptions
   extends Pick<ExecuteOptions, "lockTimeoutMs" | "lockRetries"> {
   /** The database, as the role that owns the project's objects. */
   databaseUrl: string;
-  /** The folder of `migrations/`, `rollback/` and `verify/`. @default the repository's own */
+  /** The folder of `migrations/`, `rollback/` and `verify/`. @default `supabase` in the working folder */
   supabaseDir?: string;
   /** Last version to apply; with `rollBack` the last one to keep. @default all of them; the one before the last */
   to?: string;
@@ -16,7 +15,7 @@ export interface MigrateOptions
   includeAll?: boolean;
   /** How to back up beforehand. @default "auto" */
   backup?: BackupMethod;
-  /** Folder that receives a folder for each backup. @default .backups in the repository */
+  /** Folder that receives a folder for each backup. @default `.backups` in the working folder */
   backupDir?: string;
   /** Whether a failure takes back what the same run applied before it. @default "undo" */
   onFailure?: "undo" | "keep";
@@ -41,9 +40,9 @@ const WAIT_MS = 60_000;
 export function resolveOptions(options: MigrateOptions): ResolvedOptions {
   return {
     ...options,
-    supabaseDir: resolve(options.supabaseDir ?? SUPABASE_DIR),
+    supabaseDir: resolve(options.supabaseDir ?? "supabase"),
     backup: options.backup ?? "auto",
-    backupDir: resolve(options.backupDir ?? join(LOCAL_DIR, "..", ".backups")),
+    backupDir: resolve(options.backupDir ?? ".backups"),
     waitMs: options.waitMs ?? WAIT_MS,
     log: options.log ?? (() => {}),
   };

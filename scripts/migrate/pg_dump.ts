@@ -1,9 +1,18 @@
-import { join } from "node:path";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { text } from "node:stream/consumers";
+import { promisify } from "node:util";
 import { linesOf } from "./copy_text.ts";
 import { BackupError } from "./errors.ts";
 import type { TableBackup } from "./backup_collection.ts";
 
 const LOCK_WAIT_MS = 10_000;
+
+const execute = promisify(execFile);
 
 /** A `pg_dump` and its `pg_restore`. */
 export interface PgDump {
@@ -18,9 +27,9 @@ export interface PgDump {
  * @param atLeast Major version of the server.
  */
 export async function findPgDump(atLeast: number): Promise<PgDump | null> {
-  const named = Deno.env.get("PG_BIN");
+  const named = process.env.PG_BIN;
   const folders = named ? [named] : [
-    ...(Deno.env.get("PATH") ?? "").split(":").filter(Boolean),
+    ...(process.env.PATH ?? "").split(delimiter).filter(Boolean),
     ...debianFolders(),
   ];
   for (const folder of folders) {
@@ -35,9 +44,9 @@ export async function findPgDump(atLeast: number): Promise<PgDump | null> {
 
 function debianFolders(): string[] {
   try {
-    return [...Deno.readDirSync("/usr/lib/postgresql")]
-      .sort((a, b) => Number(b.name) - Number(a.name))
-      .map(({ name }) => `/usr/lib/postgresql/${name}/bin`);
+    return readdirSync("/usr/lib/postgresql")
+      .sort((a, b) => Number(b) - Number(a))
+      .map((name) => `/usr/lib/postgresql/${name}/bin`);
   } catch {
     return [];
   }
@@ -45,11 +54,8 @@ function debianFolders(): string[] {
 
 async function versionOf(program: string): Promise<number | null> {
   try {
-    const { stdout } = await new Deno.Command(program, {
-      args: ["--version"],
-      stderr: "null",
-    }).output();
-    const version = /\) (\d+)/.exec(new TextDecoder().decode(stdout))?.[1];
+    const { stdout } = await execute(program, ["--version"]);
+    const version = /\) (\d+)/.exec(stdout)?.[1];
     return version === undefined ? null : Number(version);
   } catch {
     return null;
@@ -67,8 +73,8 @@ export async function runPgDump(
   options: { schemas: readonly string[]; snapshot: string; path: string },
 ): Promise<void> {
   // Made beforehand for its mode: pg_dump keeps that of a file that is there.
-  await Deno.writeTextFile(options.path, "", {
-    createNew: true,
+  await writeFile(options.path, "", {
+    flag: "wx",
     mode: 0o600,
   }).catch((error) => {
     throw new BackupError(
@@ -80,30 +86,30 @@ export async function runPgDump(
   // Other users of this machine see arguments, not the environment.
   const password = decodeURIComponent(url.password);
   url.password = "";
-  const { success, stderr } = await new Deno.Command(join(folder, "pg_dump"), {
-    args: [
-      "--format=custom",
-      "--no-password",
-      `--lock-wait-timeout=${LOCK_WAIT_MS}`,
-      `--snapshot=${options.snapshot}`,
-      ...options.schemas.map((name) =>
-        `--schema="${name.replaceAll('"', '""')}"`
-      ),
-      `--file=${options.path}`,
-      `--dbname=${url.href}`,
-    ],
-    env: { PGTZ: "UTC", ...(password ? { PGPASSWORD: password } : {}) },
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  if (!success) {
+  await execute(join(folder, "pg_dump"), [
+    "--format=custom",
+    "--no-password",
+    `--lock-wait-timeout=${LOCK_WAIT_MS}`,
+    `--snapshot=${options.snapshot}`,
+    ...options.schemas.map((name) =>
+      `--schema="${name.replaceAll('"', '""')}"`
+    ),
+    `--file=${options.path}`,
+    `--dbname=${url.href}`,
+  ], {
+    env: {
+      ...process.env,
+      PGTZ: "UTC",
+      ...(password ? { PGPASSWORD: password } : {}),
+    },
+  }).catch((error) => {
     throw new BackupError(
       `Cannot back up with pg_dump: ${
-        new TextDecoder().decode(stderr).trim()
+        (error.stderr || error.message).trim()
       }; --backup copy does without it`,
+      { cause: error },
     );
-  }
+  });
 }
 
 /** Reads the rows of a table out of a dump, as lines of COPY's text format. */
@@ -112,26 +118,24 @@ export async function* dumpedRows(
   path: string,
   { schema, table }: TableBackup,
 ): AsyncGenerator<string> {
-  const child = new Deno.Command(join(folder, "pg_restore"), {
-    args: [
-      "--data-only",
-      `--schema=${schema}`,
-      `--table=${table}`,
-      "--file=-",
-      path,
-    ],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const complaint = new Response(child.stderr).text();
+  const child = spawn(join(folder, "pg_restore"), [
+    "--data-only",
+    `--schema=${schema}`,
+    `--table=${table}`,
+    "--file=-",
+    path,
+  ], { stdio: ["ignore", "pipe", "pipe"] });
+  const complaint = text(child.stderr);
+  const exit = once(child, "close");
+  exit.catch(() => {});
   let inside = false;
   for await (const line of linesOf(child.stdout)) {
     if (!inside) inside = /^COPY .* FROM stdin;$/.test(line);
     else if (line === "\\.") inside = false;
     else yield line;
   }
-  if (!(await child.status).success) {
+  const [code] = await exit;
+  if (code !== 0) {
     throw new BackupError(
       `Cannot read ${path} with pg_restore: ${(await complaint).trim()}`,
     );

@@ -1,3 +1,4 @@
+import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import type { Backup } from "./backup.ts";
 import {
@@ -211,8 +212,8 @@ async function* writtenRows(
   saved: TableBackup,
 ): AsyncGenerator<string> {
   const columns = keptColumns(saved);
-  const file = await Deno.open(join(backup.folder, saved.file));
-  for await (const line of linesOf(file.readable)) {
+  const file = createReadStream(join(backup.folder, saved.file));
+  for await (const line of linesOf(file)) {
     const row = JSON.parse(line) as Record<string, string | null>;
     yield writeCopyLine(columns.map((column) => {
       const value = row[column];

@@ -1,6 +1,7 @@
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readDirectives } from "./directives.ts";
-import { MigrationRefusedError } from "./errors.ts";
+import { codeOf, MigrationRefusedError } from "./errors.ts";
 import { fileOf, type Migration } from "./migration.ts";
 
 /** A file of `supabase/rollback` and the migrations that it takes back. */
@@ -24,7 +25,7 @@ export async function readRollbacks(
   const rollbacks: Rollback[] = [];
   const taken = new Map<string, string>();
   for (const file of await sqlFiles(folder)) {
-    const sql = await Deno.readTextFile(join(folder, file));
+    const sql = await readFile(join(folder, file), "utf8");
     const versions = undoneBy(file, sql, migrations);
     for (const version of versions) {
       const other = taken.get(version);
@@ -72,13 +73,12 @@ function undoneBy(
 }
 
 async function sqlFiles(folder: string): Promise<string[]> {
-  const names: string[] = [];
   try {
-    for await (const { name, isFile } of Deno.readDir(folder)) {
-      if (isFile && /^\d+.*\.sql$/.test(name)) names.push(name);
-    }
+    return (await readdir(folder, { withFileTypes: true }))
+      .filter((entry) => entry.isFile() && /^\d+.*\.sql$/.test(entry.name))
+      .map(({ name }) => name).sort();
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
   }
-  return names.sort();
 }

@@ -76,7 +76,7 @@ export async function runApart(
   } catch (error) {
     if (isConnectionLoss(session, error)) {
       done.push(
-        `${migration.file}: the connection was lost; look for an index that is not valid: deno task migrate --verify`,
+        `${migration.file}: the connection was lost; look for an index that is not valid: migrate --verify names it`,
       );
     } else done.push(...await dropSpoilt(session, invalid));
     throw new HalfDoneError(done, error);

@@ -1,6 +1,12 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunQuery } from "../stack/database.ts";
-import { sqlStateOf, StatementError, VerificationError } from "./errors.ts";
+import {
+  codeOf,
+  sqlStateOf,
+  StatementError,
+  VerificationError,
+} from "./errors.ts";
 import { checksumOf, readHistory } from "./history.ts";
 import type { Migration, ParsedMigration } from "./migration.ts";
 import type { Session } from "./session.ts";
@@ -59,9 +65,9 @@ export async function readVerifyFile(
   for (const name of [file, `${version}.sql`]) {
     try {
       const path = join(supabaseDir, "verify", name);
-      return { file: `verify/${name}`, sql: await Deno.readTextFile(path) };
+      return { file: `verify/${name}`, sql: await readFile(path, "utf8") };
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (codeOf(error) !== "ENOENT") throw error;
     }
   }
   return null;

@@ -3,8 +3,12 @@ import { findPostgres } from "../cluster/postgres.ts";
 import { type Check, type Problems, ROOT } from "./check.ts";
 import { printed, runCommand } from "./command.ts";
 import { emptyCluster } from "../cluster/supabase_cluster.ts";
-import { fileOf, readMigrations } from "../migrate/migration.ts";
-import { readRollbacks, withoutRollback } from "../migrate/rollbacks.ts";
+import {
+  fileOf,
+  readMigrations,
+  readRollbacks,
+  withoutRollback,
+} from "../migrate/migration.ts";
 import { SUPABASE_DIR } from "../stack/settings.ts";
 import { runSupabase } from "./supabase_cli.ts";
 

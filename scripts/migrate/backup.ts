@@ -1,13 +1,25 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { mkdir, open, readFile, writeFile } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { text } from "node:stream/consumers";
+import { promisify } from "node:util";
 import type { RunQuery } from "../stack/database.ts";
-import { backupCollection, type TableBackup } from "./backup_collection.ts";
-import { EXACT_TEXT } from "./copy_text.ts";
+import type { ResolvedOptions } from "./arguments.ts";
+import {
+  copyOut,
+  createRowSum,
+  EXACT_TEXT,
+  linesOf,
+  readCopyLine,
+  type RowSum,
+} from "./copy.ts";
 import { BackupError, codeOf, MigrationRefusedError } from "./errors.ts";
 import { readHistory } from "./history.ts";
-import { findPgDump, type PgDump, runPgDump } from "./pg_dump.ts";
-import { inTransaction, type Session } from "./session.ts";
-import { countRows, projectTables, type Table } from "./tables.ts";
+import { inTransaction, type Session, timed } from "./session.ts";
+import { countRows, projectTables, quoted, type Table } from "./tables.ts";
 
 /** How to back up: `auto` takes `pg_dump` where one fits the server. */
 export type BackupMethod = "auto" | "pg_dump" | "copy" | "none";
@@ -75,6 +87,29 @@ export async function backUp(
     );
     return { ...manifest, folder };
   }, { begin: "begin isolation level repeatable read read only" });
+}
+
+/** Backs up as asked, and says so. */
+export async function backUpFirst(
+  session: Session,
+  { backup: method, backupDir, databaseUrl, log }: ResolvedOptions,
+): Promise<Backup | null> {
+  if (method === "none") {
+    log("backup     none, as asked");
+    return null;
+  }
+  const time = timed();
+  const backup = await backUp(session, databaseUrl, {
+    folder: backupDir,
+    method,
+  });
+  const rows = backup?.tables.reduce((sum, table) => sum + table.rows, 0);
+  log(
+    backup === null
+      ? "backup     none: the project has no tables yet"
+      : `backup     ${backup.folder} (${backup.method}, ${backup.tables.length} tables, ${rows} rows) ${time()}`,
+  );
+  return backup;
 }
 
 async function writeTables(
@@ -163,4 +198,229 @@ export async function readBackup(folder: string): Promise<Backup> {
     );
   }
   return { ...JSON.parse(text) as Manifest, folder };
+}
+
+/** What a backup holds of one table. */
+export interface TableBackup extends Table {
+  rows: number;
+  /** See {@link RowSum}; null where `pg_dump` read the table, not we. */
+  checksum: string | null;
+  /** Name of the file in the backup's folder. */
+  file: string;
+}
+
+const FLUSH_CHARACTERS = 1 << 16;
+
+/** The columns that are kept: all that the database does not compute. */
+export function keptColumns(table: Pick<Table, "columns">): string[] {
+  return table.columns.filter(({ generated }) => !generated)
+    .map(({ name }) => name);
+}
+
+/** What `copy` is told of a table. */
+export function copyTarget(name: string, columns: readonly string[]): string {
+  return columns.length === 0
+    ? name
+    : `${name} (${columns.map(quoted).join(", ")})`;
+}
+
+/**
+ * Writes a table as JSON Lines, mode 0600: an object a row, each value as the
+ * text that Postgres itself reads back exactly, or null.
+ *
+ * Belongs into a transaction with the settings of `EXACT_TEXT`, repeatable read
+ * where other tables are to fit.
+ *
+ * @throws {BackupError} naming the table
+ */
+export async function backupCollection(
+  session: Session,
+  table: Table,
+  folder: string,
+): Promise<TableBackup> {
+  const name = `${encodeURIComponent(table.name)}.jsonl`;
+  try {
+    const sum = await writeRows(session, table, join(folder, name));
+    return { ...table, ...sum, file: name };
+  } catch (error) {
+    throw new BackupError(
+      `Cannot back up ${table.name}: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+async function writeRows(
+  session: Session,
+  table: Table,
+  path: string,
+): Promise<RowSum> {
+  const columns = keptColumns(table);
+  const sum = createRowSum();
+  const file = await open(path, "wx", 0o600);
+  try {
+    let text = "";
+    const flush = async () => {
+      await file.appendFile(text);
+      text = "";
+    };
+    const copy = `copy ${copyTarget(table.name, columns)} to stdout`;
+    for await (const line of copyOut(session.client, copy)) {
+      sum.add(line);
+      const values = readCopyLine(line, columns.length);
+      const row = columns.map((column, i) => [column, values[i]]);
+      text += `${JSON.stringify(Object.fromEntries(row))}\n`;
+      if (text.length > FLUSH_CHARACTERS) await flush();
+    }
+    await flush();
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  return sum.sum();
+}
+
+/** Adds up the rows that a table holds now, as `backupCollection` does. */
+export async function sumTable(
+  session: Session,
+  name: string,
+  columns: readonly string[],
+): Promise<RowSum> {
+  const sum = createRowSum();
+  const copy = `copy ${copyTarget(name, columns)} to stdout`;
+  for await (const line of copyOut(session.client, copy)) sum.add(line);
+  return sum.sum();
+}
+
+const LOCK_WAIT_MS = 10_000;
+
+const execute = promisify(execFile);
+
+/** A `pg_dump` and its `pg_restore`. */
+interface PgDump {
+  folder: string;
+  version: number;
+}
+
+/**
+ * Finds a `pg_dump` that can read a server of this version: in `PG_BIN`, on
+ * `PATH`, or under `/usr/lib/postgresql`. `null` when there is none.
+ *
+ * @param atLeast Major version of the server.
+ */
+export async function findPgDump(atLeast: number): Promise<PgDump | null> {
+  const named = process.env.PG_BIN;
+  const folders = named ? [named] : [
+    ...(process.env.PATH ?? "").split(delimiter).filter(Boolean),
+    ...debianFolders(),
+  ];
+  for (const folder of folders) {
+    const version = await versionOf(join(folder, "pg_dump"));
+    const complete = await versionOf(join(folder, "pg_restore")) !== null;
+    if (version !== null && version >= atLeast && complete) {
+      return { folder, version };
+    }
+  }
+  return null;
+}
+
+function debianFolders(): string[] {
+  try {
+    return readdirSync("/usr/lib/postgresql")
+      .sort((a, b) => Number(b) - Number(a))
+      .map((name) => `/usr/lib/postgresql/${name}/bin`);
+  } catch {
+    return [];
+  }
+}
+
+async function versionOf(program: string): Promise<number | null> {
+  try {
+    const { stdout } = await execute(program, ["--version"]);
+    const version = /\) (\d+)/.exec(stdout)?.[1];
+    return version === undefined ? null : Number(version);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Dumps schemas into `path`, mode 0600, as another session's snapshot sees them.
+ *
+ * @throws {BackupError} with what pg_dump said
+ */
+async function runPgDump(
+  { folder }: PgDump,
+  databaseUrl: string,
+  options: { schemas: readonly string[]; snapshot: string; path: string },
+): Promise<void> {
+  // Made beforehand for its mode: pg_dump keeps that of a file that is there.
+  await writeFile(options.path, "", {
+    flag: "wx",
+    mode: 0o600,
+  }).catch((error) => {
+    throw new BackupError(
+      `Cannot write the backup to ${options.path}: ${error.message}`,
+      { cause: error },
+    );
+  });
+  const url = new URL(databaseUrl);
+  // Other users of this machine see arguments, not the environment.
+  const password = decodeURIComponent(url.password);
+  url.password = "";
+  await execute(join(folder, "pg_dump"), [
+    "--format=custom",
+    "--no-password",
+    `--lock-wait-timeout=${LOCK_WAIT_MS}`,
+    `--snapshot=${options.snapshot}`,
+    ...options.schemas.map((name) =>
+      `--schema="${name.replaceAll('"', '""')}"`
+    ),
+    `--file=${options.path}`,
+    `--dbname=${url.href}`,
+  ], {
+    env: {
+      ...process.env,
+      PGTZ: "UTC",
+      ...(password ? { PGPASSWORD: password } : {}),
+    },
+  }).catch((error) => {
+    throw new BackupError(
+      `Cannot back up with pg_dump: ${
+        (error.stderr || error.message).trim()
+      }; --backup copy does without it`,
+      { cause: error },
+    );
+  });
+}
+
+/** Reads the rows of a table out of a dump, as lines of COPY's text format. */
+export async function* dumpedRows(
+  { folder }: PgDump,
+  path: string,
+  { schema, table }: TableBackup,
+): AsyncGenerator<string> {
+  const child = spawn(join(folder, "pg_restore"), [
+    "--data-only",
+    `--schema=${schema}`,
+    `--table=${table}`,
+    "--file=-",
+    path,
+  ], { stdio: ["ignore", "pipe", "pipe"] });
+  const complaint = text(child.stderr);
+  const exit = once(child, "close");
+  exit.catch(() => {});
+  let inside = false;
+  for await (const line of linesOf(child.stdout)) {
+    if (!inside) inside = /^COPY .* FROM stdin;$/.test(line);
+    else if (line === "\\.") inside = false;
+    else yield line;
+  }
+  const [code] = await exit;
+  if (code !== 0) {
+    throw new BackupError(
+      `Cannot read ${path} with pg_restore: ${(await complaint).trim()}`,
+    );
+  }
+  await complaint;
 }

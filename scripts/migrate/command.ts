@@ -1,12 +1,18 @@
-import { dryRollBack, dryRun } from "./dry_run.ts";
+import { join } from "node:path";
+import {
+  type MigrateOptions,
+  readArguments,
+  resolveOptions,
+  USAGE,
+} from "./arguments.ts";
 import { EXIT, exitCodeOf, RunFailedError } from "./errors.ts";
-import { readArguments, USAGE } from "./arguments.ts";
-import type { MigrateOptions } from "./options.ts";
-import { restoreBackup } from "./restore_backup.ts";
+import { compare, readHistory, type VersionState } from "./history.ts";
+import { readMigrations, readRollbacks } from "./migration.ts";
+import { restoreBackup } from "./restore.ts";
 import { rollBack } from "./roll_back.ts";
-import { runMigrations } from "./run_migrations.ts";
-import { type Status, status } from "./status.ts";
-import { verifyDatabase } from "./verify_database.ts";
+import { dryRollBack, dryRun, runMigrations } from "./run_migrations.ts";
+import { lockHolder, openSession } from "./session.ts";
+import { verifyDatabase } from "./verify.ts";
 
 /** Where a command writes to. */
 export interface Output {
@@ -152,4 +158,34 @@ function failureReport(error: unknown, exitCode: number): unknown {
       exitCode,
     }
     : { error: { name, message }, exitCode };
+}
+
+/** How files and database compare. */
+export interface Status {
+  versions: (VersionState & { rollback: string | null })[];
+  /** Who is migrating now, in words. */
+  runner: string | null;
+}
+
+/** Compares files and database; changes nothing, waits for nobody. */
+async function status(given: MigrateOptions): Promise<Status> {
+  const { databaseUrl, supabaseDir } = resolveOptions(given);
+  const migrations = await readMigrations(join(supabaseDir, "migrations"));
+  const rollbacks = await readRollbacks(
+    join(supabaseDir, "rollback"),
+    migrations,
+  );
+  const session = await openSession(databaseUrl);
+  try {
+    const recorded = await readHistory(session.query);
+    const versions = compare(migrations, recorded).map((each) => ({
+      ...each,
+      rollback: rollbacks.find(({ versions }) =>
+        versions.includes(each.version)
+      )?.file ?? null,
+    }));
+    return { versions, runner: await lockHolder(session) };
+  } finally {
+    await session.close();
+  }
 }

@@ -1,7 +1,7 @@
 // An optional peer of lite, found only when the graph holds it already.
 import "postgres";
 import { createPostgresConnection } from "@supabase/lite/postgres";
-import { MIGRATION_LOCK } from "../migrate/lock_key.ts";
+import { MIGRATION_LOCK } from "../migrate/history.ts";
 import type { Database, RunQuery } from "./database.ts";
 import { jsonTimestamp, TIMESTAMP_OIDS } from "./timestamps.ts";
 

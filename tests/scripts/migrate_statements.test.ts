@@ -1,14 +1,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { readDirectives } from "../../scripts/migrate/directives.ts";
+import { readDirectives } from "../../scripts/migrate/migration.ts";
 import { MigrationRefusedError } from "../../scripts/migrate/errors.ts";
 import { checksumOf } from "../../scripts/migrate/history.ts";
-import { planExecution } from "../../scripts/migrate/outside_transaction.ts";
-import { splitStatements } from "../../scripts/migrate/statements.ts";
 import {
-  readCopyLine,
-  writeCopyLine,
-} from "../../scripts/migrate/copy_text.ts";
+  planExecution,
+  splitStatements,
+} from "../../scripts/migrate/statements.ts";
+import { readCopyLine, writeCopyLine } from "../../scripts/migrate/copy.ts";
 
 const texts = (sql: string) => splitStatements(sql).map(({ text }) => text);
 

@@ -2,13 +2,13 @@ import { join } from "node:path";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
 import { findPostgres } from "../../../scripts/cluster/postgres.ts";
-import { backupCollection } from "../../../scripts/migrate/backup_collection.ts";
 import {
   type Backup,
   backUp,
+  backupCollection,
   readBackup,
 } from "../../../scripts/migrate/backup.ts";
-import { EXACT_TEXT } from "../../../scripts/migrate/copy_text.ts";
+import { EXACT_TEXT } from "../../../scripts/migrate/copy.ts";
 import {
   BackupError,
   MigrationRefusedError,
@@ -16,7 +16,7 @@ import {
 import {
   restoreCollection,
   restoreCollections,
-} from "../../../scripts/migrate/restore_collection.ts";
+} from "../../../scripts/migrate/restore.ts";
 import {
   inTransaction,
   openSession,

@@ -2,8 +2,11 @@ import { join } from "node:path";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { printed, runCommand } from "../../../scripts/check/command.ts";
 import { findPostgres } from "../../../scripts/cluster/postgres.ts";
-import { dryRollBack, dryRun } from "../../../scripts/migrate/dry_run.ts";
-import { runMigrations } from "../../../scripts/migrate/run_migrations.ts";
+import {
+  dryRollBack,
+  dryRun,
+  runMigrations,
+} from "../../../scripts/migrate/run_migrations.ts";
 import { newProject } from "./project.ts";
 
 /** What `pg_dump` makes of a database. */

@@ -5,7 +5,7 @@ import {
   RunFailedError,
 } from "../../../scripts/migrate/errors.ts";
 import { runMigrations } from "../../../scripts/migrate/run_migrations.ts";
-import type { MigrateOptions } from "../../../scripts/migrate/options.ts";
+import type { MigrateOptions } from "../../../scripts/migrate/arguments.ts";
 import { newProject, type Project } from "./project.ts";
 
 /** A project with one migration applied and a row in its table. */

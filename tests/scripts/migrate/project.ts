@@ -1,9 +1,12 @@
 import { join } from "node:path";
 import pg from "pg";
 import { migrate } from "../../../scripts/migrate/command.ts";
-import { openSession, type Session } from "../../../scripts/migrate/session.ts";
-import type { MigrateOptions } from "../../../scripts/migrate/options.ts";
-import { takeLock } from "../../../scripts/migrate/lock.ts";
+import {
+  openSession,
+  type Session,
+  takeLock,
+} from "../../../scripts/migrate/session.ts";
+import type { MigrateOptions } from "../../../scripts/migrate/arguments.ts";
 
 // Everything a migration may leave behind, in text: a dump would take longer
 // than the runs that it is to judge.

@@ -7,7 +7,7 @@ import { openSession } from "../../../scripts/migrate/session.ts";
 import { readMigrations } from "../../../scripts/migrate/migration.ts";
 import { runMigrations } from "../../../scripts/migrate/run_migrations.ts";
 import { SUPABASE_DIR } from "../../../scripts/stack/settings.ts";
-import { verifyDatabase } from "../../../scripts/migrate/verify_database.ts";
+import { verifyDatabase } from "../../../scripts/migrate/verify.ts";
 import { codeBlocks } from "../../support/documented.ts";
 import { newProject, type Project } from "./project.ts";
 

@@ -1,24 +1,27 @@
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
-import type { Backup } from "./backup.ts";
+import type { RunQuery } from "../stack/database.ts";
+import { type MigrateOptions, resolveOptions } from "./arguments.ts";
 import {
+  type Backup,
   copyTarget,
+  dumpedRows,
+  findPgDump,
   keptColumns,
+  readBackup,
   sumTable,
   type TableBackup,
-} from "./backup_collection.ts";
-import { copyIn } from "./copy.ts";
+} from "./backup.ts";
 import {
+  copyIn,
   createRowSum,
   EXACT_TEXT,
   linesOf,
   type RowSum,
   writeCopyLine,
-} from "./copy_text.ts";
+} from "./copy.ts";
 import { BackupError, sqlStateOf } from "./errors.ts";
-import { brokenReferences } from "./references.ts";
-import { dumpedRows, findPgDump } from "./pg_dump.ts";
-import { inTransaction, type Session } from "./session.ts";
+import { inTransaction, type Session, withLockedSession } from "./session.ts";
 import { countRows, projectTables, type Table } from "./tables.ts";
 
 // Longer than a migration may wait: whoever restores has no traffic to spare.
@@ -255,4 +258,67 @@ async function moveSequences(
       last,
     ]);
   }
+}
+
+// `match simple`, the default: a row with a null among the columns refers to nothing.
+const FOREIGN_KEYS = `
+select f.conname as name, f.conrelid::regclass::text as child,
+  format(
+    'select count(*)::float8 as rows from %s as c where %s and not exists (select from %s as p where %s)',
+    f.conrelid::regclass,
+    string_agg(format('c.%I is not null', ca.attname), ' and '),
+    f.confrelid::regclass,
+    string_agg(format('p.%I = c.%I', pa.attname, ca.attname), ' and ')
+  ) as orphans
+from pg_catalog.pg_constraint as f
+cross join lateral unnest(f.conkey, f.confkey) as k(child, parent)
+join pg_catalog.pg_attribute as ca on ca.attrelid = f.conrelid and ca.attnum = k.child
+join pg_catalog.pg_attribute as pa on pa.attrelid = f.confrelid and pa.attnum = k.parent
+where f.contype = 'f' and f.convalidated and $1::regclass in (f.conrelid, f.confrelid)
+group by f.oid, f.conname, f.conrelid, f.confrelid`;
+
+/** Foreign keys to and from a table that some rows do not obey, in words. */
+async function brokenReferences(
+  query: RunQuery,
+  table: string,
+): Promise<string[]> {
+  const broken: string[] = [];
+  const keys = await query<{ name: string; child: string; orphans: string }>(
+    FOREIGN_KEYS,
+    [table],
+  );
+  for (const { name, child, orphans } of keys) {
+    const [row] = await query<{ rows: number }>(orphans);
+    if (row && row.rows > 0) {
+      broken.push(`${name} by ${row.rows} rows of ${child}`);
+    }
+  }
+  return broken;
+}
+
+/** What was restored. */
+export interface RestoreReport {
+  tables: string[];
+  rows: number;
+}
+
+/**
+ * Puts tables back to what a backup holds, together or not at all.
+ *
+ * @param tables Their names with schema. @default all that the backup has
+ */
+export async function restoreBackup(
+  given: MigrateOptions,
+  folder: string,
+  tables: readonly string[] = [],
+): Promise<RestoreReport> {
+  const options = resolveOptions(given);
+  const backup = await readBackup(folder);
+  const names = tables.length > 0
+    ? [...tables]
+    : backup.tables.map(({ name }) => name);
+  return await withLockedSession(options, async (session) => ({
+    tables: names,
+    rows: await restoreCollections(session, backup, names),
+  }));
 }

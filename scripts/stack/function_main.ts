@@ -23,7 +23,9 @@ serve({
 }, (request, info) => {
   const url = new URL(request.url);
   url.host = request.headers.get("x-forwarded-host") ?? url.host;
-  return fetch(new Request(url, request), info);
+  // Without a signal: as on a hosted project, work goes on without the client.
+  const { method, headers, body } = request;
+  return fetch(new Request(url, { method, headers, body }), info);
 });
 
 // Open for as long as the stack lives.

@@ -252,6 +252,8 @@ Deno.test("deno task dev refuses what it cannot do in one helpful line", async (
 async function runDev(args: string[]) {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", DEV_SCRIPT, "--port", "0", ...args],
+    // One that serves all the same would do so for ever.
+    signal: AbortSignal.timeout(30_000),
   }).output();
   return { code, stdout, stderr: new TextDecoder().decode(stderr) };
 }

@@ -34,6 +34,11 @@ enabled = false
 verify_jwt = false
 import_map = "./functions/own-map/deno.json"
 
+[functions.template]
+verify_jwt = false
+import_map = "./functions/template/deno.json"
+entrypoint = "./functions/template/index.ts"
+
 [functions.exported]
 verify_jwt = false
 [functions.options]
@@ -77,7 +82,7 @@ await Deno.serve(() => new Response("waits")).finished;`,
   await new Promise((resolve) => setTimeout(resolve, 20));
   Deno.serve(() => new Response("late"));
 })();`,
-  // What \`serve\` of the standard library did up to its version 0.224.
+  // What `serve` of the standard library did up to its version 0.224.
   "functions/old-std/index.ts": `
 async function serve(handler: (request: Request) => Response | Promise<Response>) {
   const listener = Deno.listen({ port: ${port}, hostname: "127.0.0.1", transport: "tcp" });
@@ -109,6 +114,14 @@ Deno.serve(async (request) => {
     headers: { "content-type": "application/json", "x-own": "yes", location: "/there" },
   });
 });`,
+  // What `supabase functions new` makes of it.
+  "functions/template/deno.json":
+    `{ "imports": { "@supabase/server": "npm:@supabase/server@1.8.1", "@supabase/supabase-js": "${SUPABASE_JS}" } }`,
+  "functions/template/index.ts": `
+import { withSupabase } from "@supabase/server";
+export default {
+  fetch: withSupabase({ auth: ["publishable", "secret"] }, (_request, ctx) => Promise.resolve(Response.json(ctx.authMode))),
+};`,
   "functions/legacy/index.ts": `
 import { createClient } from "${SUPABASE_JS}";
 Deno.serve(async (request) => {
@@ -164,15 +177,18 @@ Deno.test("deno task dev --project serves another project's functions and migrat
       THEIR_JWT_SECRET: JWT_SECRET,
     });
     await serveProject(t, dev, port);
-    const { code, stderr } = await dev.stop("SIGTERM");
+    const { output } = dev;
+    const stopping = dev.stop("SIGTERM");
+    dev = undefined;
+    const { code, stderr } = await stopping;
     assertEquals(code, 0);
-    assertMatch(dev.output(), /own-map says hello\n/);
-    assertMatch(dev.output(), /finished later\n$/);
+    assertMatch(output(), /own-map says hello\n/);
+    assertMatch(output(), /finished later\n$/);
     assertMatch(
       stderr,
       /function neither did not load: .*neither exports a default with a fetch method nor calls Deno\.serve/,
     );
-    dev = undefined;
+    assertEquals(stderr.match(/^.*Deno\.serve:.*$/m), null);
     assertEquals(
       (await Array.fromAsync(Deno.readDir(`${project}/supabase`)))
         .map(({ name }) => name).sort(),
@@ -232,7 +248,7 @@ async function serveProject(
 
   await t.step("a function under an import map of its own", async () => {
     const post = { method: "POST", body: "héllo" };
-    const { status, headers, text } = await call("own-map/x?later", post);
+    const { status, headers, text } = await call("own-map/x", post);
     assertEquals(JSON.parse(text), {
       greeting: "own",
       pathname: "/own-map/x",
@@ -245,8 +261,26 @@ async function serveProject(
     );
     // One that crashed is started again.
     assertEquals((await call("own-map?exit")).status, 500);
-    assertEquals((await call("own-map?later")).status, 203);
+    assertEquals((await call("own-map")).status, 203);
   });
+
+  await t.step(
+    "the template, which takes no legacy key by design",
+    async () => {
+      const answers = [
+        ["PUBLISHABLE_KEY", 200, '"publishable"'],
+        ["SECRET_KEY", 200, '"secret"'],
+        ["ANON_KEY", 401, undefined],
+      ] as const;
+      for (const [name, status, expected] of answers) {
+        const answer = await call("template", {
+          headers: { apikey: setting(name) },
+        });
+        assertEquals(answer.status, status);
+        if (expected !== undefined) assertEquals(answer.text, expected);
+      }
+    },
+  );
 
   await t.step("one that serves nothing, and one that is off", async () => {
     assertEquals((await call("neither")).status, 503);
@@ -360,4 +394,7 @@ async function serveProject(
     assertEquals(tables.status, 404);
     assert(!settings.has("DB_URL"));
   });
+
+  // What it began is to be finished before the stack ends.
+  assertEquals((await call("own-map?later")).status, 203);
 }

@@ -58,7 +58,7 @@ export async function bundle(
   const { conditions = [], external = ["node:*"] } = options;
   const home = await Deno.makeTempDir({ prefix: "bundle-" });
   try {
-    await installPackages(entry, home);
+    await installPackages([entry], home);
     const { outputFiles, metafile } = await build({
       entryPoints: [fileURLToPath(new URL(entry, ROOT))],
       bundle: true,
@@ -89,20 +89,32 @@ export async function bundle(
   }
 }
 
-/** Puts the packages where a bundler looks for them. */
-async function installPackages(entry: string, home: string): Promise<void> {
-  const info = await runDeno(["info", "--json", entry]);
-  if (info.code !== 0) {
-    throw new Error(`Cannot tell what ${entry} imports: ${printed(info)}`);
-  }
-  const { modules } = JSON.parse(info.stdout) as {
-    modules: readonly { kind?: string; specifier: string }[];
-  };
+/**
+ * Puts the packages that modules import where a bundler and a compiler look for
+ * them.
+ *
+ * @param entries The modules, from the repository's root.
+ * @param home The folder that gets a `node_modules`.
+ * @throws {Error} When a module does not load, or a package cannot be fetched.
+ */
+export async function installPackages(
+  entries: readonly string[],
+  home: string,
+): Promise<void> {
   const dependencies: Record<string, string> = {};
-  for (const { kind, specifier } of modules) {
-    if (kind !== "npm") continue;
-    const { name, version } = parseSpecifier(specifier);
-    dependencies[name] = version;
+  for (const entry of entries) {
+    const info = await runDeno(["info", "--json", entry]);
+    if (info.code !== 0) {
+      throw new Error(`Cannot tell what ${entry} imports: ${printed(info)}`);
+    }
+    const { modules } = JSON.parse(info.stdout) as {
+      modules: readonly { kind?: string; specifier: string }[];
+    };
+    for (const { kind, specifier } of modules) {
+      if (kind !== "npm") continue;
+      const { name, version } = parseSpecifier(specifier);
+      dependencies[name] = version;
+    }
   }
   await Deno.copyFile(new URL("deno.lock", ROOT), join(home, "deno.lock"));
   await Deno.writeTextFile(
@@ -115,7 +127,9 @@ async function installPackages(entry: string, home: string): Promise<void> {
   );
   const result = await runDeno(["install", "--quiet"], { cwd: home });
   if (result.code !== 0) {
-    throw new Error(`Cannot install what ${entry} imports: ${printed(result)}`);
+    throw new Error(
+      `Cannot install what ${entries.join(", ")} imports: ${printed(result)}`,
+    );
   }
 }
 
@@ -149,7 +163,7 @@ function packagesOf(home: string, external: readonly string[]): Plugin {
 }
 
 /** The parts of `npm:/@scope/name@1.2.3/file`. */
-function parseSpecifier(specifier: string) {
+export function parseSpecifier(specifier: string) {
   const match = /^npm:\/?(@[^/]+\/[^@/]+|[^@/]+)@([^/]+)(\/.*)?$/.exec(
     specifier,
   );

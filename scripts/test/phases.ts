@@ -23,6 +23,7 @@ const MIGRATE = "tests/scripts/migrate";
 const STACK = "tests/scripts/stack";
 const BROWSER = "tests/browser";
 const RUNTIMES = "tests/runtimes";
+const CONSUMERS = "tests/consumers";
 const DOCS = "tests/docs";
 const APART = [
   CORE,
@@ -40,6 +41,7 @@ const APART = [
   STACK,
   BROWSER,
   RUNTIMES,
+  CONSUMERS,
   DOCS,
 ];
 
@@ -153,6 +155,11 @@ export const phases: readonly Phase[] = [
     name: "command line",
     postgres: [],
     run: (filter) => runDenoTest([CLI], filter, STARTS_OFTEN),
+  },
+  {
+    name: "consumers",
+    postgres: [],
+    run: (filter) => runDenoTest([CONSUMERS], filter),
   },
   {
     name: "in a browser",

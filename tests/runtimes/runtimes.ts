@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { bundle } from "../../scripts/bundle.ts";
 import { NODE, npmProgram } from "../../scripts/npm_package.ts";
 
@@ -75,6 +75,12 @@ function runtime(
 export interface Served {
   /** How to serve it on a port of this machine. */
   command(port: number): Promise<Command> | Command;
+  /**
+   * What is asked of it until it answers, whatever it says.
+   *
+   * @default {"/effects?effect=none"}
+   */
+  readonly probe?: string;
   /** Called after it has ended. */
   close?(): Promise<void>;
 }
@@ -90,7 +96,7 @@ export async function startServer(
   name: string,
   home: string,
   environment: Record<string, string>,
-  { command, close: closed }: Served,
+  { command, probe = "/effects?effect=none", close: closed }: Served,
 ): Promise<Server> {
   const port = freePort();
   const { program, args } = await command(port);
@@ -114,7 +120,7 @@ export async function startServer(
     await closed?.();
   };
   const url = `http://127.0.0.1:${port}`;
-  if (!await answers(url, child)) {
+  if (!await answers(`${url}${probe}`, child)) {
     await close();
     throw new Error(`${name} did not serve the app:\n${await output}`);
   }
@@ -151,16 +157,24 @@ export const runtimes: readonly Runtime[] = [
     "Workers",
     "tests/runtimes/app.ts",
     ["workerd", "worker", "import"],
-    async (path, port, environment) => {
-      const config = join(path, "..", "config.capnp");
-      await Deno.writeTextFile(config, workerConfig(port, environment));
-      return {
-        program: npmProgram("workerd", "1.20261117.1"),
-        args: ["serve", config],
-      };
-    },
+    (path, port, environment) =>
+      workerCommand(dirname(path), port, environment),
   ),
 ];
+
+/** Serves the worker that is `app.mjs` in a folder. */
+export async function workerCommand(
+  folder: string,
+  port: number,
+  environment: Record<string, string>,
+): Promise<Command> {
+  const config = join(folder, "config.capnp");
+  await Deno.writeTextFile(config, workerConfig(port, environment));
+  return {
+    program: npmProgram("workerd", "1.20261117.1"),
+    args: ["serve", config],
+  };
+}
 
 /** One worker, as it is deployed, that may reach the database on this machine. */
 function workerConfig(
@@ -195,9 +209,9 @@ async function answers(
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!ended && Date.now() < deadline) {
     try {
-      const response = await fetch(`${url}/effects?effect=none`);
+      const response = await fetch(url);
       await response.body?.cancel();
-      return response.ok;
+      return true;
     } catch {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

@@ -15,6 +15,7 @@ import { generatedSqlCheck } from "./check/generated_sql.ts";
 import { houseCheck } from "./check/house.ts";
 import { advisorsCheck, lintSqlCheck } from "./check/lint_sql.ts";
 import { releasesCheck, upgradesCheck } from "./check/releases.ts";
+import { packageCheck } from "./check/package.ts";
 import { rollbackCheck } from "./check/rollback.ts";
 import { sourceChecks } from "./check/source.ts";
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
@@ -24,6 +25,7 @@ const checks: readonly Check[] = [
   generatedSqlCheck,
   releasesCheck,
   houseCheck,
+  packageCheck,
   databaseTypesCheck,
   lintSqlCheck,
   advisorsCheck,

@@ -2,16 +2,17 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import { bundle } from "../bundle.ts";
 import { ROOT } from "../check/check.ts";
+import { runNpm } from "../npm_package.ts";
 import { compileModules } from "./compile.ts";
 
 /** Name of the package on npm, and of its command. */
 export const PACKAGE = "supabase-idempotency";
 
 /** The program that the package's command runs. */
-export const CLI = "scripts/cli.ts";
+const CLI = "scripts/cli.ts";
 
-// A package without its command can be tried out; none is published.
-const MAY_LACK_CLI = true;
+/** Whether a package may be built where there is no such program. */
+export const MAY_LACK_CLI = true;
 
 // What a user of the module has anyway, whichever version that is: two copies of
 // these would not know each other's objects. Drivers are no peers: the ledgers
@@ -100,6 +101,37 @@ export async function buildPackage(folder: string): Promise<BuiltPackage> {
   };
 }
 
+/** A package as npm would upload it. */
+export interface PackedPackage {
+  /** Path of the archive. */
+  readonly tarball: string;
+  /** Paths of what is in it, below the package's folder. */
+  readonly paths: readonly string[];
+}
+
+/**
+ * Packs a package that was built, as `npm pack` does.
+ *
+ * @param folder The package.
+ * @param destination The folder that gets the archive.
+ */
+export async function packPackage(
+  folder: string,
+  destination: string,
+): Promise<PackedPackage> {
+  const { stdout } = await runNpm(
+    ["pack", "--json", `--pack-destination=${destination}`],
+    folder,
+  );
+  const [packed] = JSON.parse(stdout) as [
+    { filename: string; files: { path: string }[] },
+  ];
+  return {
+    tarball: join(destination, packed.filename),
+    paths: packed.files.map(({ path }) => path),
+  };
+}
+
 /** Paths of what goes into the package as it stands here. */
 async function copied(): Promise<string[]> {
   const parts = (await filesBelow("supabase/schemas"))
@@ -183,15 +215,12 @@ async function commandCode(): Promise<string | null> {
       `Cannot build the command ${PACKAGE}: there is no ${CLI}; add it, or allow a package without it in scripts/package/build.ts`,
     );
   }
-  const { code } = await bundle(CLI, { conditions: ["node", "import"] });
-  return `${REQUIRE}${code.replace(/^#!.*\n/, "")}`;
+  const { code } = await bundle(CLI, {
+    conditions: ["node", "import"],
+    node: true,
+  });
+  return `#!/usr/bin/env node\n${code}`;
 }
-
-// Packages in the older form of modules ask for those of Node.
-const REQUIRE = `#!/usr/bin/env node
-import { createRequire as createNodeRequire } from "node:module";
-const require = createNodeRequire(import.meta.url);
-`;
 
 async function isFile(path: string): Promise<boolean> {
   const info = await Deno.stat(new URL(path, ROOT)).catch(() => null);

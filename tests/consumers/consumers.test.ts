@@ -5,6 +5,7 @@ import postgres from "postgres";
 import { emptyCluster } from "../../scripts/cluster/supabase_cluster.ts";
 import { NODE, npmProgram } from "../../scripts/npm_package.ts";
 import { missingChromium } from "../../scripts/test/chromium.ts";
+import { MAY_LACK_CLI } from "../../scripts/package/build.ts";
 import {
   memoryLedger,
   operationResponse,
@@ -81,6 +82,28 @@ Deno.test("plain Node runs every entry point", async () => {
   const { code, output } = await installed.run("node", "main.mjs");
   assertEquals(code, 0, output);
   assertMatch(output, /^# pass \d\d/m);
+});
+
+Deno.test({
+  name: "the package's command puts the module into a project",
+  ignore: MAY_LACK_CLI,
+  async fn() {
+    const { bin, name, version } = JSON.parse(
+      await Deno.readTextFile(join(installed.package, "package.json")),
+    );
+    const command = join(installed.package, bin[name]);
+    const run = (...args: string[]) => installed.run("node", command, ...args);
+    assertEquals(await run("--version"), { code: 0, output: version });
+    const project = join(installed.folder("node"), "project");
+    await Deno.mkdir(join(project, "supabase"), { recursive: true });
+    const { code, output } = await run("init", "--yes", "--project", project);
+    assertEquals(code, 0, output);
+    const copy = "supabase/functions/_shared/idempotency.ts";
+    assertEquals(
+      await Deno.readTextFile(join(project, copy)),
+      await Deno.readTextFile(join(installed.package, "shared/idempotency.ts")),
+    );
+  },
 });
 
 Deno.test("a Hono server on Node keeps keys in a database with the package's SQL", async () => {

@@ -1,10 +1,14 @@
 import { cp } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ROOT } from "../../scripts/check/check.ts";
 import { printed, runCommand, runDeno } from "../../scripts/check/command.ts";
 import { NODE, npmProgram, runNpm } from "../../scripts/npm_package.ts";
-import { buildPackage, PACKAGE } from "../../scripts/package/build.ts";
+import {
+  buildPackage,
+  PACKAGE,
+  packPackage,
+} from "../../scripts/package/build.ts";
 
 /** The examples below this folder. */
 export const CONSUMERS = [
@@ -24,8 +28,6 @@ export type Consumer = typeof CONSUMERS[number];
 export interface Installed extends AsyncDisposable {
   /** Where the package is installed. */
   readonly package: string;
-  /** Paths that the tarball holds, below that folder. */
-  readonly packed: readonly string[];
   /** Where an example lies. */
   folder(consumer: Consumer): string;
   /** Where a file of an installed package lies, by its path in `node_modules`. */
@@ -57,14 +59,7 @@ export async function install(): Promise<Installed> {
   try {
     const built = join(work, "package");
     await buildPackage(built);
-    const { stdout } = await runNpm(
-      ["pack", "--json", `--pack-destination=${work}`],
-      built,
-    );
-    const [pack] = JSON.parse(stdout) as [
-      { filename: string; files: { path: string }[] },
-    ];
-    const tarball = join(work, pack.filename);
+    const { tarball } = await packPackage(built, work);
     const shared = await sharedInstall(built, tarball);
     home = await Deno.makeTempDir({ dir: shared, prefix: "run-" });
     const modules = join(home, "node_modules");
@@ -76,15 +71,14 @@ export async function install(): Promise<Installed> {
     const program = (path: string) => join(shared, "node_modules", path);
     return {
       package: join(modules, PACKAGE),
-      packed: pack.files.map(({ path }) => path),
       folder,
       program,
       async run(consumer, script, ...args) {
         const cwd = folder(consumer);
-        const isOwn = await isFile(join(cwd, script));
+        const own = resolve(cwd, script);
         const result = await runCommand(
           npmProgram("node", NODE),
-          [isOwn ? script : program(script), ...args],
+          [await isFile(own) ? own : program(script), ...args],
           { cwd },
         );
         return { code: result.code, output: printed(result) };

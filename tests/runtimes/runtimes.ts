@@ -21,6 +21,11 @@ export interface Server extends AsyncDisposable {
 
 const START_TIMEOUT_MS = 30_000;
 
+/** The oldest that is supported, and the newest. */
+export const NODE_VERSIONS = [NODE, "26.10.0"] as const;
+
+export const BUN_VERSION = "1.4.5";
+
 /** How to serve something on a port. */
 export interface Command {
   readonly program: string;
@@ -141,7 +146,7 @@ export const runtimes: readonly Runtime[] = [
       path,
     ],
   })),
-  ...[NODE, "26.10.0"].map((version) =>
+  ...NODE_VERSIONS.map((version) =>
     runtime(
       `Node ${version.split(".")[0]}`,
       "tests/runtimes/node.ts",
@@ -150,7 +155,7 @@ export const runtimes: readonly Runtime[] = [
     )
   ),
   runtime("Bun", "tests/runtimes/app.ts", ["import"], (path) => ({
-    program: npmProgram("bun", "1.4.5"),
+    program: npmProgram("bun", BUN_VERSION),
     args: ["run", path],
   })),
   runtime(

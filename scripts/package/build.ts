@@ -254,6 +254,7 @@ function manifestOf(
       "postgres",
     ],
     license,
+    ...repositoryOf(Deno.env.get("GITHUB_REPOSITORY")),
     type: "module",
     sideEffects: false,
     engines: { node: ">=22" },
@@ -274,4 +275,11 @@ function manifestOf(
         .map(([name]) => [name, { optional: true }]),
     ),
   };
+}
+
+/** npm's provenance compares this with the repository that publishes. */
+function repositoryOf(repository: string | undefined) {
+  if (repository === undefined) return {};
+  const url = `git+https://github.com/${repository}.git`;
+  return { repository: { type: "git", url } };
 }

@@ -111,7 +111,15 @@ async function sharedInstall(
     const own = JSON.parse(
       await Deno.readTextFile(join(sourceOf(consumer), "package.json")),
     );
-    Object.assign(dependencies, own.dependencies, own.devDependencies);
+    const named = { ...own.dependencies, ...own.devDependencies };
+    for (const [name, version] of Object.entries<string>(named)) {
+      const other = dependencies[name] ??= version;
+      if (other !== version) {
+        throw new Error(
+          `Cannot install the examples together: ${consumer} names ${name}@${version}, another one ${other}`,
+        );
+      }
+    }
   }
   dependencies[PACKAGE] = "file:package.tgz";
   const text = JSON.stringify({ private: true, dependencies });

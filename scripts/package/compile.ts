@@ -1,6 +1,7 @@
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
+import configuration from "../../deno.json" with { type: "json" };
 import { installPackages, parseSpecifier } from "../bundle.ts";
 import { ROOT } from "../check/check.ts";
 
@@ -11,6 +12,8 @@ export interface Compiled {
   /** Version of each package that the modules or their types import. */
   readonly packages: ReadonlyMap<string, string>;
 }
+
+const { imports } = configuration;
 
 const SHARED = fileURLToPath(new URL("shared/", ROOT));
 
@@ -77,23 +80,29 @@ export async function compileModules(
   }
 }
 
-/** Resolves `npm:…` among the packages in a folder, the rest as usual. */
+/** Resolves packages among those in a folder, the rest as usual. */
 function hostOf(home: string): ts.CompilerHost {
   const host = ts.createCompilerHost(OPTIONS);
   const cache = ts.createModuleResolutionCache(home, (path) => path, OPTIONS);
   host.resolveModuleNameLiterals = (literals, importer) =>
     literals.map(({ text }) => {
-      const from = text.startsWith("npm:") ? join(home, "index.ts") : importer;
+      const isPackage = importer.startsWith(SHARED) && packageOf(text) !== null;
+      const from = isPackage ? join(home, "index.ts") : importer;
       return ts.resolveModuleName(bare(text), from, OPTIONS, host, cache);
     });
   return host;
 }
 
-/** `npm:name@1.2.3/file` as Node knows it, `./module.ts` as what it becomes. */
+/** The package that a module names as Deno does; `null` for no package. */
+function packageOf(specifier: string) {
+  const named = imports[specifier as keyof typeof imports] ?? specifier;
+  return named.startsWith("npm:") ? parseSpecifier(named) : null;
+}
+
+/** A package's module as Node knows it, `./module.ts` as what it becomes. */
 function bare(specifier: string): string {
-  if (!specifier.startsWith("npm:")) return specifier;
-  const { name, file } = parseSpecifier(specifier);
-  return `${name}${file}`;
+  const named = packageOf(specifier);
+  return named === null ? specifier : `${named.name}${named.file}`;
 }
 
 type Emitted = ts.SourceFile | ts.Bundle;
@@ -103,10 +112,8 @@ function rewriting(
   packages: Map<string, string>,
 ): ts.TransformerFactory<Emitted> & ts.TransformerFactory<ts.SourceFile> {
   const renamed = (specifier: string) => {
-    if (specifier.startsWith("npm:")) {
-      const { name, version } = parseSpecifier(specifier);
-      packages.set(name, version);
-    }
+    const named = packageOf(specifier);
+    if (named !== null) packages.set(named.name, named.version);
     return ts.factory.createStringLiteral(
       bare(specifier).replace(/^(\.{1,2}\/.*)\.ts$/, "$1.js"),
     );

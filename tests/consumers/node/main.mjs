@@ -75,6 +75,7 @@ test("the client sends a lost request again, under its key", async () => {
         ? Promise.reject(new TypeError("fetch failed"))
         : Promise.resolve(new Response("{}", { status: 201 }));
     },
+    match: ({ url }) => url.endsWith("/orders"),
     retry: { baseMs: 1 },
   });
   const { status } = await send("http://localhost/functions/v1/orders", {

@@ -11,9 +11,6 @@ export const PACKAGE = "supabase-idempotency";
 /** The program that the package's command runs. */
 const CLI = "scripts/cli.ts";
 
-/** Whether a package may be built where there is no such program. */
-export const MAY_LACK_CLI = true;
-
 // What a user of the module has anyway, whichever version that is: two copies of
 // these would not know each other's objects. Drivers are no peers: the ledgers
 // take any client that has the one method they call.
@@ -79,10 +76,9 @@ export async function buildPackage(folder: string): Promise<BuiltPackage> {
   );
   files.delete("docs/package.md");
 
-  const command = await commandCode();
-  if (command !== null) files.set(`bin/${PACKAGE}.js`, command);
+  files.set(`bin/${PACKAGE}.js`, await commandCode());
 
-  const manifest = manifestOf(project, compiled.packages, command !== null);
+  const manifest = manifestOf(project, compiled.packages);
   files.set("package.json", `${JSON.stringify(manifest, null, 2)}\n`);
 
   await Deno.remove(folder, { recursive: true }).catch((error) => {
@@ -207,30 +203,19 @@ function asInstalled(
   );
 }
 
-/** The command and all that it needs as one module; `null` for none. */
-async function commandCode(): Promise<string | null> {
-  if (!await isFile(CLI)) {
-    if (MAY_LACK_CLI) return null;
-    throw new Error(
-      `Cannot build the command ${PACKAGE}: there is no ${CLI}; add it, or allow a package without it in scripts/package/build.ts`,
-    );
-  }
+/** The command and all that it needs as one module. */
+async function commandCode(): Promise<string> {
   const { code } = await bundle(CLI, {
-    conditions: ["node", "import"],
+    // With "import", `require` would get a module and not what it exports.
+    conditions: ["node"],
     node: true,
   });
   return `#!/usr/bin/env node\n${code}`;
 }
 
-async function isFile(path: string): Promise<boolean> {
-  const info = await Deno.stat(new URL(path, ROOT)).catch(() => null);
-  return info?.isFile ?? false;
-}
-
 function manifestOf(
   { version, license, exports }: z.output<typeof Project>,
   packages: ReadonlyMap<string, string>,
-  hasCommand: boolean,
 ) {
   const dependencies = [...packages]
     .filter(([name]) => !(name in PEERS))
@@ -267,7 +252,7 @@ function manifestOf(
       ),
       "./package.json": "./package.json",
     },
-    ...(hasCommand ? { bin: { [PACKAGE]: `bin/${PACKAGE}.js` } } : {}),
+    bin: { [PACKAGE]: `bin/${PACKAGE}.js` },
     dependencies: Object.fromEntries(dependencies),
     peerDependencies: Object.fromEntries(peers),
     peerDependenciesMeta: Object.fromEntries(

@@ -68,11 +68,12 @@ export function problemResponse(problem: Problem): Response {
   };
   return new Response(JSON.stringify(body), {
     status,
-    headers: {
+    // As `toResponse` has it: refusals are given more headers later.
+    headers: new Headers({
       ...problem.headers,
       "Content-Type": "application/problem+json",
       "Link": `<${DESCRIBED_BY}>; rel="describedby"`,
-    },
+    }),
   });
 }
 

@@ -98,7 +98,9 @@ export function outcomeHeaders(headers: Headers): Record<string, string> {
 
 /** The response that gives an answer. */
 export function toResponse({ status, headers, body }: Answer): Response {
-  return new Response(bodyOf(status, body), { status, headers });
+  // The Response of Hono on Node forgets what is set later on others.
+  const settable = new Headers(headers);
+  return new Response(bodyOf(status, body), { status, headers: settable });
 }
 
 /** The response that replays a recorded answer. */

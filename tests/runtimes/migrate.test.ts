@@ -3,7 +3,8 @@ import { dirname, join } from "node:path";
 import postgres from "postgres";
 import { bundle } from "../../scripts/bundle.ts";
 import { emptyCluster } from "../../scripts/cluster/supabase_cluster.ts";
-import { BUN_VERSION, NODE_VERSIONS, program } from "./runtimes.ts";
+import { npmProgram } from "../../scripts/npm_package.ts";
+import { BUN_VERSION, NODE_VERSIONS } from "./runtimes.ts";
 
 const FILES: Record<string, string> = {
   "migrations/20260101000000_notes.sql":
@@ -72,14 +73,9 @@ Deno.test("migrate does and says the same on Deno, Node and Bun", async (t) => {
     const { code } = await bundle("scripts/migrate/command.ts", {
       // With "import", `require` would get a module and not what it exports.
       conditions: ["node"],
+      node: true,
     });
-    // The driver is CommonJS.
-    await Deno.writeTextFile(
-      join(home, "migrate.mjs"),
-      `import { createRequire } from "node:module";
-const require = createRequire(import.meta.url);
-${code}`,
-    );
+    await Deno.writeTextFile(join(home, "migrate.mjs"), code);
     const main = join(home, "main.mjs");
     await Deno.writeTextFile(
       main,
@@ -123,8 +119,8 @@ process.exitCode = await run(process.argv.slice(2));
     assertMatch(expected![4]!, /applied {4}20260101000000_notes\.sql/);
     assertMatch(expected![6]!, /restored {3}public\.notes \(2 rows\)/);
     const [oldest] = NODE_VERSIONS;
-    await on(`Node ${oldest}`, program("node", oldest), main);
-    await on("Bun", program("bun", BUN_VERSION), "run", main);
+    await on(`Node ${oldest}`, npmProgram("node", oldest), main);
+    await on("Bun", npmProgram("bun", BUN_VERSION), "run", main);
   } finally {
     await server.end();
     await Deno.remove(home, { recursive: true });

@@ -26,6 +26,4 @@ serve({
   fetch: app.fetch,
   hostname: "127.0.0.1",
   port: Number(process.env["PORT"]),
-  // Its own Response forgets headers that are set after it was made.
-  overrideGlobalObjects: false,
 });

@@ -4,12 +4,9 @@ import { join } from "node:path";
 import { bundle } from "../../../scripts/bundle.ts";
 import { printed, runCommand } from "../../../scripts/check/command.ts";
 import { BROUGHT, ROOT, VERSION } from "../../../scripts/cli/release.ts";
+import { npmProgram } from "../../../scripts/npm_package.ts";
 import { migratedCluster } from "../../../scripts/cluster/supabase_cluster.ts";
-import {
-  BUN_VERSION,
-  NODE_VERSIONS,
-  program,
-} from "../../runtimes/runtimes.ts";
+import { BUN_VERSION, NODE_VERSIONS } from "../../runtimes/runtimes.ts";
 
 Deno.test("the command line, as one file beside what it brings, runs on Node 22 and Bun", async (t) => {
   const home = await Deno.makeTempDir({ prefix: "package-" });
@@ -26,7 +23,10 @@ Deno.test("the command line, as one file beside what it brings, runs on Node 22 
       await cp(join(ROOT, path), join(home, path), { recursive: true });
     }
     const [oldest] = NODE_VERSIONS;
-    const runtimes = [program("node", oldest), program("bun", BUN_VERSION)];
+    const runtimes = [
+      npmProgram("node", oldest),
+      npmProgram("bun", BUN_VERSION),
+    ];
     for (const runtime of runtimes) {
       const project = await Deno.makeTempDir({ dir: home });
       await Deno.mkdir(join(project, "supabase"));

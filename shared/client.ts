@@ -23,14 +23,15 @@ export {
   createApi,
 } from "./client/api.ts";
 export {
-  createIdempotentFetch,
-  type IdempotentFetch,
-} from "./client/idempotent_fetch.ts";
-export { type KeyStorage, memoryStorage } from "./client/keys.ts";
-export {
   type Attempt,
-  type AttemptEvent,
+  createIdempotentFetch,
   type Fetch,
+  type IdempotentFetch,
   type IdempotentFetchOptions,
-  type RetryOptions,
-} from "./client/options.ts";
+} from "./client/idempotent_fetch.ts";
+export {
+  type KeyStorage,
+  memoryStorage,
+  newKey as generateIdempotencyKey,
+} from "./client/keys.ts";
+export { type AttemptEvent, type RetryOptions } from "./client/sending.ts";

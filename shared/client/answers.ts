@@ -1,14 +1,36 @@
 const keys = new WeakMap<Response, string>();
 
+function isMarked({ headers }: Response, name: string): boolean {
+  return headers.get(`x-idempotency-${name}`) === "true";
+}
+
 /** Whether an answer repeats the one that an earlier try got. */
 export function isReplayed(response: Response): boolean {
-  return response.headers.get("x-idempotency-replay") === "true";
+  return isMarked(response, "replay");
 }
 
 /** Whether the server has recorded an answer: every retry would get it. */
 export function isRecorded(response: Response): boolean {
-  return isReplayed(response) ||
-    response.headers.get("x-idempotency-stored") === "true";
+  return isReplayed(response) || isMarked(response, "stored");
+}
+
+// But for what the server does not record: see the README, "What clients see".
+export const FINAL_REFUSALS: RegExp = /^4(?!0[1389]|2[59])/;
+
+// Refusals before anything was done, the last two of which may be sent again.
+const REFUSED =
+  /^(IDEMPOTENCY_KEY_.+|RESPONSE_NOT_STORED|LEDGER_UNAVAILABLE|REQUEST_IN_PROGRESS)$/;
+
+/**
+ * Whether an answer is one that only a protected function gives: by the headers
+ * of what is recorded, and the codes of refusals. Not by what CORS headers say,
+ * since a project may answer with the same ones everywhere.
+ */
+export function isFromProtected(
+  response: Response,
+  refusal: Refusal | undefined,
+): boolean {
+  return isRecorded(response) || REFUSED.test(`${refusal?.code}`);
 }
 
 /**
@@ -26,12 +48,53 @@ export function noteKey(response: Response, key: string): Response {
   return response;
 }
 
+/** What an answer that is no success says to a client that may send again. */
+export interface Refusal {
+  /** The server's code, or `HTTP_` and the status where it names none. */
+  readonly code: string;
+  /** Whether the same request under the same key may succeed later. */
+  readonly retryable: boolean;
+  /** How long the server asks to wait, in milliseconds, where it says. */
+  readonly retryAfterMs: number | undefined;
+  /** All members of the problem document, for instance `cost`. */
+  readonly members: Readonly<Record<string, unknown>>;
+}
+
+/** Reads an answer's refusal; `undefined` of a success. Leaves the body unread. */
+export async function refusalOf(
+  response: Response,
+): Promise<Refusal | undefined> {
+  if (response.status < 400) return;
+  return readRefusal(response, await response.clone().text());
+}
+
+function readRefusal({ status, headers }: Response, body: string): Refusal {
+  const retryAfterMs = waitOf(headers, Date.now());
+  let members: Problem = {};
+  try {
+    const json = JSON.parse(body);
+    const found = json.error ?? json;
+    const { code, retryable = true } = found;
+    // By hand: this is all that the client has to check, and with a library for
+    // it nobody could copy the client who does not have that library too.
+    if (typeof code === "string" && typeof retryable === "boolean") {
+      members = found;
+    }
+  } catch {
+    // Not ours: told by its status.
+  }
+  const {
+    code = `HTTP_${status}`,
+    retryable = /408|429|5../.test(`${status}`) ||
+      code === "REQUEST_IN_PROGRESS" ||
+      status === 409 && retryAfterMs !== undefined,
+  } = members;
+  return { code, retryable, retryAfterMs, members };
+}
+
 /** RFC 9457 with the members of this contract, or the `error` of an envelope. */
 interface Problem {
-  readonly code: string;
-  readonly title?: string;
-  readonly detail?: string;
-  readonly message?: string;
+  readonly code?: string;
   readonly retryable?: boolean;
   readonly [member: string]: unknown;
 }
@@ -67,36 +130,47 @@ export class IdempotencyProblemError extends Error {
   declare readonly retryAfterMs: number | undefined;
   /** The key that the request was sent under. */
   declare readonly key: string | undefined;
+  /** Whether the server has recorded it: every retry would get it. */
+  declare readonly recorded: boolean;
   /** All members of the document, for instance `cost`. */
   declare readonly members: Readonly<Record<string, unknown>>;
 
   /** @param body The text of the answer's body. */
   constructor(response: Response, body: string) {
-    const { status, statusText, headers } = response;
-    const members = read(body);
-    const wait = retryAfterMs(headers, Date.now());
-    const {
-      code = `HTTP_${status}`,
-      title = statusText || code,
-      message = title,
-      detail = message,
-      retryable = status === 408 || status === 429 || status >= 500 ||
-        code === "REQUEST_IN_PROGRESS" ||
-        code === "HTTP_409" && wait !== undefined,
-    } = members;
-    super(detail);
+    const refusal = readRefusal(response, body);
+    const { title, detail, message } = refusal.members;
+    const named = textOf(title) ?? (response.statusText || refusal.code);
+    const said = textOf(detail) ?? textOf(message) ?? named;
+    super(said);
     const key = idempotencyKeyOf(response);
+    const { status } = response;
     Object.assign(this, {
       status,
-      code,
-      title,
-      detail,
-      retryable,
+      title: named,
+      detail: said,
       key,
-      members,
+      recorded: isRecorded(response),
+      ...refusal,
     });
-    this.retryAfterMs = wait;
   }
+}
+
+/**
+ * Whether an attempt has its answer with an error that its sending ended in.
+ * What is no answer says nothing of what the server has done.
+ *
+ * @param isFirst Whether no earlier sending of the attempt can have taken
+ * effect.
+ */
+export function endsAttempt(error: unknown, isFirst: boolean): boolean {
+  if (!(error instanceof IdempotencyProblemError)) return false;
+  const { recorded, retryable, code, status } = error;
+  return recorded || !retryable &&
+      (REFUSED.test(code) || isFirst && FINAL_REFUSALS.test(`${status}`));
+}
+
+function textOf(member: unknown): string | undefined {
+  return typeof member === "string" ? member : undefined;
 }
 
 /**
@@ -120,25 +194,6 @@ export async function problemOf(
     : new IdempotencyProblemError(response, await response.clone().text());
 }
 
-function read(body: string): Partial<Problem> {
-  try {
-    const json = JSON.parse(body);
-    const members: unknown = json.error ?? json;
-    return isProblem(members) ? members : {};
-  } catch {
-    return {};
-  }
-}
-
-// By hand: this is all that the client has to check, and with a library for it
-// nobody could copy the client who does not have that library too.
-function isProblem(members: unknown): members is Problem {
-  const { code, title = "", detail = "", message = "", retryable = true } =
-    Object(members);
-  return typeof retryable === "boolean" &&
-    [code, title, detail, message].every((text) => typeof text === "string");
-}
-
 /**
  * How long an answer asks to wait, in milliseconds: `Retry-After` in seconds or
  * as an HTTP date (RFC 9110, section 10.2.3). `undefined` where it does not say,
@@ -149,22 +204,22 @@ function isProblem(members: unknown): members is Problem {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { retryAfterMs } from "./answers.ts";
+ * import { waitOf } from "./answers.ts";
  *
  * const asks = (value: string) =>
- *   retryAfterMs(new Headers({ "Retry-After": value }), 0);
+ *   waitOf(new Headers({ "Retry-After": value }), 0);
  * assertEquals(asks("2"), 2000);
  * assertEquals(asks("Thu, 01 Jan 1970 00:00:03 GMT"), 3000);
  * assertEquals(asks("soon"), undefined);
  * ```
  */
-export function retryAfterMs(
-  headers: Headers,
-  now: number,
-): number | undefined {
-  const value = headers.get("retry-after")?.trim() ?? "";
-  if (/^\d+$/.test(value)) return Number(value) * 1000;
+export function waitOf(headers: Headers, now: number): number | undefined {
+  const value = `${headers.get("retry-after")}`;
   // Date.parse takes much that is no HTTP date, "1.5" and "-1" among it.
-  const at = /GMT$/.test(value) ? Date.parse(value) : NaN;
-  return Number.isNaN(at) ? undefined : Math.max(0, at - now);
+  const ms = /^\d+$/.test(value)
+    ? Number(value) * 1000
+    : /GMT$/.test(value)
+    ? Date.parse(value) - now
+    : NaN;
+  return ms >= 0 ? ms : ms < 0 ? 0 : undefined;
 }

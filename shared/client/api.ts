@@ -24,8 +24,8 @@ export interface ApiResult<T> {
   replayed: boolean;
   /** The HTTP status. */
   status: number;
-  /** The key that the request was sent under. */
-  key: string;
+  /** The key that the request was sent under, unless no key was let in. */
+  key: string | undefined;
 }
 
 /**
@@ -72,7 +72,7 @@ export interface ApiOptions {
 
 /**
  * Makes `apiPost`, `apiPut`, `apiPatch` and `apiDelete` for an API whose changes
- * are idempotent.
+ * are idempotent: to call a function by them is to list it as protected.
  *
  * @example
  * ```ts
@@ -129,7 +129,7 @@ function apiCall(
       data: parse ? parse(data) : data,
       replayed: isReplayed(response),
       status: response.status,
-      key: idempotencyKeyOf(response)!,
+      key: idempotencyKeyOf(response),
     };
   };
 }

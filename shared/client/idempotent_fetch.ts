@@ -1,15 +1,97 @@
 import { idempotencyKeyOf, noteKey } from "./answers.ts";
-import { sharedFlights } from "./flights.ts";
 import {
   defaultStorage,
   type KeptKey,
+  type KeyStorage,
   type KeyStore,
   keyStore,
+  newKey,
 } from "./keys.ts";
-import type { Attempt, Fetch, IdempotentFetchOptions } from "./options.ts";
-import { look, type Outgoing, readOutgoing } from "./outgoing.ts";
-import { newKey } from "./platform.ts";
-import { isEventStream, sendUntilAnswered } from "./retries.ts";
+import { type Call, look, type Outgoing, readOutgoing } from "./outgoing.ts";
+import {
+  type AttemptEvent,
+  isEventStream,
+  reasonOf,
+  type RetryOptions,
+  sendUntilAnswered,
+  unlessAborted,
+} from "./sending.ts";
+
+/** The `fetch` of the platform, or one with its manners. */
+export type Fetch = (
+  input: RequestInfo | URL,
+  init?: RequestInit,
+) => Promise<Response>;
+
+/** Options of `createIdempotentFetch`. */
+export interface IdempotentFetchOptions {
+  /**
+   * Sends a request once.
+   *
+   * @default {globalThis.fetch}
+   */
+  fetch?: Fetch;
+  /**
+   * Keeps keys over page reloads and shares them between tabs.
+   *
+   * @default {localStorage, or memory where there is none}
+   */
+  storage?: KeyStorage;
+  /**
+   * Lists the functions that are protected: what it matches gets a key and is
+   * sent again from the first request on, the rest is left alone. It is given
+   * the request without its body.
+   *
+   * @default {POST, PUT, PATCH and DELETE under /functions/v1/, each path sent
+   * again only once an answer of it has shown that it is protected}
+   */
+  match?: (request: Request) => boolean;
+  /** When a request is sent again. */
+  retry?: RetryOptions;
+  /**
+   * How long a key without a final answer is kept, in milliseconds. No longer
+   * than the server keeps it: after that the same key runs again.
+   *
+   * @default {86_400_000}
+   */
+  keepMs?: number;
+  /** Told what happens to each request that is sent under a key. */
+  onAttempt?: (event: AttemptEvent) => void;
+  /**
+   * The present, in milliseconds since 1970; for tests.
+   *
+   * @default {Date.now}
+   */
+  now?: () => number;
+  /**
+   * From 0 up to, and without, 1; for tests.
+   *
+   * @default {Math.random}
+   */
+  random?: () => number;
+  /**
+   * Waits, and throws the signal's reason when it is aborted; for tests.
+   *
+   * @default {by setTimeout, until the browser is back online}
+   */
+  pause?: (ms: number, signal: AbortSignal) => Promise<void>;
+}
+
+/** One intention of the user, which takes effect once however often it is sent. */
+export interface Attempt {
+  /**
+   * The key that the request is sent under. A follow-up of the same intention,
+   * such as a confirmation, is sent under it too.
+   */
+  readonly key: string;
+  /** Sends the request, or shares the answer of a sending under way. */
+  send(): Promise<Response>;
+  /**
+   * Gives the intention up: what is sent from now on is another one, and may
+   * take effect beside the first.
+   */
+  reset(): Promise<void>;
+}
 
 /** A `fetch` under which a change takes effect once. */
 export interface IdempotentFetch extends Fetch {
@@ -29,9 +111,15 @@ export interface IdempotentFetch extends Fetch {
  * there is a storage over page reloads and in other tabs. Repeats of a request
  * that is under way share its answer.
  *
+ * A function that nobody has protected is called as often as without this, and
+ * no more: until it is listed in `match`, or an answer of it has shown that it
+ * runs once under a key, a request is sent once. It carries a key even then,
+ * where the function's CORS headers let one in.
+ *
  * Resolves to the last answer, whatever its status, as `fetch` does.
  *
  * @throws {TypeError} The last error of the network, when no try got through.
+ * @throws {Error} `TimeoutError`, when the last try was silent for too long.
  * @throws The reason of the request's signal, at once when it is aborted.
  *
  * @example
@@ -42,6 +130,7 @@ export interface IdempotentFetch extends Fetch {
  *
  * const keys: (string | null)[] = [];
  * const idempotentFetch = createIdempotentFetch({
+ *   match: ({ url }) => url.endsWith("/orders"),
  *   storage: memoryStorage(),
  *   retry: { baseMs: 1 },
  *   // Loses the first answer.
@@ -65,78 +154,155 @@ export function createIdempotentFetch(
   const {
     // Looked up at each call: others may wrap it later.
     fetch = (input, init) => globalThis.fetch(input, init),
-    match = isFunctionChange,
+    match,
     now = Date.now,
     keepMs = 86_400_000,
     onAttempt,
   } = options;
-  const flights = sharedFlights((response) =>
-    noteKey(response.clone(), idempotencyKeyOf(response)!)
-  );
+  const flights = new Map<string, Flight>();
+  // Not the device's clock, which people set.
+  const tick = options.now ?? (() => performance.now());
+  const startedAt = now() - tick();
   // Made when needed first: a page may never send a change.
   let store: KeyStore | undefined;
   const keys = () =>
     store ??= keyStore({
       storage: options.storage ?? defaultStorage(),
       keepMs,
-      now,
+      clocks: () => [now(), startedAt + tick()],
     });
 
-  const claim = async (request: Outgoing): Promise<KeptKey> => {
-    const { callerKey, intention } = request;
-    if (callerKey !== null) return { key: callerKey, isNew: false };
-    return intention === null
-      ? { key: newKey(), isNew: true }
-      : await keys().keyOf(intention);
+  const claim = ({ claimed, intention }: Outgoing) =>
+    claimed ?? keys().keyOf(intention);
+
+  const forget = (key: string, { intention }: Outgoing) =>
+    keys().forget(key, intention);
+
+  // Paths of which an answer has shown that they are protected.
+  const shown = new Set<string>();
+
+  // How often a path let no key in, until it is believed; -1 where it lets one in.
+  const refusals = new Map<string, number>();
+
+  const isRefused = async ({ url, route }: Outgoing): Promise<boolean> => {
+    const { location } = globalThis;
+    const count = refusals.get(route) ?? 0;
+    // A preflight may get lost; twice it is no chance.
+    if (count < 0 || count > 1) return count > 0;
+    if (!location || location.origin === new URL(url).origin) return false;
+    const headers = { "idempotency-key": newKey() };
+    // Every function that pages call answers OPTIONS without an effect, and the
+    // browser sends it only after a preflight that let the key in.
+    const now = await fetch(url, { method: "OPTIONS", headers })
+      .then(() => -1, () => count + 1);
+    refusals.set(route, now);
+    return now > 0;
   };
 
-  const forget = async (key: string, { intention }: Outgoing) => {
-    await keys().forget(key, intention ?? "");
+  const sendPlain = async ({ url, route, signal, send }: Outgoing) => {
+    try {
+      const response = await send(fetch, null, signal);
+      if (refusals.get(route) === 1) {
+        console.warn(
+          `CORS of ${url} lets no idempotency-key in: called unprotected, see corsHeaders`,
+        );
+      }
+      return response;
+    } catch (error) {
+      // Then it may have been the network that let nothing through.
+      refusals.set(route, refusals.get(route)! - 1);
+      throw error;
+    }
   };
 
-  const perform = async (request: Outgoing, claimed?: KeptKey) => {
-    const { method, url, signal, callerKey, intention } = request;
-    const name = intention === null
-      ? newKey()
-      : `${claimed?.key ?? callerKey} ${intention}`;
-    if (flights.has(name)) onAttempt?.({ type: "joined", method, url });
-    const response = await flights.join(name, signal, async (signal) => {
-      const { key, isNew } = claimed ?? await claim(request);
-      const { response, isFinal } = await sendUntilAnswered({
+  const perform = async (
+    request: Outgoing,
+    isListed = false,
+    claimed = request.claimed,
+  ): Promise<Response> => {
+    const { method, url, signal, intention, route } = request;
+    const isProtected = isListed || shown.has(route);
+    const name = `${claimed?.key} ${intention}`;
+    const flight: Flight = flights.get(name) ?? {
+      claimed: claimed ?? claim(request),
+      controller: new AbortController(),
+      callers: 0,
+    };
+    flights.set(name, flight);
+    flight.callers++;
+
+    const start = async (signal: AbortSignal) => {
+      const { key, isNew } = await flight.claimed;
+      // What may have been sent under a key is not sent without it.
+      if (!isProtected && isNew && await isRefused(request)) {
+        await forget(key, request);
+        return await sendPlain(request);
+      }
+      const { response, isFinal, isShown } = await sendUntilAnswered({
         ...request,
         signal,
-        send: () => request.send(fetch, key, signal),
-        isResumed: !isNew,
+        send: (signal) => request.send(fetch, key, signal),
+        isProtected,
+        isNew,
+        tick,
         tell: (event) => onAttempt?.({ ...event, method, url, key }),
       }, options);
       if (isFinal && !isEventStream(response)) await forget(key, request);
+      if (isShown) shown.add(route);
+      else if (response.ok) shown.delete(route);
       return noteKey(response, key);
-    });
-    if (!response.ok || !isEventStream(response)) return response;
-    const key = idempotencyKeyOf(response)!;
-    return noteKey(untilEnd(response, signal, () => forget(key, request)), key);
+    };
+
+    try {
+      if (flight.answer) onAttempt?.({ type: "joined", method, url });
+      const { signal: shared } = flight.controller;
+      const answer = isProtected
+        ? flight.answer ??= start(shared)
+        : start(signal ?? shared);
+      let response = await unlessAborted(answer, signal);
+      const key = idempotencyKeyOf(response);
+      if (!key) return response;
+      // The last to take it reads the original: nobody else is left.
+      if (isProtected && flight.callers > 1) response = response.clone();
+      if (response.ok && isEventStream(response)) {
+        response = untilEnd(response, signal, () => forget(key, request));
+      }
+      return noteKey(response, key);
+    } finally {
+      if (--flight.callers < 1) {
+        flights.delete(name);
+        if (signal?.aborted) flight.controller.abort(reasonOf(signal));
+      }
+    }
   };
+
+  const lists = ({ url, method }: Call) =>
+    match?.(new Request(url, { method }));
 
   return Object.assign(
     async (input: RequestInfo | URL, init?: RequestInit) => {
       const call = look(input, init);
-      return call && match(new Request(call.url, { method: call.method }))
-        ? await perform(await readOutgoing(call))
+      const isListed = call && lists(call);
+      return call && (isListed ?? isFunctionChange(call))
+        ? await perform(await readOutgoing(call), isListed)
         : await fetch(input, init);
     },
     {
       async attempt(input: RequestInfo | URL, init?: RequestInit) {
-        const request = await readOutgoing(look(input, init)!);
+        const call = look(input, init)!;
+        const request = await readOutgoing(call);
         let claimed = await claim(request);
         return {
           get key() {
             return claimed.key;
           },
-          send() {
+          async send() {
             const sent = claimed;
             // Whatever is sent from now on may come second.
-            claimed = { ...claimed, isNew: false };
-            return perform(request, sent);
+            claimed = { ...sent, isNew: false };
+            const response = await perform(request, lists(call), sent);
+            if (!idempotencyKeyOf(response)) claimed = sent;
+            return response;
           },
           async reset() {
             await forget(claimed.key, request);
@@ -148,6 +314,16 @@ export function createIdempotentFetch(
   );
 }
 
+/** Equal requests that are under way at once. */
+interface Flight {
+  /** Their key. */
+  readonly claimed: KeptKey | Promise<KeptKey>;
+  /** The answer that they share, of a protected function. */
+  answer?: Promise<Response>;
+  readonly controller: AbortController;
+  callers: number;
+}
+
 /**
  * The same answer, passed through as it comes.
  *
@@ -156,25 +332,23 @@ export function createIdempotentFetch(
  */
 export function untilEnd(
   response: Response,
-  signal: AbortSignal | null | undefined,
+  signal: AbortSignal | undefined,
   ended: () => Promise<void>,
 ): Response {
   const { body, url } = response;
-  if (!body || !globalThis.TransformStream) {
+  if (!body) {
     // Nobody can tell here when it ends.
     void ended();
     return response;
   }
   const end = new TransformStream({ flush: ended });
-  const passed = body.pipeThrough(end, signal ? { signal } : {});
+  const passed = body.pipeThrough(end, { signal: signal! });
   const copy = new Response(passed, response);
   return Object.defineProperty(copy, "url", { value: url });
 }
 
-const CHANGES = ["POST", "PUT", "PATCH", "DELETE"];
-
-/** Whether a request asks an edge function for a change. */
-export function isFunctionChange({ method, url }: Request): boolean {
-  return CHANGES.includes(method) &&
-    new URL(url).pathname.startsWith("/functions/v1/");
+/** Whether a call asks an edge function for a change. */
+function isFunctionChange({ method, url }: Call): boolean {
+  return !/GET|HEAD|OPTIONS/.test(method) &&
+    url.pathname.startsWith("/functions/v1/");
 }

@@ -1,13 +1,15 @@
-import { browser, newKey } from "./platform.ts";
-
 /** What {@link keyStore} needs. */
 export interface KeyStoreOptions {
   /** Shared with others; `undefined` keeps them in memory. */
   storage: KeyStorage | undefined;
   /** How long a key without a final answer is kept, in milliseconds. */
   keepMs: number;
-  /** The present, in milliseconds since 1970. */
-  now: () => number;
+  /**
+   * The present, in milliseconds since 1970: by the device's clock, and by a
+   * stopwatch. People set the first, often when the network is back, and the
+   * other may stand still while the device sleeps.
+   */
+  clocks: () => [number, number];
 }
 
 /** The key of an intention. */
@@ -22,13 +24,13 @@ export interface KeyStore {
   /** The key of an intention: the kept one, or else a new one, now kept. */
   keyOf(intention: string): Promise<KeptKey>;
   /** Forgets a key: the intention's, and wherever else it is kept. */
-  forget(key: string, intention: string): Promise<unknown>;
+  forget(key: string, intention: string): Promise<void>;
 }
 
 // One item for each intention, so that two tabs do not overwrite each other's,
 // and a list of them, because not every storage can be listed.
 const PREFIX = "idempotency:";
-const LIST = "idempotency";
+const LIST = PREFIX;
 
 /** More than a person has under way; the oldest go first. */
 const MAX_KEPT = 100;
@@ -37,6 +39,17 @@ const MAX_KEPT = 100;
 const SEEN_MS = 25;
 // A tab that holds the lock for so long is asleep.
 const LOCK_MS = 1000;
+
+/** What some browsers' `navigator` has, and other platforms' has not. */
+interface BrowserNavigator extends Partial<Pick<Navigator, "userAgent">> {
+  readonly locks?: {
+    request(
+      name: string,
+      options: { signal?: AbortSignal },
+      held: () => Promise<void>,
+    ): Promise<unknown>;
+  };
+}
 
 /** `[intention, key, expires]`, the last in milliseconds since 1970. */
 type Kept = [string, string, number];
@@ -48,19 +61,23 @@ type Kept = [string, string, number];
  * one under a Web Lock. Where there are no locks they write, wait until the
  * other's write would show, and take what stands there (Fischer's protocol).
  */
-export function keyStore({ storage, keepMs, now }: KeyStoreOptions): KeyStore {
-  const items = storage ?? memoryStorage();
-  // What the storage did not do: a full or forbidden one costs the reload and
-  // not the request.
+export function keyStore(
+  { storage, keepMs, clocks }: KeyStoreOptions,
+): KeyStore {
+  // What the storage did not do: a full, forbidden or missing one costs the
+  // reload and not the request.
   const spare = new Map<string, string>();
-  let turn: Promise<unknown> = Promise.resolve();
+  let turn: Promise<void> = Promise.resolve();
+
+  // Where the clocks disagree, an intention goes on.
+  const isLive = ([, , expires]: Kept) => expires > Math.min(...clocks());
 
   const read = async (name: string): Promise<unknown[]> => {
     try {
-      const text = spare.get(name) ?? await items.getItem(name);
-      const value = JSON.parse(text!);
-      return Array.isArray(value) ? value : [];
+      const text = spare.get(name) ?? await storage!.getItem(name);
+      return [...JSON.parse(text!)];
     } catch {
+      // There is nothing, or nothing of ours.
       return [];
     }
   };
@@ -69,26 +86,27 @@ export function keyStore({ storage, keepMs, now }: KeyStoreOptions): KeyStore {
     const text = JSON.stringify(value);
     spare.delete(name);
     try {
-      if (value.length > 0) await items.setItem(name, text);
-      else await items.removeItem(name);
+      if (value[0]) await storage!.setItem(name, text);
+      else await storage!.removeItem(name);
     } catch {
-      spare.set(name, text);
+      if (storage || value[0]) spare.set(name, text);
     }
   };
 
   const find = async (intention: string): Promise<KeptKey | undefined> => {
-    const [, key, expires] = await read(PREFIX + intention) as Kept;
-    return expires > now() ? { key, isNew: false } : undefined;
+    const kept = await read(PREFIX + intention) as Kept;
+    return isLive(kept) ? { key: kept[1], isNew: false } : undefined;
   };
 
   // Adds an entry to the list, leaves out others, and removes what has gone
   // from it. One at a time: each reads the list, and writes it anew.
   const list = (added: Kept, isKept: (entry: Kept) => boolean) =>
     turn = turn.then(async () => {
-      const before = (await read(LIST)).filter(Array.isArray) as Kept[];
-      const after = [...before, added].slice(-MAX_KEPT)
-        .filter((entry) => entry[2] > now() && isKept(entry));
-      for (const entry of [...before, added]) {
+      const all = (await read(LIST)).filter(Array.isArray) as Kept[];
+      all.push(added);
+      const after = all.slice(-MAX_KEPT)
+        .filter((entry) => isLive(entry) && isKept(entry));
+      for (const entry of all) {
         const name = PREFIX + entry[0];
         if (after.includes(entry)) continue;
         if ((await read(name))[1] === entry[1]) await write(name, []);
@@ -97,36 +115,30 @@ export function keyStore({ storage, keepMs, now }: KeyStoreOptions): KeyStore {
     });
 
   const make = async (intention: string): Promise<KeptKey> => {
-    const entry: Kept = [intention, newKey(), now() + keepMs];
+    const key = newKey();
+    const entry: Kept = [intention, key, Math.max(...clocks()) + keepMs];
     await write(PREFIX + intention, entry);
     await list(entry, () => true);
-    return { key: entry[1], isNew: true };
-  };
-
-  const makeAndLook = async (intention: string): Promise<KeptKey> => {
-    const made = await make(intention);
-    if (!storage) return made;
-    await seen();
-    const found = await find(intention);
-    return found && found.key !== made.key ? found : made;
+    return { key, isNew: true };
   };
 
   return {
-    async keyOf(intention) {
-      const found = await find(intention);
-      if (found) return found;
-      const { locks } = browser();
-      if (!locks) return await makeAndLook(intention);
-      return await new Promise((resolve) => {
-        const asleep = globalThis.AbortSignal?.timeout?.(LOCK_MS);
-        const options = asleep ? { signal: asleep } : {};
-        locks.request(PREFIX + intention, options, async () => {
+    keyOf: (intention) =>
+      new Promise((resolve) => {
+        const { locks }: BrowserNavigator = globalThis.navigator ?? {};
+        const settle = async () => {
           const found = await find(intention);
-          resolve(found ?? await make(intention));
-          if (!found) await seen();
-        }).catch(async () => resolve(await makeAndLook(intention)));
-      });
-    },
+          const mine = found ?? await make(intention);
+          if (found || locks || !storage) resolve(mine);
+          if (found || !storage) return;
+          await new Promise((seen) => setTimeout(seen, SEEN_MS));
+          const other = await find(intention);
+          resolve(other && other.key !== mine.key ? other : mine);
+        };
+        const options = { signal: AbortSignal.timeout?.(LOCK_MS) };
+        if (!locks) settle();
+        else locks.request(PREFIX + intention, options, settle).catch(settle);
+      }),
 
     // Not found in the list alone: two tabs may have written it at once.
     forget: (key, intention) =>
@@ -134,8 +146,16 @@ export function keyStore({ storage, keepMs, now }: KeyStoreOptions): KeyStore {
   };
 }
 
-function seen(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, SEEN_MS));
+/**
+ * Makes a key that no other attempt of its user has: `idem_` and a random UUID,
+ * or as many digits of `Math.random` where `crypto` does not make any (React
+ * Native, pages over plain HTTP).
+ */
+export function newKey(): string {
+  // Looked up at each call: polyfills are often installed late.
+  const random = globalThis.crypto?.randomUUID?.() ??
+    `${Math.random()}${Math.random()}`.replaceAll(".", "");
+  return `idem_${random}`;
 }
 
 /**

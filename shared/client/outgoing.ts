@@ -1,18 +1,29 @@
-import type { Fetch } from "./options.ts";
-import { digest } from "./platform.ts";
+import type { Fetch } from "./idempotent_fetch.ts";
+import { type KeptKey, newKey } from "./keys.ts";
 
 /** A request that has been read and can be sent. */
 export interface Outgoing {
   readonly method: string;
   readonly url: string;
-  /** The key that the caller set, or `null`. */
-  readonly callerKey: string | null;
-  /** Names the user's intention; `null` where the body cannot be read. */
-  readonly intention: string | null;
+  /** The key that the caller set. */
+  readonly claimed: KeptKey | undefined;
+  /** Names the user's intention; another one each time where nobody can tell. */
+  readonly intention: string;
+  /** Names the method and path, whatever ids are in it. */
+  readonly route: string;
   readonly isRepeatable: boolean;
-  readonly signal: AbortSignal | null | undefined;
-  /** Sends it under a key, which a key of the caller's goes before. */
-  send(fetch: Fetch, key: string, signal: AbortSignal): Promise<Response>;
+  /** Of its body, in bytes; `Infinity` where nobody can tell. */
+  readonly size: number;
+  readonly signal: AbortSignal | undefined;
+  /**
+   * Sends it under a key, which a key of the caller's goes before; as it came
+   * where there is `null`.
+   */
+  send(
+    fetch: Fetch,
+    key: string | null,
+    signal: AbortSignal | undefined,
+  ): Promise<Response>;
 }
 
 /** What `fetch` is called with, as far as it can be seen without reading it. */
@@ -32,9 +43,7 @@ export function look(
   input: RequestInfo | URL,
   init: RequestInit = {},
 ): Call | undefined {
-  const request = typeof input === "object" && "url" in input
-    ? input
-    : undefined;
+  const request = "url" in Object(input) ? input as Request : undefined;
   try {
     return {
       method: (init.method ?? request?.method ?? "GET").toUpperCase(),
@@ -48,11 +57,17 @@ export function look(
   }
 }
 
+// What only says where a function is to run; the server leaves it out too.
+const REGION = "forceFunctionRegion";
+
+const IDS = /\/(\d+|[\da-f-]{36})\b/gi;
+
 /**
  * Reads a request to its end.
  *
  * An intention is method, address, user and body: a hash of all of them, so
- * that what is kept in the browser tells nobody what was asked for.
+ * that what is kept in the browser tells nobody what was asked for. Neither the
+ * region that is to run it nor the device's clock has a part in it.
  */
 export async function readOutgoing(
   { method, url, request, input, init }: Call,
@@ -61,113 +76,58 @@ export async function readOutgoing(
   const callerKey = headers.get("idempotency-key") ??
     headers.get("x-idempotency-key");
   // Not as a stream: Firefox has none of a request's body.
-  const { content, type, identity, isRepeatable } = await readBody(
-    init.body ?? await request?.arrayBuffer(),
-    headers.get("content-type"),
-  );
-  // The platform's own for forms and files, boundary and all.
-  if (type !== null) headers.set("Content-Type", type);
+  let body = init.body ?? await request?.arrayBuffer() ?? null;
+  // Asked of its methods: React Native has no class of this kind.
+  const isRepeatable = !("getReader" in Object(body));
+  // What is not read is like nothing else: a stream, a file larger than the
+  // server takes, and what React Native lets nobody read.
+  let identity: string | null = newKey();
+  try {
+    if (!body || typeof body === "string") {
+      identity = body;
+    } else if (isRepeatable && !((body as Blob).size > MAX_READ_BYTES)) {
+      // A copy too, of what its owner may change meanwhile.
+      const copy = new Response(body, { headers });
+      const type = copy.headers.get("content-type");
+      const bytes = await copy.arrayBuffer();
+      // The boundary of a form is another one each time.
+      const boundary = type?.split("boundary=")[1];
+      identity = await digest(
+        boundary
+          ? new TextDecoder("latin1").decode(bytes).replaceAll(boundary, "")
+          : bytes,
+      );
+      // The platform's own for forms and files, boundary and all.
+      if (type) headers.set("content-type", type);
+      body = bytes;
+    }
+  } catch {
+    // Sent as it is.
+  }
+  const { byteLength, length } = Object(body) as Partial<ArrayBuffer & string>;
   url.hash = "";
+  const { href, origin, pathname } = url;
+  url.searchParams.delete(REGION);
   const named = [method, url, subjectOf(headers), identity];
   return {
     method,
-    url: url.href,
-    callerKey,
-    intention: identity === null ? null : await digest(JSON.stringify(named)),
+    url: href,
+    claimed: callerKey ? { key: callerKey, isNew: false } : undefined,
+    intention: await digest(JSON.stringify(named)),
+    route: method + origin + pathname.replace(IDS, "/*"),
     isRepeatable,
-    signal: init.signal ?? request?.signal,
+    size: body ? byteLength ?? length ?? Infinity : 0,
+    signal: init.signal ?? request?.signal ?? undefined,
     send(fetch, key, signal) {
-      if (callerKey === null) headers.set("Idempotency-Key", key);
-      const all = { ...init, method, headers, body: content, signal };
+      if (key && !callerKey) headers.set("idempotency-key", key);
+      const all = { ...init, method, headers, body, signal: signal! };
       return request ? fetch(new Request(request, all)) : fetch(input, all);
     },
   };
 }
 
-/** A body that can be sent, and told from others. */
-export interface ReadBody {
-  readonly content: BodyInit | null;
-  /** Its content type, where that is not up to the platform. */
-  readonly type: string | null;
-  /** The same for equal contents; `null` where they are not read. */
-  readonly identity: string | null;
-  /** Whether it can be sent more than once. */
-  readonly isRepeatable: boolean;
-}
-
-/** The largest file that is read, in bytes: the server refuses larger ones. */
-const MAX_READ_BYTES = 64 * 1024 * 1024;
-
-/**
- * Reads a body as far as needed to send it again and to know it again. What
- * its owner may change meanwhile is copied.
- *
- * A stream, a file larger than the server takes, and what the platform does
- * not let anybody read (React Native's forms and files) have no identity.
- *
- * @param type Its content type, where the caller has named one.
- */
-export async function readBody(
-  body: BodyInit | null | undefined,
-  type: string | null,
-): Promise<ReadBody> {
-  const isRepeatable = !isStream(body);
-  const unread = { content: body ?? null, type, identity: null, isRepeatable };
-  if (!isRepeatable) return unread;
-  try {
-    return { ...unread, ...await read(body, type) };
-  } catch {
-    return unread;
-  }
-}
-
-/** Asked of its methods: React Native has no class of this kind. */
-export function isStream(body: unknown): body is ReadableStream {
-  return typeof body === "object" && body !== null && "getReader" in body;
-}
-
-async function read(
-  body: BodyInit | null | undefined,
-  type: string | null,
-): Promise<Partial<ReadBody>> {
-  if (!body) return { identity: "" };
-  if (typeof body === "string") return { identity: await digest(body) };
-  if (body instanceof FormData) {
-    const content = new FormData();
-    body.forEach((value, name) => content.append(name, value));
-    return { content, identity: await identifyForm(content) };
-  }
-  if (body instanceof Blob) return { identity: await identifyBlob(body) };
-  const init = type === null ? {} : { headers: { "Content-Type": type } };
-  const response = new Response(body, init);
-  const copy = response.clone();
-  const named = response.headers.get("content-type");
-  const content = await response.arrayBuffer();
-  // The boundary of a form is another one each time.
-  const identity = named?.startsWith("multipart/form-data")
-    ? await identifyForm(await copy.formData())
-    : await digest(content);
-  return { content, type: named, identity };
-}
-
-async function identifyForm(form: FormData): Promise<string | null> {
-  const parts: unknown[] = [];
-  const values: [string, FormDataEntryValue][] = [];
-  form.forEach((value, name) => values.push([name, value]));
-  for (const [name, value] of values) {
-    if (typeof value === "string") parts.push([name, value]);
-    else parts.push([name, value.name, value.type, await identifyBlob(value)]);
-  }
-  return parts.flat().includes(null)
-    ? null
-    : await digest(JSON.stringify(parts));
-}
-
-async function identifyBlob(blob: Blob): Promise<string | null> {
-  return blob.size > MAX_READ_BYTES
-    ? null
-    : await digest(await new Response(blob).arrayBuffer());
-}
+/** The largest file that is read, in bytes: about what the server takes. */
+const MAX_READ_BYTES = 64_000_000;
 
 /**
  * Who sends a request, as far as its headers tell: the subject of the token,
@@ -186,4 +146,33 @@ export function subjectOf(headers: Headers): string {
   } catch {
     return credential;
   }
+}
+
+/**
+ * SHA-256 of a text or of bytes, as 32 numbers.
+ *
+ * Where there is no `crypto.subtle` (React Native, pages over plain HTTP) it is
+ * a checksum of 64 bits. That tells payloads apart and stands against no
+ * attacker; the server compares payloads by SHA-256 of its own, and answers a
+ * collision with 422.
+ */
+export async function digest(
+  data: string | ArrayBuffer,
+): Promise<string> {
+  const bytes = typeof data === "string"
+    ? new TextEncoder().encode(data)
+    : new Uint8Array(data);
+  const subtle = globalThis.crypto?.subtle;
+  if (!subtle) return checksum(bytes);
+  return `${new Uint8Array(await subtle.digest("SHA-256", bytes))}`;
+}
+
+function checksum(bytes: Uint8Array): string {
+  let one = bytes.length;
+  let two = one;
+  for (const byte of bytes) {
+    one = Math.imul(one ^ byte, 0x85ebca6b);
+    two = Math.imul(two ^ byte, 0xc2b2ae35) + (one >>> 15);
+  }
+  return `${one}.${two}`;
 }

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { backOffMs } from "../../shared/client/retries.ts";
-import { retryAfterMs } from "../../shared/client/answers.ts";
+import { backOffMs } from "../../shared/client/sending.ts";
+import { waitOf } from "../../shared/client/answers.ts";
 import { lost, order, ORDERS, scripted } from "../support/scripted_fetch.ts";
 
 const bounds = fc.record({
@@ -13,9 +13,9 @@ const failures = fc.integer({ min: 1, max: 2000 });
 
 Deno.test("a wait lies between nothing and its bound, and the bound doubles up to its own", () => {
   fc.assert(fc.property(bounds, random, failures, (back, random, failures) => {
-    const ms = backOffMs(failures, back, random);
-    const bound = backOffMs(failures, back, 1);
-    const before = backOffMs(failures - 1, back, 1);
+    const ms = backOffMs(failures, back.baseMs, back.maxMs, random);
+    const bound = backOffMs(failures, back.baseMs, back.maxMs, 1);
+    const before = backOffMs(failures - 1, back.baseMs, back.maxMs, 1);
     assert(0 <= ms && ms <= bound && bound <= back.maxMs);
     if (failures > 1) assertEquals(bound, Math.min(back.maxMs, 2 * before));
     else assertEquals(bound, Math.min(back.maxMs, back.baseMs));
@@ -23,8 +23,7 @@ Deno.test("a wait lies between nothing and its bound, and the bound doubles up t
 });
 
 Deno.test("a wait takes the whole of its range", () => {
-  const back = { baseMs: 1000, maxMs: 8000 };
-  assertEquals([0, 0.25, 0.5].map((at) => backOffMs(3, back, at)), [
+  assertEquals([0, 0.25, 0.5].map((at) => backOffMs(3, 1000, 8000, at)), [
     0,
     1000,
     2000,
@@ -52,7 +51,7 @@ Deno.test("all waits together stay within the budget, whatever chance does", asy
 });
 
 const parse = (value: string, now = 0) =>
-  retryAfterMs(new Headers({ "Retry-After": value }), now);
+  waitOf(new Headers({ "Retry-After": value }), now);
 
 Deno.test("Retry-After in seconds is read as milliseconds", () => {
   fc.assert(fc.property(fc.nat(), (seconds) => {
@@ -83,7 +82,7 @@ Deno.test("Retry-After in any other form is as if it were not there", () => {
   ) {
     assertEquals(parse(value), undefined, value);
   }
-  assertEquals(retryAfterMs(new Headers(), 0), undefined);
+  assertEquals(waitOf(new Headers(), 0), undefined);
 });
 
 Deno.test("no header makes a wait that is no time", () => {

@@ -234,6 +234,7 @@ for (const name of ["Idempotency-Key", "X-Idempotency-Key"]) {
   Deno.test(`a key that the caller sets in ${name} is kept, over retries too`, async () => {
     const sent: (string | null)[] = [];
     const send = createIdempotentFetch({
+      match: () => true,
       storage: memoryStorage(),
       pause: () => Promise.resolve(),
       fetch: (_, init) => {

@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertRejects, fail } from "@std/assert";
-import { isOffline } from "../../shared/client/platform.ts";
-import { pauseByTimer as pause } from "../../shared/client/retries.ts";
+import {
+  isOffline,
+  pauseByTimer as pause,
+} from "../../shared/client/sending.ts";
 import {
   lost,
   order,

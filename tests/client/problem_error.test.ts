@@ -1,11 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { IdempotencyProblemError, problemOf } from "../../shared/client.ts";
+import { endsAttempt } from "../../shared/client/answers.ts";
 import {
   OutcomeUnknownError,
   refusalResponse,
   RequestInProgressError,
   ResponseNotStoredError,
 } from "../../shared/idempotency.ts";
+import { recorded, refused } from "../support/scripted_fetch.ts";
 import { toErrorEnvelope } from "../../functions/_kit/error_envelope.ts";
 
 const asked = new Request("http://x/functions/v1/orders", { method: "POST" });
@@ -86,3 +88,36 @@ for (
     assertEquals(await response.text(), body);
   });
 }
+
+for (
+  const [what, response, asFirst, asSecond] of [
+    ["one that is recorded", recorded({}, 402), true, true],
+    ["a key that is used", refused(422, "IDEMPOTENCY_KEY_REUSED"), true, true],
+    ["a body not kept", refused(409, "RESPONSE_NOT_STORED"), true, true],
+    ["a refusal", refused(404, "ORDER_NOT_FOUND"), true, false],
+    ["a question", refused(409, "CREDIT_CONFIRMATION_REQUIRED"), false, false],
+    ["an unknown outcome", refused(409, "OUTCOME_UNKNOWN"), false, false],
+    ["a running request", refused(409, "REQUEST_IN_PROGRESS"), false, false],
+    ["an expired token", refused(401, "TOKEN_EXPIRED"), false, false],
+    ["too many requests", refused(429, "RATE_LIMITED"), false, false],
+    ["a failure", refused(500, "BROKEN"), false, false],
+    [
+      "400 to be sent again",
+      refused(400, "X", { retryable: true }),
+      false,
+      false,
+    ],
+  ] as const
+) {
+  Deno.test(`an attempt ${asFirst ? "ends" : "goes on"} with ${what}, and ${asSecond ? "ends" : "goes on"} after a lost answer`, async () => {
+    const error = await told(response);
+    assertEquals(
+      [endsAttempt(error, true), endsAttempt(error, false)],
+      [asFirst, asSecond],
+    );
+  });
+}
+
+Deno.test("an attempt goes on with what is no answer", () => {
+  assertEquals(endsAttempt(new TypeError("connection reset"), true), false);
+});

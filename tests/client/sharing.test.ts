@@ -93,6 +93,7 @@ Deno.test("the request ends when its last caller has gone", async () => {
   for (const [n, controller] of controllers.entries()) {
     assert(!isAborted());
     controller.abort(new Error(`${n}`));
+    await calls[n];
   }
   assert(isAborted());
   assertEquals(await Promise.all(calls), ["0", "1"]);

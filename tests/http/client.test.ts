@@ -33,7 +33,12 @@ function app(options: IdempotentFetchOptions, actor: Actor = ada) {
     auth: { persistSession: false, autoRefreshToken: false },
     global: {
       headers: { Authorization: actor.headers.Authorization! },
-      fetch: createIdempotentFetch({ retry: QUICK, ...options }),
+      fetch: createIdempotentFetch({
+        match: ({ method, url }) =>
+          method === "POST" && url.includes("/functions/v1/"),
+        retry: QUICK,
+        ...options,
+      }),
     },
   });
 }
@@ -195,6 +200,7 @@ Deno.test("apiPost on a bad network makes one execution, and says that its answe
     baseUrl: `${stack().apiUrl}/functions/v1/`,
     headers: () => ada.headers,
     fetch: createIdempotentFetch({
+      match: () => true,
       fetch: losing(1).fetch,
       storage: memoryStorage(),
       retry: QUICK,

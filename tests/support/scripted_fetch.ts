@@ -87,6 +87,9 @@ export function scripted(
       return signal.aborted ? Promise.reject(signal.reason) : Promise.resolve();
     },
     onAttempt: (event) => events.push(event),
+    // Protected functions are called here, unless a test says otherwise.
+    match: ({ method, url }) =>
+      method !== "GET" && url.includes("/functions/v1/"),
     ...options,
     storage,
     async fetch(input, init) {

@@ -12,6 +12,7 @@ const { createIdempotentFetch, problemOf } = await import(CLIENT);
 const PATH = "/functions/v1/process-document";
 
 const idempotentFetch = createIdempotentFetch({
+  match: ({ url }) => new URL(url).pathname === PATH,
   fetch: badFetch,
   onAttempt: tellOf,
 });

@@ -24,6 +24,12 @@ function part(name: string): Room {
 const ROOMS: readonly Room[] = [
   part("idempotency"),
   part("client"),
+  {
+    // An app that uses it has React.
+    paths: /^shared\/react\.ts$/,
+    imports: /^shared\/client(\.ts$|\/)/,
+    isCopied: false,
+  },
   part("tracing"),
   part("archive"),
   part("sequences"),

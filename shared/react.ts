@@ -1,0 +1,212 @@
+/**
+ * A form that takes effect once, in React: one key for what its user means, kept
+ * until there is an answer.
+ *
+ * @module
+ */
+// @ts-types="@types/react"
+import { useCallback, useEffect, useRef, useState } from "react";
+import { endsAttempt } from "./client/answers.ts";
+import { generateIdempotencyKey } from "./client.ts";
+
+/** What {@link useIdempotentMutation} gives to the function that sends. */
+export interface Submission {
+  /** To be sent as `Idempotency-Key`, or as the `key` of `apiPost`. */
+  readonly key: string;
+}
+
+/** Options of {@link useIdempotentMutation}. */
+export interface IdempotentMutationOptions {
+  /**
+   * The key of an attempt to go on with: one that was kept by the app, in a
+   * queue for instance, while it had no answer. Looked at when there is no
+   * attempt yet.
+   */
+  key?: string | undefined;
+  /**
+   * Keeps the key of an open attempt under this name in `sessionStorage`, so
+   * that it outlives a reload, and a dialog that is closed and opened again. One
+   * name for one form, with the id of what it edits.
+   */
+  name?: string | undefined;
+}
+
+/** What {@link useIdempotentMutation} tells a component. */
+export interface IdempotentMutation<Variables, Data> {
+  /**
+   * Sends, or shares the answer of the sending under way. Resolves to what the
+   * function that sends resolves to, and rejects as it rejects. The same
+   * function at each render.
+   */
+  submit(variables: Variables): Promise<Data>;
+  /** Whether a sending is under way; for `disabled`. */
+  readonly isSubmitting: boolean;
+  /** The last answer; `undefined` before, and while another is asked for. */
+  readonly data: Data | undefined;
+  /** Why there is none. */
+  readonly error: unknown;
+  /** The key of the attempt that has no answer yet. */
+  readonly key: string | undefined;
+  /**
+   * Gives the attempt up: what is submitted from now on is another one, and may
+   * take effect beside the first. Forgets answer and error.
+   */
+  reset(): void;
+}
+
+interface View<Data> {
+  readonly isSubmitting: boolean;
+  readonly data?: Data | undefined;
+  readonly error?: unknown;
+  readonly key?: string | undefined;
+}
+
+/** What the user means by the form, until there is an answer. */
+interface OpenAttempt<Data> {
+  readonly key: string;
+  /** Whether nothing was sent under the key before. */
+  isNew: boolean;
+  running?: Promise<Data> | undefined;
+}
+
+/**
+ * A mutation whose form makes one effect, however often it is submitted: the
+ * key is made at the first submit and kept until the attempt has an answer,
+ * through lost answers, questions and corrections. What is submitted while a
+ * sending is under way shares its answer, so a double click is one.
+ *
+ * An attempt ends when `mutate` resolves, or rejects with an
+ * `IdempotencyProblemError` that is final (what `apiPost` throws, and
+ * `problemOf` makes of a response). Any other error leaves it open: submit
+ * again, with a fresh token too, and the server gives the recorded answer if it
+ * has one.
+ *
+ * A sending goes on when its component is unmounted, since its effect does too;
+ * its answer then ends the attempt and sets no state.
+ *
+ * @param mutate Sends the request, under the key that it is given.
+ *
+ * @example
+ * ```ts
+ * import { apiPost } from "./client.ts";
+ * import { useIdempotentMutation } from "./react.ts";
+ *
+ * export function useSale() {
+ *   return useIdempotentMutation(
+ *     async (sale: { total: number }, { key }) =>
+ *       (await apiPost<{ receipt: string }>("/api/sales", sale, { key })).data,
+ *   );
+ * }
+ * // const { submit, isSubmitting } = useSale();
+ * // <button disabled={isSubmitting} onClick={() => submit({ total: 3 })}>
+ * ```
+ */
+export function useIdempotentMutation<Variables = void, Data = unknown>(
+  mutate: (variables: Variables, submission: Submission) => Promise<Data>,
+  options: IdempotentMutationOptions = {},
+): IdempotentMutation<Variables, Data> {
+  const [view, setView] = useState<View<Data>>({
+    isSubmitting: false,
+    key: options.key,
+  });
+  const latest = useRef({ mutate, options });
+  const attempt = useRef<OpenAttempt<Data> | undefined>(undefined);
+  const ended = useRef<string | undefined>(undefined);
+  // Not read while rendering, which may be thrown away.
+  useEffect(() => {
+    latest.current = { mutate, options };
+  });
+
+  const submit = useCallback((variables: Variables): Promise<Data> => {
+    const { mutate, options } = latest.current;
+    const open = attempt.current ??= resume(options, ended.current) ??
+      begin(options);
+    open.running ??= run(
+      open,
+      options.name,
+      // A promise even where it throws at once.
+      async () => await mutate(variables, { key: open.key }),
+    );
+    return open.running;
+
+    async function run(
+      open: OpenAttempt<Data>,
+      name: string | undefined,
+      send: () => Promise<Data>,
+    ): Promise<Data> {
+      // Of an attempt that was given up meanwhile nothing is shown.
+      const show = (view: View<Data>) => {
+        if (attempt.current === open) setView(view);
+      };
+      const end = () => {
+        if (attempt.current !== open) return;
+        attempt.current = undefined;
+        ended.current = open.key;
+        keep(name, undefined);
+      };
+      show({ isSubmitting: true, key: open.key });
+      try {
+        const data = await send();
+        show({ isSubmitting: false, data });
+        end();
+        return data;
+      } catch (error) {
+        const isOver = endsAttempt(error, open.isNew);
+        open.isNew = false;
+        open.running = undefined;
+        show({
+          isSubmitting: false,
+          error,
+          key: isOver ? undefined : open.key,
+        });
+        if (isOver) end();
+        throw error;
+      }
+    }
+  }, []);
+
+  const reset = useCallback(() => {
+    attempt.current = begin(latest.current.options);
+    setView({ isSubmitting: false });
+  }, []);
+
+  const { isSubmitting, data, error, key } = view;
+  return { submit, reset, isSubmitting, data, error, key };
+}
+
+function begin({ name }: IdempotentMutationOptions): OpenAttempt<never> {
+  const key = generateIdempotencyKey();
+  keep(name, key);
+  return { key, isNew: true };
+}
+
+/** The attempt that was open before this component was; not one that ended. */
+function resume(
+  { key, name }: IdempotentMutationOptions,
+  ended: string | undefined,
+): OpenAttempt<never> | undefined {
+  const kept = key !== undefined && key !== ended ? key : keptUnder(name);
+  return kept === undefined ? undefined : { key: kept, isNew: false };
+}
+
+// Of one tab: two that have the same form open mean two things.
+function keep(name: string | undefined, key: string | undefined): void {
+  if (name === undefined) return;
+  try {
+    if (key === undefined) sessionStorage.removeItem(PREFIX + name);
+    else sessionStorage.setItem(PREFIX + name, key);
+  } catch {
+    // Full, forbidden or missing: costs the reload, and not the submit.
+  }
+}
+
+function keptUnder(name: string | undefined): string | undefined {
+  if (name === undefined) return undefined;
+  try {
+    return sessionStorage.getItem(PREFIX + name) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const PREFIX = "idempotency:form:";

@@ -1,0 +1,219 @@
+import { assertEquals, assertNotEquals } from "@std/assert";
+import type { Page } from "playwright-core";
+import { bundle } from "../../scripts/bundle.ts";
+import { assertNoComplaints, withBrowser } from "../support/browser.ts";
+import type { FormSettings } from "../support/react_forms.ts";
+import { type TwoFunctions, twoFunctions } from "../support/two_functions.ts";
+
+const visit = withBrowser();
+let code: string;
+
+Deno.test.beforeAll(async () => {
+  ({ code } = await bundle("tests/support/react_forms.ts"));
+});
+
+interface Loaded {
+  readonly forms: typeof import("../support/react_forms.ts");
+}
+
+/** A shop's page, with a form in it. */
+interface Form extends AsyncDisposable {
+  readonly page: Page;
+  /** Loads the page, anew or for the first time. */
+  load(
+    kind: "plain" | "queried",
+    settings?: Partial<FormSettings>,
+  ): Promise<void>;
+  press(name?: string): Promise<void>;
+  submitAtOnce(times: number): Promise<void>;
+  /** Waits until the form says so. */
+  says(text: string): Promise<void>;
+  keys(): Promise<string[]>;
+}
+
+async function form(functions: TwoFunctions): Promise<Form> {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    (request) =>
+      new URL(request.url).pathname === "/forms.js"
+        ? new Response(code, { headers: { "Content-Type": "text/javascript" } })
+        : new Response(
+          // What React is told by every bundler of an app.
+          `<!DOCTYPE html><html lang="en"><link rel="icon" href="data:,"><title>Shop</title>
+          <div id="root"></div>
+          <script>process = { env: { NODE_ENV: "development" } }</script>`,
+          { headers: { "Content-Type": "text/html" } },
+        ),
+  );
+  const visitor = await visit();
+  const url = `http://127.0.0.1:${server.addr.port}/`;
+  const page = await visitor.open(url);
+  const output = page.locator("output");
+  return {
+    page,
+    async load(kind, settings = {}) {
+      await page.goto(url);
+      await page.evaluate(async ([kind, settings]) => {
+        const forms: Loaded["forms"] = await import(
+          `${location.origin}/forms.js`
+        );
+        Object.assign(globalThis, { forms });
+        forms.show(kind, settings);
+      }, [kind, { url: functions.url, ...settings }] as const);
+    },
+    press: (name = "Sell") => page.getByRole("button", { name }).click(),
+    submitAtOnce: (times) =>
+      page.evaluate(
+        (times) => (globalThis as unknown as Loaded).forms.submitAtOnce(times),
+        times,
+      ),
+    says: (text) => output.getByText(text).waitFor(),
+    keys: () =>
+      page.evaluate(() => (globalThis as unknown as Loaded).forms.sentKeys()),
+    async [Symbol.asyncDispose]() {
+      const lost = /net::ERR_|DevTools|status of/;
+      assertNoComplaints({
+        ...visitor,
+        complaints: visitor.complaints.filter((text) => !lost.test(text)),
+      });
+      await visitor[Symbol.asyncDispose]();
+      await server.shutdown();
+    },
+  };
+}
+
+Deno.test("a form that is submitted five times at once makes one sale, and its button is busy meanwhile", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { wanted: { takesMs: 200 } });
+  await shop.submitAtOnce(5);
+  await shop.page.locator("button:disabled").waitFor();
+  await shop.says("row 1");
+  assertEquals(await shop.page.locator("button:disabled").count(), 0);
+  assertEquals([functions.rows("protected"), (await shop.keys()).length], [
+    1,
+    1,
+  ]);
+
+  await shop.press();
+  await shop.says("row 2");
+  const [first, second] = await shop.keys();
+  assertNotEquals(second, first);
+});
+
+Deno.test("a sale whose answer was lost is found under its key, and the next is another", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { wanted: { loses: 1 } });
+  await shop.press();
+  await shop.says("failed: lost");
+  await shop.press();
+  await shop.says("row 1");
+  await shop.press();
+  await shop.says("row 2");
+  const [first, again, next] = await shop.keys();
+  assertEquals(again, first);
+  assertNotEquals(next, first);
+});
+
+Deno.test("starting over is another attempt", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { wanted: { loses: 1 } });
+  await shop.press();
+  await shop.says("failed: lost");
+  await shop.press("Start over");
+  await shop.says("nothing yet");
+  await shop.press();
+  await shop.says("row 2");
+  assertEquals(functions.rows("protected"), 2);
+});
+
+Deno.test("of an attempt that was given up while it was sent nothing is shown", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { wanted: { takesMs: 150 } });
+  await shop.press();
+  await shop.says("selling");
+  await shop.press("Start over");
+  await shop.page.waitForTimeout(300);
+  await shop.says("nothing yet");
+  await shop.press();
+  await shop.says("row 2");
+});
+
+Deno.test("a form that is closed while it sends goes on, and says nothing of it", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { wanted: { takesMs: 150 } });
+  await shop.press();
+  await shop.says("selling");
+  await shop.press("Open or close");
+  await shop.page.waitForTimeout(300);
+  assertEquals(functions.rows("protected"), 1);
+  await shop.press("Open or close");
+  await shop.says("nothing yet");
+});
+
+Deno.test("a form with a name finds its attempt when it is opened again, and after a reload with a fresh token", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  const settings = { name: "till", wanted: { loses: 2 } };
+  await shop.load("plain", settings);
+  await shop.press();
+  await shop.says("failed: lost");
+  const [key] = await shop.keys();
+  await shop.press("Open or close");
+  await shop.press("Open or close");
+  await shop.press();
+  await shop.says("failed: lost");
+  assertEquals(await shop.keys(), [key, key]);
+
+  await shop.page.evaluate(() => sessionStorage.setItem("token", "fresh"));
+  await shop.load("plain", settings);
+  await shop.press();
+  await shop.says("row 1");
+  assertEquals(await shop.keys(), [key]);
+  await shop.press();
+  await shop.says("row 2");
+});
+
+Deno.test("a key that the app has kept is gone on with, once", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  const key = "idem_from-a-queue";
+  await shop.load("plain", { resumes: key });
+  assertEquals(await shop.page.locator("code").innerText(), key);
+  await shop.press();
+  await shop.says("row 1");
+  await shop.press();
+  await shop.says("row 2");
+  const [first, second] = await shop.keys();
+  assertEquals(first, key);
+  assertNotEquals(second, key);
+});
+
+Deno.test("TanStack Query's useMutation retries under the one key of the attempt", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("queried", { wanted: { loses: 2 }, retry: 3 });
+  await shop.press();
+  await shop.says("row 1");
+  assertEquals(functions.rows("protected"), 1);
+  const keys = await shop.keys();
+  assertEquals([keys.length, new Set(keys).size], [3, 1]);
+  await shop.press();
+  await shop.says("row 2");
+});
+
+Deno.test("TanStack Query's useMutation, pressed again and again, makes one sale", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("queried", { wanted: { takesMs: 150 } });
+  await shop.submitAtOnce(5);
+  await shop.says("row 1");
+  assertEquals([functions.rows("protected"), (await shop.keys()).length], [
+    1,
+    1,
+  ]);
+});

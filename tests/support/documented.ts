@@ -1,12 +1,14 @@
+import { existsSync } from "node:fs";
+
 const ROOT = new URL("../../", import.meta.url);
 
 /** Every page there is, by its path from `docs/`, the README among them. */
 export async function pages(): Promise<string[]> {
   const found = ["../README.md"];
-  for (const folder of ["", "recipes/"]) {
-    for await (
-      const { name } of Deno.readDir(new URL(`docs/${folder}`, ROOT))
-    ) {
+  for (const folder of ["", "guides/", "recipes/"]) {
+    const url = new URL(`docs/${folder}`, ROOT);
+    if (!existsSync(url)) continue;
+    for await (const { name } of Deno.readDir(url)) {
       if (name.endsWith(".md")) found.push(`${folder}${name}`);
     }
   }
@@ -26,6 +28,27 @@ export async function codeBlocks(
   const text = await Deno.readTextFile(new URL(`docs/${page}`, ROOT));
   const fenced = new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms");
   return [...text.matchAll(fenced)].map(([, code]) => code!);
+}
+
+/**
+ * The files that a page has its reader write, by their paths in the reader's
+ * project: code blocks whose first line is a comment with that path.
+ *
+ * @throws {Error} When two blocks of the page are to be the same file.
+ */
+export async function documentedFiles(
+  page: string,
+): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const language of ["ts", "tsx", "sql", "toml"]) {
+    for (const code of await codeBlocks(page, language)) {
+      const path = /^(?:\/\/|--|#) ([\w@./-]+\/[\w.-]+)\n/.exec(code)?.[1];
+      if (path === undefined) continue;
+      if (files.has(path)) throw new Error(`${page} has ${path} twice`);
+      files.set(path, code);
+    }
+  }
+  return files;
 }
 
 /** Imports a code block as the module that its reader would make of it. */

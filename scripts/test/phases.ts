@@ -45,19 +45,21 @@ const APART = [
   DOCS,
 ];
 
-/** Where examples are that run: the modules, and what is written about them. */
+/**
+ * Where examples are that run: the modules, and what is written about them. Those
+ * that say which file of a project they are run there: tests/docs/.
+ */
 async function documented(): Promise<string[]> {
   const files = ["shared", "functions"];
   for (
-    const folder of [
-      ".",
-      "docs",
-      "docs/recipes",
-      "skills/supabase-idempotency",
-    ]
+    const folder of ["docs", "docs/recipes", "skills/supabase-idempotency"]
   ) {
     for await (const { name } of Deno.readDir(new URL(`${folder}/`, ROOT))) {
-      if (name.endsWith(".md")) files.push(`${folder}/${name}`);
+      if (!name.endsWith(".md")) continue;
+      const text = await Deno.readTextFile(new URL(`${folder}/${name}`, ROOT));
+      if (!/^```ts\n\/\/ supabase\//m.test(text)) {
+        files.push(`${folder}/${name}`);
+      }
     }
   }
   return files;

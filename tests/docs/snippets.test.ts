@@ -1,0 +1,139 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { type AdoptedProject, adoptedProject } from "../support/adopted.ts";
+import { type Dev, startDev } from "../support/dev.ts";
+import { codeBlocks, documentedFiles } from "../support/documented.ts";
+import { unique } from "../support/probe.ts";
+import { signUp } from "../support/stack.ts";
+
+// What the README and docs/forms.md have their reader paste, in a project that
+// took the module in as its owner does.
+const PAGES = ["../README.md", "forms.md"];
+const FUNCTION = /^supabase\/functions\/([\w-]+)\/index\.ts$/;
+
+let project: AdoptedProject;
+let dev: Dev;
+let stack: { apiUrl: string; publishableKey: string };
+const files = new Map<string, string>();
+
+Deno.test.beforeAll(async () => {
+  project = await adoptedProject();
+  for (const page of PAGES) {
+    for (const [path, code] of await documentedFiles(page)) {
+      assert(!files.has(path), `${path} is on two pages`);
+      files.set(path, code);
+    }
+  }
+  await project.write(files);
+  dev = await startDev([
+    ...["--project", project.path],
+    ...["--port", "0", "--memory"],
+  ]);
+  const settings = dev.settings();
+  stack = {
+    apiUrl: settings.get("API_URL")!,
+    publishableKey: settings.get("PUBLISHABLE_KEY")!,
+  };
+});
+Deno.test.afterAll(async () => {
+  await dev.stop("SIGTERM");
+  await project[Symbol.asyncDispose]();
+});
+
+Deno.test("every snippet of the README and of the forms says which file it is", async () => {
+  for (const page of PAGES) {
+    const blocks = [
+      ...await codeBlocks(page, "ts"),
+      ...await codeBlocks(page, "sql"),
+    ];
+    assertEquals((await documentedFiles(page)).size, blocks.length, page);
+  }
+});
+
+Deno.test("the snippets pass the type check in an adopted project", async () => {
+  const sources = [...files].filter(([path]) => path.endsWith(".ts"));
+  assert(sources.length >= 6);
+  // A function has no import map; what a page imports, its bundler finds.
+  for (const [path, code] of sources) {
+    if (!FUNCTION.test(path)) continue;
+    for (const [, specifier] of code.matchAll(/from "(.*)";$/gm)) {
+      assertMatch(specifier!, /^(npm:.+@\d+\.\d+\.\d+|\.\.\/_shared\/.+)$/);
+    }
+  }
+  await project.check(sources.map(([path]) => path), {
+    "@supabase/supabase-js": "npm:@supabase/supabase-js@2.119.1",
+    "supabase-idempotency/client":
+      new URL("../../shared/client.ts", import.meta.url).href,
+  });
+});
+
+function call(name: string, headers: HeadersInit, body: unknown) {
+  return fetch(`${stack.apiUrl}/functions/v1/${name}`, {
+    method: "POST",
+    headers: { ...headers, "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+}
+
+Deno.test("each protected function of the snippets takes effect once, and keeps no failed effect", async () => {
+  const names = [...files.keys()].flatMap((path) =>
+    FUNCTION.exec(path)?.[1] ?? []
+  );
+  assertEquals(names.length, 5);
+  for (const name of names) {
+    const { headers, client, userId } = await signUp(stack);
+    const ask = (key: string, product: string) =>
+      call(name, { ...headers, "Idempotency-Key": key }, {
+        product,
+        invoice: product.length,
+      });
+    const rows = async () =>
+      (await client.from("orders" as never).select().throwOnError()).data;
+
+    const key = unique("order");
+    const [first, retry] = [await ask(key, "tea"), await ask(key, "tea")];
+    const text = await first.text();
+    assertEquals([first.status, retry.status], [201, 201], `${name}: ${text}`);
+    assertEquals(await retry.text(), text, name);
+    assertEquals(JSON.parse(text).user_id, userId, name);
+    if (name !== "orders-calls") {
+      assertEquals(retry.headers.get("x-idempotency-replay"), "true", name);
+    }
+    assertEquals((await rows())?.length, 1, name);
+
+    // The database refuses the row: no answer of this is an outcome.
+    if (name === "pay-invoice") continue;
+    const failing = unique("order");
+    for (const _ of [1, 2]) {
+      const failed = await ask(failing, "");
+      assertEquals(failed.status, 500, name);
+      assertEquals(failed.headers.get("x-idempotency-stored"), null, name);
+      await failed.body?.cancel();
+    }
+    assertEquals((await rows())?.length, 1, name);
+  }
+});
+
+Deno.test("a page of another origin may send the key and read the answer, where the snippet answers browsers", async () => {
+  for (const name of ["orders", "orders-nested", "orders-serve"]) {
+    const preflight = await fetch(`${stack.apiUrl}/functions/v1/${name}`, {
+      method: "OPTIONS",
+      headers: {
+        Origin: "https://app.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers":
+          "authorization, apikey, content-type, idempotency-key",
+      },
+    });
+    await preflight.body?.cancel();
+    const allowed = preflight.headers.get("access-control-allow-headers");
+    assert(/idempotency-key/i.test(allowed ?? ""), `${name}: ${allowed}`);
+    const { headers } = await signUp(stack);
+    const answer = await call(name, {
+      ...headers,
+      "Idempotency-Key": unique("order"),
+      Origin: "https://app.example",
+    }, { product: "tea" });
+    await answer.body?.cancel();
+    assertEquals(answer.headers.get("access-control-allow-origin"), "*", name);
+  }
+});

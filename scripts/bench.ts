@@ -7,7 +7,7 @@
 import { parseArgs } from "node:util";
 import { findPostgres, startCluster } from "./cluster/postgres.ts";
 import { migratedCluster } from "./cluster/supabase_cluster.ts";
-import { benchDirect } from "./bench/direct.ts";
+import { benchDirect, benchLatency } from "./bench/direct.ts";
 import { benchHttp } from "./bench/http.ts";
 import type { BenchRow } from "./bench/row.ts";
 import { benchSql } from "./bench/sql.ts";
@@ -43,6 +43,7 @@ async function sqlRows(): Promise<BenchRow[]> {
       cluster.url,
       quick ? { rounds: 3, operations: 500 } : {},
     ),
+    ...await benchLatency(cluster.url, quick ? 100 : 500),
   ];
 }
 

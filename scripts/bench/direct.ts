@@ -4,7 +4,7 @@ import {
   postgresLedger,
   withIdempotency,
 } from "../../shared/idempotency.ts";
-import { type BenchRow, percentile } from "./row.ts";
+import { type BenchRow, percentile, takeTurns } from "./row.ts";
 
 /** How long {@link benchDirect} takes. */
 export interface DirectBenchOptions {
@@ -121,6 +121,57 @@ export async function benchDirect(
     }
     if (events === 0) throw new Error("measuring events: none was told");
     return rows;
+  } finally {
+    await sql.end();
+  }
+}
+
+/**
+ * The latency that a key adds to a request over a direct connection, one at a
+ * time: of a handler that does nothing, on its first run and replayed, beside a
+ * bare `select 1` over the same connection, which is one round trip.
+ *
+ * @param url A Postgres server of the bench's own, with the migrations applied.
+ * @param requests Of each kind; they take turns.
+ */
+export async function benchLatency(
+  url: string,
+  requests = 500,
+): Promise<BenchRow[]> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    const [user] = USERS;
+    await sql`insert into auth.users ${sql({ id: user! })}
+      on conflict do nothing`;
+    const handler = withIdempotency(
+      { store: postgresLedger(sql), user: () => user!, scope: SCOPE },
+      () => Response.json(BODY),
+    );
+    const ask = async (key: string) => {
+      const headers = { "Idempotency-Key": key };
+      const response = await handler(
+        new Request("http://localhost/", {
+          method: "POST",
+          headers,
+          body: "{}",
+        }),
+      );
+      await response.body?.cancel();
+    };
+    const kinds = {
+      trip: () => sql`select 1`,
+      "first run": () => ask(crypto.randomUUID()),
+      replay: () => ask("latency-replay"),
+    };
+    const times = await takeTurns(kinds, requests);
+    const trip = percentile(times.trip, 50);
+    return (["first run", "replay"] as const).map((kind) => ({
+      name: `direct: ${kind} adds to a request, p50`,
+      value: percentile(times[kind], 50),
+      unit: "ms",
+      baseline: trip,
+      ratio: percentile(times[kind], 50) / trip,
+    }));
   } finally {
     await sql.end();
   }

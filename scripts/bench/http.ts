@@ -1,6 +1,6 @@
 import { createClient } from "@supabase/supabase-js";
 import { startStack } from "../stack/stack.ts";
-import { type BenchRow, percentile } from "./row.ts";
+import { type BenchRow, percentile, takeTurns } from "./row.ts";
 
 /** How long {@link benchHttp} takes. */
 export interface HttpBenchOptions {
@@ -11,8 +11,6 @@ export interface HttpBenchOptions {
    */
   requests?: number;
 }
-
-const WARM_UP = 30;
 
 /**
  * The latency that a key adds to a function, over HTTP, on a local stack and
@@ -80,24 +78,6 @@ export async function benchHttp(
   } finally {
     await stack.close();
   }
-}
-
-async function takeTurns<Kind extends string>(
-  kinds: Record<Kind, () => Promise<void>>,
-  requests: number,
-): Promise<Record<Kind, number[]>> {
-  const entries = Object.entries(kinds) as [Kind, () => Promise<void>][];
-  const times = Object.fromEntries(
-    entries.map(([kind]) => [kind, [] as number[]]),
-  ) as Record<Kind, number[]>;
-  for (let n = -WARM_UP; n < requests; n++) {
-    for (const [kind, call] of entries) {
-      const startedAt = performance.now();
-      await call();
-      if (n >= 0) times[kind].push(performance.now() - startedAt);
-    }
-  }
-  return times;
 }
 
 async function signUp(

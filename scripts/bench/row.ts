@@ -15,3 +15,24 @@ export function percentile(numbers: readonly number[], p: number): number {
   const index = Math.ceil(sorted.length * p / 100) - 1;
   return sorted[Math.max(0, index)] ?? NaN;
 }
+
+const WARM_UP = 30;
+
+/** Times calls of each kind, in ms; they take turns, so that noise meets all alike. */
+export async function takeTurns<Kind extends string>(
+  kinds: Record<Kind, () => Promise<unknown>>,
+  requests: number,
+): Promise<Record<Kind, number[]>> {
+  const entries = Object.entries(kinds) as [Kind, () => Promise<unknown>][];
+  const times = Object.fromEntries(
+    entries.map(([kind]) => [kind, [] as number[]]),
+  ) as Record<Kind, number[]>;
+  for (let n = -WARM_UP; n < requests; n++) {
+    for (const [kind, call] of entries) {
+      const startedAt = performance.now();
+      await call();
+      if (n >= 0) times[kind].push(performance.now() - startedAt);
+    }
+  }
+  return times;
+}

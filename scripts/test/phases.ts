@@ -137,6 +137,11 @@ export const phases: readonly Phase[] = [
         STARTS_OFTEN,
       ),
   },
+  {
+    name: "documentation",
+    postgres: null,
+    run: (filter) => runDenoTest([`${DOCS}/all.ts`], filter, STARTS_OFTEN),
+  },
   ...[17, 18].map((version): Phase => ({
     name: `the ledger on Postgres ${version}`,
     postgres: [],
@@ -224,11 +229,6 @@ export const phases: readonly Phase[] = [
         [`${CORE}/all.ts`, `${EXAMPLES}/unit/all.ts`],
         filter,
       ),
-  },
-  {
-    name: "documentation",
-    postgres: null,
-    run: (filter) => runDenoTest([`${DOCS}/all.ts`], filter, STARTS_OFTEN),
   },
   {
     name: "simulation in memory",

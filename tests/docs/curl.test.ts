@@ -13,7 +13,7 @@ let signUp: string;
 
 Deno.test.beforeAll(async () => {
   dev = await startDev(["--port", "0", "--memory"]);
-  const blocks = await codeBlocks("../README.md", "sh");
+  const blocks = await codeBlocks("examples.md", "sh");
   signUp = blocks.find((code) => code.includes("TOKEN="))!;
 });
 Deno.test.afterAll(async () => void await dev.stop("SIGTERM"));

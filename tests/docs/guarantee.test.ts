@@ -129,11 +129,16 @@ async function untilSettled(ask: () => Promise<Told>): Promise<Told> {
 function gateway(isUp: (path: string) => boolean) {
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    (req) => {
-      const { pathname, search } = new URL(req.url);
-      return isUp(pathname)
-        ? fetch(`${stack().apiUrl}${pathname}${search}`, req)
-        : new Response(null, { status: 502 });
+    async (req) => {
+      const { method, headers, url } = req;
+      const { pathname, search } = new URL(url);
+      if (!isUp(pathname)) return new Response(null, { status: 502 });
+      const body = await req.text();
+      return await fetch(`${stack().apiUrl}${pathname}${search}`, {
+        method,
+        headers,
+        ...(body === "" ? {} : { body }),
+      });
     },
   );
   return {

@@ -49,6 +49,15 @@ Deno.test("every snippet of the README and of the forms says which file it is", 
   }
 });
 
+Deno.test("the README's command for the tests is the one that CI runs", async () => {
+  const ci = await Deno.readTextFile(
+    new URL("../../.ci/run", import.meta.url),
+  );
+  const blocks = await codeBlocks("../README.md", "sh");
+  const [command] = /^npx -y deno@\S+ task test\b/m.exec(blocks.join(""))!;
+  assertMatch(ci, new RegExp(`^${command} `, "m"));
+});
+
 Deno.test("the snippets pass the type check in an adopted project", async () => {
   const sources = [...files].filter(([path]) => path.endsWith(".ts"));
   assert(sources.length >= 6);

@@ -19,6 +19,8 @@ Deno.test.beforeAll(async () => {
 Deno.test.afterAll(async () => void await dev.stop("SIGTERM"));
 
 for (const page of await pages()) {
+  // Its function is the reader's: tests/docs/snippets.test.ts.
+  if (page === "../README.md") continue;
   const blocks = (await codeBlocks(page, "sh"))
     // The command lines have tests of their own.
     .filter((code) => !/^(deno|npx|supabase) /m.test(code));

@@ -122,6 +122,29 @@ Deno.test("each protected function of the snippets takes effect once, and keeps 
   }
 });
 
+Deno.test("the README's curl, sent twice, gets the first answer again", async () => {
+  const script = (await codeBlocks("../README.md", "sh"))
+    .find((code) => code.startsWith("curl "))!;
+  const { headers } = await signUp(stack);
+  const send = async () => {
+    const { stdout } = await new Deno.Command("bash", {
+      args: ["-c", script],
+      env: {
+        SUPABASE_URL: stack.apiUrl,
+        SUPABASE_PUBLISHABLE_KEY: stack.publishableKey,
+        TOKEN: headers["Authorization"]!.replace("Bearer ", ""),
+      },
+      stderr: "null",
+    }).output();
+    return new TextDecoder().decode(stdout).split("\r\n\r\n");
+  };
+  const [first, answer] = await send();
+  const [second, again] = await send();
+  assertMatch(first!, /^HTTP\/1.1 201/);
+  assertMatch(second!, /x-idempotency-replay: true/i);
+  assertEquals(again, answer);
+});
+
 Deno.test("a page of another origin may send the key and read the answer, where the snippet answers browsers", async () => {
   for (const name of ["orders", "orders-nested", "orders-serve"]) {
     const preflight = await fetch(`${stack.apiUrl}/functions/v1/${name}`, {

@@ -52,7 +52,12 @@ const APART = [
 async function documented(): Promise<string[]> {
   const files = ["shared", "functions"];
   for (
-    const folder of ["docs", "docs/recipes", "skills/supabase-idempotency"]
+    const folder of [
+      ".",
+      "docs",
+      "docs/recipes",
+      "skills/supabase-idempotency",
+    ]
   ) {
     for await (const { name } of Deno.readDir(new URL(`${folder}/`, ROOT))) {
       if (!name.endsWith(".md")) continue;

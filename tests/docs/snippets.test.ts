@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import configuration from "../../deno.json" with { type: "json" };
 import { type AdoptedProject, adoptedProject } from "../support/adopted.ts";
 import { type Dev, startDev } from "../support/dev.ts";
-import { codeBlocks, documentedFiles } from "../support/documented.ts";
+import { codeBlocks, documentedFiles, pages } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
 import { signUp } from "../support/stack.ts";
 
@@ -18,7 +19,7 @@ const files = new Map<string, string>();
 Deno.test.beforeAll(async () => {
   project = await adoptedProject();
   for (const page of PAGES) {
-    for (const [path, code] of await documentedFiles(page)) {
+    for (const { path, code } of await documentedFiles(page)) {
       assert(!files.has(path), `${path} is on two pages`);
       files.set(path, code);
     }
@@ -45,7 +46,7 @@ Deno.test("every snippet of the README and of the forms says which file it is", 
       ...await codeBlocks(page, "ts"),
       ...await codeBlocks(page, "sql"),
     ];
-    assertEquals((await documentedFiles(page)).size, blocks.length, page);
+    assertEquals((await documentedFiles(page)).length, blocks.length, page);
   }
 });
 
@@ -56,6 +57,20 @@ Deno.test("the README's command for the tests is the one that CI runs", async ()
   const blocks = await codeBlocks("../README.md", "sh");
   const [command] = /^npx -y deno@\S+ task test\b/m.exec(blocks.join(""))!;
   assertMatch(ci, new RegExp(`^${command} `, "m"));
+});
+
+Deno.test("versions that the documents name are those that the tests use", async () => {
+  const tested = Object.values(configuration.imports);
+  for (const page of await pages()) {
+    for (const code of await codeBlocks(page, "ts")) {
+      for (const [, pinned] of code.matchAll(/"(npm:[^"]+)"/g)) {
+        assert(
+          tested.some((one) => pinned === one || pinned!.startsWith(`${one}/`)),
+          `${page} names ${pinned}`,
+        );
+      }
+    }
+  }
 });
 
 Deno.test("the snippets pass the type check in an adopted project", async () => {

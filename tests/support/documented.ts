@@ -1,14 +1,12 @@
-import { existsSync } from "node:fs";
-
 const ROOT = new URL("../../", import.meta.url);
 
 /** Every page there is, by its path from `docs/`, the README among them. */
 export async function pages(): Promise<string[]> {
   const found = ["../README.md"];
-  for (const folder of ["", "guides/", "recipes/"]) {
-    const url = new URL(`docs/${folder}`, ROOT);
-    if (!existsSync(url)) continue;
-    for await (const { name } of Deno.readDir(url)) {
+  for (const folder of ["", "recipes/"]) {
+    for await (
+      const { name } of Deno.readDir(new URL(`docs/${folder}`, ROOT))
+    ) {
       if (name.endsWith(".md")) found.push(`${folder}${name}`);
     }
   }
@@ -30,35 +28,32 @@ export async function codeBlocks(
   return [...text.matchAll(fenced)].map(([, code]) => code!);
 }
 
+/** A code block that a page says a file of the reader's project holds. */
+export interface DocumentedFile {
+  /** From the project's root. */
+  path: string;
+  code: string;
+}
+
 /**
- * The files that a page has its reader write, by their paths in the reader's
- * project: code blocks whose first line is a comment with that path.
- *
- * @throws {Error} When two blocks of the page are to be the same file.
+ * The files that a page tells its reader to write: the code blocks that start
+ * with a comment of nothing but a path.
  */
-export async function documentedFiles(
-  page: string,
-): Promise<Map<string, string>> {
-  const files = new Map<string, string>();
-  for (const language of ["ts", "tsx", "sql", "toml"]) {
-    for (const code of await codeBlocks(page, language)) {
-      const path = /^(?:\/\/|--|#) ([\w@./-]+\/[\w.-]+)\n/.exec(code)?.[1];
-      if (path === undefined) continue;
-      if (files.has(path)) throw new Error(`${page} has ${path} twice`);
-      files.set(path, code);
-    }
-  }
-  return files;
+export async function documentedFiles(page: string): Promise<DocumentedFile[]> {
+  const blocks = await codeBlocks(page, "\\w+");
+  return blocks.flatMap((code) => {
+    const path = /^(?:\/\/|--|#) ([\w./-]+\.\w+)\n/.exec(code)?.[1];
+    return path === undefined ? [] : [{ path, code }];
+  });
 }
 
 /** Imports a code block as the module that its reader would make of it. */
 // deno-lint-ignore no-explicit-any -- whatever the block exports
 export async function importBlock(code: string): Promise<any> {
   const file = await Deno.makeTempFile({ suffix: ".ts" });
-  const local = code.replaceAll(
-    /(\.\.\/)+(?=(shared|functions)\/)/g,
-    ROOT.href,
-  );
+  const local = code
+    .replaceAll(/(\.\.\/)+(?=(shared|functions)\/)/g, ROOT.href)
+    .replaceAll("../_shared/", `${ROOT.href}shared/`);
   await Deno.writeTextFile(file, local);
   try {
     return await import(new URL(`file://${file}`).href);

@@ -1,3 +1,4 @@
+import configuration from "../../deno.json" with { type: "json" };
 import { findPostgres, startCluster } from "../cluster/postgres.ts";
 import { hasExtension } from "../cluster/postgres_extensions.ts";
 import { emptyCluster, migratedCluster } from "../cluster/supabase_cluster.ts";
@@ -68,6 +69,35 @@ async function documented(): Promise<string[]> {
     }
   }
   return files;
+}
+
+/**
+ * Runs the examples. Those of the documents import the module as a project does,
+ * from `../_shared/`. That it lies in `shared/` here is no matter of deno.json:
+ * each function would be deployed with all that its import map names.
+ */
+async function runExamples(filter: string | undefined): Promise<Outcome> {
+  const shared = new URL("shared/", ROOT).href;
+  const map = await Deno.makeTempFile({ suffix: ".json" });
+  const imports = {
+    ...Object.fromEntries(
+      Object.entries(configuration.imports).map(([name, target]) => [
+        name,
+        target.startsWith("./") ? new URL(target, ROOT).href : target,
+      ]),
+    ),
+    [new URL("_shared/", ROOT).href]: shared,
+    [new URL("docs/_shared/", ROOT).href]: shared,
+  };
+  try {
+    await Deno.writeTextFile(map, JSON.stringify({ imports }));
+    return await runDenoTest(
+      ["--doc", `--import-map=${map}`, ...await documented()],
+      filter,
+    );
+  } finally {
+    await Deno.remove(map);
+  }
 }
 
 // What depends on how a version of Postgres locks, plans and casts.
@@ -217,8 +247,7 @@ export const phases: readonly Phase[] = [
   {
     name: "doc examples",
     postgres: null,
-    run: async (filter) =>
-      runDenoTest(["--doc", ...await documented()], filter),
+    run: runExamples,
   },
   {
     name: "parts",

@@ -8,7 +8,8 @@ import type { WorkerSettings } from "./guarantee_worker.ts";
 
 const stack = withStack();
 
-const LEASE_MS = 1_000;
+// Long enough that a busy machine asks again within it.
+const LEASE_MS = 2_000;
 const WORKER = new URL("./guarantee_worker.ts", import.meta.url).href;
 
 /** What a client was told; `code` of refusals only, `run` of answers only. */
@@ -187,7 +188,7 @@ async function dies(config: WorkerSettings["config"]): Promise<Outcome> {
 }
 
 async function freezes(config: WorkerSettings["config"]): Promise<Outcome> {
-  await using route = new Route({ takes: 300, config });
+  await using route = new Route({ takes: 1_500, config });
   const [frozen, other] = [await route.worker(), await route.worker()];
   const late = frozen.ask();
   await route.begun(1);
@@ -224,8 +225,7 @@ async function downAfter(config: WorkerSettings["config"]): Promise<Outcome> {
   );
   await using route = new Route({
     url: ledger.url,
-    // The record is tried again for a part of the lease.
-    config: { leaseSeconds: 2, ...config },
+    config,
   });
   const { ask } = await route.worker();
   await ask();

@@ -4,6 +4,8 @@
  *
  * @module
  */
+"use client";
+
 // @ts-types="@types/react"
 import { useCallback, useEffect, useRef, useState } from "react";
 import { endsAttempt } from "./client/answers.ts";

@@ -30,6 +30,9 @@ export const SQL_PARTS: readonly SqlPart[] = [
 /** Where Supabase keeps what functions share, below a project. */
 export const SHARED = "supabase/functions/_shared";
 
+/** Name of the package on npm, and of its command. */
+export const PACKAGE = "supabase-idempotency";
+
 /** The version of this program, of the module and of the schema it brings. */
 export const VERSION: string = configuration.version;
 
@@ -113,7 +116,7 @@ async function ownFile(folder: string, part: SqlPart): Promise<string> {
 
 /** Says where a migration comes from, and that it stays as it is. */
 function signed(what: string, sql: string): string {
-  return `-- ${what} Written by supabase-idempotency ${VERSION}; once applied,
+  return `-- ${what} Written by ${PACKAGE} ${VERSION}; once applied,
 -- it is not to be edited: \`upgrade\` writes a migration of its own.
 
 ${sql.trim()}

@@ -2,11 +2,9 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import { bundle } from "../bundle.ts";
 import { ROOT } from "../check/check.ts";
+import { PACKAGE } from "../cli/release.ts";
 import { runNpm } from "../npm_package.ts";
 import { compileModules } from "./compile.ts";
-
-/** Name of the package on npm, and of its command. */
-export const PACKAGE = "supabase-idempotency";
 
 /** The program that the package's command runs. */
 const CLI = "scripts/cli.ts";

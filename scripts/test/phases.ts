@@ -3,6 +3,7 @@ import { findPostgres, startCluster } from "../cluster/postgres.ts";
 import { hasExtension } from "../cluster/postgres_extensions.ts";
 import { emptyCluster, migratedCluster } from "../cluster/supabase_cluster.ts";
 import { ROOT } from "../check/check.ts";
+import { PACKAGE } from "../cli/release.ts";
 import { runDenoTest } from "./deno_test.ts";
 import { runPgtap } from "./pgtap.ts";
 import type { Outcome, Phase } from "./phase.ts";
@@ -73,17 +74,19 @@ async function documented(): Promise<string[]> {
 
 /**
  * Runs the examples. Those of the documents import the module as a project does,
- * from `../_shared/`. That it lies in `shared/` here is no matter of deno.json:
- * each function would be deployed with all that its import map names.
+ * from `../_shared/` or from the package. That it lies in `shared/` here is no
+ * matter of deno.json: each function would be deployed with all that its import
+ * map names.
  */
 async function runExamples(filter: string | undefined): Promise<Outcome> {
   const shared = new URL("shared/", ROOT).href;
   const map = await Deno.makeTempFile({ suffix: ".json" });
   const imports = {
+    ...configuration.imports,
     ...Object.fromEntries(
-      Object.entries(configuration.imports).map(([name, target]) => [
-        name,
-        target.startsWith("./") ? new URL(target, ROOT).href : target,
+      Object.entries(configuration.exports).map(([entry, path]) => [
+        entry.replace(".", PACKAGE),
+        new URL(path, ROOT).href,
       ]),
     ),
     [new URL("_shared/", ROOT).href]: shared,

@@ -13,7 +13,7 @@ import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import type { Answer, Ledger } from "./ledger.ts";
 import { problemOf, problemResponse } from "./problem.ts";
-import { toResponse } from "./response.ts";
+import { expose, toResponse } from "./response.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
 /**
@@ -229,7 +229,7 @@ export function operationResponse(
   if (response.body !== null && !response.headers.has("content-type")) {
     response.headers.set("content-type", "application/json");
   }
-  return response;
+  return expose(response);
 }
 
 function runOf(attempt: Attempt): OperationRun {

@@ -4,11 +4,8 @@ import { fileURLToPath } from "node:url";
 import { ROOT } from "../../scripts/check/check.ts";
 import { printed, runCommand, runDeno } from "../../scripts/check/command.ts";
 import { NODE, npmProgram, runNpm } from "../../scripts/npm_package.ts";
-import {
-  buildPackage,
-  PACKAGE,
-  packPackage,
-} from "../../scripts/package/build.ts";
+import { PACKAGE } from "../../scripts/cli/release.ts";
+import { buildPackage, packPackage } from "../../scripts/package/build.ts";
 
 /** The examples below this folder. */
 export const CONSUMERS = [

@@ -13,6 +13,7 @@ import {
   IdempotencyProblemError,
 } from "supabase-idempotency/client";
 import { postgresLedger } from "supabase-idempotency/postgres";
+import { useIdempotentMutation } from "supabase-idempotency/react";
 import { redisLedger } from "supabase-idempotency/redis";
 import {
   type ContractCase,
@@ -31,6 +32,9 @@ export const ledgers = (
     keys: [{ id: "k1", secret: crypto.getRandomValues(new Uint8Array(32)) }],
   }),
 ];
+
+export const useSale = () =>
+  useIdempotentMutation((total: number) => Promise.resolve({ total }));
 
 export const cases: ContractCase[] = ledgerContract(() => ({
   ledger: memoryLedger(),

@@ -1,7 +1,8 @@
 import { createClient } from "@supabase/supabase-js";
-import { StrictMode, useState } from "react";
+import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { createIdempotentFetch, isReplayed } from "supabase-idempotency/client";
+import { useIdempotentMutation } from "supabase-idempotency/react";
 
 const supabase = createClient(location.origin, "sb_publishable_test", {
   global: {
@@ -13,18 +14,26 @@ const supabase = createClient(location.origin, "sb_publishable_test", {
 });
 
 function Orders() {
-  const [said, setSaid] = useState("");
-  const order = async () => {
-    const { data, error, response } = await supabase.functions.invoke<
-      { order: number }
-    >("orders", { body: { item: "tea" } });
-    const how = response && isReplayed(response) ? "recovered" : "made";
-    setSaid(error ? String(error) : `order ${data?.order} ${how}`);
-  };
+  const { submit, isSubmitting, data = "" } = useIdempotentMutation(
+    async (item: string, { key }) => {
+      const { data, error, response } = await supabase.functions.invoke<
+        { order: number }
+      >("orders", { body: { item }, headers: { "Idempotency-Key": key } });
+      if (error) throw error;
+      const how = response && isReplayed(response) ? "recovered" : "made";
+      return `order ${data?.order} ${how}`;
+    },
+  );
   return (
     <main>
-      <button type="button" onClick={order}>Order</button>
-      <output>{said}</output>
+      <button
+        type="button"
+        disabled={isSubmitting}
+        onClick={() => void submit("tea")}
+      >
+        Order
+      </button>
+      <output>{data}</output>
     </main>
   );
 }

@@ -22,7 +22,11 @@ export {
   storeIdempotencyResult,
 } from "./idempotency/calls.ts";
 export { countReplay, flushReplayCounts } from "./idempotency/claim.ts";
-export { type IdempotencyConfig, type ScopeOf } from "./idempotency/config.ts";
+export {
+  type IdempotencyConfig,
+  type ScopeOf,
+  type UserOf,
+} from "./idempotency/config.ts";
 export {
   CiphertextInvalidError,
   encrypted,

@@ -10,8 +10,8 @@ export interface IdempotencyConfig {
   /**
    * The route or operation that the key belongs to, 1–200 characters. A
    * function makes it of the request, for instance with the organisation in it
-   * where colleagues share keys, or where one user acts for several
-   * organisations; only requests have it, operations name their `route`.
+   * where one user acts for several; only requests have it, operations name
+   * their `route`.
    *
    * @default {"the function's name, from the request's path"}
    */
@@ -101,12 +101,14 @@ export interface IdempotencyConfig {
   callers?: "refuse" | "project" | undefined;
   /**
    * Whose key it is: the id of the user whom the request's token names, `null`
-   * for who is none. It must verify the token, as `verifiedUser` does, and look
-   * at nothing else of the request.
+   * for who is none. It must come from a verified token, as `verifiedUser` and
+   * the claims in `ctx` do, and from nothing else of the request. Where
+   * colleagues share keys it is their organisation, as `` `org:${id}` ``: an id
+   * alone would be taken for an account's.
    *
    * @default {"the user of `withSupabase`"}
    */
-  user?: ((req: Request) => string | null | Promise<string | null>) | undefined;
+  user?: UserOf | undefined;
   /**
    * Whether users belong to another issuer than this project's Auth (Clerk,
    * Cognito, …), so that an id that is a UUID names no account here. Otherwise
@@ -159,6 +161,13 @@ export type ScopeOf = (
   // deno-lint-ignore no-explicit-any -- each pipeline has a context of its own
   ctx: any,
 ) => string | Promise<string>;
+
+/** Says whose key a request has; see {@link IdempotencyConfig.user}. */
+export type UserOf = (
+  req: Request,
+  // deno-lint-ignore no-explicit-any -- each pipeline has a context of its own
+  ctx: any,
+) => string | null | Promise<string | null>;
 
 /** {@link IdempotencyConfig} with every default filled in. */
 export interface ResolvedConfig {

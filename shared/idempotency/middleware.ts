@@ -145,7 +145,7 @@ async function begin(
   // Identity comes from the verified token and from nowhere else.
   const userId = config.user === undefined
     ? ctx.userClaims?.id ?? null
-    : await config.user(req) ?? null;
+    : await config.user(req, ctx) ?? null;
   const isProject = config.callers === "project" || ctx.authMode === "secret";
   if (userId === null && !isProject) {
     throw new CallerUnknownError(

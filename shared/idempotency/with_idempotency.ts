@@ -1,4 +1,4 @@
-import type { IdempotencyConfig } from "./config.ts";
+import type { IdempotencyConfig, UserOf } from "./config.ts";
 import type { Middleware } from "./deps.ts";
 import { LedgerUnavailableError } from "./errors.ts";
 import type { Ledger } from "./ledger.ts";
@@ -59,7 +59,7 @@ export type HandlerConfig =
     }
     | {
       supabase?: undefined;
-      user: NonNullable<IdempotencyConfig["user"]>;
+      user: UserOf;
       store: Ledger;
     }
   );

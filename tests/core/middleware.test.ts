@@ -69,6 +69,17 @@ for (const authMode of ["publishable", "none"]) {
   });
 }
 
+Deno.test("a user made of the verified claims lets colleagues share an attempt", async () => {
+  const { ask, runs } = numbered({
+    user: (_req, ctx) => `org:${ctx.userClaims.id.split("@")[1]}`,
+  });
+  const first = await ask({ key: KEY, userId: "ada@engines" });
+  const colleague = await ask({ key: KEY, userId: "grace@engines" });
+  assertEquals([first.replayed, colleague.replayed], [false, true]);
+  assertEquals((await ask({ key: KEY, userId: "eve@other" })).replayed, false);
+  assertEquals(runs(), 2);
+});
+
 // In JavaScript `data.user?.id` slips through.
 Deno.test("a user id that is missing is nobody's, and never the project's", async () => {
   const store = memoryLedger();

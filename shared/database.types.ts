@@ -1549,7 +1549,7 @@ export type Database = {
         }[];
       };
       "idempotency_hourly_statistics": {
-        Args: { "p_hours"?: number };
+        Args: { "p_hours"?: number; "p_scope"?: string };
         Returns: {
           "executions": number;
           "failures": number;
@@ -1576,6 +1576,63 @@ export type Database = {
           "p_scope": string;
         };
         Returns: string;
+      };
+      "idempotency_read_key": {
+        Args: {
+          "p_idempotency_key": string;
+          "p_owner": string;
+          "p_scope": string;
+        };
+        Returns: {
+          "attempt": number;
+          "claimed_at": string;
+          "completed_at": string;
+          "crashed_attempts": Json;
+          "created_at": string;
+          "error_message": string;
+          "expires_at": string;
+          "fence": number;
+          "idempotency_key": string;
+          "is_expired": boolean;
+          "is_stuck": boolean;
+          "lease_expires_at": string;
+          "metadata": Json;
+          "owner": string;
+          "request_fingerprint": string;
+          "response": string;
+          "response_bytes": number;
+          "response_encoding": string;
+          "response_headers": Json;
+          "scope": string;
+          "status": string;
+          "status_code": number;
+          "steps": Json;
+        }[];
+      };
+      "idempotency_recent_keys": {
+        Args: {
+          "p_below_fence"?: number;
+          "p_from"?: string;
+          "p_idempotency_key"?: string;
+          "p_limit"?: number;
+          "p_owner"?: string;
+          "p_scope"?: string;
+          "p_status"?: string;
+          "p_until"?: string;
+        };
+        Returns: {
+          "attempt": number;
+          "claimed_at": string;
+          "completed_at": string;
+          "error_message": string;
+          "fence": number;
+          "idempotency_key": string;
+          "is_stuck": boolean;
+          "owner": string;
+          "scope": string;
+          "status": string;
+          "status_code": number;
+        }[];
       };
       "idempotency_recount_statistics": {
         Args: Record<PropertyKey, never>;

@@ -32,8 +32,8 @@ drop function
   public.cleanup_expired_idempotency_keys, public.get_idempotency_status, public.idempotency_checkpoint,
   public.idempotency_claim, public.idempotency_claim_many, public.idempotency_complete,
   public.idempotency_count_replays, public.idempotency_fail, public.idempotency_health,
-  public.idempotency_hourly_statistics,
-  public.idempotency_job_runs, public.idempotency_notify, public.idempotency_recount_statistics,
+  public.idempotency_hourly_statistics, public.idempotency_job_runs, public.idempotency_notify,
+  public.idempotency_read_key, public.idempotency_recent_keys, public.idempotency_recount_statistics,
   public.idempotency_refresh_statistics, public.idempotency_renew, public.idempotency_resolve,
   public.idempotency_scope_statistics, public.idempotency_settle_many, public.idempotency_stuck_keys,
   public.idempotency_upkeep, idempotency.held_keys;

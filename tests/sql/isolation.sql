@@ -79,9 +79,10 @@ from (values
     idempotency_claim_many idempotency_settle_many idempotency_count_replays idempotency_notify
     get_idempotency_status idempotency_stuck_keys idempotency_resolve cleanup_expired_idempotency_keys
     idempotency_refresh_statistics idempotency_recount_statistics idempotency_scope_statistics
-    idempotency_hourly_statistics idempotency_upkeep idempotency_job_runs idempotency_health'
+    idempotency_hourly_statistics idempotency_upkeep idempotency_job_runs idempotency_recent_keys
+    idempotency_read_key idempotency_health'
   ),
-  ('service_role', 'idempotency function', 'execute', 'signed_in_owner version held_keys'),
+  ('service_role', 'idempotency function', 'execute', 'signed_in_owner version held_keys first_fence_since'),
   ('service_role', 'sequence', 'usage', 'idempotency.fence_seq'),
   ('service_role', 'table', 'select', 'v_idempotency_stats'),
   (

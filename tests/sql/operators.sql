@@ -1,7 +1,7 @@
 -- What operators are shown: counted ahead and equal to a count of the rows, whatever happened between
 -- two refreshes, and stuck keys exactly at any time.
 begin;
-select plan(41);
+select plan(64);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -211,6 +211,104 @@ select case when to_regclass('cron.job') is null then skip('pg_cron is not insta
 end;
 select throws_ok('select * from public.idempotency_refresh_statistics(0)', '22023', null, 'a refresh of none is refused');
 select throws_ok('select * from public.idempotency_scope_statistics(200)', '22023', null, 'and hours that are not kept');
+
+-- what operators look up: requests, and one of them
+delete from public.idempotency_keys;
+select public.idempotency_claim('ada', 'orders', 'first', repeat('a', 64), pg_temp.owner(1), 60, 36000, p_metadata => '{"traceId": "t-1"}') \g /dev/null
+select public.idempotency_checkpoint('ada', 'orders', 'first', pg_temp.owner(1), 'charge', '{"id": "ch_1"}', 60) \g /dev/null
+select pg_temp.lapse('first') \g /dev/null
+select public.idempotency_claim('ada', 'orders', 'first', repeat('a', 64), pg_temp.owner(2), 60, 36000) \g /dev/null
+select pg_temp.claim('second'), pg_temp.fail('second'), pg_temp.claim('first'), pg_temp.complete('first') \g /dev/null
+select pg_temp.claim('third'), pg_temp.lapse('third') \g /dev/null
+select results_eq(
+  'select owner, scope, idempotency_key, status, is_stuck, attempt, status_code, error_message from public.idempotency_recent_keys()',
+  $$
+    values
+      ('', 'jobs', 'third', 'processing', true, 1, null::integer, null),
+      ('', 'jobs', 'first', 'completed', false, 1, 200, null),
+      ('', 'jobs', 'second', 'failed', false, 1, null, 'no luck'),
+      ('ada', 'orders', 'first', 'processing', false, 2, null, null)
+  $$,
+  'requests are listed, the latest first'
+);
+create function pg_temp.keys(variadic p_parts text[]) returns text language plpgsql as $$
+declare
+  v_keys text;
+begin
+  execute format('select string_agg(idempotency_key, %L order by fence desc) from public.idempotency_recent_keys(%s)', ' ', array_to_string(p_parts, ', ')) into v_keys;
+  return v_keys;
+end;
+$$;
+select is(pg_temp.keys($$p_scope => 'orders'$$), 'first', 'of one scope');
+select is(pg_temp.keys($$p_owner => ''$$), 'third first second', 'of the project itself');
+select is(pg_temp.keys($$p_owner => 'ada'$$), 'first', 'of one user');
+select is(pg_temp.keys($$p_idempotency_key => 'first'$$), 'first first', 'of one key, whoever has it');
+select is(pg_temp.keys($$p_status => 'processing'$$), 'third first', 'at work or stuck');
+select is(pg_temp.keys($$p_status => 'stuck'$$), 'third', 'stuck');
+select is(pg_temp.keys($$p_status => 'failed'$$, $$p_scope => 'jobs'$$), 'second', 'or failed, in one scope');
+select is(
+  pg_temp.keys('p_limit => 2', format('p_below_fence => %s', (select fence from public.idempotency_keys where idempotency_key = 'third'))),
+  'first second', 'or from where another list ended'
+);
+update public.idempotency_keys set claimed_at = now() - interval '3 hours' where owner = 'ada';
+update public.idempotency_keys set claimed_at = now() - interval '2 hours' where idempotency_key = 'second';
+select is(pg_temp.keys($$p_from => now() - interval '1 hour'$$), 'third first', 'claimed since a moment');
+select is(pg_temp.keys($$p_until => now() - interval '1 hour'$$), 'second first', 'before one');
+select is(
+  pg_temp.keys($$p_from => now() - interval '150 minutes'$$, $$p_until => now() - interval '90 minutes'$$), 'second', 'or between two'
+);
+select is(pg_temp.keys($$p_until => now() - interval '1 day'$$), null, 'when there was nothing');
+select throws_ok($$select * from public.idempotency_recent_keys(p_status => 'gone')$$, '22023', null, 'a status that there is not is refused');
+select throws_ok('select * from public.idempotency_recent_keys(p_limit => 0)', '22023', null, 'and a list of none');
+
+select results_eq(
+  $$
+    select
+      status, is_stuck, is_expired, attempt, crashed_attempts -> 0 ->> 'attempt', crashed_attempts -> 0 ->> 'steps', steps, metadata,
+      request_fingerprint, response_bytes, lease_expires_at > now(), completed_at is null
+    from public.idempotency_read_key('ada', 'orders', 'first')
+  $$,
+  $$
+    values (
+      'processing', false, false, 2, '1', '1', '{"charge": {"id": "ch_1"}}'::jsonb, '{"traceId": "t-1"}'::jsonb,
+      repeat('a', 64), null::integer, true, true
+    )
+  $$,
+  'a key tells of its attempts, steps and trace'
+);
+select results_eq(
+  $$select status, status_code, response, response_encoding, response_bytes from public.idempotency_read_key('', 'jobs', 'first')$$,
+  $$values ('completed', 200, 'x', 'text', 1)$$,
+  'and of its answer'
+);
+update public.idempotency_keys set response = repeat('x', 65537) where owner = '' and idempotency_key = 'first';
+select results_eq(
+  $$select response, response_bytes from public.idempotency_read_key('', 'jobs', 'first')$$,
+  'values (null::text, 65537)',
+  'how long it is, where it is long'
+);
+select is_empty($$select * from public.idempotency_read_key('', 'orders', 'first')$$, 'a key that is not there has no story');
+
+insert into public.idempotency_keys (
+  owner, scope, idempotency_key, request_fingerprint, status, owner_token, status_code, response_encoding, completed_at, expires_at
+)
+select '', 'bulk', 'bulk-' || n, repeat('a', 64), 'completed', gen_random_uuid(), 200, 'none', now(), now() + interval '3 hours'
+from generate_series(1, 10000) as n;
+select results_eq(
+  $$select idempotency_key, fence = (select min(k.fence) from public.idempotency_keys as k where k.scope = 'bulk') from public.idempotency_recent_keys('jobs')$$,
+  'values (null::text, true)',
+  'a call looks at 10,000 keys, and says where it stopped'
+);
+select is(
+  pg_temp.keys($$p_scope => 'jobs'$$, format('p_below_fence => %s', (select fence from public.idempotency_recent_keys('jobs')))),
+  'third first second', 'so that the next one goes on there'
+);
+select is(pg_temp.keys($$p_owner => 'ada'$$), 'first', 'a user''s keys are found past all others');
+select set_eq(
+  $$select sum(executions) from public.idempotency_hourly_statistics(48, 'orders')$$,
+  $$select coalesce(sum(executions), 0) from idempotency.hours where scope = 'orders'$$,
+  'the chart can be of one scope'
+);
 
 select * from finish();
 rollback;

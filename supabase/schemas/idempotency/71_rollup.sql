@@ -514,7 +514,7 @@ $$;
 comment on function public.idempotency_scope_statistics(integer, integer) is
   'For operators: all scopes together and the busiest ones, live keys by status, and executions, failures, replays and durations of the last hours. Processing and stuck ones are exact, the rest is as of the last refresh.';
 
-create function public.idempotency_hourly_statistics(p_hours integer default 48)
+create function public.idempotency_hourly_statistics(p_hours integer default 48, p_scope text default null)
 returns table (hour timestamptz, executions bigint, failures bigint, replays bigint)
 language plpgsql
 stable
@@ -537,18 +537,19 @@ begin
     coalesce(sum(h.failures), 0)::bigint,
     coalesce(sum(h.replays), 0)::bigint
   from generate_series(v_from, v_this_hour, interval '1 hour') as t (hour)
-  left join idempotency.hours as h on h.hour = t.hour and h.hour >= v_from
+  left join idempotency.hours as h
+    on h.hour = t.hour and h.hour >= v_from and (p_scope is null or h.scope = p_scope)
   group by t.hour
   order by t.hour;
 end;
 $$;
 
-comment on function public.idempotency_hourly_statistics(integer) is
-  'For operators: executions, failures and replays of the last hours, oldest first, as of the last refresh.';
+comment on function public.idempotency_hourly_statistics(integer, text) is
+  'For operators: executions, failures and replays of the last hours, in all scopes or in one, oldest first, as of the last refresh.';
 
 revoke all on function public.idempotency_scope_statistics(integer, integer)
   from public, anon, authenticated, service_role;
-revoke all on function public.idempotency_hourly_statistics(integer)
+revoke all on function public.idempotency_hourly_statistics(integer, text)
   from public, anon, authenticated, service_role;
 grant execute on function public.idempotency_scope_statistics(integer, integer) to service_role;
-grant execute on function public.idempotency_hourly_statistics(integer) to service_role;
+grant execute on function public.idempotency_hourly_statistics(integer, text) to service_role;

@@ -27,6 +27,8 @@ export function explain(error: unknown): string {
 
 /** A Supabase project, as its operators reach it from a command line. */
 export interface Project extends AsyncDisposable {
+  /** Which one it is, for people: without a password. */
+  readonly name: string;
   /**
    * Calls a function of the database.
    *
@@ -95,11 +97,13 @@ export function environmentOf(
   );
 }
 
-function projectOverApi(url: string, secretKey: string): Project {
+/** A project behind its API. */
+export function projectOverApi(url: string, secretKey: string): Project {
   const supabase = createClient<Database>(url, secretKey, {
     auth: { persistSession: false, autoRefreshToken: false },
   });
   return {
+    name: new URL(url).host,
     async call(name, parameters = {}) {
       // The generated types know no parameter that may be null.
       const { data } = await supabase
@@ -113,7 +117,9 @@ function projectOverApi(url: string, secretKey: string): Project {
 
 function projectOverDatabase(url: string): Project {
   const sql = postgres(url, { max: 1, connect_timeout: 10 });
+  const { host, port, database } = sql.options;
   return {
+    name: `${host[0]}:${port[0]}/${database}`,
     async call(name, parameters = {}) {
       const names = Object.keys(parameters);
       const list = names.map((name, i) => `${name} => $${i + 1}`).join(", ");

@@ -4,7 +4,6 @@ import { preflight, readable } from "./cors.ts";
 import type { Database } from "./database.ts";
 import type { ServeFunction } from "./functions.ts";
 import type { Lite } from "./lite.ts";
-import { callForOperator, OPERATOR_CALLS } from "./operator_calls.ts";
 import type { ServePage } from "./pages.ts";
 import type { Provider } from "./provider.ts";
 
@@ -46,9 +45,6 @@ export function createGateway(
       if (service === "_provider" && provider) {
         const path = pathname.slice("/_provider".length);
         return await provider.fetch(path, boundRequest(request).request);
-      }
-      if (pathname.startsWith(OPERATOR_CALLS) && pages) {
-        return await callForOperator(request, lite);
       }
       const page = await pages?.(request);
       if (page) return page;

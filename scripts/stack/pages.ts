@@ -1,80 +1,98 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { newToken } from "../ops/run.ts";
+import {
+  createOps,
+  isLoopback,
+  PAGE_HEADERS,
+  PAGE_TYPES,
+  type ServeOps,
+} from "../ops/serve.ts";
+import { projectOverApi } from "../project.ts";
 import type { Keys } from "./keys.ts";
+import type { FunctionSettings } from "./settings.ts";
 
 /** Answers a request for a page or a part of one; `null` for any other. */
 export type ServePage = (request: Request) => Promise<Response | null>;
 
+/** What the page at `/` calls to show how it goes without idempotency. */
+export const UNPROTECTED: FunctionSettings = {
+  entrypoint: join(import.meta.dirname!, "unprotected.ts"),
+  verifyJwt: true,
+};
+
 const FOLDER = new URL("pages/", import.meta.url);
+const SAMPLE = new URL("../demo/taking-effect-once.md", import.meta.url);
 
-/** The files of the pages, by the path that each is served at. */
-const FILES: Record<string, string> = {
-  "/": "try.html",
-  "/ops": "ops.html",
-  "/ops.css": "ops.css",
-  "/ops.js": "ops.js",
-  "/ops/api.js": "ops/api.js",
-  "/ops/chart.js": "ops/chart.js",
-  "/ops/elements.js": "ops/elements.js",
-  "/ops/figures.css": "ops/figures.css",
-  "/ops/figures.js": "ops/figures.js",
-  "/ops/forms.css": "ops/forms.css",
-  "/ops/resolve.js": "ops/resolve.js",
-  "/ops/stuck.js": "ops/stuck.js",
-  "/sample.md": "../../demo/taking-effect-once.md",
-  "/try.css": "try.css",
-  "/try.js": "try.js",
-  "/try/document.js": "try/document.js",
-  "/try/network.js": "try/network.js",
-  "/try/processing.js": "try/processing.js",
-  "/try/project.js": "try/project.js",
-  "/try/session.js": "try/session.js",
-  "/try/timeline.js": "try/timeline.js",
-};
-
-const TYPES: Record<string, string> = {
-  css: "text/css; charset=utf-8",
-  html: "text/html; charset=utf-8",
-  js: "text/javascript; charset=utf-8",
-  json: "application/json",
-  md: "text/markdown; charset=utf-8",
-};
-
-const SECURITY = {
-  "content-security-policy":
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  "cross-origin-opener-policy": "same-origin",
-  "permissions-policy": "camera=(), geolocation=(), microphone=()",
-  "referrer-policy": "no-referrer",
-  "x-content-type-options": "nosniff",
-};
+// Each lies in the folder under its path.
+const FILES = [
+  "/try.css",
+  "/try.js",
+  "/try/document.js",
+  "/try/lanes.js",
+  "/try/project.js",
+  "/try/sides.js",
+];
 
 /** Serves the pages of the local stack; `/client.js` is made when asked for first. */
 export function createPages(
-  { publishableKey }: Pick<Keys, "publishableKey">,
+  { publishableKey, secretKey }: Pick<Keys, "publishableKey" | "secretKey">,
+  apiUrl: string,
 ): ServePage {
+  const token = newToken();
+  const project = projectOverApi(apiUrl, secretKey);
+  const ops = createOps({ project, token });
   let client: Promise<string> | undefined;
 
   const read = async (path: string): Promise<string | null> => {
     if (path === "/client.js") return await (client ??= bundle());
     if (path === "/project.json") return JSON.stringify({ publishableKey });
-    return Object.hasOwn(FILES, path)
-      ? await Deno.readTextFile(new URL(FILES[path]!, FOLDER))
+    if (path === "/sample.md") return await readFile(SAMPLE, "utf8");
+    const name = path === "/" ? "/try.html" : path;
+    return path === "/" || FILES.includes(path)
+      ? await readFile(new URL(name.slice(1), FOLDER), "utf8")
       : null;
   };
 
   return async (request) => {
-    if (!["GET", "HEAD"].includes(request.method)) return null;
     const { pathname } = new URL(request.url);
+    if (pathname === "/ops" || pathname.startsWith("/ops/")) {
+      return await serveOps(ops, token, request);
+    }
+    if (!["GET", "HEAD"].includes(request.method)) return null;
     const content = await read(pathname);
     if (content === null) return null;
-    const extension = /\.(\w+)$/.exec(FILES[pathname] ?? pathname)![1]!;
+    const extension = /\.(\w+)$/.exec(pathname)?.[1] ?? "html";
     return new Response(request.method === "HEAD" ? null : content, {
       headers: {
-        ...SECURITY,
-        "content-type": TYPES[extension]!,
+        ...PAGE_HEADERS,
+        "content-type": PAGE_TYPES[extension]!,
         "cache-control": "no-cache",
       },
     });
   };
+}
+
+/**
+ * The operators' page of this stack. Whoever comes without the link is sent to
+ * it: the database is a local one, and its secret key is on the terminal.
+ */
+async function serveOps(
+  ops: ServeOps,
+  token: string,
+  request: Request,
+): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/ops" && request.method === "GET" && isLoopback(request)) {
+    return new Response(null, {
+      status: 302,
+      headers: {
+        location: `/ops/#token=${token}`,
+        "cache-control": "no-store",
+      },
+    });
+  }
+  return await ops(request, pathname.slice("/ops/".length));
 }
 
 async function bundle(): Promise<string> {

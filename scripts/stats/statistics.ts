@@ -61,9 +61,9 @@ export interface Statistics {
   /** What `total` and `scopes` span. */
   readonly hours: number;
   readonly total: ScopeStatistics;
-  /** The busiest first, at most 50. */
+  /** The busiest first. */
   readonly scopes: readonly ScopeStatistics[];
-  /** The last 48, oldest first. */
+  /** The oldest first. */
   readonly chart: readonly HourStatistics[];
   /** At most 100; `total.stuck_count` says how many there are. */
   readonly stuck_keys: readonly StuckKey[];
@@ -72,23 +72,55 @@ export interface Statistics {
   readonly job_runs: readonly z.output<typeof JobRun>[];
 }
 
-const HOURS = 24;
-const HOURS_OF_CHART = 48;
+/** What {@link readStatistics} reads. */
+export interface StatisticsOptions extends RefreshOptions {
+  /**
+   * How many hours the sums span, at most 192.
+   *
+   * @default {24}
+   */
+  hours?: number;
+  /**
+   * How many hours the chart has, at most 192.
+   *
+   * @default {48}
+   */
+  hoursOfChart?: number;
+  /**
+   * Whose hours the chart has.
+   *
+   * @default {all scopes together}
+   */
+  scope?: string | null;
+  /**
+   * How many scopes, at most 1000.
+   *
+   * @default {50}
+   */
+  scopes?: number;
+}
 
 /** Counts what is new and reads what operators look at. */
 export async function readStatistics(
   project: Project,
-  options: RefreshOptions = {},
+  {
+    hours = 24,
+    hoursOfChart = 48,
+    scope = null,
+    scopes: limit = 50,
+    ...refresh
+  }: StatisticsOptions = {},
 ): Promise<Statistics> {
-  const { asOf, behind } = await refreshStatistics(project, options);
+  const { asOf, behind } = await refreshStatistics(project, refresh);
   const [[total, ...scopes], chart, stuck_keys, [upkeep], job_runs] =
     await Promise.all([
       project.call("idempotency_scope_statistics", {
-        p_hours: HOURS,
-        p_limit: 50,
+        p_hours: hours,
+        p_limit: limit,
       }).then((rows) => z.tuple([Scope], Scope).parse(rows)),
       project.call("idempotency_hourly_statistics", {
-        p_hours: HOURS_OF_CHART,
+        p_hours: hoursOfChart,
+        p_scope: scope,
       }).then((rows) => z.array(Hour).parse(rows)),
       project.call("idempotency_stuck_keys", { p_limit: 100 })
         .then((rows) => z.array(StuckKey).parse(rows)),
@@ -98,5 +130,5 @@ export async function readStatistics(
         .then((rows) => z.array(JobRun).parse(rows)),
     ]);
   const read = { total, scopes, chart, stuck_keys, upkeep, job_runs };
-  return { as_of: asOf, behind, hours: HOURS, ...read };
+  return { as_of: asOf, behind, hours, ...read };
 }

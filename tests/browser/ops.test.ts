@@ -1,13 +1,20 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
+import type { Page } from "playwright-core";
 import { call, formWith } from "../support/call.ts";
 import { assertNoComplaints, withBrowser } from "../support/browser.ts";
 import { inspectEverywhere } from "../support/inspect_page.ts";
 import { loseAnswer } from "../support/ledger_row.ts";
-import { unique } from "../support/probe.ts";
+import { effects, probe, unique } from "../support/probe.ts";
 import { signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
 const visit = withBrowser();
+
+const open = async (page: Page, hash = "") => {
+  await page.goto(`${stack().apiUrl}/ops`);
+  if (hash !== "") await page.goto(`${stack().apiUrl}/ops/#${hash}`);
+};
+const requests = (page: Page) => page.locator("#requests-table tbody tr");
 
 Deno.test("the operators' page shows a stuck key, and records how it ended", async () => {
   const key = unique("stuck");
@@ -18,11 +25,9 @@ Deno.test("the operators' page shows a stuck key, and records how it ended", asy
 
   await using visitor = await visit();
   const page = await visitor.open(`${stack().apiUrl}/ops`);
-  await inspectEverywhere(page, "ops-fresh");
-  await page.keyboard.type(stack().secretKey);
-  await page.keyboard.press("Enter");
   const stuck = page.locator("#stuck-list li").filter({ hasText: key });
   await stuck.waitFor();
+  await requests(page).filter({ hasText: key }).waitFor();
   await inspectEverywhere(page, "ops");
 
   await stuck.getByRole("button", { name: "It did not" }).press("Enter");
@@ -37,10 +42,147 @@ Deno.test("the operators' page shows a stuck key, and records how it ended", asy
   assertNoComplaints(visitor);
 });
 
-Deno.test("the operators' page says that a key is not the secret one", async () => {
+Deno.test("by keyboard alone, a key is searched, and its story read: attempts, steps, trace, answer", async () => {
+  const key = unique("story");
+  const ada = await signUp(stack());
+  const ask = () =>
+    probe(stack(), ada, {
+      key,
+      body: { effect: key, steps: ["reserve"], body: '{"order":"o_1"}' },
+      config: { metadata: { traceId: "4bf92f3577b34da6", cart: 12 } },
+    });
+  await (await ask()).body?.cancel();
+  await loseAnswer(stack(), key);
+  const again = await ask();
+  assertEquals([again.status, await again.json()], [200, { order: "o_1" }]);
+  assertEquals(await effects(stack(), key), 2);
+
   await using visitor = await visit();
   const page = await visitor.open(`${stack().apiUrl}/ops`);
-  await page.getByRole("textbox", { name: "Secret key" }).fill("sb_secret_no");
-  await page.getByRole("button", { name: "Show" }).click();
-  await page.getByText("not the secret key of this project").waitFor();
+  const { keyboard } = page;
+  await page.locator("#overview").waitFor();
+  await keyboard.press("Tab");
+  await page.locator("#find:focus").waitFor();
+  await keyboard.type(key);
+  await keyboard.press("Enter");
+  await page.locator("#requests-title:focus").waitFor();
+  await page.getByText("These are all.").waitFor();
+  assertEquals(await requests(page).count(), 1);
+  await requests(page).getByRole("link").focus();
+  await keyboard.press("Enter");
+  await page.locator("#story-title:focus").waitFor();
+  const story = page.locator("#story-content");
+  await story.getByText("4bf92f3577b34da6").waitFor();
+  const text = await story.innerText();
+  for (
+    const part of [
+      "completed 200",
+      "crashed with 1 step done",
+      "answered after",
+      "reserve",
+      `"order": "o_1"`,
+      `"cart": 12`,
+      ada.userId,
+    ]
+  ) assertEquals(text.includes(part), true, `${part} is not in ${text}`);
+  assertEquals(await story.locator("ol li").count(), 2);
+  await inspectEverywhere(page, "ops-story");
+
+  await page.goBack();
+  await page.locator("#requests-title:focus").waitFor();
+  await page.locator("#find").fill("no-such-key");
+  await keyboard.press("Enter");
+  await page.locator("#requests-end").getByText("None.").waitFor();
+  assertNoComplaints(visitor);
+});
+
+Deno.test("a stuck key is resolved out of its story, with the answer that retries are to get", async () => {
+  const key = unique("told");
+  const ada = await signUp(stack());
+  const ask = () => probe(stack(), ada, { key, body: { effect: key } });
+  await (await ask()).body?.cancel();
+  await loseAnswer(stack(), key);
+
+  await using visitor = await visit();
+  const page = await visitor.open(`${stack().apiUrl}/ops`);
+  await page.locator("#stuck-list").getByRole("link", { name: key }).click();
+  const story = page.locator("#story-content");
+  await story.getByRole("button", { name: "It took effect" }).click();
+  await page.getByLabel("Status of the answer").fill("201");
+  await page.getByLabel("Body of the answer").fill('{"order":"o_2"}');
+  await page.getByLabel("Note").fill("found at the provider");
+  await page.getByRole("button", { name: "Record as completed" }).click();
+  await story.getByText("completed 201").waitFor();
+  await story.getByText("found at the provider").waitFor();
+  const replay = await ask();
+  assertEquals([replay.status, await replay.json()], [201, { order: "o_2" }]);
+  assertEquals(await effects(stack(), key), 1);
+  assertNoComplaints(visitor);
+});
+
+Deno.test("scope, time, status and user narrow what is shown, an hour of the chart too, and back goes back", async () => {
+  const scope = unique("narrow");
+  await stack().sql(
+    `insert into public.idempotency_keys (
+       owner, scope, idempotency_key, request_fingerprint, status, owner_token,
+       status_code, response_encoding, error_message, created_at, claimed_at, completed_at, expires_at
+     )
+     select
+       case when n = 7 then 'clerk_7' else '' end, $1, 'narrow-' || n, repeat('a', 64),
+       case when n = 5 then 'failed' else 'completed' end, gen_random_uuid(),
+       case when n <> 5 then 200 end, case when n <> 5 then 'none' end,
+       case when n = 5 then 'provider is down' end,
+       t, t, t, now() + interval '1 day'
+     from generate_series(1, 30) as n, lateral (select now() - (30 - n) * interval '20 minutes') as c (t)`,
+    [scope],
+  );
+  await using visitor = await visit();
+  const page = await visitor.open(`${stack().apiUrl}/ops`);
+  const shows = async (count: number) => {
+    await requests(page).nth(count).waitFor({ state: "detached" });
+    await requests(page).nth(count - 1).waitFor();
+  };
+  await page.locator("#scope").selectOption(scope);
+  await shows(20);
+  await page.getByRole("button", { name: "Older" }).click();
+  await shows(30);
+  await page.locator("#hours").selectOption("6");
+  await shows(18);
+  await page.locator("#hours").selectOption("24");
+  await page.locator("#status").selectOption("failed");
+  await shows(1);
+  await page.getByText("provider is down").waitFor();
+  await page.locator("#status").selectOption("");
+  await page.locator("#user").fill("clerk_7");
+  await page.getByRole("button", { name: "Search" }).click();
+  await shows(1);
+  await page.getByRole("link", { name: "Show all" }).click();
+  await shows(20);
+
+  await page.goBack();
+  await shows(1);
+  assertMatch(page.url(), /user=clerk_7/);
+  await page.goBack();
+  await shows(20);
+  await page.locator("#scopes").getByRole("link", { name: scope }).waitFor();
+  const executions = page.locator("#tiles").getByText("of 30 executions");
+  await executions.waitFor();
+  await page.locator("#chart a.hour").nth(21).click({ force: true });
+  await shows(3);
+  await page.getByText("one hour").waitFor();
+  assertNoComplaints(visitor);
+});
+
+Deno.test("without the link of the server that runs, the page shows nothing but what to do", async () => {
+  await using visitor = await visit();
+  const page = await visitor.context.newPage();
+  for (const hash of ["", "#token=of-an-earlier-start"]) {
+    await page.goto("about:blank");
+    await page.goto(`${stack().apiUrl}/ops/${hash}`);
+    await page.getByRole("alert").getByText("open the one").waitFor();
+    assertEquals(await page.locator("#main").isVisible(), false);
+  }
+  await open(page);
+  await page.locator("#overview").waitFor();
+  assertEquals(page.url(), `${stack().apiUrl}/ops/#`);
 });

@@ -1,4 +1,10 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { connect } from "node:net";
 import { withStack } from "../support/stack.ts";
 
 const stack = withStack();
@@ -6,22 +12,11 @@ const stack = withStack();
 const get = (path: string, init?: RequestInit) =>
   fetch(stack().apiUrl + path, init);
 
-/** The paths that a page or script loads. */
-function loaded(text: string): string[] {
-  return [...text.matchAll(/(?:src|href)="(\/[^"]+)"|from "\.\/([^"]+)"/g)]
-    .map(([, path, module]) => path ?? `/${module}`);
-}
-
-Deno.test("the operators' page and what it loads is served under a strict policy", async () => {
-  const page = await get("/ops");
-  assertEquals(page.status, 200);
-  assertMatch(page.headers.get("content-type") ?? "", /^text\/html/);
-  const html = await page.text();
-  const paths = loaded(html);
-  const main = await (await get("/ops.js")).text();
-  paths.push(...loaded(main));
-  assertEquals(paths.length >= 6, true);
-  for (const path of ["/ops", ...paths]) {
+/** Everything that a page loads, and what that loads. */
+async function loadedBy(page: string): Promise<Map<string, string>> {
+  const texts = new Map<string, string>();
+  const visit = async (path: string) => {
+    if (texts.has(path)) return;
     const response = await get(path);
     assertEquals(response.status, 200, path);
     const policy = response.headers.get("content-security-policy") ?? "";
@@ -29,63 +24,159 @@ Deno.test("the operators' page and what it loads is served under a strict policy
     assertStringIncludes(policy, "connect-src 'self'");
     assertEquals(policy.includes("unsafe"), false);
     assertEquals(response.headers.get("x-content-type-options"), "nosniff");
+    const text = await response.text();
+    texts.set(path, text);
+    // What is bundled loads nothing.
+    if (path === "/client.js") return;
+    const links = text.matchAll(
+      /(?:src|href)="(?!data:|\/ops"|#)([^"]+)"|from "(\.[^"]+)"/g,
+    );
+    for (const [, link, module] of links) {
+      await visit(new URL(link ?? module!, `http://x${path}`).pathname);
+    }
+  };
+  await visit(page);
+  return texts;
+}
+
+Deno.test("both pages and all they load are served under a strict policy", async () => {
+  for (const [page, files] of [["/", 7], ["/ops/", 11]] as const) {
+    const loaded = await loadedBy(page);
+    assert(loaded.size >= files, `${page} loads ${[...loaded.keys()]}`);
+    assertEquals(
+      /<script(?![^>]*src=)|<style|\sstyle=|\son\w+=/.test(loaded.get(page)!),
+      false,
+    );
+    for (const text of loaded.values()) {
+      assertEquals(text.includes(stack().secretKey), false);
+    }
+  }
+});
+
+Deno.test("a page is read, not written, and nothing beside it is served", async () => {
+  for (const path of ["/", "/ops/"]) {
+    const head = await get(path, { method: "HEAD" });
+    assertEquals([head.status, await head.text()], [200, ""]);
+    const post = await get(path, { method: "POST", body: "{}" });
+    assert([404, 405].includes(post.status));
+    await post.body?.cancel();
+  }
+  for (
+    const path of [
+      "serve.ts",
+      "..%2fserve.ts",
+      "%2e%2e/run.ts",
+      "ops.html",
+      "x.js",
+    ]
+  ) {
+    const response = await get(`/ops/${path}`);
+    assertEquals(response.status, 404, path);
     await response.body?.cancel();
   }
-  assertEquals(
-    /<script(?![^>]*src=)|<style|\sstyle=|\son\w+=/.test(html),
-    false,
-  );
 });
 
-Deno.test("a page is read, not written", async () => {
-  const head = await get("/ops", { method: "HEAD" });
-  assertEquals([head.status, await head.text()], [200, ""]);
-  const post = await get("/ops", { method: "POST", body: "{}" });
-  assertEquals([post.status, (await post.json()).code], [404, "NOT_FOUND"]);
-});
+/** What the link to the operators' page of the stack proves itself with. */
+async function token(): Promise<string> {
+  const response = await get("/ops", { redirect: "manual" });
+  assertEquals(response.status, 302);
+  await response.body?.cancel();
+  const location = response.headers.get("location") ?? "";
+  assertMatch(location, /^\/ops\/#token=[\w-]{43}$/);
+  return location.split("=")[1]!;
+}
 
-const call = (name: string, apikey: string, init: RequestInit = {}) =>
-  get(`/ops/call/${name}`, {
+async function ask(
+  what: string,
+  about: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return await get(`/ops/api/${what}`, {
     method: "POST",
-    body: "{}",
-    ...init,
-    // What the Data API itself takes for a browser, and refuses.
-    headers: { apikey, "user-agent": "Mozilla/5.0 (X11) Chrome/140.0" },
+    body: typeof about === "string" ? about : JSON.stringify(about),
+    headers: { "x-ops-token": await token(), ...headers },
   });
+}
 
-Deno.test("the operators' page calls its functions with the secret key, and with no other", async () => {
-  const { secretKey, publishableKey } = stack();
-  const answer = await call("idempotency_hourly_statistics", secretKey);
-  assertEquals([answer.status, (await answer.json()).length], [200, 48]);
-  for (
-    const [key, status] of [
-      ["", 401],
-      ["sb_secret_wrong", 401],
-      [publishableKey, 401],
-    ] as const
-  ) {
-    const refused = await call("idempotency_hourly_statistics", key);
-    assertEquals(refused.status, status, key);
+Deno.test("the operators' page is answered by its token alone, without the project's key", async () => {
+  const answer = await ask("statistics", { hours: 6, scope: null });
+  const { chart, project } = await answer.json();
+  assertEquals([answer.status, chart.length], [200, 6]);
+  assertEquals(project, new URL(stack().apiUrl).host);
+  const { secretKey } = stack();
+  for (const wrong of ["", "x", secretKey, `${await token()}x`]) {
+    const headers = { "x-ops-token": wrong, apikey: secretKey };
+    const refused = await ask("statistics", { hours: 6, scope: null }, headers);
+    assertEquals(refused.status, 401, wrong);
     await refused.body?.cancel();
   }
 });
 
-Deno.test("it calls nothing else, and answers no other origin", async () => {
-  const { secretKey } = stack();
-  for (const name of ["cleanup_expired_idempotency_keys", "x/../y", ""]) {
-    const response = await call(name, secretKey);
-    assertEquals(response.status, 404, name);
-    await response.body?.cancel();
+Deno.test("another page on this machine, or a site that has its name point here, is refused", async () => {
+  const about = { hours: 6, scope: null };
+  for (
+    const headers of [
+      { origin: "http://127.0.0.1:1" },
+      { origin: "null" },
+      { "sec-fetch-site": "cross-site" },
+      { "sec-fetch-site": "same-site" },
+    ]
+  ) {
+    const refused = await ask("statistics", about, headers);
+    assertEquals(refused.status, 403, JSON.stringify(headers));
+    assertEquals(refused.headers.get("access-control-allow-origin"), null);
+    await refused.body?.cancel();
   }
-  const preflight = await get("/ops/call/idempotency_upkeep", {
+  const preflight = await get("/ops/api/statistics", {
     method: "OPTIONS",
     headers: {
       origin: "https://shop.example",
       "access-control-request-method": "POST",
-      "access-control-request-headers": "apikey",
+      "access-control-request-headers": "x-ops-token",
     },
   });
   assertEquals(preflight.headers.get("access-control-allow-headers"), null);
+  assertEquals(preflight.status, 403);
   await preflight.body?.cancel();
-  assertEquals(preflight.status, 404);
+
+  for (const path of ["/ops", "/ops/", "/ops/api/statistics"]) {
+    const said = await rawly(path, "shop.example");
+    assertEquals(/^HTTP\/1.1 (\d+)/.exec(said)?.[1], "403", path);
+    assertEquals(said.includes("token="), false);
+  }
+  assertMatch(await rawly("/ops/", "localhost"), /^HTTP\/1.1 200/);
+});
+
+/** Asks under another name than the one that is connected to. */
+function rawly(path: string, host: string): Promise<string> {
+  const { hostname, port } = new URL(stack().apiUrl);
+  const socket = connect(Number(port), hostname);
+  socket.write(
+    `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+  );
+  return new Promise((resolve, reject) => {
+    let text = "";
+    socket.on("data", (chunk) => text += chunk);
+    socket.on("error", reject);
+    socket.on("close", () => resolve(text));
+  });
+}
+
+Deno.test("it asks nothing else, and says what is wrong with a question", async () => {
+  for (
+    const [what, about, status, said] of [
+      ["cleanup", {}, 404, "does not ask"],
+      ["constructor", {}, 404, "does not ask"],
+      ["statistics", { hours: 500, scope: null }, 400, "hours"],
+      ["recent", { status: "gone", limit: 5 }, 400, "status"],
+      ["key", "{", 400, "JSON"],
+      ["key", "x".repeat(9 * 1024 * 1024), 413, "too large"],
+    ] as const
+  ) {
+    const response = await ask(what, about);
+    assertEquals(response.status, status, what);
+    assertStringIncludes((await response.json()).message, said);
+  }
+  const missing = await ask("key", { owner: "", scope: "x", key: "x-1" });
+  assertEquals([missing.status, await missing.json()], [200, null]);
 });

@@ -32,6 +32,28 @@ function fill(node, attributes, children) {
   return node;
 }
 
+/** A link to somewhere on this page. */
+export function link(href, text) {
+  return element("a", { href }, text);
+}
+
+/** Terms and what they are; those without a value are left out. */
+export function facts(pairs) {
+  return element(
+    "dl",
+    { class: "facts" },
+    ...pairs.filter(([, value]) => value !== null && value !== undefined).map(
+      ([term, value]) =>
+        element(
+          "div",
+          {},
+          element("dt", {}, term),
+          element("dd", {}, value),
+        ),
+    ),
+  );
+}
+
 /** The element with an id, which is there. */
 export function byId(id) {
   return document.getElementById(id);

@@ -1,4 +1,5 @@
-import { ago, at, byId, count, element } from "./elements.js";
+import { ago, at, byId, count, element, facts, link } from "./elements.js";
+import { address } from "./view.js";
 
 let shown = "";
 
@@ -30,59 +31,57 @@ export function showStuckKeys(keys, total, onResolve) {
   if (focused.startsWith("stuck-")) byId(focused)?.focus();
 }
 
-function item(key, onResolve) {
-  const { scope, idempotency_key: name, steps } = key;
-  const id = `stuck-${key.owner}-${scope}-${name}`;
-  const done = Object.keys(steps ?? {});
+/** Two buttons that say how an interrupted attempt ended. */
+export function resolveButtons(key, where, onResolve) {
+  const { scope, idempotency_key: name } = key;
   const button = (as, text) =>
     element(
       "button",
       {
         type: "button",
-        id: `${id}-${as}`,
+        class: "quiet",
+        id: `${where}-${key.owner}-${scope}-${name}-${as}`,
         "aria-label": `${text.replace("…", "")}: ${name} in ${scope}`,
         onclick: () => onResolve(key, as),
       },
       text,
     );
-  const facts = [
-    ["User", key.owner || "the project itself"],
-    ["Attempt", count(key.attempt)],
-    ["Lapsed", at(key.lease_expires_at)],
-    ["Cleaned up", at(key.expires_at)],
-    ["Steps done", done.length === 0 ? "none recorded" : done.join(", ")],
-    ...(key.metadata ? [["Metadata", JSON.stringify(key.metadata)]] : []),
-  ];
+  return element(
+    "div",
+    { class: "row" },
+    button("completed", "It took effect…"),
+    button("failed", "It did not…"),
+  );
+}
+
+function item(key, onResolve) {
+  const { owner, scope, idempotency_key: name, steps } = key;
+  const done = Object.keys(steps ?? {});
   return element(
     "li",
     {},
     element(
       "h3",
       {},
-      element("code", {}, name),
+      element(
+        "code",
+        {},
+        link(address({ key: { key: name, scope, owner } }), name),
+      ),
       element(
         "span",
         { class: "fine" },
         ` in ${scope}, stuck for ${ago(key.lease_expires_at)}`,
       ),
     ),
-    element(
-      "dl",
-      { class: "facts" },
-      ...facts.map(([term, value]) =>
-        element(
-          "div",
-          {},
-          element("dt", {}, term),
-          element("dd", {}, value),
-        )
-      ),
-    ),
-    element(
-      "div",
-      { class: "row" },
-      button("completed", "It took effect…"),
-      button("failed", "It did not…"),
-    ),
+    facts([
+      ["User", owner || "the project itself"],
+      ["Attempt", count(key.attempt)],
+      ["Lapsed", at(key.lease_expires_at)],
+      ["Cleaned up", at(key.expires_at)],
+      ["Steps done", done.length === 0 ? "none recorded" : done.join(", ")],
+      ["Trace", key.metadata?.traceId],
+    ]),
+    resolveButtons(key, "stuck", onResolve),
   );
 }

@@ -1,16 +1,15 @@
-import { call } from "./api.js";
+import { ask } from "./api.js";
 import { byId } from "./elements.js";
 
 /**
  * Asks how an interrupted attempt ended, names the key once more, and records
  * it.
  *
- * @param {string} secretKey
  * @param {object} key The stuck key.
  * @param {"completed" | "failed"} as
  * @returns {Promise<string | null>} What to tell; `null` where it was given up.
  */
-export function askAndResolve(secretKey, key, as) {
+export function askAndResolve(key, as) {
   const { idempotency_key: name, scope } = key;
   const dialog = byId("resolve");
   const button = byId("resolve-do");
@@ -25,11 +24,11 @@ export function askAndResolve(secretKey, key, as) {
     ? "Record as completed"
     : "Record as failed";
   byId("resolve-form").reset();
-  byId("status").value = "200";
+  byId("status-code").value = "200";
   byId("body").disabled = false;
   tell(null);
   dialog.showModal();
-  (as === "completed" ? byId("status") : byId("note")).focus();
+  (as === "completed" ? byId("status-code") : byId("note")).focus();
 
   return new Promise((resolve) => {
     const listening = new AbortController();
@@ -56,7 +55,7 @@ export function askAndResolve(secretKey, key, as) {
       try {
         const parameters = readForm(key, as);
         setBusy(busy = true);
-        const answer = await call(secretKey, "idempotency_resolve", parameters);
+        const answer = await ask("resolve", parameters);
         const { done, text } = describe(name, scope, answer, parameters);
         if (!done) throw new Error(text);
         dialog.close(text);
@@ -72,24 +71,27 @@ export function askAndResolve(secretKey, key, as) {
 function readForm(key, as) {
   const note = byId("note").value.trim() || null;
   const parameters = {
-    p_owner: key.owner,
-    p_scope: key.scope,
-    p_idempotency_key: key.idempotency_key,
-    p_resolution: as,
-    p_note: note,
+    userId: key.owner || null,
+    scope: key.scope,
+    key: key.idempotency_key,
+    as,
+    status: null,
+    body: null,
+    headers: null,
+    note,
   };
   if (as === "failed") return parameters;
-  const status = byId("status").value;
+  const status = byId("status-code").value;
   if (!/^[2-5]\d\d$/.test(status)) {
-    byId("status").focus();
+    byId("status-code").focus();
     throw new Error("The status of the answer is a number from 200 to 599.");
   }
   const body = byId("no-body").checked ? null : byId("body").value;
   return {
     ...parameters,
-    p_status_code: Number(status),
-    p_response: body,
-    p_response_headers: body !== null && isJson(body)
+    status: Number(status),
+    body,
+    headers: body !== null && isJson(body)
       ? { "content-type": "application/json" }
       : null,
   };
@@ -101,7 +103,7 @@ function describe(name, scope, { outcome, attempt, status_code }, parameters) {
       return {
         done: true,
         text: `${name} in ${scope} is completed: ${
-          parameters.p_response === null
+          parameters.body === null
             ? "retries get 409 RESPONSE_NOT_STORED"
             : "retries get this answer"
         }.`,

@@ -8,25 +8,59 @@ import {
   duration,
   element,
   fillTable,
+  link,
   percent,
 } from "./elements.js";
+import { address } from "./view.js";
 
-/** Shows everything but the stuck keys. */
-export function showFigures(statistics) {
-  const { total, scopes, hours, upkeep, jobs } = statistics;
+/**
+ * Shows what was counted.
+ *
+ * @param {object} statistics
+ * @param {string | null} scope The one that tiles and chart are of; `null` for all.
+ */
+export function showFigures(statistics, scope) {
+  const { total, scopes, chart, upkeep, job_runs, hours } = statistics;
+  byId("project").textContent = statistics.project;
   showAge(statistics);
-  showTiles(total, upkeep);
-  showChart(hours);
+  showTiles(
+    scope === null
+      ? total
+      : scopes.find((each) => each.scope === scope) ?? NOTHING,
+    scope === null ? upkeep : null,
+    hours,
+  );
+  showChart(chart);
   fillTable(
-    byId("hours"),
+    byId("hours-table"),
     ["Hour", "Executions", "Without an answer", "Replays"],
-    hours.toReversed().map((hour) => [
-      label(hour.hour),
-      count(hour.executions),
-      count(hour.failures),
-      count(hour.replays),
+    chart.toReversed().map((each) => [
+      link(address({ hour: each.hour, find: null }), label(each.hour)),
+      count(each.executions),
+      count(each.failures),
+      count(each.replays),
     ]),
   );
+  showScopes(scope === null ? scopes.slice(0, 50) : scopes, total, hours);
+  showUpkeep(upkeep, job_runs);
+}
+
+const NOTHING = {
+  processing_count: 0,
+  stuck_count: 0,
+  completed_count: 0,
+  failed_count: 0,
+  execution_count: 0,
+  failure_count: 0,
+  replay_count: 0,
+  replay_rate: null,
+  duration_p50_ms: null,
+  duration_p95_ms: null,
+};
+
+function showScopes(scopes, total, hours) {
+  byId("scopes-what").textContent =
+    `Live keys now; executions, failures, replays and durations of the last ${hours} hours.`;
   fillTable(
     byId("scopes"),
     [
@@ -43,21 +77,22 @@ export function showFigures(statistics) {
       "p95",
     ],
     // With one scope, all of them is that one.
-    (scopes.length === 1 ? scopes : [...scopes, total]).map((scope) => [
-      scope.scope ?? "All",
-      count(scope.processing_count - scope.stuck_count),
-      count(scope.stuck_count),
-      count(scope.completed_count),
-      count(scope.failed_count),
-      count(scope.execution_count),
-      count(scope.failure_count),
-      count(scope.replay_count),
-      percent(scope.replay_rate),
-      duration(scope.duration_p50_ms),
-      duration(scope.duration_p95_ms),
+    (scopes.length === 1 ? scopes : [...scopes, total]).map((each) => [
+      each.scope === null
+        ? link(address({ scope: null }), "All")
+        : link(address({ scope: each.scope }), each.scope),
+      count(each.processing_count - each.stuck_count),
+      count(each.stuck_count),
+      count(each.completed_count),
+      count(each.failed_count),
+      count(each.execution_count),
+      count(each.failure_count),
+      count(each.replay_count),
+      percent(each.replay_rate),
+      duration(each.duration_p50_ms),
+      duration(each.duration_p95_ms),
     ]),
   );
-  showUpkeep(upkeep, jobs);
 }
 
 let lastHours = [];
@@ -84,11 +119,17 @@ function showAge({ as_of, behind }) {
     : counted;
 }
 
-function showTiles(total, upkeep) {
+function showTiles(total, upkeep, hours) {
   const live = total.processing_count + total.completed_count +
     total.failed_count;
   const tiles = [
-    ["Live keys", `≈ ${count(live)}`, `${bytes(upkeep.table_bytes)} on disk`],
+    [
+      "Live keys",
+      `≈ ${count(live)}`,
+      upkeep === null
+        ? "completed, failed or at work"
+        : `${bytes(upkeep.table_bytes)} on disk`,
+    ],
     [
       "At work",
       count(total.processing_count - total.stuck_count),
@@ -97,7 +138,7 @@ function showTiles(total, upkeep) {
     [
       "Replay rate",
       percent(total.replay_rate) ?? "–",
-      `${count(total.replay_count)} replays in 24 h`,
+      `${count(total.replay_count)} replays in ${hours} h`,
     ],
     [
       "Without an answer",
@@ -108,20 +149,20 @@ function showTiles(total, upkeep) {
       ) ?? "–",
       `${count(total.failure_count)} of ${
         count(total.execution_count)
-      } executions in 24 h`,
+      } executions in ${hours} h`,
     ],
     [
       "Duration",
       `${duration(total.duration_p50_ms) ?? "–"}`,
-      `median in 24 h; p95 ${duration(total.duration_p95_ms) ?? "–"}`,
+      `median in ${hours} h; p95 ${duration(total.duration_p95_ms) ?? "–"}`,
     ],
-    [
+    ...upkeep === null ? [] : [[
       "Expired",
       `${upkeep.expired_is_more ? "> " : ""}${count(upkeep.expired_count)}`,
       upkeep.oldest_expired_at === null
         ? "nothing waits for cleanup"
         : `wait for cleanup, the oldest for ${ago(upkeep.oldest_expired_at)}`,
-    ],
+    ]],
   ];
   byId("tiles").replaceChildren(
     ...tiles.map(([name, figure, more]) =>

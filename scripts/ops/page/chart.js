@@ -1,4 +1,5 @@
 import { count, svg } from "./elements.js";
+import { address } from "./view.js";
 
 const HEIGHT = 240;
 const LEFT = 48;
@@ -60,8 +61,13 @@ export function hourlyChart(hours, width) {
       });
     });
     return svg(
-      "g",
-      { class: "hour" },
+      "a",
+      {
+        class: "hour",
+        href: address({ hour: hour.hour, find: null }),
+        // The table below leads there too, one hour after the other.
+        tabindex: "-1",
+      },
       svg("title", {}, describe(hour)),
       svg("rect", {
         class: "reach",

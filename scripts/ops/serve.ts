@@ -1,0 +1,224 @@
+import { timingSafeEqual } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { z } from "zod";
+import { readKey, recentKeys, resolve } from "../keys/operator.ts";
+import { explain, type Project } from "../project.ts";
+import { readStatistics } from "../stats/statistics.ts";
+
+/** What {@link createOps} serves, and to whom. */
+export interface OpsOptions {
+  readonly project: Project;
+  /** What the page proves itself with; see {@link newToken}. */
+  readonly token: string;
+}
+
+/**
+ * Answers one request to the operators' page.
+ *
+ * @param path What the request is for, below the folder that the page is in.
+ */
+export type ServeOps = (request: Request, path: string) => Promise<Response>;
+
+/** Headers of every page that a person is shown. */
+export const PAGE_HEADERS = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  "permissions-policy": "camera=(), geolocation=(), microphone=()",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+};
+
+/** Media types of the files that pages are made of, by extension. */
+export const PAGE_TYPES: Readonly<Record<string, string>> = {
+  css: "text/css; charset=utf-8",
+  html: "text/html; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  json: "application/json",
+  md: "text/markdown; charset=utf-8",
+};
+
+const FOLDER = new URL("page/", import.meta.url);
+// No slash, no dot but one: nothing outside of the folder has such a name.
+const FILE = /^\w+\.(css|js)$/;
+// An answer that an operator records has at most 6 MiB.
+const MOST_BYTES = 8 * 1024 * 1024;
+const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
+
+const Hours = z.int().min(1).max(192);
+const Moment = z.iso.datetime().transform((text) => new Date(text));
+
+/** What the page may ask for, with what it says about it. */
+const CALLS = {
+  statistics: question(
+    z.object({ hours: Hours, scope: z.string().nullable() }),
+    async (project, { hours, scope }) => ({
+      project: project.name,
+      ...await readStatistics(project, {
+        // A look; the next one goes on counting.
+        seconds: 1,
+        hours,
+        hoursOfChart: hours,
+        scope,
+        // The one that is looked at need not be among the busiest.
+        scopes: scope === null ? 50 : 1000,
+      }),
+    }),
+  ),
+  recent: question(
+    z.object({
+      scope: z.string().optional(),
+      owner: z.string().optional(),
+      key: z.string().optional(),
+      status: z.enum(["processing", "stuck", "completed", "failed"]).optional(),
+      from: Moment.optional(),
+      until: Moment.optional(),
+      below: z.int().optional(),
+      limit: z.int().min(1).max(1000),
+    }),
+    recentKeys,
+  ),
+  key: question(
+    z.object({ owner: z.string(), scope: z.string(), key: z.string() }),
+    readKey,
+  ),
+  resolve: question(
+    z.object({
+      userId: z.string().nullable(),
+      scope: z.string(),
+      key: z.string(),
+      as: z.enum(["completed", "failed"]),
+      status: z.int().nullable(),
+      body: z.string().nullable(),
+      headers: z.record(z.string(), z.string()).nullable(),
+      note: z.string().nullable(),
+    }),
+    resolve,
+  ),
+};
+
+/**
+ * Serves the operators' page of a project to whoever started the server. The
+ * server alone holds the project's key. What the page asks for needs a token,
+ * which no other page on this machine knows, and is answered to no other origin
+ * and under no other name than loopback's, so that a site which has its name
+ * point here learns and changes nothing.
+ */
+export function createOps({ project, token }: OpsOptions): ServeOps {
+  return async (request, path) => {
+    if (!isLoopback(request)) {
+      return refusal(403, "This page is served to this machine alone.");
+    }
+    return path.startsWith("api/")
+      ? await answer(request, path.slice("api/".length), { project, token })
+      : await file(request, path);
+  };
+}
+
+/** Whether a request names this machine, and not a site that points to it. */
+export function isLoopback({ url }: Request): boolean {
+  return LOOPBACK.includes(new URL(url).hostname);
+}
+
+async function file(request: Request, path: string): Promise<Response> {
+  const name = path === "" ? "ops.html" : path;
+  if (path !== "" && !FILE.test(path)) return refusal(404, "Not found.");
+  if (!["GET", "HEAD"].includes(request.method)) {
+    return refusal(405, "A page is read, not written.");
+  }
+  try {
+    const text = await readFile(new URL(name, FOLDER), "utf8");
+    return new Response(request.method === "HEAD" ? null : text, {
+      headers: {
+        ...PAGE_HEADERS,
+        "content-type": PAGE_TYPES[name.split(".")[1]!]!,
+        "cache-control": "no-cache",
+      },
+    });
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") throw error;
+    return refusal(404, "Not found.");
+  }
+}
+
+async function answer(
+  request: Request,
+  name: string,
+  { project, token }: OpsOptions,
+): Promise<Response> {
+  const { headers } = request;
+  const origin = headers.get("origin");
+  if (
+    (origin !== null && origin !== new URL(request.url).origin) ||
+    !["same-origin", null].includes(headers.get("sec-fetch-site"))
+  ) return refusal(403, "Another site's page asks.");
+  if (!isSame(headers.get("x-ops-token") ?? "", token)) {
+    return refusal(
+      401,
+      "The link is not of this server, or of an earlier one.",
+    );
+  }
+  if (!Object.hasOwn(CALLS, name) || request.method !== "POST") {
+    return refusal(404, `The page does not ask ${request.method} ${name}.`);
+  }
+  try {
+    const text = await readText(request);
+    if (text === null) return refusal(413, "The request is too large.");
+    const reply = await CALLS[name as keyof typeof CALLS](
+      project,
+      JSON.parse(text),
+    );
+    return json(200, reply);
+  } catch (error) {
+    if (error instanceof SyntaxError) return refusal(400, error.message);
+    if (error instanceof BadQuestion) return refusal(400, error.message);
+    return refusal(502, explain(error));
+  }
+}
+
+class BadQuestion extends Error {}
+
+function question<Schema extends z.ZodType>(
+  schema: Schema,
+  ask: (project: Project, input: z.output<Schema>) => Promise<unknown>,
+) {
+  return async (project: Project, input: unknown): Promise<unknown> => {
+    const parsed = schema.safeParse(input);
+    if (!parsed.success) throw new BadQuestion(z.prettifyError(parsed.error));
+    return await ask(project, parsed.data);
+  };
+}
+
+/** The body; `null` where it is too large. */
+async function readText(request: Request): Promise<string | null> {
+  const decoder = new TextDecoder();
+  let bytes = 0;
+  let text = "";
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > MOST_BYTES) return null;
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function isSame(given: string, token: string): boolean {
+  const [a, b] = [given, token].map((text) => new TextEncoder().encode(text));
+  return a!.length === b!.length && timingSafeEqual(a!, b!);
+}
+
+function refusal(status: number, message: string): Response {
+  return json(status, { message });
+}
+
+function json(status: number, body: unknown): Response {
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: {
+      ...PAGE_HEADERS,
+      "content-type": PAGE_TYPES["json"]!,
+      "cache-control": "no-store",
+    },
+  });
+}

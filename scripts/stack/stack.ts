@@ -12,7 +12,7 @@ import { generateKeys, readKeys, storeKeys } from "./keys.ts";
 import { createLite, type Lite } from "./lite.ts";
 import { type Migration, readMigrations } from "../migrate/migration.ts";
 import { applyMigrations } from "./migrations.ts";
-import { createPages } from "./pages.ts";
+import { createPages, UNPROTECTED } from "./pages.ts";
 import { extensionsIn, openPglite } from "./pglite.ts";
 import { projectTemplate } from "./pglite_template.ts";
 import { markAsMade, openPostgres } from "./postgres.ts";
@@ -110,6 +110,7 @@ async function assemble(
   const { functions, secrets } = project;
   if (options.probe) functions.set("probe", PROBE);
   const demo = options.demo ?? true;
+  if (demo) functions.set("process-document-unprotected", UNPROTECTED);
 
   const handler = Promise.withResolvers<Deno.ServeHandler>();
   // Requests wait while the stack starts; if it fails, the server goes down anyway.
@@ -148,7 +149,7 @@ async function assemble(
   handler.resolve(createGateway({
     database,
     lite,
-    ...(demo ? { pages: createPages(keys), provider } : {}),
+    ...(demo ? { pages: createPages(keys, server.url), provider } : {}),
     functions: (...call) => background.track(served.serve(...call)),
   }));
 

@@ -4,204 +4,188 @@ import {
   forgetDocument,
   isDocument,
   jobsOf,
+  readFile,
   upload,
 } from "./try/document.js";
-import { faults } from "./try/network.js";
+import { clearLanes, onLane, press as pressed, presses } from "./try/lanes.js";
+import {
+  isSession,
+  session,
+  SessionOver,
+  signIn,
+  signOut,
+} from "./try/project.js";
 import {
   currentAttempt,
   dropAttempt,
+  faults,
   newAttempt,
-  processDocument,
-} from "./try/processing.js";
-import { SessionOver } from "./try/project.js";
-import {
-  freshToken,
-  isSession,
-  session,
-  signIn,
-  signOut,
-  signUp,
-} from "./try/session.js";
-import {
-  clearTimeline,
-  count,
-  countUp,
-  onTold,
-  showTimeline,
-  tell,
-} from "./try/timeline.js";
+  sendWith,
+  sendWithout,
+} from "./try/sides.js";
 
 const $ = (id) => document.getElementById(id);
-const SWITCHES = {
-  cut: "the network is cut",
-  lossy: "answers are lost",
-  slow: "answers take 3 s longer",
-};
+const SIDES = ["without", "with"];
+const PAUSE_MS = 120;
 
 let shown = "";
 let sending = 0;
+const busy = { without: 0, with: 0 };
+const jobs = { without: 0, with: 0 };
 
-/** Says what is wrong next to its field, or that nothing is. */
-function say(field, error) {
-  $(`${field}-error`).textContent = error?.message ?? "";
-  if (!($(field) instanceof HTMLInputElement)) return;
-  if (error) $(field).setAttribute("aria-invalid", "true");
-  else $(field).removeAttribute("aria-invalid");
-}
-
-/** Does something, and says what went wrong with it next to a field. */
+/** Does something, and says what went wrong with it. */
 async function attend(field, act) {
-  say(field);
   try {
-    await act();
+    return await act();
   } catch (error) {
-    if (error instanceof SessionOver) leave(error);
-    else say(error.field ?? field, error);
+    if (error instanceof SessionOver) await startOver(error);
+    $(field).textContent = error.message;
   }
 }
 
-/** Signs out somebody whose session the server does not know any more. */
-function leave(error) {
-  forget();
+/** Signs in and hands in the sample, where that is not done yet. */
+async function prepare() {
+  // Two tabs that are opened at once share a user and a document.
+  await navigator.locks.request("try:prepare", async () => {
+    await signIn();
+    if (currentDocument() !== null) return;
+    const response = await fetch("/sample.md");
+    await upload(
+      await readFile(
+        new File([await response.blob()], "taking-effect-once.md"),
+      ),
+    );
+  });
   show();
-  say("email", error);
 }
 
-function forget() {
+/** The server does not know the user any more: another one is made. */
+async function startOver({ email }) {
+  // Several requests find out about one user.
+  if (session()?.email !== email) return;
   signOut();
   forgetDocument();
   dropAttempt();
-  clearTimeline();
+  clearLanes();
+  await prepare();
 }
 
-/** Shows who is signed in and what is in hand, in this tab or by another. */
+/** Shows what is in hand, taken by this tab or by another. */
 function show() {
-  const who = session();
-  const inHand = who && currentDocument();
-  $("sign-in").hidden = who !== null;
-  $("signed-in").hidden = who === null;
-  $("who").textContent = who?.email ?? "";
-  $("document-step").disabled = who === null;
-  $("process-step").disabled = !inHand;
-  $("in-hand").hidden = !inHand;
-  $("document-name").textContent = inHand?.title ?? "";
-  const current = inHand ? `${inHand.id} ${inHand.number}` : "";
+  const inHand = session() && currentDocument();
+  for (const id of ["process", "five", "new-attempt", "file"]) {
+    $(id).disabled = !inHand;
+  }
+  $("who").textContent = session()?.email ?? "";
+  $("document-name").textContent = inHand?.title ?? "none yet";
+  const current = inHand ? `${inHand.with} ${inHand.number}` : "";
   if (current !== shown) dropAttempt();
   shown = current;
   // Opened now, so that every tab that shows the document holds the same.
   if (inHand) currentAttempt().catch(() => {});
-  showNumbers();
   void showJobs();
-}
-
-function showNumbers() {
-  $("presses").textContent = count("presses");
-  $("requests").textContent = count("requests");
-  $("attempts").textContent = currentDocument()?.number ?? 0;
-  $("timeline-empty").hidden = $("timeline").children.length > 0;
 }
 
 async function showJobs() {
-  const inHand = session() && currentDocument();
-  await attend("jobs", async () => {
-    const jobs = inHand ? await jobsOf(inHand.id, await freshToken()) : [];
-    if (inHand && inHand.id !== currentDocument()?.id) return;
-    $("jobs").textContent = jobs.length;
-    $("job-list").replaceChildren(...jobs.map(({ id, chunk_count }) => {
-      const item = document.createElement("li");
-      const code = document.createElement("code");
-      code.textContent = id;
-      item.append(code, `, ${chunk_count} chunks`);
-      return item;
-    }));
+  const inHand = currentDocument();
+  if (!inHand) return showStates();
+  await attend("error", async () => {
+    const found = await jobsOf([inHand.without, inHand.with]);
+    if (inHand.with !== currentDocument()?.with) return;
+    for (const side of SIDES) jobs[side] = found.get(inHand[side]) ?? 0;
   });
+  showStates();
 }
 
-async function press() {
+function showStates() {
+  const attempts = currentDocument()?.number ?? 1;
+  for (const side of SIDES) {
+    const section = $(side);
+    section.querySelector(".jobs strong").textContent = jobs[side];
+    section.querySelector(".jobs span").textContent = jobs[side] === 1
+      ? "job"
+      : "jobs";
+    section.setAttribute("aria-busy", busy[side] > 0);
+    const state = busy[side] > 0
+      ? "Working …"
+      : presses() === 0
+      ? side === "with" && attempts > 1
+        ? `Attempt ${attempts}`
+        : "Not pressed yet"
+      : `for ${many(presses(), "press", "presses")}${
+        side === "with" && attempts > 1 ? ` in ${attempts} attempts` : ""
+      }`;
+    const line = section.querySelector(".state");
+    if (line.textContent !== state) line.textContent = state;
+  }
+}
+
+function many(number, one, more) {
+  return `${number} ${number === 1 ? one : more}`;
+}
+
+function press() {
+  $("error").textContent = "";
+  pressed();
+  void send("without", sendWithout);
+  return send("with", sendWith);
+}
+
+async function send(side, act) {
+  busy[side]++;
   sending++;
-  await attend("process", async () => {
-    try {
-      const problem = await processDocument();
-      if (problem?.status === 401) throw new SessionOver();
-      if (problem) throw new Error(`${problem.title}: ${problem.detail}`);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      throw new Error(
-        "No answer yet. The key is kept: press again, or mend the network and it goes on by itself.",
-      );
-    }
-  });
+  showStates();
+  const problem = await attend("error", act);
+  busy[side]--;
   sending--;
-  void showJobs();
+  if (problem) $("error").textContent = problem;
+  await showJobs();
 }
 
 /** Goes on with what was sent and not answered. */
-function resume(why) {
+function resume() {
   if (!session() || !currentDocument()?.isOpen || sending > 0) return;
-  tell("note", why);
-  void press();
+  void send("with", sendWith);
 }
 
 async function take(file) {
-  $("file").disabled = $("sample").disabled = true;
-  await attend("file", async () => {
-    await upload(await file(), await freshToken());
-    clearTimeline();
-    tell("note", `Uploaded ${currentDocument().title}`);
+  $("file").disabled = true;
+  $("file-error").textContent = "";
+  await attend("file-error", async () => {
+    await upload(await readFile(file));
+    clearLanes();
+    $("error").textContent = "";
     show();
     $("process").focus();
   });
-  $("file").disabled = $("sample").disabled = false;
+  $("file").disabled = false;
   $("file").value = "";
 }
 
-$("sign-in").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const credentials = Object.fromEntries(new FormData(event.target));
-  const enter = event.submitter?.value === "sign-in" ? signIn : signUp;
-  say("email");
-  await attend("password", async () => {
-    await enter(credentials);
-    $("password").value = "";
-    show();
-    $("sample").focus();
-  });
-});
+$("process").addEventListener("click", () => void press());
 
-$("sign-out").addEventListener("click", () => {
-  forget();
-  show();
-  $("email").focus();
-});
-
-$("file").addEventListener("change", ({ target }) => {
-  const [file] = target.files;
-  if (file) void take(() => file);
-});
-
-$("sample").addEventListener("click", () =>
-  take(async () => {
-    const response = await fetch("/sample.md");
-    return new File([await response.blob()], "taking-effect-once.md");
-  }));
-
-$("process").addEventListener("click", () => {
-  countUp("presses");
-  showNumbers();
-  void press();
+$("five").addEventListener("click", async () => {
+  for (let count = 0; count < 5; count++) {
+    if (count > 0) await new Promise((go) => setTimeout(go, PAUSE_MS));
+    void press();
+  }
 });
 
 $("new-attempt").addEventListener("click", () =>
-  attend("process", async () => {
+  attend("error", async () => {
     await newAttempt();
-    tell("note", "New attempt: the next press may make another job");
     show();
+    $("process").focus();
   }));
 
-for (const [name, effect] of Object.entries(SWITCHES)) {
+$("file").addEventListener("change", ({ target }) => {
+  const [file] = target.files;
+  if (file) void take(file);
+});
+
+for (const name of ["cut", "lossy", "slow"]) {
   $(name).addEventListener("change", ({ target }) => {
     faults[name] = target.checked;
-    tell("note", `${target.checked ? "From now on" : "No longer:"} ${effect}`);
     // What the browser says when a cable is plugged in again.
     if (name === "cut" && !target.checked) {
       globalThis.dispatchEvent(new Event("online"));
@@ -209,18 +193,15 @@ for (const [name, effect] of Object.entries(SWITCHES)) {
   });
 }
 
-addEventListener("online", () => resume("Back online: goes on"));
+addEventListener("online", resume);
 addEventListener("storage", (event) => {
   if (event.key === null || isSession(event) || isDocument(event)) show();
 });
 
-onTold(({ kind }) => {
-  if (kind === "sent") countUp("requests");
-  showNumbers();
-  // The job may be there although its answer is not.
-  if (kind === "good" || kind === "bad") void showJobs();
+// The job may be there although its answer is not.
+onLane((kind) => {
+  if (kind !== "busy") void showJobs();
 });
 
-showTimeline();
-show();
-resume("Loaded again with an attempt open: asks for its answer");
+await attend("error", prepare);
+resume();

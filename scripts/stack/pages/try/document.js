@@ -1,4 +1,5 @@
-// The document: checked, uploaded, and remembered with its attempt.
+// The document: checked, uploaded once for each side, and remembered with its
+// attempt.
 import { call } from "./project.js";
 
 const NAME = "try:document";
@@ -11,8 +12,8 @@ const TYPES = {
 };
 
 /**
- * The document in hand, or `null`: `id`, `title`, and of its attempt the
- * `number`, whether it `isOpen` (sent, not answered) and, once answered, its
+ * The document in hand, or `null`: its `title`, its id `without` protection and
+ * `with` it, and of its attempt the `number`, whether it `isOpen` (sent, not answered) and, once answered, its
  * `key`.
  */
 export function currentDocument() {
@@ -35,21 +36,16 @@ export function isDocument(storageEvent) {
   return storageEvent.key === NAME;
 }
 
-/**
- * Uploads a file, which is then the document in hand.
- *
- * @throws {Error} With a message to show.
- */
-export async function upload(file, token) {
-  const document = await read(file);
-  const [{ id }] = await call("/rest/v1/documents?select=id", {
-    token,
-    body: document,
+/** Uploads a document, which is then the one in hand. */
+export async function upload(document) {
+  const ids = await call("/rest/v1/documents?select=id", {
+    body: [document, document],
     headers: { Prefer: "return=representation" },
   });
   forgetDocument();
   noteDocument({
-    id,
+    without: ids[0].id,
+    with: ids[1].id,
     title: document.title,
     isOpen: false,
     key: null,
@@ -57,17 +53,25 @@ export async function upload(file, token) {
   });
 }
 
-/** The jobs that have processed a document, the first one first. */
-export async function jobsOf(id, token) {
+/** How many jobs have processed each of some documents. */
+export async function jobsOf(ids) {
   const query = new URLSearchParams({
-    document_id: `eq.${id}`,
-    select: "id,chunk_count",
-    order: "created_at",
+    document_id: `in.(${ids})`,
+    select: "document_id",
   });
-  return await call(`/rest/v1/processing_jobs?${query}`, { token });
+  const counts = new Map();
+  for (const job of await call(`/rest/v1/processing_jobs?${query}`)) {
+    counts.set(job.document_id, (counts.get(job.document_id) ?? 0) + 1);
+  }
+  return counts;
 }
 
-async function read(file) {
+/**
+ * Reads a file as a document.
+ *
+ * @throws {Error} With a message to show.
+ */
+export async function readFile(file) {
   const extension = /\.([^.]+)$/.exec(file.name)?.[1].toLowerCase() ?? "";
   const mime_type = Object.hasOwn(TYPES, extension)
     ? TYPES[extension]

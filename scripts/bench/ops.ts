@@ -44,6 +44,14 @@ const QUERIES: Record<string, string> = {
   "stuck keys": STUCK_KEYS,
   "backlog and size": "select * from public.idempotency_upkeep()",
   "runs of cleanup": "select * from public.idempotency_job_runs(10)",
+  "the latest requests":
+    "select * from public.idempotency_recent_keys(p_limit => 20)",
+  "stuck ones of an hour in the middle": `
+    select * from public.idempotency_recent_keys(
+      p_status => 'stuck', p_from => now() - interval '12 hours', p_until => now() - interval '11 hours'
+    )`,
+  "a key that is not there, one look":
+    "select * from public.idempotency_recent_keys(p_idempotency_key => 'not-there')",
 };
 
 /**

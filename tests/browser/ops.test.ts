@@ -148,6 +148,19 @@ Deno.test("scope, time, status and user narrow what is shown, an hour of the cha
   await shows(30);
   await page.locator("#hours").selectOption("6");
   await shows(18);
+  // What is counted anew every few seconds must not take the focus away.
+  const link = requests(page).getByRole("link").nth(3);
+  await link.focus();
+  await Promise.all([
+    page.waitForResponse(/api\/recent/),
+    // As when somebody comes back to the tab.
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))"),
+  ]);
+  await page.waitForTimeout(100);
+  assertEquals(
+    await page.evaluate("document.activeElement.textContent"),
+    await link.innerText(),
+  );
   await page.locator("#hours").selectOption("24");
   await page.locator("#status").selectOption("failed");
   await shows(1);

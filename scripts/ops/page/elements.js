@@ -62,9 +62,13 @@ export function byId(id) {
 /**
  * Fills a table; the first cell of a row is its heading. The roles are named and
  * each cell has its column's name, because on a phone a row is shown as a card.
+ * Whoever is on a link stays on it.
  */
 export function fillTable(table, head, rows) {
   table.setAttribute("role", "table");
+  const focused = table.contains(document.activeElement)
+    ? document.activeElement.getAttribute("href")
+    : null;
   const row = (...cells) => element("tr", { role: "row" }, ...cells);
   table.replaceChildren(
     element(
@@ -93,6 +97,8 @@ export function fillTable(table, head, rows) {
       ),
     ),
   );
+  if (focused === null) return;
+  table.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
 }
 
 const whole = new Intl.NumberFormat("en");

@@ -128,11 +128,10 @@ byId("search").addEventListener("submit", (event) => {
   const find = byId("find").value.trim() || null;
   const user = byId("user").value.trim() || null;
   // Whoever looks for one key looks everywhere.
-  go(
-    find === null
-      ? { user, key: null }
-      : { find, user, key: null, scope: null, hour: null, status: null },
-  );
+  const anywhere = find === null
+    ? {}
+    : { scope: null, hour: null, status: null };
+  go({ find, user, key: null, ...anywhere });
 });
 byId("scope").addEventListener("change", ({ target }) => {
   go({ scope: target.value || null });
@@ -143,9 +142,6 @@ byId("hours").addEventListener("change", ({ target }) => {
 byId("status").addEventListener("change", ({ target }) => {
   go({ status: target.value || null });
 });
-for (const id of ["view", "search"]) {
-  byId(id).setAttribute("autocomplete", "off");
-}
 addEventListener("hashchange", arrive);
 document.addEventListener("visibilitychange", look);
 addEventListener("resize", redrawChart);

@@ -16,7 +16,7 @@ const A_PAGE = 20;
 // One call looks at this many keys at most.
 const A_LOOK = 10_000;
 // Looks until somebody is asked whether to go on.
-const LOOKS = 20;
+const LOOKS = 100;
 
 let keys = [];
 let below = null;
@@ -37,15 +37,15 @@ export function loadRequests() {
 /** Looks again, unless that would take away what somebody has looked for. */
 export async function refreshRequests() {
   const { find } = view();
-  if (pages !== 1 || find !== null || !byId("stop").hidden) return;
+  if (pages !== 1 || looked > A_LOOK || find !== null) return;
   const { signal } = looking;
   try {
     const list = await ask("recent", query(null, A_PAGE), signal);
     if (signal.aborted || pages !== 1) return;
-    if (list.keys.length < keys.length) return;
     keys = list.keys;
     below = list.below;
     show();
+    showEnd();
   } catch {
     // The look at the figures says so.
   }

@@ -153,7 +153,8 @@ function update(item, lane, now, ends) {
   }
   const span = ends.get(burst) - burst;
   const { style } = item.querySelector("i");
-  style.left = `${100 * (start - burst) / span}%`;
+  // As wide as can be seen, and still inside.
+  style.left = `min(${100 * (start - burst) / span}%, 100% - 0.3rem)`;
   style.width = `${100 * (Math.min(end, ends.get(burst)) - start) / span}%`;
   return item;
 }

@@ -186,6 +186,45 @@ Deno.test("scope, time, status and user narrow what is shown, an hour of the cha
   assertNoComplaints(visitor);
 });
 
+Deno.test("a key is found behind more requests than one look takes, as is that it is not there", async () => {
+  const insert = (scope: string, count: number) =>
+    stack().sql(
+      `insert into public.idempotency_keys (
+         owner, scope, idempotency_key, request_fingerprint, status, owner_token,
+         status_code, response_encoding, completed_at, expires_at
+       )
+       select '', $1::text, $1::text || '-' || n, repeat('a', 64), 'completed', gen_random_uuid(),
+         200, 'none', now(), now() + interval '1 day'
+       from generate_series(1, $2::int) as n`,
+      [scope, count],
+    );
+  const scope = unique("deep");
+  await insert(scope, 1);
+  await insert("bulk", 20_100);
+  try {
+    await using visitor = await visit();
+    const page = await visitor.open(`${stack().apiUrl}/ops`);
+    const search = async (key: string) => {
+      await page.locator("#find").fill(key);
+      await page.locator("#find").press("Enter");
+    };
+    await page.locator("#overview").waitFor();
+    await search(`${scope}-1`);
+    await requests(page).filter({ hasText: `${scope}-1` }).waitFor();
+    await page.locator("#requests-end").getByText("These are all.").waitFor();
+    await search("not-there");
+    await page.locator("#requests-end").getByText("None.").waitFor();
+    assertEquals(await page.locator("#more").isVisible(), false);
+    assertEquals(await page.locator("#stop").isVisible(), false);
+    assertNoComplaints(visitor);
+  } finally {
+    await stack().sql(
+      "delete from public.idempotency_keys where scope in ('bulk', $1)",
+      [scope],
+    );
+  }
+});
+
 Deno.test("without the link of the server that runs, the page shows nothing but what to do", async () => {
   await using visitor = await visit();
   const page = await visitor.context.newPage();

@@ -29,7 +29,7 @@ async function loadedBy(page: string): Promise<Map<string, string>> {
     // What is bundled loads nothing.
     if (path === "/client.js") return;
     const links = text.matchAll(
-      /(?:src|href)="(?!data:|\/ops"|#)([^"]+)"|from "(\.[^"]+)"/g,
+      /(?:src|href)="(?!data:|\/ops"|[#$])([^"]+)"|from "(\.[^"]+)"/g,
     );
     for (const [, link, module] of links) {
       await visit(new URL(link ?? module!, `http://x${path}`).pathname);

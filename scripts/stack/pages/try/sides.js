@@ -30,6 +30,7 @@ async function badFetch(input, init) {
 }
 
 const idempotentFetch = createIdempotentFetch({
+  match: ({ url }) => new URL(url).pathname === PROTECTED,
   fetch: badFetch,
   onAttempt: showEvent,
 });

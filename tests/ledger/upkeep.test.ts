@@ -53,6 +53,50 @@ async function runJob(name = JOB): Promise<void> {
   await sql.unsafe(job!.command).simple();
 }
 
+/** Keys of many owners, of which the statistics know, and then many of one. */
+async function keysBeyondStatistics(owner: string, expiresIn: string) {
+  const insert = (owners: string, count: number, lives: string) =>
+    sql.unsafe(`
+      insert into public.idempotency_keys (
+        owner, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at
+      )
+      select ${owners}, 'scope-' || n % 50, 'key-' || n, repeat('a', 64), gen_random_uuid(),
+        now() + interval '${lives}', now() + interval '${lives}'
+      from generate_series(1, ${count}) as n`);
+  await sql`alter table public.idempotency_keys set (autovacuum_enabled = off)`;
+  await insert("'owner-' || n", 3_000, "1 hour");
+  await sql`analyze public.idempotency_keys`;
+  await insert(`'${owner}'`, 10_000, expiresIn);
+}
+
+// With ten thousand keys of one owner the square of their number is minutes.
+Deno.test({
+  name:
+    "keys that the statistics do not know of yet cost a claim and the cleanup no more than others",
+  ignore: withoutPostgres,
+  async fn() {
+    const claim = () =>
+      sql`select public.idempotency_claim(
+        'eve', 'orders', ${crypto.randomUUID()}, ${"a".repeat(64)},
+        gen_random_uuid(), 60, 3600
+      )`;
+    await keysBeyondStatistics("eve", "1 hour");
+    await sql`insert into idempotency.full_owners (owner) values ('eve')`;
+    await sql`set statement_timeout = '5s'`;
+    try {
+      await assertRejects(claim, Error, "10000 live keys");
+      await sql`update public.idempotency_keys set lease_expires_at = now() - interval '1 hour',
+        expires_at = now() - interval '1 hour' where owner = 'eve'`;
+      await sql`select public.cleanup_expired_idempotency_keys()`;
+      await claim();
+    } finally {
+      await sql`set statement_timeout = 0`;
+      await sql`delete from public.idempotency_keys`;
+      await sql`alter table public.idempotency_keys reset (autovacuum_enabled)`;
+    }
+  },
+});
+
 Deno.test({
   name: "both jobs are scheduled, once each",
   ignore,

@@ -51,14 +51,14 @@ begin
   end if;
 
   -- where cleanup is late, or was never set up, nobody stays locked out because of it
+  -- by where they lie: whatever the planner believes of the table, they are looked for once
   delete from public.idempotency_keys as k
-  using (
-    select e.scope, e.idempotency_key
+  where k.ctid = any (array(
+    select e.ctid
     from public.idempotency_keys as e
     where e.owner = p_owner and e.expires_at <= clock_timestamp()
     for update skip locked
-  ) as expired
-  where k.owner = p_owner and k.scope = expired.scope and k.idempotency_key = expired.idempotency_key;
+  ));
 
   if found then
     return;

@@ -10,9 +10,10 @@ declare
   v_now constant timestamptz := clock_timestamp();
   v_deleted integer;
 begin
-  -- materialized: the locking select runs once, whatever plan the delete gets
-  with expired as materialized (
-    select k.owner, k.scope, k.idempotency_key
+  -- by where they lie: whatever the planner believes of the table, they are looked for once
+  delete from public.idempotency_keys as d
+  where d.ctid = any (array(
+    select k.ctid
     from public.idempotency_keys as k
     where k.expires_at <= v_now
       and (k.lease_expires_at is null or k.lease_expires_at <= v_now)
@@ -20,13 +21,7 @@ begin
     limit p_batch_size
     -- a row that is being claimed anew is neither waited for nor deleted
     for update skip locked
-  )
-  delete from public.idempotency_keys as k
-  using expired as e
-  where k.owner = e.owner
-    and k.scope = e.scope
-    and k.idempotency_key = e.idempotency_key
-    and k.expires_at <= v_now;
+  ));
 
   get diagnostics v_deleted = row_count;
   return v_deleted;

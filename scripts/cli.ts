@@ -16,6 +16,7 @@ import { doctor } from "./cli/doctor.ts";
 import { init } from "./cli/init.ts";
 import { keys } from "./cli/keys.ts";
 import { migrate } from "./cli/migrate.ts";
+import { ops } from "./cli/ops.ts";
 import { VERSION } from "./cli/release.ts";
 import { remove } from "./cli/remove.ts";
 import { stats } from "./cli/stats.ts";
@@ -29,6 +30,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   doctor,
   stats,
   keys,
+  ops,
   cleanup,
   migrate,
 };

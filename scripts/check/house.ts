@@ -119,6 +119,8 @@ const ON_NODE = [
   "scripts/cli.ts",
   "scripts/cli/",
   "scripts/keys/",
+  "scripts/migrate/",
+  "scripts/ops/",
   "scripts/project.ts",
   "scripts/stats/",
   "scripts/table.ts",

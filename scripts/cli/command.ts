@@ -60,7 +60,7 @@ export function parseOptions<
 }
 
 // In this repository the commands for operators are tasks of their own.
-const TASKS = /^(stats|keys|cleanup|migrate)\b/;
+const TASKS = /^(stats|keys|ops|cleanup|migrate)\b/;
 
 /** How a command is called where this program runs: `keys list`. */
 export function commandLine(command: string): string {

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
   createServer,
@@ -9,46 +8,33 @@ import {
 import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { Readable } from "node:stream";
-import { parseArgs } from "node:util";
 import { connect } from "../project.ts";
-import { createOps, type ServeOps } from "./serve.ts";
+import { createOps, newToken, type ServeOps } from "../ops/serve.ts";
+import {
+  type Command,
+  commandLine,
+  COMMON_OPTIONS,
+  parseOptions,
+  UsageError,
+} from "./command.ts";
 
-/** How the command is called. */
-export const USAGE = `Usage: ops [--port N] [--database-url URL]
-With SUPABASE_URL and SUPABASE_SECRET_KEY in the environment, or --database-url URL.
-
-Serves the operators' page of the project to this machine, and prints its link.
-
-  --port N   the port on 127.0.0.1; a free one by default`;
-
-/** A token that nobody guesses. */
-export function newToken(): string {
-  return randomBytes(32).toString("base64url");
-}
-
-/**
- * Serves the operators' page on 127.0.0.1 until the process is told to stop.
- *
- * @param args `--port N`, `--database-url URL`.
- * @returns The exit code.
- * @throws {TypeError} When there is an option that the command does not know.
- * @throws {UnknownProjectError} When no project is named.
- */
-export async function run(args: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      "database-url": { type: "string" },
-      "port": { type: "string", default: "0" },
-    },
+async function run(args: readonly string[]): Promise<void> {
+  const { values: options, positionals } = parseOptions(args, {
+    port: { type: "string", default: "0" },
   });
-  const port = Number(values.port);
-  if (!/^\d+$/.test(values.port) || port > 65535) {
-    throw new TypeError(
-      `--port ${values.port}: expected a number from 0 to 65535`,
+  if (positionals.length > 0) {
+    throw new UsageError(`"${positionals.join(" ")}" means nothing here`);
+  }
+  const port = Number(options.port);
+  if (!/^\d+$/.test(options.port) || port > 65535) {
+    throw new UsageError(
+      `--port ${options.port}: expected a number from 0 to 65535`,
     );
   }
-  await using project = connect(values["database-url"]);
+  await using project = connect(options["database-url"], options.project);
+  if (options["dry-run"]) {
+    return console.log(`would serve the operators' page of ${project.name}`);
+  }
   const token = newToken();
   const server = createServer(listener(createOps({ project, token })));
   const stopped = Promise.withResolvers<void>();
@@ -62,8 +48,20 @@ export async function run(args: readonly string[]): Promise<number> {
   await stopped.promise;
   server.close();
   server.closeAllConnections();
-  return 0;
 }
+
+/** The operators' page of a project, on 127.0.0.1 until it is told to stop. */
+export const ops: Command = {
+  summary: "serve the operators' page of a project to this machine",
+  usage: () =>
+    `Usage: ${commandLine("ops")} [--port N]
+
+Prints a link that is good until the command ends.
+
+  --port N             the port on 127.0.0.1; a free one by default
+${COMMON_OPTIONS}`,
+  run,
+};
 
 async function listen(server: Server, port: number): Promise<string> {
   server.listen(port, "127.0.0.1");

@@ -247,8 +247,12 @@ $$;
   );
 }
 
+/** Where the files of the operators' page are, below {@link ROOT}. */
+export const PAGE = "scripts/ops/page";
+
 /** The paths below {@link ROOT}, apart from this program, that it reads. */
 export const BROUGHT: readonly string[] = [
+  PAGE,
   "shared",
   "supabase/migrations",
   "supabase/releases",

@@ -1,6 +1,8 @@
-import { timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
+import { PAGE, ROOT } from "../cli/release.ts";
 import { readKey, recentKeys, resolve } from "../keys/operator.ts";
 import { explain, type Project } from "../project.ts";
 import { readStatistics } from "../stats/statistics.ts";
@@ -10,6 +12,11 @@ export interface OpsOptions {
   readonly project: Project;
   /** What the page proves itself with; see {@link newToken}. */
   readonly token: string;
+}
+
+/** A token that nobody guesses. */
+export function newToken(): string {
+  return randomBytes(32).toString("base64url");
 }
 
 /**
@@ -39,7 +46,6 @@ export const PAGE_TYPES: Readonly<Record<string, string>> = {
   md: "text/markdown; charset=utf-8",
 };
 
-const FOLDER = new URL("page/", import.meta.url);
 // No slash, no dot but one: nothing outside of the folder has such a name.
 const FILE = /^\w+\.(css|js)$/;
 // An answer that an operator records has at most 6 MiB.
@@ -128,7 +134,7 @@ async function file(request: Request, path: string): Promise<Response> {
     return refusal(405, "A page is read, not written.");
   }
   try {
-    const text = await readFile(new URL(name, FOLDER), "utf8");
+    const text = await readFile(join(ROOT, PAGE, name), "utf8");
     return new Response(request.method === "HEAD" ? null : text, {
       headers: {
         ...PAGE_HEADERS,

@@ -2,7 +2,7 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import { bundle } from "../bundle.ts";
 import { ROOT } from "../check/check.ts";
-import { PACKAGE } from "../cli/release.ts";
+import { PACKAGE, PAGE } from "../cli/release.ts";
 import { runNpm } from "../npm_package.ts";
 import { compileModules } from "./compile.ts";
 
@@ -139,6 +139,7 @@ async function copied(): Promise<string[]> {
     ...await filesBelow("docs", (path) => path.endsWith(".md")),
     ...await filesBelow("shared", (path) => path !== TYPES_OF_EXAMPLES),
     ...await filesBelow("skills"),
+    ...await filesBelow(PAGE),
     ...await filesBelow("supabase/schemas"),
     ...await filesBelow("supabase/migrations", isOfPart),
     ...await filesBelow("supabase/rollback", isOfPart),

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { newToken } from "../ops/run.ts";
 import {
   createOps,
   isLoopback,
+  newToken,
   PAGE_HEADERS,
   PAGE_TYPES,
   type ServeOps,

@@ -4,12 +4,12 @@ import { migratedCluster } from "../../scripts/cluster/supabase_cluster.ts";
 import { missingPostgres } from "../../scripts/cluster/postgres_extensions.ts";
 import { startStack } from "../../scripts/stack/stack.ts";
 
-const SCRIPT = join(import.meta.dirname!, "../../scripts/ops.ts");
+const SCRIPT = join(import.meta.dirname!, "../../scripts/cli.ts");
 
 /** Starts the command, and answers its link once it is printed. */
 async function startOps(args: string[], env: Record<string, string> = {}) {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", SCRIPT, ...args],
+    args: ["run", "-A", SCRIPT, "ops", ...args],
     env: { SUPABASE_URL: "", SUPABASE_SECRET_KEY: "", ...env },
     stdout: "piped",
     stderr: "inherit",
@@ -98,7 +98,7 @@ Deno.test({
 Deno.test("ops says what it lacks, and what it does not know", async () => {
   const run = async (...args: string[]) => {
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", SCRIPT, ...args],
+      args: ["run", "-A", SCRIPT, "ops", ...args],
       env: { SUPABASE_URL: "", SUPABASE_SECRET_KEY: "" },
     }).output();
     return [code, new TextDecoder().decode(stderr)] as const;
@@ -113,6 +113,6 @@ Deno.test("ops says what it lacks, and what it does not know", async () => {
     const [code, stderr] = await run(...args);
     assertEquals(code, 1);
     assertStringIncludes(stderr, said);
-    assertStringIncludes(stderr, "Usage: ops");
+    assertStringIncludes(stderr, "Usage: deno task ops");
   }
 });

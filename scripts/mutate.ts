@@ -3,84 +3,107 @@
  * notice: `deno task mutate [--only PART …] [--most N] [--seed S]
  * [--jobs N] [--list]`.
  *
- * PART is a part of a file's name, or of the line that is broken.
- * Nothing is broken in place: each job works on a copy of the tree. A mutant
- * that survives is named; `mutate/accepted.json` says of some why nothing can
- * notice them. The last line is `N killed, N survived, N accepted`.
+ * PART is a part of a file's name, or of the line that is broken; the places
+ * are taken from each file in turn. Nothing is broken in place: each job works
+ * on a copy of the tree. First each test file is run on the tree as it is, to
+ * know what it runs, which is kept in `.local/` for as long as that stays true;
+ * a mutant then meets only the tests that run what it breaks, up to the first
+ * that fails. What the type check refuses is no mutant. One that survives is
+ * named; `mutate/accepted.json` says of some why nothing can notice them. The
+ * last line is `N killed, N survived, N accepted`.
  *
  * @module
  */
 import { parseArgs } from "node:util";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ROOT } from "./check/check.ts";
 import accepted from "./mutate/accepted.json" with { type: "json" };
+import { wellTyped } from "./mutate/compiler.ts";
 import { type Mutant, mutantOf } from "./mutate/mutant.ts";
 import { sqlEdits } from "./mutate/sql.ts";
-import { type Baseline, copyTree, openBench } from "./mutate/trial.ts";
+import { recordAll } from "./mutate/tests.ts";
+import {
+  type Bench,
+  copyTree,
+  CORE,
+  openBench,
+  testsOf,
+} from "./mutate/trial.ts";
 import { typescriptEdits } from "./mutate/typescript.ts";
 import { useScratchMemory } from "./test/scratch.ts";
 
 const USAGE =
   "Usage: deno task mutate [--only PART …] [--most N] [--seed S] [--jobs N] [--list]";
-const CORE = "shared/idempotency";
 const SQL = "supabase/schemas/idempotency";
 // The contract is proven by stores that are wrong on purpose; deps only names.
 const LEFT_OUT = ["testing.ts", "deps.ts", "with_idempotency.ts"];
 
 const { only, most, seed, jobs, list } = readArguments();
 useScratchMemory();
-const tree = await copyTree();
-const mutants = shuffled(await allMutants(), seed)
-  .filter(({ name }) => only.some((part) => name.includes(part)))
-  .slice(0, most);
-if (list) {
-  for (const { name } of mutants) console.log(name);
-  await Deno.remove(tree, { recursive: true });
-  Deno.exit(0);
-}
-const reasons = new Map(
-  (accepted as { mutant: string; reason: string }[]).map((
-    { mutant, reason },
-  ) => [mutant, reason]),
-);
-const tally = { killed: 0, survived: 0, accepted: 0 };
+const tree = await copyTree(fileURLToPath(ROOT));
 const startedAt = performance.now();
-const queue = [...mutants];
-console.log(`${mutants.length} mutants, seed ${seed}`);
-const baseline = Promise.withResolvers<Baseline>();
-await Promise.all(Array.from({ length: jobs }, (_, n) => lane(n === 0)));
-await Deno.remove(tree, { recursive: true });
-const minutes = (performance.now() - startedAt) / 60_000;
-console.log(
-  `${
-    minutes.toFixed(1)
-  } minutes\n${tally.killed} killed, ${tally.survived} survived, ${tally.accepted} accepted`,
-);
-if (tally.survived > 0) Deno.exitCode = 1;
+const tally = { killed: 0, survived: 0, accepted: 0 };
+try {
+  const places = (await allMutants())
+    .filter(({ name }) => only.some((part) => name.includes(part)));
+  const inTurn = eachFileInTurn(places, seed);
+  if (list) { for (const { name } of inTurn.slice(0, most)) console.log(name); }
+  else await tryAll(inTurn);
+} finally {
+  await Deno.remove(tree, { recursive: true });
+}
 
-async function lane(isFirst: boolean): Promise<void> {
-  await using bench = await openBench(
-    tree,
-    isFirst ? undefined : baseline.promise,
+async function tryAll(inTurn: Mutant[]): Promise<void> {
+  const mutants: Mutant[] = [];
+  let looked = 0;
+  while (mutants.length < most && looked < inTurn.length) {
+    const next = inTurn.slice(looked, looked + most - mutants.length);
+    looked += next.length;
+    mutants.push(...await wellTyped(tree, next));
+  }
+  console.log(
+    `${mutants.length} mutants of ${inTurn.length} places, seed ${seed}; the type check refused ${
+      looked - mutants.length
+    }`,
   );
-  if (isFirst) {
-    baseline.resolve(bench.baseline);
-    for (const file of bench.baseline.leftOut) console.log(`left out: ${file}`);
-  }
-  for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
-    const { name } = mutant;
-    if (reasons.has(name)) {
-      tally.accepted++;
-      continue;
+  await using stack = new AsyncDisposableStack();
+  const benches = await Promise.all(
+    Array.from({ length: jobs }, () => openBench(tree)),
+  );
+  for (const bench of benches) stack.use(bench);
+  const { known, leftOut } = await recordAll(tree, benches);
+  for (const file of leftOut) console.log(`left out: ${file}`);
+  console.log(`${known.length} test files, ${minutes()} minutes`);
+
+  const reasons = new Set(accepted.map(({ mutant }) => mutant));
+  const queue = [...mutants];
+  const lane = async (bench: Bench) => {
+    for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
+      const { file, line, change, name } = mutant;
+      if (reasons.has(name)) {
+        tally.accepted++;
+        continue;
+      }
+      const tests = testsOf(mutant, known);
+      const noticed = await bench.try(mutant, tests);
+      tally[noticed === null ? "survived" : "killed"]++;
+      console.log(
+        noticed === null
+          ? `SURVIVED ${file}:${line}: ${change} (${tests.length} test files run it)\n         ${name}`
+          : `killed ${file}:${line}: ${change} (${noticed})`,
+      );
     }
-    const noticed = await bench.try(mutant);
-    tally[noticed === null ? "survived" : "killed"]++;
-    const { file, line, change } = mutant;
-    console.log(
-      noticed === null
-        ? `SURVIVED ${file}:${line}: ${change}\n         ${name}`
-        : `killed ${file}:${line}: ${change} (${noticed})`,
-    );
-  }
+  };
+  await Promise.all(benches.map(lane));
+  console.log(
+    `${minutes()} minutes\n${tally.killed} killed, ${tally.survived} survived, ${tally.accepted} accepted`,
+  );
+  if (tally.survived > 0) Deno.exitCode = 1;
+}
+
+function minutes(): string {
+  return ((performance.now() - startedAt) / 60_000).toFixed(1);
 }
 
 async function allMutants(): Promise<Mutant[]> {
@@ -116,7 +139,19 @@ async function allMutants(): Promise<Mutant[]> {
   return mutants;
 }
 
-/** The same order for the same seed, whatever stands in other files. */
+/** The first of each file, then the second of each: the same for the same seed. */
+function eachFileInTurn(mutants: readonly Mutant[], seed: number): Mutant[] {
+  const turns = new Map<string, number>();
+  return shuffled(mutants, seed)
+    .map((mutant) => {
+      const turn = turns.get(mutant.file) ?? 0;
+      turns.set(mutant.file, turn + 1);
+      return { mutant, turn };
+    })
+    .sort((a, b) => a.turn - b.turn)
+    .map(({ mutant }) => mutant);
+}
+
 function shuffled(mutants: readonly Mutant[], seed: number): Mutant[] {
   let state = seed >>> 0;
   const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0);

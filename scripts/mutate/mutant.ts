@@ -4,6 +4,10 @@ export interface Mutant {
   readonly file: string;
   /** From 1. */
   readonly line: number;
+  /** The last line that is changed. */
+  readonly lastLine: number;
+  /** The SQL function in whose body it is. */
+  readonly routine: string | null;
   /** Names it although lines above it move. */
   readonly name: string;
   /** What is changed, as a person would say it. */
@@ -17,6 +21,8 @@ export interface Edit {
   readonly start: number;
   readonly end: number;
   readonly to: string;
+  /** See {@link Mutant.routine}. */
+  readonly routine?: string | null;
 }
 
 const MOST_SHOWN = 70;
@@ -25,7 +31,7 @@ const MOST_SHOWN = 70;
 export function mutantOf(
   file: string,
   source: string,
-  { start, end, to }: Edit,
+  { start, end, to, routine = null }: Edit,
 ): Mutant {
   const from = source.slice(start, end);
   const line = source.slice(0, start).split("\n").length;
@@ -34,6 +40,8 @@ export function mutantOf(
   return {
     file,
     line,
+    lastLine: line + from.split("\n").length - 1,
+    routine,
     name: `${file}: ${change} | ${shown(context)}`,
     change,
     text: source.slice(0, start) + to + source.slice(end),

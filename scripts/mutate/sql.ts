@@ -45,7 +45,8 @@ export function sqlEdits(source: string): Edit[] {
   for (const [pattern, to] of RULES) {
     for (const { 0: from, index } of source.matchAll(pattern)) {
       if (isAside(source, index)) continue;
-      const edit = { start: index, end: index + from.length, to };
+      const routine = routineAt(source, index);
+      const edit = { start: index, end: index + from.length, to, routine };
       edits.set(JSON.stringify(edit), edit);
     }
   }
@@ -61,4 +62,21 @@ function isAside(source: string, index: number): boolean {
   return (comment !== -1 && start + comment < index) ||
     /^\s*(comment on|raise |message =|when .* is not true$|then '|'|using errcode|else ')/
       .test(line);
+}
+
+/**
+ * The function in whose body a place is: nothing but a call can notice it.
+ * Not one in SQL, which may become a part of who calls it.
+ */
+function routineAt(source: string, index: number): string | null {
+  const before = source.slice(0, index);
+  if ((before.match(/\$\$/g)?.length ?? 0) % 2 === 0) return null;
+  const heads = [...before.matchAll(
+    /^create (?:or replace )?(?:function|procedure) (?:\w+\.)?(\w+)\(/gm,
+  )];
+  const head = heads.at(-1);
+  if (head === undefined) return null;
+  return /^language plpgsql\b/m.test(before.slice(head.index))
+    ? head[1]!
+    : null;
 }

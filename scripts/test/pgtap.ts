@@ -19,13 +19,18 @@ export async function pgtapFiles(
     .sort();
 }
 
-/** Runs one file through psql and counts its assertions. */
+/**
+ * Runs one file through psql and counts its assertions.
+ *
+ * @param folder Where it lies.
+ */
 export async function runPgtapFile(
   url: string,
   name: string,
+  folder: URL = FOLDER,
 ): Promise<Outcome> {
   const psql = join(findPostgres()?.binDir ?? "", "psql");
-  const file = decodeURIComponent(new URL(name, FOLDER).pathname);
+  const file = decodeURIComponent(new URL(name, folder).pathname);
   const result = await runCommand(psql, [
     "--no-psqlrc",
     "--quiet",

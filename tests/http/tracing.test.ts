@@ -522,14 +522,18 @@ testLog(
   "no secret is in a log when background work, a renewal or an event listener fails",
   async () => {
     let isAway = false;
+    const recorded = Promise.withResolvers<unknown>();
     const real = globalThis.fetch;
     globalThis.fetch = (input, init) => {
       const { pathname } = new URL(
         input instanceof Request ? input.url : input,
       );
-      return isAway && pathname.endsWith("/rpc/idempotency_renew")
-        ? Promise.reject(new Error(EVERYTHING))
-        : real(input, init);
+      if (isAway && pathname.endsWith("/rpc/idempotency_renew")) {
+        return Promise.reject(new Error(EVERYTHING));
+      }
+      const answer = real(input, init);
+      if (pathname.endsWith("/rpc/idempotency_fail")) recorded.resolve(answer);
+      return answer;
     };
     const ask = served(async ({ idempotency }) => {
       isAway = true;
@@ -548,6 +552,9 @@ testLog(
     try {
       const response = await ask({ "Idempotency-Key": SECRETS.key });
       assertEquals(response.status, 202);
+      // Three renewals without an answer keep every claim of this process out,
+      // those of the next test too, until a call is answered.
+      await recorded.promise;
       await new Promise((resolve) => setTimeout(resolve, 100));
     } finally {
       globalThis.fetch = real;

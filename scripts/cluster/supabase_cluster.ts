@@ -15,10 +15,12 @@ export interface SupabaseCluster extends AsyncDisposable {
 }
 
 // Projects made before Supabase stopped doing so grant the API roles everything
-// on whatever a migration creates: the migrations have to hold there as well.
-const LEGACY_DEFAULT_PRIVILEGES = ["tables", "functions", "sequences"].map(
-  (kind) =>
-    `alter default privileges in schema public grant all on ${kind} to anon, authenticated, service_role;`,
+// on whatever a migration creates in public, and one may have said so of every
+// schema: the migrations have to hold there as well.
+const GENEROUS_DEFAULT_PRIVILEGES = ["", "in schema public"].flatMap((where) =>
+  ["tables", "functions", "sequences"].map((kind) =>
+    `alter default privileges ${where} grant all on ${kind} to anon, authenticated, service_role;`
+  )
 ).join("\n");
 
 // The tests run as the API roles, which have to reach the assertions.
@@ -40,7 +42,7 @@ export async function prepareProject(
     await createLite(database, generateKeys()).createAuthTables();
     await createAuthFunctions(database);
     await database.transaction(({ script }) =>
-      script(LEGACY_DEFAULT_PRIVILEGES)
+      script(GENEROUS_DEFAULT_PRIVILEGES)
     );
     if (contents.pgtap) {
       await database.transaction(({ script }) => script(PGTAP));

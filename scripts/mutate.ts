@@ -45,7 +45,12 @@ const tree = await copyTree(fileURLToPath(ROOT));
 const startedAt = performance.now();
 const tally = { killed: 0, survived: 0, accepted: 0 };
 try {
-  const places = (await allMutants())
+  const all = await allMutants();
+  for (const { mutant } of accepted) {
+    if (all.some(({ name }) => name === mutant)) continue;
+    console.log(`accepted, and no longer a place: ${mutant}`);
+  }
+  const places = all
     .filter(({ name }) => only.some((part) => name.includes(part)));
   const inTurn = eachFileInTurn(places, seed);
   if (list) { for (const { name } of inTurn.slice(0, most)) console.log(name); }

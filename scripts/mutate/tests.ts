@@ -11,8 +11,6 @@ import { runPgtapFile } from "../test/pgtap.ts";
 export interface TestFile {
   /** From the repository's root. */
   readonly file: string;
-  /** Those that need less and say more come first. */
-  readonly rank: number;
   /** Whether it is given a database of its own. */
   readonly database: boolean;
 }
@@ -53,17 +51,17 @@ const CLOCKS = /setTimeout|performance\.now|Date\.now|pg_sleep|delay\(/;
 const MOST_MS = (ms: number) => 10 * ms + 30_000;
 const UNKNOWN_MS = 60_000;
 
-/** What there is below a tree's root, those that say most for their time first. */
+/** What there is below a tree's root. */
 export async function testFiles(root: string): Promise<TestFile[]> {
   const found: TestFile[] = [];
-  for (const [rank, { folder, database }] of FOLDERS.entries()) {
+  for (const { folder, database } of FOLDERS) {
     const names = await Array.fromAsync(
       Deno.readDir(join(root, folder)),
       ({ name }) => name,
     );
     for (const name of names.sort()) {
       if (!/\.(test\.ts|sql)$/.test(name)) continue;
-      found.push({ file: `${folder}/${name}`, rank, database });
+      found.push({ file: `${folder}/${name}`, database });
     }
   }
   return found;
@@ -139,13 +137,18 @@ export async function recordTest(
         missed: await missedLines(folder, home, core),
         // What has no database of ours may start a server of its own.
         routines: url === null ? null : await calledRoutines(url),
-        isTimed: test.rank > 1 || CLOCKS.test(source),
+        isTimed: !isPure(test) || CLOCKS.test(source),
       };
     } finally {
       await Deno.remove(folder, { recursive: true });
     }
   }
   return null;
+}
+
+/** Whether nothing but its own work decides how long it takes. */
+function isPure({ file }: TestFile): boolean {
+  return /^tests\/(core|sql|proof\/bugs)\//.test(file);
 }
 
 async function missedLines(

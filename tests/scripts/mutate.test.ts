@@ -62,7 +62,6 @@ Deno.test("SQL is broken inside and outside of its functions, and a place inside
 
 const test = (file: string, known: Partial<KnownTest>): KnownTest => ({
   file,
-  rank: 0,
   database: false,
   ms: 1,
   missed: {},
@@ -71,18 +70,22 @@ const test = (file: string, known: Partial<KnownTest>): KnownTest => ({
   ...known,
 });
 
-Deno.test("a mutant of TypeScript meets those tests that run a line of it, the cheapest of the first rank first", () => {
+Deno.test("a mutant of TypeScript meets those tests that run a line of it, first what runs much in little time", () => {
   const source = "if (\n  a\n) b();\n";
   const edit = { start: 6, end: 7, to: "c" };
   const mutant = mutantOf("core.ts", source, edit);
   const asked = testsOf(mutant, [
     test("other file", {}),
     test("line missed", { missed: { "core.ts": [2] } }),
-    test("later rank", { rank: 1, ms: 1, missed: { "core.ts": [] } }),
-    test("dear", { ms: 9, missed: { "core.ts": [3] } }),
-    test("cheap", { ms: 2, missed: { "core.ts": [1, 3] } }),
+    test("much", { ms: 3, missed: { "core.ts": [] } }),
+    test("dear", { ms: 9, missed: { "core.ts": [] } }),
+    test("timed", { ms: 3, isTimed: true, missed: { "core.ts": [] } }),
+    test("little", { ms: 2, missed: { "core.ts": [1, 3] } }),
   ]);
-  assertEquals(asked.map(({ file }) => file), ["cheap", "dear", "later rank"]);
+  assertEquals(
+    asked.map(({ file }) => file),
+    ["much", "timed", "little", "dear"],
+  );
 });
 
 Deno.test("a mutant of SQL meets those tests that call its function, or all where nobody knows", () => {

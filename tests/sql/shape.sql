@@ -1,6 +1,6 @@
 -- The table's promises about any row, whoever writes it.
 begin;
-select plan(18);
+select plan(20);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 insert into public.idempotency_keys (owner, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
@@ -38,6 +38,15 @@ select throws_ok(
     values ('', 's', 'row', repeat('a', 64), gen_random_uuid(), now(), now() + interval '1 hour')
   $$,
   '23505', null, 'the project''s own keys collide as well'
+);
+
+select throws_ok(
+  $$insert into idempotency.replay_counts (owner, scope, hour, replays) values ('', 's', now(), 0)$$,
+  '23514', null, 'no row counts no replay'
+);
+select throws_ok(
+  $$insert into idempotency.replay_counts (owner, scope, hour, replays) values ('', '', now(), 1)$$,
+  '23514', null, 'or those of no scope'
 );
 
 update public.idempotency_keys set owner = '00000000-0000-4000-8000-00000000000a', user_id = '00000000-0000-4000-8000-00000000000a' where idempotency_key = 'row';

@@ -1,3 +1,4 @@
+import FakeTimers from "@sinonjs/fake-timers";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encrypted } from "../../shared/idempotency/encryption.ts";
 import {
@@ -220,3 +221,18 @@ for (const [what, send] of Object.entries(outages)) {
     );
   });
 }
+
+Deno.test("Redis ledger: an answer leaves no timer that keeps a process alive", async () => {
+  const clock = FakeTimers.install({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    for (const what of ["refuses", "answers something else"]) {
+      await assertRejects(
+        () => redisLedger(outages[what]!).claim(IDENTITY, terms()),
+        LedgerUnavailableError,
+      );
+      assertEquals(clock.countTimers(), 0, what);
+    }
+  } finally {
+    clock.uninstall();
+  }
+});

@@ -8,9 +8,9 @@
  * on a copy of the tree. First each test file is run on the tree as it is, to
  * know what it runs, which is kept in `.local/` for as long as that stays true;
  * a mutant then meets only the tests that run what it breaks, up to the first
- * that fails. What the type check refuses is no mutant. One that survives is
- * named; `mutate/accepted.json` says of some why nothing can notice them. The
- * last line is `N killed, N survived, N accepted`.
+ * that fails. What the type check or Postgres refuses is no mutant. One that
+ * survives is named; `mutate/accepted.json` says of some why nothing can notice
+ * them. The last line is `N killed, N survived, N accepted`.
  *
  * @module
  */
@@ -28,6 +28,7 @@ import {
   copyTree,
   CORE,
   openBench,
+  REFUSED,
   testsOf,
 } from "./mutate/trial.ts";
 import { typescriptEdits } from "./mutate/typescript.ts";
@@ -92,6 +93,7 @@ async function tryAll(inTurn: Mutant[]): Promise<void> {
       }
       const tests = testsOf(mutant, known);
       const noticed = await bench.try(mutant, tests);
+      if (noticed?.startsWith(REFUSED)) continue;
       tally[noticed === null ? "survived" : "killed"]++;
       console.log(
         noticed === null

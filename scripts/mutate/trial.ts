@@ -14,6 +14,9 @@ const FOLDERS = ["shared", "scripts", "tests", "supabase", "functions", "docs"];
 /** Where the core is, which the tests are watched running. */
 export const CORE = "shared/idempotency";
 
+/** What notices SQL that is none: no test had to. */
+export const REFUSED = "Postgres refused it";
+
 /** A copy of the tree, with a Postgres of its own, to break. */
 export interface Bench extends AsyncDisposable {
   /** Runs a test on the tree as it is; `null` when it does not pass. */
@@ -84,7 +87,7 @@ async function tryOut(
       try {
         await databases.make(BROKEN, "postgres", join(home, MIGRATIONS));
       } catch (error) {
-        return `the migration: ${(error as Error).message}`;
+        return `${REFUSED}: ${(error as Error).message}`;
       }
     }
     const look = async (test: KnownTest) =>

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
+import { MAX_STORED_BYTES } from "../../shared/idempotency/response.ts";
 import {
   type Ledger,
   LedgerUnavailableError,
@@ -65,6 +66,22 @@ Deno.test("more than 100 operations take two trips for each 100", async () => {
   assertEquals(outcomes.length, 250);
   assertEquals(calls.filter((call) => call.startsWith("claim")).length, 3);
   assertEquals(calls.filter((call) => call.startsWith("settle")).length, 3);
+});
+
+Deno.test("answers travel together up to the size of the largest that is kept", async () => {
+  const settled = async (bytes: number) => {
+    const { store, calls } = counted();
+    // With the quotes of its JSON.
+    const body = "x".repeat(bytes - 2);
+    await runMany(
+      { ...owner, store, items: items(5) },
+      () => Promise.resolve({ status: 200, body }),
+    );
+    return calls.slice(1);
+  };
+  const half = MAX_STORED_BYTES / 2;
+  assertEquals(await settled(half), ["settle 2", "settle 2", "settle 1"]);
+  assertEquals(await settled(half + 1), Array(5).fill("settle 1"));
 });
 
 Deno.test("one that throws and one that is not final fail alone, and run again", async () => {

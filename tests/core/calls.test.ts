@@ -350,6 +350,29 @@ Deno.test("a body too large to keep is told as such, never as an empty one", asy
   assertEquals(cachedResponse?.response_headers["location"], "/exports/17");
 });
 
+Deno.test("a status that no answer can have is refused, and the key is left as it is", async () => {
+  const { ledger, key } = bench();
+  await createIdempotencyKey(ledger, key, USER);
+  for (const statusCode of [199, 600, 200.5, NaN, -200]) {
+    await assertRejects(
+      () =>
+        storeIdempotencyResult(ledger, key, USER, { ...RESULT, statusCode }),
+      TypeError,
+      `an integer from 200 to 599, got ${statusCode}`,
+    );
+  }
+  for (const statusCode of [200, 599]) {
+    const other = generateIdempotencyKey();
+    const config = { isFinal: () => true };
+    const result = { ...RESULT, statusCode };
+    await createIdempotencyKey(ledger, other, USER, config);
+    await storeIdempotencyResult(ledger, other, USER, result, config);
+    const { cachedResponse } = await checkIdempotency(ledger, other, USER);
+    assertEquals(cachedResponse?.status_code, statusCode);
+  }
+  await storeIdempotencyResult(ledger, key, USER, RESULT);
+});
+
 for (const response of ["\uFEFF{}", "a\0b", "", "{ }", "ﷺ🦕"]) {
   Deno.test(`a text comes back as it was stored: ${JSON.stringify(response)}`, async () => {
     const { ledger, key } = bench();

@@ -134,8 +134,22 @@ function testOn(url: string): void {
       await new Promise((resolve) => setTimeout(resolve, 4_000));
     });
     await locked.promise;
-    const settled = await ledger.complete(key, owner.ownerToken, answer, 3600);
+    const refusals: unknown[] = [];
+    const watched = postgresLedger({
+      begin: sql.begin,
+      async unsafe(...call) {
+        try {
+          return await sql.unsafe(...call);
+        } catch (error) {
+          refusals.push((error as { code?: string }).code);
+          throw error;
+        }
+      },
+    });
+    const settled = await watched.complete(key, owner.ownerToken, answer, 3600);
     await holder;
+    // By the server: given up on this side, its connection would wait on.
+    assertEquals(refusals, ["55P03"]);
     assertEquals(settled.outcome, "recorded");
   });
 

@@ -1,0 +1,36 @@
+import { assertEquals } from "@std/assert";
+import { memoryLedger, withIdempotency } from "../../shared/idempotency.ts";
+
+/** Runs it where the worker can be told to wait, and waits for as much. */
+async function toldToWait(work: () => Promise<unknown>): Promise<void> {
+  const told: Promise<unknown>[] = [];
+  const waitUntil = (work: Promise<unknown>) => void told.push(work);
+  Object.assign(globalThis, { EdgeRuntime: { waitUntil } });
+  try {
+    await work();
+    await Promise.all(told);
+  } finally {
+    Reflect.deleteProperty(globalThis, "EdgeRuntime");
+  }
+}
+
+Deno.test("the worker is told to wait until replays are counted", async () => {
+  const counted: number[] = [];
+  const store = {
+    ...memoryLedger(),
+    countReplays: (_user: string | null, _scope: string, count: number) =>
+      Promise.resolve(void counted.push(count)),
+  };
+  const order = { store, userId: "ada", route: "orders", payload: null };
+  const run = () =>
+    withIdempotency(
+      { ...order, key: "order-17" },
+      () => Promise.resolve({ status: 200, body: 1 }),
+    );
+  await run();
+  await toldToWait(async () => {
+    await run();
+    await run();
+  });
+  assertEquals(counted, [2]);
+});

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { platform } from "../../shared/idempotency/platform.ts";
 import { memoryLedger, withIdempotency } from "../../shared/idempotency.ts";
 
 /** Runs it where the worker can be told to wait, and waits for as much. */
@@ -33,4 +34,18 @@ Deno.test("the worker is told to wait until replays are counted", async () => {
     await run();
   });
   assertEquals(counted, [2]);
+});
+
+Deno.test("a log line ends with the error, where there is one", () => {
+  const real = console.error;
+  const lines: unknown[][] = [];
+  console.error = (...line) => void lines.push(line);
+  const error = new Error("away");
+  try {
+    platform.log("Could not renew:", error);
+    platform.log("Could not claim");
+  } finally {
+    console.error = real;
+  }
+  assertEquals(lines, [["Could not renew:", error], ["Could not claim"]]);
 });

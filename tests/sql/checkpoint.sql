@@ -47,11 +47,11 @@ select is(pg_temp.checkpoint('lease', 'ship', '3'), 'recorded', 'a lapsed lease 
 select ok((pg_temp.row_of('lease')).lease_expires_at > now(), 'and holds again');
 
 -- limits
-select throws_ok($$select pg_temp.checkpoint('lease', '', '1')$$, '22023', null, 'a step needs a name');
-select throws_ok($$select pg_temp.checkpoint('lease', null, '1')$$, '22023', null, 'which is not null');
+select throws_ok($$select pg_temp.checkpoint('lease', '', '1')$$, '22023', 'recording a step: its name must be 1 to 100 characters, not 0', 'a step needs a name');
+select throws_ok($$select pg_temp.checkpoint('lease', null, '1')$$, '22023', 'recording a step: its name must be 1 to 100 characters, not null', 'which is not null');
 select lives_ok($$select pg_temp.checkpoint('lease', repeat('ä', 100), '1')$$, 'of up to 100 characters');
-select throws_ok($$select pg_temp.checkpoint('lease', repeat('ä', 101), '1')$$, '22023', null, 'and no more');
-select throws_ok($$select pg_temp.checkpoint('lease', 'c', '1', 0)$$, '22023', null, 'a step does not let go of the key');
+select throws_ok($$select pg_temp.checkpoint('lease', repeat('ä', 101), '1')$$, '22023', 'recording a step: its name must be 1 to 100 characters, not 101', 'and no more');
+select throws_ok($$select pg_temp.checkpoint('lease', 'c', '1', 0)$$, '22023', 'recording step c: the lease must be 1 to 86400 seconds, not 0', 'a step does not let go of the key');
 
 select pg_temp.claim('many') \g /dev/null
 select pg_temp.checkpoint('many', 'step ' || n, to_jsonb(n)) from generate_series(1, 100) as n \g /dev/null
@@ -60,7 +60,7 @@ select is(pg_temp.checkpoint('many', 'step 100', '1'), 'recorded', 'sending the 
 
 select pg_temp.claim('large') \g /dev/null
 select is(pg_temp.checkpoint('large', 'a', to_jsonb(repeat('x', 1000000))), 'recorded', 'a result may be large');
-select throws_ok($$select pg_temp.checkpoint('large', 'b', to_jsonb(repeat('x', 100000)))$$, '22023', null, 'all results together are at most 1 MiB');
+select throws_ok($$select pg_temp.checkpoint('large', 'b', to_jsonb(repeat('x', 100000)))$$, '22023', 'recording step b: the steps of key large would take 1100026 bytes, more than 1048576', 'all results together are at most 1 MiB');
 select is(pg_temp.checkpoint('large', 'b', '1'), 'recorded', 'and a smaller one goes on from there');
 
 select * from finish();

@@ -104,10 +104,10 @@ select ok((pg_temp.row_of('old')).created_at > now(), 'it counts as made when it
 
 -- what is refused
 select throws_ok($$select pg_temp.claim('a b', 1)$$, '23514', null, 'a malformed key is refused');
-select throws_ok($$select pg_temp.claim(null, 1)$$, '22023', null, 'and none');
-select throws_ok($$select pg_temp.claim('owner', 1, null)$$, '22023', null, 'an unknown owner is refused');
+select throws_ok($$select pg_temp.claim(null, 1)$$, '22023', 'claiming an idempotency key: neither owner, scope, key, fingerprint and owner token nor whether the user is of third-party auth may be null', 'and none');
+select throws_ok($$select pg_temp.claim('owner', 1, null)$$, '22023', 'claiming an idempotency key: neither owner, scope, key, fingerprint and owner token nor whether the user is of third-party auth may be null', 'an unknown owner is refused');
 select throws_ok($$select pg_temp.claim('owner', 1, repeat('x', 256))$$, '23514', null, 'and a long one');
-select throws_ok($$select pg_temp.claim('owner', 1, 'x', null)$$, '22023', null, 'and one of whom nobody knows whose user it is');
+select throws_ok($$select pg_temp.claim('owner', 1, 'x', null)$$, '22023', 'claiming an idempotency key: neither owner, scope, key, fingerprint and owner token nor whether the user is of third-party auth may be null', 'and one of whom nobody knows whose user it is');
 select throws_ok($$select pg_temp.claim('noted', 1, p_metadata => '7')$$, '23514', null, 'metadata that is no object is refused');
 
 create function pg_temp.terms(
@@ -116,10 +116,10 @@ create function pg_temp.terms(
   select public.idempotency_claim('', 'orders', 'terms', p_fingerprint, gen_random_uuid(), p_lease, p_ttl, p_policy, p_most);
 $$;
 
-select throws_ok($$select pg_temp.terms(p_lease => 0)$$, '22023', null, 'a lease of no seconds is refused');
-select throws_ok($$select pg_temp.terms(p_ttl => 0)$$, '22023', null, 'a TTL of no seconds is refused');
-select throws_ok($$select pg_temp.terms(p_policy => 'guess')$$, '22023', null, 'an unknown policy is refused');
-select throws_ok($$select pg_temp.terms(p_most => 0)$$, '22023', null, 'and no attempt at all');
+select throws_ok($$select pg_temp.terms(p_lease => 0)$$, '22023', 'claiming an idempotency key: the lease must be 1 to 86400 seconds, not 0', 'a lease of no seconds is refused');
+select throws_ok($$select pg_temp.terms(p_ttl => 0)$$, '22023', 'claiming an idempotency key: the TTL must be 1 to 31536000 seconds, not 0', 'a TTL of no seconds is refused');
+select throws_ok($$select pg_temp.terms(p_policy => 'guess')$$, '22023', 'claiming an idempotency key: the policy for abandoned keys must be retry or refuse, not ''guess''', 'an unknown policy is refused');
+select throws_ok($$select pg_temp.terms(p_most => 0)$$, '22023', 'claiming an idempotency key: the most crashed attempts in a row must be 1 to 100, not 0', 'and no attempt at all');
 select throws_ok($$select pg_temp.terms(p_fingerprint => repeat('A', 64))$$, '23514', null, 'and a fingerprint that is none');
 select is_empty($$select from public.idempotency_keys where idempotency_key in ('terms', 'owner', 'noted')$$, 'and nothing is claimed');
 

@@ -25,8 +25,8 @@ select is(public.cleanup_expired_idempotency_keys(1), 2::bigint, 'expired keys a
 select set_eq('select idempotency_key from public.idempotency_keys', array['lapsed-only', 'alive', 'kept'], 'and only those');
 select is(public.cleanup_expired_idempotency_keys(), 0::bigint, 'a second call finds nothing');
 select is((select count(*) from idempotency.replay_counts), 1::bigint, 'replay counts go after 8 days');
-select throws_ok('select public.cleanup_expired_idempotency_keys(0)', '22023', null, 'a batch of none is refused');
-select throws_ok('select public.cleanup_expired_idempotency_keys(null)', '22023', null, 'an unknown batch size is refused');
+select throws_ok('select public.cleanup_expired_idempotency_keys(0)', '22023', 'cleaning up idempotency keys: the batch size must be 1 to 10000, not 0', 'a batch of none is refused');
+select throws_ok('select public.cleanup_expired_idempotency_keys(null)', '22023', 'cleaning up idempotency keys: the batch size must be 1 to 10000, not null', 'an unknown batch size is refused');
 
 select * from finish();
 rollback;

@@ -47,16 +47,16 @@ select pg_temp.fail('thrown') \g /dev/null
 select is((pg_temp.row_of('thrown')).status_code, null, 'a thrown error has no status');
 select isnt((pg_temp.row_of('thrown')).completed_at, null, 'but an end');
 
-select throws_ok($$select pg_temp.complete('x', null, 'text')$$, '22023', null, 'a text answer without a body is refused');
-select throws_ok($$select pg_temp.complete('x', 'done', 'none')$$, '22023', null, 'and a body of an answer that was not kept');
-select throws_ok($$select pg_temp.complete('x', 'done', null)$$, '22023', null, 'and a body that is written down nobody knows how');
-select throws_ok($$select pg_temp.complete('x', 'done', 'rot13')$$, '22023', null, 'or in an unknown way');
-select throws_ok($$select pg_temp.complete('x', p_status => null)$$, '22023', null, 'an answer without a status is refused');
-select throws_ok($$select pg_temp.complete('x', repeat('x', 6291457))$$, '22023', null, 'a body over 6 MiB is refused');
-select throws_ok($$select pg_temp.complete('x', p_status => 600)$$, '22023', null, 'a status that is none is refused');
-select throws_ok($$select pg_temp.fail('x', p_status => 99)$$, '22023', null, 'for a failure too');
-select throws_ok($$select pg_temp.complete('x', p_ttl => 0)$$, '22023', null, 'a TTL of no seconds is refused');
-select throws_ok($$select pg_temp.fail('x', p_ttl => 0)$$, '22023', null, 'for a failure too');
+select throws_ok($$select pg_temp.complete('x', null, 'text')$$, '22023', 'completing an idempotency key: the response must be null where its encoding is none, and only there', 'a text answer without a body is refused');
+select throws_ok($$select pg_temp.complete('x', 'done', 'none')$$, '22023', 'completing an idempotency key: the response must be null where its encoding is none, and only there', 'and a body of an answer that was not kept');
+select throws_ok($$select pg_temp.complete('x', 'done', null)$$, '22023', 'completing an idempotency key: the response encoding must be text, base64, gzip or none, not null', 'and a body that is written down nobody knows how');
+select throws_ok($$select pg_temp.complete('x', 'done', 'rot13')$$, '22023', 'completing an idempotency key: the response encoding must be text, base64, gzip or none, not ''rot13''', 'or in an unknown way');
+select throws_ok($$select pg_temp.complete('x', p_status => null)$$, '22023', 'completing an idempotency key: the status code must be 100 to 599, not null', 'an answer without a status is refused');
+select throws_ok($$select pg_temp.complete('x', repeat('x', 6291457))$$, '22023', 'completing an idempotency key: the response must be at most 6291456 bytes, not 6291457', 'a body over 6 MiB is refused');
+select throws_ok($$select pg_temp.complete('x', p_status => 600)$$, '22023', 'completing an idempotency key: the status code must be 100 to 599, not 600', 'a status that is none is refused');
+select throws_ok($$select pg_temp.fail('x', p_status => 99)$$, '22023', 'failing an idempotency key: the TTL must be 1 to 31536000 seconds and the status code 100 to 599, not null and 99', 'for a failure too');
+select throws_ok($$select pg_temp.complete('x', p_ttl => 0)$$, '22023', 'completing an idempotency key: the TTL must be 1 to 31536000 seconds, not 0', 'a TTL of no seconds is refused');
+select throws_ok($$select pg_temp.fail('x', p_ttl => 0)$$, '22023', 'failing an idempotency key: the TTL must be 1 to 31536000 seconds and the status code 100 to 599, not 0 and null', 'for a failure too');
 
 select * from finish();
 rollback;

@@ -129,9 +129,9 @@ select is((select count(*) from public.idempotency_keys where idempotency_key ~ 
 
 -- the fault of all
 select is((select count(*) from pg_temp.claims('[]')), 0::bigint, 'no requests, no answers');
-select throws_ok($$select pg_temp.claims('{}')$$, '22023', null, 'what is no array is refused');
-select throws_ok($$select pg_temp.claims(null)$$, '22023', null, 'and null');
-select throws_ok($$select pg_temp.claims((select jsonb_agg(pg_temp.request('n-' || n, 1)) from generate_series(1, 101) as n))$$, '22023', null, 'and more than 100');
+select throws_ok($$select pg_temp.claims('{}')$$, '22023', 'a batch of idempotency keys: the items must be an array, not object', 'what is no array is refused');
+select throws_ok($$select pg_temp.claims(null)$$, '22023', 'a batch of idempotency keys: the items must be an array, not null', 'and null');
+select throws_ok($$select pg_temp.claims((select jsonb_agg(pg_temp.request('n-' || n, 1)) from generate_series(1, 101) as n))$$, '22023', 'a batch of idempotency keys: there may be at most 100 items, not 101', 'and more than 100');
 
 -- what is wrong with the terms is wrong for each item
 create function pg_temp.whole(
@@ -212,9 +212,9 @@ select results_eq(
 select is((select count(*) from faults where outcome = 'refused' and error_message is null), 0::bigint, 'each refusal says why');
 select set_eq($$select status from public.idempotency_keys where idempotency_key in ('t-2', 't-7', 't-11')$$, array['processing'], 'and leaves its key as it was');
 select is((select count(*) from pg_temp.settle('[]')), 0::bigint, 'no settlements, no answers');
-select throws_ok($$select pg_temp.settle('"x"')$$, '22023', null, 'what is no array is refused');
-select throws_ok($$select pg_temp.settle(null)$$, '22023', null, 'and null');
-select throws_ok($$select pg_temp.settle((select jsonb_agg(pg_temp.done('t-2', 1)) from generate_series(1, 101)))$$, '22023', null, 'and more than 100');
+select throws_ok($$select pg_temp.settle('"x"')$$, '22023', 'a batch of idempotency keys: the items must be an array, not string', 'what is no array is refused');
+select throws_ok($$select pg_temp.settle(null)$$, '22023', 'a batch of idempotency keys: the items must be an array, not null', 'and null');
+select throws_ok($$select pg_temp.settle((select jsonb_agg(pg_temp.done('t-2', 1)) from generate_series(1, 101)))$$, '22023', 'a batch of idempotency keys: there may be at most 100 items, not 101', 'and more than 100');
 select is((select error_code from pg_temp.settle(jsonb_build_array(pg_temp.done('t-2', 1)), 0)), '22023', 'and a TTL of no seconds');
 select is((select error_code from pg_temp.settle(jsonb_build_array(pg_temp.failed('t-2', 1)), 60, 0)), '22023', 'for failures too');
 

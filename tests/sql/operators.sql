@@ -209,8 +209,8 @@ select case when to_regclass('cron.job') is null then skip('pg_cron is not insta
     'both jobs are there'
   )
 end;
-select throws_ok('select * from public.idempotency_refresh_statistics(0)', '22023', null, 'a refresh of none is refused');
-select throws_ok('select * from public.idempotency_scope_statistics(200)', '22023', null, 'and hours that are not kept');
+select throws_ok('select * from public.idempotency_refresh_statistics(0)', '22023', 'refreshing idempotency statistics: at most 1 to 1000000 claims can be counted in one call, not 0', 'a refresh of none is refused');
+select throws_ok('select * from public.idempotency_scope_statistics(200)', '22023', 'reading idempotency statistics: there are 1 to 192 hours and 1 to 1000 scopes, not 200 and 50', 'and hours that are not kept');
 
 -- what operators look up: requests, and one of them
 delete from public.idempotency_keys;

@@ -30,10 +30,10 @@ select is((pg_temp.row_of('lease')).expires_at, (pg_temp.row_of('lease')).claime
 select pg_temp.renew('lease', 7200) \g /dev/null
 select is((pg_temp.row_of('lease')).expires_at, (pg_temp.row_of('lease')).lease_expires_at, 'a lease beyond the TTL takes expires_at along');
 
-select throws_ok($$select pg_temp.renew('lease', 0)$$, '22023', null, 'a renewal does not let go of the key');
-select throws_ok($$select pg_temp.renew('lease', -1)$$, '22023', null, 'a lease of less than nothing is refused');
-select throws_ok($$select pg_temp.renew('lease', 86401)$$, '22023', null, 'a lease of more than a day is refused');
-select throws_ok($$select pg_temp.renew('lease', null)$$, '22023', null, 'an unknown lease is refused');
+select throws_ok($$select pg_temp.renew('lease', 0)$$, '22023', 'renewing an idempotency key: the lease must be 1 to 86400 seconds, not 0', 'a renewal does not let go of the key');
+select throws_ok($$select pg_temp.renew('lease', -1)$$, '22023', 'renewing an idempotency key: the lease must be 1 to 86400 seconds, not -1', 'a lease of less than nothing is refused');
+select throws_ok($$select pg_temp.renew('lease', 86401)$$, '22023', 'renewing an idempotency key: the lease must be 1 to 86400 seconds, not 86401', 'a lease of more than a day is refused');
+select throws_ok($$select pg_temp.renew('lease', null)$$, '22023', 'renewing an idempotency key: the lease must be 1 to 86400 seconds, not null', 'an unknown lease is refused');
 
 -- an expired row that nobody claimed is still its owner's
 select pg_temp.claim('expired') \g /dev/null

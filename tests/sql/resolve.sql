@@ -108,12 +108,12 @@ update public.idempotency_keys set lease_expires_at = now() - interval '2 hours'
 select is((public.idempotency_resolve('', 'jobs', 'expired', 'completed', 200, 'x')).outcome, 'completed', 'an expired run that cleanup has left can be resolved');
 select is((pg_temp.claim('expired', 2)).outcome, 'replay', 'and is replayed from then on');
 
-select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', 'done')$$, '22023', null, 'an unknown resolution is refused');
-select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', null)$$, '22023', null, 'and none');
-select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', 'failed', 200)$$, '22023', null, 'and a failure with an answer');
-select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', 'failed', p_note => repeat('x', 2001))$$, '22023', null, 'and a long note');
+select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', 'done')$$, '22023', 'resolving an idempotency key: the resolution must be completed or failed, not ''done''', 'an unknown resolution is refused');
+select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', null)$$, '22023', 'resolving an idempotency key: the resolution must be completed or failed, not null', 'and none');
+select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', 'failed', 200)$$, '22023', 'resolving an idempotency key: one that failed has no answer, so none may be given', 'and a failure with an answer');
+select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', 'failed', p_note => repeat('x', 2001))$$, '22023', 'resolving an idempotency key: the note must be at most 2000 characters, not 2001', 'and a long note');
 select pg_temp.abandoned('unsaid', 1) \g /dev/null
-select throws_ok($$select public.idempotency_resolve('', 'jobs', 'unsaid', 'completed')$$, '22023', null, 'and a completion without a status code');
+select throws_ok($$select public.idempotency_resolve('', 'jobs', 'unsaid', 'completed')$$, '22023', 'completing an idempotency key: the status code must be 100 to 599, not null', 'and a completion without a status code');
 
 -- the list
 delete from public.idempotency_keys;
@@ -136,8 +136,8 @@ select results_eq(
   'stuck keys are those whose lease lapsed, of everybody, the oldest first'
 );
 select is((select count(*) from public.idempotency_stuck_keys(2)), 2::bigint, 'as many as asked for');
-select throws_ok('select * from public.idempotency_stuck_keys(0)', '22023', null, 'which is at least one');
-select throws_ok('select * from public.idempotency_stuck_keys(null)', '22023', null, 'and known');
+select throws_ok('select * from public.idempotency_stuck_keys(0)', '22023', 'listing stuck idempotency keys: the limit must be 1 to 1000, not 0', 'which is at least one');
+select throws_ok('select * from public.idempotency_stuck_keys(null)', '22023', 'listing stuck idempotency keys: the limit must be 1 to 1000, not null', 'and known');
 
 select * from finish();
 rollback;

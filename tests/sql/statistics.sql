@@ -25,7 +25,7 @@ select lives_ok($$select public.idempotency_count_replays('', 's', 4)$$, 'replay
 select lives_ok($$select public.idempotency_count_replays('', 's', 14)$$, 'and added up');
 select lives_ok($$select public.idempotency_count_replays('', 'unknown', 1)$$, 'those of a scope without keys are left out');
 select is((select count(*) from idempotency.replay_counts), 1::bigint, 'one row per owner, scope and hour');
-select throws_ok($$select public.idempotency_count_replays('', 's', 0)$$, '22023', null, 'a count of none is refused');
+select throws_ok($$select public.idempotency_count_replays('', 's', 0)$$, '22023', 'counting replays: the count must be 1 to 100000, not 0', 'a count of none is refused');
 insert into idempotency.replay_counts (owner, scope, hour, replays) values ('', 's', now() - interval '2 days', 1000);
 
 select results_eq(

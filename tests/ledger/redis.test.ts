@@ -166,6 +166,17 @@ function testOnRedis(): void {
     );
   });
 
+  Deno.test("Redis ledger: a failure without an answer has no status", async () => {
+    const ledger = redisLedger(send);
+    const owner = terms();
+    for (const status of [null, 502]) {
+      await ledger.claim(IDENTITY, owner);
+      const failure = { message: "no", status };
+      await ledger.fail(IDENTITY, owner.ownerToken, failure, 10);
+      assertEquals((await ledger.status!(IDENTITY))?.statusCode, status);
+    }
+  });
+
   Deno.test("Redis ledger: fences grow among attempts in the same instant", async () => {
     const ledger = redisLedger(send);
     const results = await Promise.all(

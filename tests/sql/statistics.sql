@@ -1,6 +1,6 @@
 -- The numbers of the statistics view, replay counts and the status of a key.
 begin;
-select plan(16);
+select plan(17);
 
 set local role service_role;
 delete from public.idempotency_keys;
@@ -41,6 +41,11 @@ select is((select round(duration_p95_ms::numeric) from public.v_idempotency_stat
 
 select is((select is_stuck from public.get_idempotency_status('stuck')), true, 'the status says that a run is stuck');
 select is((select is_expired from public.get_idempotency_status('done-2', 's')), true, 'and that a key has expired');
+-- later than now(), which is when this transaction began
+update public.idempotency_keys set lease_expires_at = clock_timestamp(), expires_at = clock_timestamp() where idempotency_key = 'running';
+select results_eq(
+  $$select is_stuck, is_expired from public.get_idempotency_status('running')$$, 'values (true, true)', 'both as of this moment'
+);
 select is_empty($$select * from public.get_idempotency_status('stuck', 'other')$$, 'another scope is another key');
 
 -- refusals: answers, final or not, that say what was wrong with the request

@@ -4,6 +4,8 @@ import { withSupabase } from "@supabase/server";
 import {
   type IdempotencyConfig,
   type IdempotencyEvent,
+  LedgerUnavailableError,
+  memoryLedger,
   withIdempotency,
 } from "../../shared/idempotency.ts";
 
@@ -64,4 +66,17 @@ Deno.test("a ledger out of reach does not touch requests without a key", async (
   const response = await app({}).post();
   assertEquals(response.status, 200);
   await response.body?.cancel();
+});
+
+Deno.test("a store of one's own is out of reach, whatever it gives as the cause", async () => {
+  for (const cause of [undefined, null, "away", { code: "E1" }]) {
+    const store = {
+      ...memoryLedger(),
+      claim: () =>
+        Promise.reject(new LedgerUnavailableError("claim the key", cause)),
+    };
+    const response = await app({ store }).post(KEY);
+    assertEquals(response.status, 503);
+    await response.body?.cancel();
+  }
 });

@@ -169,9 +169,12 @@ async function missedLines(
   for (const part of stdout.split("end_of_record")) {
     const path = /^SF:(.*)$/m.exec(part)?.[1];
     if (path === undefined) continue;
-    missed[path.slice(path.indexOf(core))] = [
-      ...part.matchAll(/^DA:(\d+),0$/gm),
-    ].map(([, line]) => Number(line));
+    const lines = (record: RegExp) =>
+      [...part.matchAll(record)].map(([, line]) => Number(line));
+    // A line counts as missed where a branch that begins on it is.
+    const branches = lines(/^BRDA:(\d+),/gm);
+    missed[path.slice(path.indexOf(core))] = lines(/^DA:(\d+),0$/gm)
+      .filter((line) => !branches.includes(line));
   }
   return missed;
 }
@@ -208,7 +211,9 @@ export async function recordAll(
   const shared = hashOf(
     root,
     filesBelow(root).filter((file) =>
-      !/^tests\/.*\.(test\.ts|sql)$|^scripts\/mutate|^docs\//.test(file)
+      !/^tests\/.*\.(test\.ts|sql)$|^scripts\/mutate(?!\/tests)|^docs\//.test(
+        file,
+      )
     ),
   );
   const known: KnownTest[] = [];

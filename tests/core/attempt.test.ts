@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import type { Attempt } from "../../shared/idempotency/attempt.ts";
 import { claim } from "../../shared/idempotency/claim.ts";
 import {
@@ -415,4 +421,16 @@ Deno.test("a handler that kept the event loop busy for longer than its lease has
     t.events.map(({ outcome, attempt }) => [outcome, attempt]),
     [["taken_over", 2], ["lost_lease", 1], ["executed", 2]],
   );
+});
+
+Deno.test("a step's name has 1 to 100 characters", async () => {
+  const { run } = bench();
+  const { step } = await run();
+  for (const name of ["", "a".repeat(101)]) {
+    const error = assertThrows(() => step(name, () => null), TypeError);
+    assertStringIncludes(error.message, `a name of ${name.length} characters`);
+  }
+  for (const name of ["a", "a".repeat(100)]) {
+    assertEquals(await step(name, () => name), name);
+  }
 });

@@ -409,3 +409,7 @@ Deno.test("two integers have one fingerprint only where they are the same", asyn
     }
   }));
 });
+
+Deno.test("a request of up to 64 MiB can be told apart", () => {
+  assertEquals(MAX_REQUEST_BYTES, 67_108_864);
+});

@@ -186,3 +186,17 @@ Deno.test("a body beyond 64 MiB is refused with 413, without a Content-Length to
   assertEquals([status, problem.code], [413, "REQUEST_TOO_LARGE"]);
   assertEquals(runs(), 0);
 });
+
+Deno.test("a route may look its scope up, and is told what is none", async () => {
+  const store = memoryLedger();
+  const found = numbered({ store, scope: () => Promise.resolve("looked-up") });
+  assertEquals((await found.ask({ key: KEY })).status, 201);
+  const known = (scope: string) =>
+    store.status!({ userId: "ada", scope, key: KEY });
+  assertEquals((await known("looked-up"))?.status, "completed");
+  for (const scope of ["", "a".repeat(201), undefined]) {
+    const route = numbered({ scope: () => scope as string });
+    await assertRejects(() => route.ask({ key: KEY }), TypeError, "the scope");
+    assertEquals(route.runs(), 0);
+  }
+});

@@ -76,6 +76,9 @@ function transitions(owner: string, key: string): Record<string, object> {
     idempotency_hourly_statistics: {},
     idempotency_upkeep: {},
     idempotency_job_runs: {},
+    idempotency_health: {},
+    idempotency_recent_keys: {},
+    idempotency_read_key: named,
     cleanup_expired_idempotency_keys: {},
   };
 }

@@ -28,6 +28,7 @@ const insideLite = new AsyncLocalStorage<true>();
 export function createLite(
   database: Database,
   keys: Keys & Partial<LegacyKeys>,
+  schemas: readonly string[] = ["public"],
 ): Lite {
   keepGrantsAsMigrated(database);
   setContextAtOnce(database);
@@ -44,7 +45,7 @@ export function createLite(
         enable_signup: true,
         email: { enable_confirmations: false },
       },
-      api: { schemas: ["public"] },
+      api: { schemas },
       db: { migrations: { enabled: false } },
       studio: { enabled: false },
       options: { server: { apiKeys: { resolver: keyResolver(keys) } } },

@@ -16,6 +16,8 @@ export interface FunctionSettings {
 /** What a project's folder says about how it is served. */
 export interface ProjectSettings {
   functions: Map<string, FunctionSettings>;
+  /** Schemas that the Data API exposes. */
+  schemas: string[];
   /** What functions find in their environment beside Supabase's own. */
   secrets: Record<string, string>;
   /** What access tokens are signed with, where the project says. */
@@ -25,6 +27,9 @@ export interface ProjectSettings {
 }
 
 const ConfigFile = z.object({
+  api: z.object({
+    schemas: z.array(z.string()).default(["public"]),
+  }).prefault({}),
   auth: z.object({ jwt_secret: z.string().optional() }).default({}),
   db: z.object({
     seed: z.object({
@@ -61,7 +66,7 @@ export async function readSettings(
   if (!config.success) {
     throw new Error(`Cannot read ${file}: ${z.prettifyError(config.error)}`);
   }
-  const { auth, db, functions: declared } = config.data;
+  const { api, auth, db, functions: declared } = config.data;
   const jwtSecret = fromEnvironment(auth.jwt_secret);
   const functions = new Map<string, FunctionSettings>();
   for (const name of await functionNames(supabaseDir, Object.keys(declared))) {
@@ -85,6 +90,7 @@ export async function readSettings(
   }
   return {
     functions,
+    schemas: api.schemas,
     secrets: await readSecrets(supabaseDir),
     ...(jwtSecret ? { jwtSecret } : {}),
     seeds: db.seed.enabled

@@ -210,7 +210,7 @@ interface Prepared {
 async function prepare(
   database: Database,
   migrations: Migration[],
-  { jwtSecret, seeds }: ProjectSettings,
+  { jwtSecret, schemas, seeds }: ProjectSettings,
   options: StackOptions,
 ): Promise<Prepared> {
   return await database.exclusively(async () => {
@@ -219,7 +219,7 @@ async function prepare(
       ...stored ?? generateKeys(),
       ...(jwtSecret === undefined ? {} : { jwtSecret }),
     });
-    const lite = createLite(database, keys);
+    const lite = createLite(database, keys, schemas);
     if (database.foreign && !options.applyMigrations) {
       await insistOnPrepared(database, migrations, options);
       await lite.warmUp();

@@ -18,6 +18,9 @@ const cryptoProvider = Stripe.createSubtleCryptoProvider();
  * The event that Stripe signed. Nothing of a request may be used before this
  * has returned: anybody can send one.
  *
+ * `STRIPE_WEBHOOK_SECRET` may hold several secrets, separated by commas: the
+ * new and the old one while it is rolled, and one for each further endpoint.
+ *
  * @throws {Refusal} 400 when the signature is missing, wrong or too old, or
  * what is signed is no event; 503 when the secret to check with is not set.
  */
@@ -25,8 +28,9 @@ export async function verifiedEvent(
   req: Request,
   environment: Pick<typeof Deno.env, "get"> = Deno.env,
 ): Promise<Stripe.Event> {
-  const secret = environment.get("STRIPE_WEBHOOK_SECRET");
-  if (!secret) {
+  const secrets = (environment.get("STRIPE_WEBHOOK_SECRET") ?? "")
+    .split(",").map((secret) => secret.trim()).filter(Boolean);
+  if (secrets.length === 0) {
     throw new Refusal({
       status: 503,
       code: "WEBHOOK_NOT_CONFIGURED",
@@ -37,34 +41,37 @@ export async function verifiedEvent(
     });
   }
   const body = await readBytes(req, MAX_EVENT_BYTES);
-  try {
-    return await Stripe.webhooks.constructEventAsync(
-      body,
-      req.headers.get("stripe-signature") ?? "",
-      secret,
-      TOLERANCE_SECONDS,
-      cryptoProvider,
-    );
-  } catch (cause) {
-    throw new Refusal(
-      cause instanceof Stripe.errors.StripeSignatureVerificationError
-        ? {
-          status: 400,
-          code: "SIGNATURE_INVALID",
-          title: "Signature invalid",
-          detail:
-            "The Stripe-Signature header does not fit this body and the present time: send the event as Stripe signed it, within five minutes",
-        }
-        : {
+  const signature = req.headers.get("stripe-signature") ?? "";
+  let mismatch: unknown;
+  for (const secret of secrets) {
+    try {
+      return await Stripe.webhooks.constructEventAsync(
+        body,
+        signature,
+        secret,
+        TOLERANCE_SECONDS,
+        cryptoProvider,
+      );
+    } catch (cause) {
+      if (!(cause instanceof Stripe.errors.StripeSignatureVerificationError)) {
+        throw new Refusal({
           status: 400,
           code: "EVENT_INVALID",
           title: "Event invalid",
           detail:
             "The body is signed but is no event: let the endpoint in Stripe send snapshot events, as JSON",
-        },
-      { cause },
-    );
+        }, { cause });
+      }
+      mismatch = cause;
+    }
   }
+  throw new Refusal({
+    status: 400,
+    code: "SIGNATURE_INVALID",
+    title: "Signature invalid",
+    detail:
+      "The Stripe-Signature header does not fit this body and the present time: send the event as Stripe signed it, within five minutes",
+  }, { cause: mismatch });
 }
 
 const UserId = z.guid();

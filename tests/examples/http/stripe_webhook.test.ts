@@ -4,13 +4,14 @@ import { unique } from "../../support/probe.ts";
 import { anonymous, project, signUp, withStack } from "../../support/stack.ts";
 
 const SECRET = "whsec_of_the_tests";
+const OTHERS = ["whsec_from_before", "whsec_of_connect"];
 
 const stack = withStack();
 let before: string | undefined;
 
 Deno.test.beforeAll(() => {
   before = Deno.env.get("STRIPE_WEBHOOK_SECRET");
-  Deno.env.set("STRIPE_WEBHOOK_SECRET", SECRET);
+  Deno.env.set("STRIPE_WEBHOOK_SECRET", [SECRET, ...OTHERS].join(", "));
 });
 Deno.test.afterAll(() => {
   if (before === undefined) Deno.env.delete("STRIPE_WEBHOOK_SECRET");
@@ -137,6 +138,18 @@ Deno.test("two events about one payment book it once", async () => {
   assertEquals((await payments(event.data.object.id)).length, 1);
 });
 
+Deno.test("an event may be signed with the secret from before, or another endpoint's", async () => {
+  const event = succeeded();
+  const replays = [];
+  for (const secret of [...OTHERS, SECRET]) {
+    const { status, replayed } = await deliver(event, { secret });
+    assertEquals(status, 200);
+    replays.push(replayed);
+  }
+  assertEquals(replays, [false, true, true]);
+  assertEquals((await payments(event.data.object.id)).length, 1);
+});
+
 Deno.test("a signature that is missing, wrong or too old is 400, and nothing is stored", async () => {
   const deliveries: Delivery[] = [
     { signature: null },
@@ -226,6 +239,6 @@ Deno.test("without a secret to check with nothing is accepted", async () => {
     assert(body.detail.includes("STRIPE_WEBHOOK_SECRET"));
     assertEquals(await keysOf(event.id), []);
   } finally {
-    Deno.env.set("STRIPE_WEBHOOK_SECRET", SECRET);
+    Deno.env.set("STRIPE_WEBHOOK_SECRET", [SECRET, ...OTHERS].join(", "));
   }
 });

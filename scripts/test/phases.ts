@@ -27,6 +27,7 @@ const BROWSER = "tests/browser";
 const RUNTIMES = "tests/runtimes";
 const CONSUMERS = "tests/consumers";
 const DOCS = "tests/docs";
+const GUIDES = "tests/guides";
 const APART = [
   CORE,
   PARTS,
@@ -45,6 +46,7 @@ const APART = [
   RUNTIMES,
   CONSUMERS,
   DOCS,
+  GUIDES,
 ];
 
 /**
@@ -152,6 +154,11 @@ export const phases: readonly Phase[] = [
     name: "examples",
     postgres: [],
     run: (filter) => onPostgres(`${EXAMPLES}/http/all.ts`, filter),
+  },
+  {
+    name: "guides",
+    postgres: [],
+    run: (filter) => onPostgres(`${GUIDES}/all.ts`, filter),
   },
   {
     name: "concurrency",

@@ -57,11 +57,12 @@ Deno.test("every link in the documents leads somewhere", async () => {
   assertEquals(broken, []);
 });
 
-Deno.test("the index leads to every page", async () => {
-  const index = new URL("README.md", DOCS);
-  const linked = new Set(
-    (await linksOf(index)).map((link) => new URL(link, index).href),
-  );
+Deno.test("the indexes lead to every page", async () => {
+  const linked = new Set<string>();
+  for (const index of ["README.md", "guides/README.md"]) {
+    const url = new URL(index, DOCS);
+    for (const link of await linksOf(url)) linked.add(new URL(link, url).href);
+  }
   const missing = (await pages())
     .filter((page) => !linked.has(new URL(page, DOCS).href))
     .filter((page) => page !== "README.md");

@@ -3,7 +3,7 @@ const ROOT = new URL("../../", import.meta.url);
 /** Every page there is, by its path from `docs/`, the README among them. */
 export async function pages(): Promise<string[]> {
   const found = ["../README.md"];
-  for (const folder of ["", "recipes/"]) {
+  for (const folder of ["", "guides/", "recipes/"]) {
     for await (
       const { name } of Deno.readDir(new URL(`docs/${folder}`, ROOT))
     ) {

@@ -88,7 +88,8 @@ export function anonymous({ apiUrl, publishableKey }: Stack): Actor {
   };
 }
 
-function databaseOptions() {
+/** The database that the surroundings of the test run name. */
+export function databaseOptions(): { memory: true } | { databaseUrl: string } {
   if (Deno.env.get("STACK") !== "postgres") return { memory: true };
   const databaseUrl = Deno.env.get("DATABASE_URL");
   if (!databaseUrl) throw new Error("STACK=postgres needs DATABASE_URL");

@@ -6,7 +6,7 @@ import { printed, runDeno } from "./command.ts";
 
 // What npm is to get, and nothing else of this repository.
 const PATHS =
-  /^(CHANGELOG\.md|LICENSE|README\.md|llms\.txt|package\.json|bin\/[\w-]+\.js|dist\/[\w/]+\.(js|d\.ts)|docs\/[\w/-]+\.md|shared\/[\w/]+\.ts|skills\/[\w/-]+\.md|supabase\/(schemas|migrations|rollback|releases)\/[\w./-]+)$/;
+  /^(CHANGELOG\.md|LICENSE|README\.md|llms\.txt|package\.json|bin\/[\w-]+\.js|dist\/[\w/]+\.(js|d\.ts)|docs\/[\w/-]+\.md|scripts\/ops\/page\/\w+\.(css|html|js)|shared\/[\w/]+\.ts|skills\/[\w/-]+\.md|supabase\/(schemas|migrations|rollback|releases)\/[\w./-]+)$/;
 
 // What a stranger opens first leads to nothing that is not there.
 const DOORS = /^(README\.md|llms\.txt|skills\/.*\.md)$/;

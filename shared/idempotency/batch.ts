@@ -122,7 +122,7 @@ export async function runMany<Input, Body>(
       const { key, payload } = item;
       try {
         const outcome = await runOperation<Body>(
-          { ...shared, supabase: undefined, store: ledger, key, payload },
+          { ...shared, store: ledger, key, payload },
           (run) => limit(() => operation(item, run)),
         );
         outcomes.set(name, { ...outcome, key });

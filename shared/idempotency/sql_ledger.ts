@@ -396,7 +396,6 @@ async function again(
       retries: 2,
       maxRetryTime: Math.max(0, until - performance.now()),
       minTimeout: 50,
-      maxTimeout: 500,
       randomize: true,
     });
   } catch {

@@ -240,14 +240,14 @@ begin
   end if;
 
   -- where cleanup is late, or was never set up, nobody stays locked out because of it
+  -- by where they lie: whatever the planner believes of the table, they are looked for once
   delete from public.idempotency_keys as k
-  using (
-    select e.scope, e.idempotency_key
+  where k.ctid = any (array(
+    select e.ctid
     from public.idempotency_keys as e
     where e.owner = p_owner and e.expires_at <= clock_timestamp()
     for update skip locked
-  ) as expired
-  where k.owner = p_owner and k.scope = expired.scope and k.idempotency_key = expired.idempotency_key;
+  ));
 
   if found then
     return;
@@ -1395,7 +1395,7 @@ exception when insufficient_privilege then
 end;
 $$;
 
--- What waits for an operator, and how an operator ends it.
+-- What waits for an operator, how an operator ends it, and what they look up on the way there.
 
 create function public.idempotency_stuck_keys(p_limit integer default 100) returns table (
   owner text,
@@ -1555,6 +1555,215 @@ revoke all on function public.idempotency_resolve(text, text, text, text, intege
   from public, anon, authenticated, service_role;
 grant execute on function public.idempotency_resolve(text, text, text, text, integer, text, text, jsonb, text)
   to service_role;
+
+-- Requests, the latest first. No index leads from a key, a status or a time to its rows, because each
+-- would be paid for by every claim; so this walks the order of grants, and never far in one call.
+
+create function idempotency.first_fence_since(p_moment timestamptz) returns bigint
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_before bigint := 0;
+  v_since bigint := (select max(k.fence) from public.idempotency_keys as k);
+  v_middle bigint;
+  v_claimed_at timestamptz;
+begin
+  v_since := coalesce(v_since, 0) + 1;
+  -- by halving: later grants have larger fences, but for the moments between a fence and its claim
+  while v_since - v_before > 1 loop
+    v_middle := v_before + (v_since - v_before) / 2;
+    v_claimed_at := (
+      select k.claimed_at from public.idempotency_keys as k where k.fence <= v_middle order by k.fence desc limit 1
+    );
+    if v_claimed_at >= p_moment then
+      v_since := v_middle;
+    else
+      v_before := v_middle;
+    end if;
+  end loop;
+  return v_since;
+end;
+$$;
+
+comment on function idempotency.first_fence_since(timestamptz) is
+  'The fence of about the first claim since a moment; one above the newest where there is none.';
+
+revoke all on function idempotency.first_fence_since(timestamptz) from public, anon, authenticated, service_role;
+grant execute on function idempotency.first_fence_since(timestamptz) to service_role;
+
+create function public.idempotency_recent_keys(
+  p_scope text default null,
+  -- '' is the project itself
+  p_owner text default null,
+  p_idempotency_key text default null,
+  -- processing, stuck (a processing one whose lease lapsed), completed or failed
+  p_status text default null,
+  -- by the time of the latest attempt's claim
+  p_from timestamptz default null,
+  p_until timestamptz default null,
+  p_below_fence bigint default null,
+  p_limit integer default 50
+) returns table (
+  owner text,
+  scope text,
+  idempotency_key text,
+  status text,
+  is_stuck boolean,
+  attempt integer,
+  status_code integer,
+  error_message text,
+  claimed_at timestamptz,
+  completed_at timestamptz,
+  -- A last row that has nothing else: looking ended there, go on below it.
+  fence bigint
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+-- which index serves depends on what is asked for
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  -- how many keys one call looks at
+  v_most constant integer := 10000;
+  -- between a fence and its claim
+  v_slack constant interval := interval '1 minute';
+  v_now constant timestamptz := clock_timestamp();
+  -- A user has few keys, and the primary key leads to them; the project may have all there are.
+  v_user constant text := nullif(p_owner, '');
+  v_below bigint := coalesce(p_below_fence, 9223372036854775807);
+  v_from bigint := 0;
+  v_found integer;
+  v_seen integer;
+begin
+  if (p_limit between 1 and 1000) is not true then
+    raise exception 'listing idempotency keys: the limit must be 1 to 1000, not %', coalesce(p_limit::text, 'null')
+      using errcode = '22023';
+  end if;
+
+  if p_status not in ('processing', 'stuck', 'completed', 'failed') then
+    raise exception 'listing idempotency keys: the status must be processing, stuck, completed or failed, not %', quote_literal(p_status)
+      using errcode = '22023';
+  end if;
+
+  if p_until is not null then
+    v_below := least(v_below, idempotency.first_fence_since(p_until + v_slack));
+  end if;
+  if p_from is not null then
+    v_from := idempotency.first_fence_since(p_from - v_slack);
+  end if;
+
+  return query
+  select
+    k.owner::text, k.scope::text, k.idempotency_key::text, k.status::text, coalesce(k.lease_expires_at <= v_now, false),
+    k.attempt::integer, k.status_code::integer, k.error_message::text, k.claimed_at, k.completed_at, k.fence
+  from (
+    select i.*
+    from public.idempotency_keys as i
+    where (v_user is null or i.owner = v_user) and i.fence < v_below and i.fence >= v_from
+    order by i.fence desc
+    limit v_most
+  ) as k
+  where (p_owner is null or k.owner = p_owner)
+    and (p_scope is null or k.scope = p_scope)
+    and (p_idempotency_key is null or k.idempotency_key = p_idempotency_key)
+    and (p_from is null or k.claimed_at >= p_from)
+    and (p_until is null or k.claimed_at < p_until)
+    and (p_status is null or k.status = p_status or p_status = 'stuck' and k.lease_expires_at <= v_now)
+  order by k.fence desc
+  limit p_limit;
+
+  get diagnostics v_found = row_count;
+  if v_found = p_limit then
+    return;
+  end if;
+
+  select count(*), min(l.fence) into v_seen, fence
+  from (
+    select i.fence
+    from public.idempotency_keys as i
+    where (v_user is null or i.owner = v_user) and i.fence < v_below and i.fence >= v_from
+    order by i.fence desc
+    limit v_most
+  ) as l;
+  if v_seen = v_most then
+    return next;
+  end if;
+end;
+$$;
+
+comment on function public.idempotency_recent_keys(text, text, text, text, timestamptz, timestamptz, bigint, integer) is
+  'For operators: keys that fit, the one claimed last at the top, among at most 10,000; a last row without a key says below which fence to go on.';
+
+revoke all on function public.idempotency_recent_keys(text, text, text, text, timestamptz, timestamptz, bigint, integer)
+  from public, anon, authenticated, service_role;
+grant execute on function public.idempotency_recent_keys(text, text, text, text, timestamptz, timestamptz, bigint, integer)
+  to service_role;
+
+-- All there is to tell of one key; who holds it is nobody's business.
+
+create function public.idempotency_read_key(
+  p_owner text,
+  p_scope text,
+  p_idempotency_key text
+) returns table (
+  owner text,
+  scope text,
+  idempotency_key text,
+  status text,
+  is_stuck boolean,
+  is_expired boolean,
+  attempt integer,
+  -- the attempts before this one that crashed in a row: {attempt, claimed_at, lease_expired_at, steps}
+  crashed_attempts jsonb,
+  steps jsonb,
+  status_code integer,
+  response_headers jsonb,
+  response_encoding text,
+  -- as it is written down; null where it is longer than 64 KiB
+  response text,
+  response_bytes integer,
+  error_message text,
+  metadata jsonb,
+  request_fingerprint text,
+  fence bigint,
+  created_at timestamptz,
+  claimed_at timestamptz,
+  lease_expires_at timestamptz,
+  completed_at timestamptz,
+  expires_at timestamptz
+)
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_now constant timestamptz := clock_timestamp();
+begin
+  return query
+  select
+    k.owner::text, k.scope::text, k.idempotency_key::text, k.status::text,
+    coalesce(k.lease_expires_at <= v_now, false), k.expires_at <= v_now,
+    k.attempt::integer, k.crashed_attempts::jsonb, k.steps::jsonb,
+    k.status_code::integer, k.response_headers::jsonb, k.response_encoding::text,
+    case when octet_length(k.response) <= 65536 then k.response::text end, octet_length(k.response),
+    k.error_message::text, k.metadata::jsonb, k.request_fingerprint::text, k.fence,
+    k.created_at, k.claimed_at, k.lease_expires_at, k.completed_at, k.expires_at
+  from public.idempotency_keys as k
+  where k.owner = p_owner and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
+end;
+$$;
+
+comment on function public.idempotency_read_key(text, text, text) is
+  'For operators: one key with its attempts, steps and answer; no row where it is not there.';
+
+revoke all on function public.idempotency_read_key(text, text, text) from public, anon, authenticated, service_role;
+grant execute on function public.idempotency_read_key(text, text, text) to service_role;
 
 -- Replays write nothing on the claim's path. Edge functions count them in memory and hand the
 -- sums over about once a second, so a hot key costs one small update a second, not one a replay.
@@ -2190,7 +2399,7 @@ $$;
 comment on function public.idempotency_scope_statistics(integer, integer) is
   'For operators: all scopes together and the busiest ones, live keys by status, and executions, failures, replays and durations of the last hours. Processing and stuck ones are exact, the rest is as of the last refresh.';
 
-create function public.idempotency_hourly_statistics(p_hours integer default 48)
+create function public.idempotency_hourly_statistics(p_hours integer default 48, p_scope text default null)
 returns table (hour timestamptz, executions bigint, failures bigint, replays bigint)
 language plpgsql
 stable
@@ -2213,21 +2422,22 @@ begin
     coalesce(sum(h.failures), 0)::bigint,
     coalesce(sum(h.replays), 0)::bigint
   from generate_series(v_from, v_this_hour, interval '1 hour') as t (hour)
-  left join idempotency.hours as h on h.hour = t.hour and h.hour >= v_from
+  left join idempotency.hours as h
+    on h.hour = t.hour and h.hour >= v_from and (p_scope is null or h.scope = p_scope)
   group by t.hour
   order by t.hour;
 end;
 $$;
 
-comment on function public.idempotency_hourly_statistics(integer) is
-  'For operators: executions, failures and replays of the last hours, oldest first, as of the last refresh.';
+comment on function public.idempotency_hourly_statistics(integer, text) is
+  'For operators: executions, failures and replays of the last hours, in all scopes or in one, oldest first, as of the last refresh.';
 
 revoke all on function public.idempotency_scope_statistics(integer, integer)
   from public, anon, authenticated, service_role;
-revoke all on function public.idempotency_hourly_statistics(integer)
+revoke all on function public.idempotency_hourly_statistics(integer, text)
   from public, anon, authenticated, service_role;
 grant execute on function public.idempotency_scope_statistics(integer, integer) to service_role;
-grant execute on function public.idempotency_hourly_statistics(integer) to service_role;
+grant execute on function public.idempotency_hourly_statistics(integer, text) to service_role;
 
 -- What runs on its own: removing what has expired, beside live traffic, and counting statistics.
 
@@ -2241,9 +2451,10 @@ declare
   v_now constant timestamptz := clock_timestamp();
   v_deleted integer;
 begin
-  -- materialized: the locking select runs once, whatever plan the delete gets
-  with expired as materialized (
-    select k.owner, k.scope, k.idempotency_key
+  -- by where they lie: whatever the planner believes of the table, they are looked for once
+  delete from public.idempotency_keys as d
+  where d.ctid = any (array(
+    select k.ctid
     from public.idempotency_keys as k
     where k.expires_at <= v_now
       and (k.lease_expires_at is null or k.lease_expires_at <= v_now)
@@ -2251,13 +2462,7 @@ begin
     limit p_batch_size
     -- a row that is being claimed anew is neither waited for nor deleted
     for update skip locked
-  )
-  delete from public.idempotency_keys as k
-  using expired as e
-  where k.owner = e.owner
-    and k.scope = e.scope
-    and k.idempotency_key = e.idempotency_key
-    and k.expires_at <= v_now;
+  ));
 
   get diagnostics v_deleted = row_count;
   return v_deleted;

@@ -82,7 +82,7 @@ Deno.test("however many answers are lost, there is one job, and a job a press wi
   await tried.saw(/try\s3/);
   await tried.turn("Lose answers", false);
   assertEquals(await tried.saw("200 replayed"), key);
-  assert(await tried.count("with", "answer lost") >= 2);
+  assert(await tried.count("with", "answer lost", 2) >= 2);
   await tried.showsJobs("without", 2);
   assertEquals(await countJobs(tried, stack()), 1);
 });

@@ -16,7 +16,10 @@ for (const clickCount of [2, 10]) {
     await tried.showsJobs("without", clickCount);
     await tried.showsJobs("with", 1);
     assertEquals(await tried.count("with", "first run"), 1);
-    assertEquals(await tried.count("without", "200 ran"), clickCount);
+    assertEquals(
+      await tried.count("without", "200 ran", clickCount),
+      clickCount,
+    );
     assertEquals(await countJobs(tried, stack(), "without"), clickCount);
     assertEquals(await countJobs(tried, stack()), 1);
     await tried.page.locator("#with .state")
@@ -34,8 +37,8 @@ Deno.test("one button presses five times: five jobs beside one, each request in 
   await page.locator('#with[aria-busy="true"]').waitFor();
   await tried.showsJobs("without", 5);
   await tried.showsJobs("with", 1);
-  assertEquals(await tried.count("without", ""), 5);
-  assertEquals(await tried.count("with", "joined"), 4);
+  assertEquals(await tried.count("without", "", 5), 5);
+  assertEquals(await tried.count("with", "joined", 4), 4);
   const widths = await page.locator("#without .track i").evaluateAll((bars) =>
     (bars as unknown as { offsetWidth: number }[])
       .map(({ offsetWidth }) => offsetWidth)

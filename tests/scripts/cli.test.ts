@@ -50,7 +50,7 @@ Deno.test("every command has --help, and there is one text of all of them", asyn
   const names = [...text.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name!);
   assertEquals(names, [
     ...["init", "upgrade", "remove", "doctor"],
-    ...["stats", "keys", "cleanup", "migrate"],
+    ...["stats", "keys", "ops", "cleanup", "migrate"],
   ]);
   const helps = await Promise.all(names.map((name) => cli([name, "--help"])));
   helps.forEach(({ code, text }, index) => {
@@ -133,7 +133,7 @@ Deno.test("init takes parts, one at a time too, and remembers them", () =>
     for (const name of migrations()) {
       assertStringIncludes(await read(`supabase/rollback/${name}`), name);
     }
-    assert(`${SHARED}/client/retries.ts` in manifest.files);
+    assert(`${SHARED}/client/sending.ts` in manifest.files);
     assert(!(`${SHARED}/idempotency/testing.ts` in manifest.files));
     const unknown = await run("init", "--parts", "clients");
     assertEquals(unknown.code, 1);

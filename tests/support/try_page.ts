@@ -13,8 +13,8 @@ export interface TryPage {
   turn(name: Fault, on: boolean): Promise<void>;
   /** Waits until a lane of the protected side says so, and answers its key. */
   saw(text: string | RegExp): Promise<string>;
-  /** How many lanes of a side say so. */
-  count(side: Side, text: string | RegExp): Promise<number>;
+  /** Waits until so many lanes of a side say so, and counts all that do. */
+  count(side: Side, text: string | RegExp, atLeast?: number): Promise<number>;
   /** Waits until a side shows so many jobs. */
   showsJobs(side: Side, count: number): Promise<void>;
 }
@@ -40,7 +40,10 @@ export async function openTryPage(
       await lane.waitFor();
       return await lane.locator("code").or(lane).last().innerText();
     },
-    count: (side, text) => lanes(side, text).count(),
+    async count(side, text, atLeast = 1) {
+      await lanes(side, text).nth(atLeast - 1).waitFor();
+      return await lanes(side, text).count();
+    },
     showsJobs: (side, count) =>
       page.locator(`#${side} .jobs strong`).getByText(String(count), {
         exact: true,

@@ -73,8 +73,9 @@ export const racyMutations: readonly RacyMutation[] = [
     state: "expired",
     fn: "idempotency.delete_expired",
     edits: [
+      ["select k.ctid", "select k.idempotency_key::text"],
+      ["d.ctid = any", "d.idempotency_key = any"],
       ["for update skip locked", ""],
-      ["and k.expires_at <= v_now;", ";"],
     ],
   },
 ];

@@ -11,5 +11,4 @@ export { bytesToHex } from "npm:@noble/hashes@2.4.0/utils.js";
 export { default as canonicalize } from "npm:canonicalize@5.1.0";
 export { default as pLimit } from "npm:p-limit@7.3.3";
 export { default as pRetry } from "npm:p-retry@9.0.0";
-export { default as pTimeout } from "npm:p-timeout@8.0.0";
 export { parseItem } from "npm:structured-headers@2.1.0";

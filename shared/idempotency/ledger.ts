@@ -155,6 +155,31 @@ export function placeOf(on: object & { readonly place?: unknown }): string {
   return place;
 }
 
+/**
+ * Waits for a store, but not for ever. Own code, because it is on the path of
+ * every call: the libraries for it make an error ahead, for three times as much.
+ *
+ * @param withinMs How long at most, in ms.
+ * @throws {Error} When the time is over; what was asked goes on.
+ */
+export function inTime<T>(
+  answer: PromiseLike<T>,
+  withinMs: number,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`No answer in ${Math.ceil(withinMs)} ms`));
+    }, withinMs);
+    answer.then((value) => {
+      clearTimeout(timer);
+      resolve(value);
+    }, (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+  });
+}
+
 /** What an attempt brings to {@link Ledger.claim}. */
 export interface ClaimTerms {
   /** SHA-256 of the request, 64 lower-case hexadecimal digits. */

@@ -1,5 +1,4 @@
-import { pTimeout } from "./deps.ts";
-import type { Ledger } from "./ledger.ts";
+import { inTime, type Ledger } from "./ledger.ts";
 import {
   type CallOutcome,
   isSqlState,
@@ -80,11 +79,7 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
         : value as Value;
     });
     try {
-      const data = await pTimeout(run(text, values), {
-        milliseconds: withinMs,
-        message: `The database did not answer in ${Math.ceil(withinMs)} ms`,
-      });
-      return { data, error: null };
+      return { data: await inTime(run(text, values), withinMs), error: null };
     } catch (error) {
       return failure(error);
     }

@@ -1,5 +1,4 @@
 import { bytesOfBase64, toBase64 } from "./body.ts";
-import { pTimeout } from "./deps.ts";
 import { LedgerMisconfiguredError, LedgerUnavailableError } from "./errors.ts";
 import { sha256Hex } from "./fingerprint.ts";
 import {
@@ -7,6 +6,7 @@ import {
   type ClaimResult,
   type Identity,
   identityName,
+  inTime,
   type KeyStatus,
   type Ledger,
   type SettleResult,
@@ -230,10 +230,7 @@ export function redisLedger(
       }
     };
     try {
-      const message = `no answer within ${timeoutMs} ms`;
-      return texts(
-        await pTimeout(evaluate(), { milliseconds: timeoutMs, message }),
-      );
+      return texts(await inTime(evaluate(), timeoutMs));
     } catch (cause) {
       throw refusalOf(attempted, cause);
     }

@@ -1,5 +1,5 @@
 import { KeyMissingError } from "./errors.ts";
-import { type IdempotencyEvent, reportMissing } from "./event.ts";
+import type { IdempotencyEvent } from "./event.ts";
 import { platform } from "./platform.ts";
 import { expose } from "./response.ts";
 
@@ -131,10 +131,36 @@ export function admitWithoutKey(
   configured: Enforcement,
   onEvent?: (event: IdempotencyEvent) => void,
 ): (answer: Response) => Response {
+  return isToBeWarned(scope, configured, onEvent)
+    ? markMissing
+    : (answer) => answer;
+}
+
+/**
+ * Whether the answer to a request without a key is to warn. Tells `onEvent` of
+ * it; the log too, unless keys are optional: from these lines a team sees when
+ * it can require them.
+ *
+ * @throws {KeyMissingError} Where a key is required.
+ */
+export function isToBeWarned(
+  scope: string,
+  configured: Enforcement,
+  onEvent: ((event: IdempotencyEvent) => void) | undefined,
+): boolean {
   const enforcement = enforcementOf(scope, configured);
-  reportMissing(scope, enforcement, onEvent);
+  if (enforcement !== "optional") {
+    const event = "IDEMPOTENCY_KEY_MISSING";
+    console.warn(JSON.stringify({ event, scope, enforcement }));
+  }
+  try {
+    const none = { keyHash: "", durationMs: 0, attempt: 0 };
+    onEvent?.({ outcome: "missing", scope, ...none });
+  } catch (cause) {
+    platform.log("onEvent threw:", cause);
+  }
   if (enforcement === "required") throw new KeyMissingError();
-  return enforcement === "warn" ? markMissing : (answer) => answer;
+  return enforcement === "warn";
 }
 
 function markMissing(answer: Response): Response {

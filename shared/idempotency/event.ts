@@ -1,4 +1,3 @@
-import type { Enforcement } from "./enforcement.ts";
 import { LedgerMisconfiguredError, LedgerUnavailableError } from "./errors.ts";
 import { sha256Hex } from "./fingerprint.ts";
 import { type Identity, identityName } from "./ledger.ts";
@@ -88,27 +87,6 @@ export function reporterOf(
       })
     ).catch((cause) => platform.log("onEvent threw:", cause));
   };
-}
-
-/**
- * Tells `onEvent` of a request without a key; the log too, unless keys are
- * optional: from these lines a team sees when it can require them.
- */
-export function reportMissing(
-  scope: string,
-  enforcement: Enforcement,
-  onEvent: ((event: IdempotencyEvent) => void) | undefined,
-): void {
-  if (enforcement !== "optional") {
-    const event = "IDEMPOTENCY_KEY_MISSING";
-    console.warn(JSON.stringify({ event, scope, enforcement }));
-  }
-  try {
-    const none = { keyHash: "", durationMs: 0, attempt: 0 };
-    onEvent?.({ outcome: "missing", scope, ...none });
-  } catch (cause) {
-    platform.log("onEvent threw:", cause);
-  }
 }
 
 /** The client is told that the ledger is out of reach; the log is told why. */

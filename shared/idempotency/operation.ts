@@ -6,9 +6,8 @@ import {
   resolveConfig,
   type ResolvedConfig,
 } from "./config.ts";
-import { enforcementOf } from "./enforcement.ts";
-import { IdempotencyError, KeyMissingError } from "./errors.ts";
-import { reportMissing } from "./event.ts";
+import { isToBeWarned } from "./enforcement.ts";
+import { IdempotencyError } from "./errors.ts";
 import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import type { Answer, Ledger } from "./ledger.ts";
@@ -155,10 +154,9 @@ export async function runOperation<Body>(
   const marks: Record<string, string> = {};
   try {
     if (key === null) {
-      const enforcement = enforcementOf(route, config.enforcement);
-      reportMissing(route, enforcement, config.onEvent);
-      if (enforcement === "required") throw new KeyMissingError();
-      if (enforcement === "warn") marks["X-Idempotency-Missing"] = "true";
+      if (isToBeWarned(route, config.enforcement, config.onEvent)) {
+        marks["X-Idempotency-Missing"] = "true";
+      }
       begun = { kind: "attempt", attempt: unprotectedAttempt() };
     } else {
       assertIdempotencyKey(key, "The key");

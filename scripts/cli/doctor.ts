@@ -72,7 +72,7 @@ async function filesOf(folder: ProjectFolder): Promise<Finding[]> {
 }
 
 const CORS =
-  `import { corsHeaders } from "../_shared/idempotency.ts" and send it, in withSupabase as cors: { headers: corsHeaders }`;
+  `import { corsHeaders } from "../_shared/idempotency.ts" and send it: in withSupabase as cors: { headers: corsHeaders }, in a handler on its own as withIdempotency({ …, cors: corsHeaders }, handler)`;
 
 async function functionFindings(folder: ProjectFolder): Promise<Finding[]> {
   const findings: Finding[] = [];

@@ -31,6 +31,7 @@ const IMPORTS_MODULE = new RegExp(String.raw`\bfrom\s+${MODULE}`);
 const IMPORTS_CORS = new RegExp(
   String.raw`\bimport\s*\{[^}]*\bcorsHeaders\b[^}]*\}\s*from\s+${MODULE}`,
 );
+const CALLS_WRAPPER = /\bwithIdempotency\(\s*\{/g;
 const SOURCE = /\.(ts|tsx|js|jsx|mjs)$/;
 
 const Config = z.object({
@@ -66,6 +67,22 @@ async function sharedBy(
   );
 }
 
+/**
+ * Whether a configuration has `cors`: the wrapper then lets the key in, whatever
+ * those headers say.
+ */
+function passesCors(text: string): boolean {
+  return [...text.matchAll(CALLS_WRAPPER)].some(({ 0: call, index }) => {
+    const start = index + call.length;
+    let end = start;
+    for (let depth = 1; depth > 0 && end < text.length; end++) {
+      if (text[end] === "{") depth++;
+      if (text[end] === "}") depth--;
+    }
+    return /\bcors\b/.test(text.slice(start, end));
+  });
+}
+
 /** The project's functions: the folders of `supabase/functions` without `_`. */
 export async function functionsOf(
   folder: ProjectFolder,
@@ -91,7 +108,8 @@ export async function functionsOf(
         paths[at]?.replaceAll("\\", "/") ?? ""
       }`,
       isProtected: IMPORTS_MODULE.test(all),
-      letsKeyIn: IMPORTS_CORS.test(all) || /idempotency-key/i.test(all),
+      letsKeyIn: IMPORTS_CORS.test(all) || passesCors(all) ||
+        /idempotency-key/i.test(all),
       hasCors: /withSupabase|cors|access-control-allow/i.test(all),
       knowsCallers:
         /withSupabase|callers|getUser|getClaims|jwtVerify|constructEvent|verify/

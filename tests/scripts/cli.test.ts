@@ -207,7 +207,20 @@ export default { fetch: withSupabase({ auth: "user" }, withIdempotency({}, serve
     await write(
       "supabase/functions/usual/index.ts",
       `${module}
-import { corsHeaders } from "../_shared/cors.ts";`,
+import { corsHeaders } from "../_shared/cors.ts";
+Deno.serve(withIdempotency(
+  { scope: "usual" },
+  () => new Response("ok", { headers: corsHeaders }),
+));`,
+    );
+    await write(
+      "supabase/functions/own/index.ts",
+      `${module}
+import { corsHeaders } from "../_shared/cors.ts";
+Deno.serve(withIdempotency(
+  { supabase: createClient(url, key, { auth: {} }), cors: corsHeaders },
+  () => new Response("ok", { headers: corsHeaders }),
+));`,
     );
     await write(
       `${SHARED}/cors.ts`,
@@ -240,7 +253,9 @@ export default { fetch: withSupabase({ auth: ["publishable", "secret"] }, serve)
     }
     assertMatch(text, /WRONG function open: verify_jwt = false/);
     assertMatch(text, /WRONG function keys: it takes publishable or secret/);
-    assertStringIncludes(text, "ok    function wrapped: CORS and verify_jwt");
+    for (const name of ["own", "wrapped"]) {
+      assertStringIncludes(text, `ok    function ${name}: CORS and verify_jwt`);
+    }
     assert(!text.includes("function other"), text);
     assertStringIncludes(text, "-     database: not looked at");
     assertStringIncludes(text, "4 to mend");

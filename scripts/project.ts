@@ -63,7 +63,9 @@ export function connect(
   if (known !== null) return known;
   const { SUPABASE_URL: url } = environmentOf(folder);
   const missing = url ? "SUPABASE_SECRET_KEY" : "SUPABASE_URL";
-  throw new UnknownProjectError(`${missing} is not set`);
+  throw new UnknownProjectError(
+    `${missing} is not set: set SUPABASE_URL and SUPABASE_SECRET_KEY, or give --database-url`,
+  );
 }
 
 /** As {@link connect}; `null` where nothing says to what. */

@@ -96,9 +96,12 @@ async function readManifest(project: string): Promise<Manifest | null> {
   }
 }
 
-/** What a manifest file says. */
-export function manifestText(manifest: Manifest): string {
-  return `${JSON.stringify(manifest, null, 2)}\n`;
+/** What a manifest file says: the same for the same files, in whatever order. */
+export function manifestText({ files, ...rest }: Manifest): string {
+  const sorted = Object.fromEntries(
+    Object.entries(files).sort(([a], [b]) => a < b ? -1 : 1),
+  );
+  return `${JSON.stringify({ ...rest, files: sorted }, null, 2)}\n`;
 }
 
 /** The checksum of a text, whatever line ends a checkout gave it. */

@@ -151,7 +151,7 @@ Deno.test("deno task stats explains what it does not understand, lacks or may no
     [
       [],
       { SUPABASE_URL: apiUrl, SUPABASE_SECRET_KEY: "" },
-      /^stats: SUPABASE_SECRET_KEY is not set\nUsage:/,
+      /^stats: SUPABASE_SECRET_KEY is not set: set .*\nUsage:/,
     ],
     [
       [],

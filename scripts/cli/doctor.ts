@@ -83,7 +83,7 @@ async function functionFindings(folder: ProjectFolder): Promise<Finding[]> {
     if (one.hasCors && !one.letsKeyIn) {
       findings.push(wrong(
         what,
-        "its CORS headers do not let Idempotency-Key in: a browser's preflight fails",
+        "its CORS headers do not let in Idempotency-Key and OPTIONS, by which the client asks: browsers fail, or call it unprotected",
         CORS,
       ));
     }

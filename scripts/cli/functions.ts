@@ -12,7 +12,7 @@ export interface EdgeFunction {
   readonly file: string;
   /** Whether it imports the module, itself or by what functions share. */
   readonly isProtected: boolean;
-  /** Whether something of it answers preflights that let the key in. */
+  /** Whether something of it answers preflights that let the key in, and the client ask. */
   readonly letsKeyIn: boolean;
   /** Whether it deals with CORS at all. */
   readonly hasCors: boolean;
@@ -31,6 +31,8 @@ const IMPORTS_MODULE = new RegExp(String.raw`\bfrom\s+${MODULE}`);
 const IMPORTS_CORS = new RegExp(
   String.raw`\bimport\s*\{[^}]*\bcorsHeaders\b[^}]*\}\s*from\s+${MODULE}`,
 );
+// A list of one's own: the client asks by OPTIONS whether it may send the key.
+const LETS_ASK = /allow-?methods\b[^;}]*(?:OPTIONS|\*)|\.\.\.\s*\w*cors/i;
 const CALLS_WRAPPER = /\bwithIdempotency\(\s*\{/g;
 const SOURCE = /\.(ts|tsx|js|jsx|mjs)$/;
 
@@ -109,7 +111,7 @@ export async function functionsOf(
       }`,
       isProtected: IMPORTS_MODULE.test(all),
       letsKeyIn: IMPORTS_CORS.test(all) || passesCors(all) ||
-        /idempotency-key/i.test(all),
+        /idempotency-key/i.test(all) && LETS_ASK.test(all),
       hasCors: /withSupabase|cors|access-control-allow/i.test(all),
       knowsCallers:
         /withSupabase|callers|getUser|getClaims|jwtVerify|constructEvent|verify/

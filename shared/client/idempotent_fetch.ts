@@ -204,7 +204,7 @@ export function createIdempotentFetch(
       const response = await send(fetch, null, signal);
       if (refusals.get(route) === 1) {
         console.warn(
-          `CORS of ${url} lets no idempotency-key in: called unprotected, see corsHeaders`,
+          `CORS of ${url} lets in no idempotency-key, or no OPTIONS: called unprotected, see corsHeaders`,
         );
       }
       return response;

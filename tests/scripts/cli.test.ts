@@ -269,11 +269,21 @@ export default { fetch: withSupabase({ auth: ["publishable", "secret"] }, serve)
     assert(!text.includes("function other"), text);
     assertStringIncludes(text, "-     database: not looked at");
     assertStringIncludes(text, "4 to mend");
-    await write(
-      `${SHARED}/cors.ts`,
-      `export const corsHeaders = { "Access-Control-Allow-Headers": "apikey, idempotency-key" };`,
-    );
-    assert(!(await run("doctor")).text.includes("WRONG function usual"));
+    const key = `"Access-Control-Allow-Headers": "apikey, idempotency-key"`;
+    for (
+      const [headers, isWrong] of [
+        [key, true],
+        [`${key}, "Access-Control-Allow-Methods": "POST, OPTIONS"`, false],
+        [`...supabaseCorsHeaders, ${key}`, false],
+      ] as const
+    ) {
+      await write(
+        `${SHARED}/cors.ts`,
+        `export const corsHeaders = { ${headers} };`,
+      );
+      const { text } = await run("doctor");
+      assertEquals(text.includes("WRONG function usual"), isWrong, headers);
+    }
   }));
 
 Deno.test("doctor asks the database through the API, with the secret key", () =>

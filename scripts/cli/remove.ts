@@ -35,9 +35,11 @@ const LiveKeys = z.tuple([z.object({
 async function liveKeys(
   values: { project: string; "database-url"?: string | undefined },
 ): Promise<string> {
-  const later = "when it is pushed, the migration says how many keys are live";
+  // The migration warns of them, but `supabase db push` shows no warnings.
   const connection = connectIfKnown(values["database-url"], values.project);
-  if (connection === null) return `the database was not asked; ${later}`;
+  if (connection === null) {
+    return "the database was not asked how many keys are live: set SUPABASE_URL and SUPABASE_SECRET_KEY, or give --database-url";
+  }
   await using database = connection;
   try {
     await refreshStatistics(database);
@@ -47,9 +49,7 @@ async function liveKeys(
     const { processing_count, completed_count, failed_count } = total;
     return `live keys that go with it: ${processing_count} processing, ${completed_count} completed, ${failed_count} failed`;
   } catch (error) {
-    return `the database does not say what is live (${
-      explain(error)
-    }); ${later}`;
+    return `the database does not say what is live: ${explain(error)}`;
   }
 }
 

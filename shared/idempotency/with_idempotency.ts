@@ -220,7 +220,11 @@ function addCors(given: Response, cors: Record<string, string>): Response {
       name === expose.toLowerCase() && !written.includes(value);
     if (isAdded) headers.append(name, value);
   }
-  if (headers.has(allow)) headers.append(allow, KEY_HEADERS.join(", "));
+  if (headers.has(allow)) {
+    headers.append(allow, KEY_HEADERS.join(", "));
+    // By OPTIONS our client asks whether a page may send a key.
+    headers.append("Access-Control-Allow-Methods", "OPTIONS");
+  }
   return response;
 }
 

@@ -2,7 +2,12 @@ import { assertEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { bundleClient } from "../../scripts/client/bundle.ts";
 import { assertNoComplaints, withBrowser } from "../support/browser.ts";
-import { twoFunctions, type Wanted } from "../support/two_functions.ts";
+import { memoryLedger, withIdempotency } from "../../shared/idempotency.ts";
+import {
+  twoFunctions,
+  USUAL_CORS,
+  type Wanted,
+} from "../support/two_functions.ts";
 
 const visit = withBrowser();
 
@@ -90,4 +95,37 @@ Deno.test("a protected function of another origin has its key from the first req
   assertEquals(functions.rows("protected"), 4);
   const posts = functions.seen.filter((one) => one.startsWith("POST"));
   assertEquals(posts, Array(6).fill("POST protected +key"));
+});
+
+Deno.test("a handler of its own that hands over the usual CORS headers has its key in a browser too", async () => {
+  let runs = 0;
+  const keys: (string | null)[] = [];
+  const wrapped = withIdempotency(
+    {
+      scope: "own",
+      user: () => "ada",
+      store: memoryLedger(),
+      cors: USUAL_CORS,
+    },
+    (req) =>
+      req.method === "OPTIONS"
+        ? new Response("ok", { headers: USUAL_CORS })
+        : Response.json({ run: ++runs }, { headers: USUAL_CORS }),
+  );
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    (request) => {
+      if (request.method === "POST") {
+        keys.push(request.headers.get("Idempotency-Key"));
+      }
+      return wrapped(request);
+    },
+  );
+  await using shop = await shopPage();
+  await using visitor = await visit();
+  const page = await visitor.open(shop.url);
+  const url = `http://127.0.0.1:${server.addr.port}/functions/v1/own`;
+  assertEquals(await callFrom(page, url, [{}, { status: 200 }]), [200, 200]);
+  assertEquals(keys.filter((key) => key !== null).length, 2);
+  assertNoComplaints(visitor);
 });

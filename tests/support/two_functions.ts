@@ -30,8 +30,8 @@ export interface TwoFunctions extends AsyncDisposable {
   finish(): void;
 }
 
-// As https://supabase.com/docs/guides/functions/cors has them.
-const USUAL_CORS = {
+/** As https://supabase.com/docs/guides/functions/cors has them. */
+export const USUAL_CORS = {
   "Access-Control-Allow-Origin": "*",
   "Access-Control-Allow-Headers":
     "authorization, x-client-info, apikey, content-type",

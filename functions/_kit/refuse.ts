@@ -21,12 +21,16 @@ export type ProblemTable<Code extends string> = Record<
   Pick<Problem, "status" | "title" | "retryable" | "headers">
 >;
 
+// What a value, a constraint or a missing permission refused it refuses again.
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+const REFUSED_FOR_GOOD = /^(2[23]...|42501)$/;
+
 // Long enough for a database to be back from a restart or a fail-over.
 const RETRY_AFTER_SECONDS = 5;
 
 /**
  * The answer to an error that a route expects: a {@link Refusal}, an
- * `IdempotencyError`, a failing database, or an error whose code is in the
+ * `IdempotencyError`, a database that failed or refused, or an error whose code is in the
  * table. Throws any other on.
  *
  * @param req The request, whose path names this occurrence in the answer.
@@ -43,6 +47,17 @@ export function refuse<Code extends string>(
   if (error instanceof IdempotencyError) return refusalResponse(error, req);
   if (error instanceof StoreError) {
     console.error(error.message);
+    if (REFUSED_FOR_GOOD.test(`${error.cause.code}`)) {
+      return problemResponse({
+        status: 500,
+        code: "DATABASE_REFUSED",
+        title: "Database refused the request",
+        detail:
+          `The database refuses this and would again (${error.cause.code}): do not send it again, tell whoever runs the function`,
+        retryable: false,
+        instance,
+      });
+    }
     return problemResponse({
       status: 503,
       code: "DATABASE_UNAVAILABLE",

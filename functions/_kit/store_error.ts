@@ -4,6 +4,7 @@
  */
 export class StoreError extends Error {
   override readonly name = "StoreError";
+  declare readonly cause: { code?: string; message: string };
 
   /** @param attempt What was being done, for instance `"Cannot read document 7f…"`. */
   constructor(attempt: string, cause: { code?: string; message: string }) {

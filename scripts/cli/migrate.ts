@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { environmentOf } from "../project.ts";
 import type { Command } from "./command.ts";
 
@@ -10,18 +10,15 @@ const module = () =>
   ]);
 
 /** What every command understands, in the words of this one. */
-function translated(args: readonly string[]): string[] {
-  const own: string[] = [];
-  let project = ".";
-  for (let i = 0; i < args.length; i++) {
-    const match = /^--project(?:=(.*))?$/.exec(args[i]!);
-    // It backs up first and takes back what fails: it asks nobody anyway.
-    if (/^(--yes|-y)$/.test(args[i]!)) continue;
-    if (match === null) own.push(args[i]!);
-    else project = match[1] ?? args[++i] ?? project;
-  }
-  if (project !== ".") own.push(`--supabase-dir=${join(project, "supabase")}`);
-  const { DATABASE_URL: url } = environmentOf(project);
+export function migrateArguments(args: readonly string[]): string[] {
+  // It backs up first and takes back what fails: it asks nobody anyway.
+  const own = args.filter((arg) => !/^(--yes|-y)$/.test(arg));
+  const { values } = parseArgs({
+    args: own,
+    strict: false,
+    options: { project: { type: "string", default: "." } },
+  });
+  const { DATABASE_URL: url } = environmentOf(`${values.project}`);
   if (url && !own.some((arg) => arg.startsWith("--database-url"))) {
     own.push(`--database-url=${url}`);
   }
@@ -31,13 +28,10 @@ function translated(args: readonly string[]): string[] {
 /** Applies migrations with a backup, a verification and a way back. */
 export const migrate: Command = {
   summary: "apply migrations with a backup, a verification and a way back",
-  usage: async () =>
-    `${
-      (await module())[1].USAGE
-    }\n\n--project DIR stands for --supabase-dir DIR/supabase`,
+  usage: async () => (await module())[1].USAGE,
   async run(args) {
     const [{ migrate }] = await module();
-    return await migrate(translated(args), {
+    return await migrate(migrateArguments(args), {
       print: console.log,
       printError: console.error,
     });

@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { migrateArguments } from "../../scripts/cli/migrate.ts";
 import { migrate } from "../../scripts/migrate/command.ts";
 import { readArguments } from "../../scripts/migrate/arguments.ts";
 
@@ -21,6 +22,17 @@ Deno.test("each way to call migrate is read", () => {
   assertEquals(kind("status"), "status");
   assertEquals(kind("restore", "x", "--table", "a.b"), "restore");
   assertEquals(kind("--help"), "help");
+});
+
+Deno.test("the command line's --project is where the migrations and the backups lie", () => {
+  for (const project of [["--project", "mine"], ["--project=mine"]]) {
+    const read = readArguments(
+      migrateArguments([URL_GIVEN, "--yes", ...project]),
+    );
+    if (read.kind === "help") throw new Error("It asked for no help");
+    const { backupDir, supabaseDir } = read.options;
+    assertEquals([backupDir, supabaseDir], ["mine/.backups", "mine/supabase"]);
+  }
 });
 
 Deno.test("migrate refuses what it cannot do, says why, and ends with 2", async () => {

@@ -20,7 +20,7 @@ import {
   type ProjectFolder,
   stateOf,
 } from "./project_folder.ts";
-import { SHARED, VERSION } from "./release.ts";
+import { PACKAGE, SHARED, VERSION } from "./release.ts";
 
 /** One thing that was looked at. */
 interface Finding {
@@ -143,11 +143,14 @@ async function databaseFindings(
     const wanted = folder.manifest?.version ?? VERSION;
     const push =
       `run supabase db push; ${MIGRATIONS}/ has what leads to ${wanted}`;
+    const isNewer = version.localeCompare(wanted, "en", { numeric: true }) > 0;
     findings.push(
       version === wanted ? ok("schema", `version ${version}`) : wrong(
         "schema",
         `version ${version}, and the module is ${wanted}`,
-        push,
+        isNewer
+          ? `bring the module to ${version}: take it from version control, or upgrade with the ${PACKAGE} of that version`
+          : push,
       ),
     );
     findings.push(

@@ -306,6 +306,16 @@ Deno.test("doctor asks the database through the API, with the secret key", () =>
     assertEquals(none.code, 1);
     assertStringIncludes(none.text, "SUPABASE_URL is set without SUPABASE_S");
 
+    await stack().sql(
+      "create or replace function idempotency.version() returns text language sql immutable as $$ select '1.10.0' $$",
+    );
+    const newer = await doctor(secretKey);
+    assertEquals(newer.code, 1, newer.text);
+    assertStringIncludes(
+      newer.text,
+      `WRONG schema: version 1.10.0, and the module is ${VERSION}\n      bring the module to 1.10.0`,
+    );
+
     await stack().sql("drop function public.idempotency_health()");
     const old = await doctor(secretKey);
     assertEquals(old.code, 1, old.text);

@@ -17,20 +17,22 @@ export function isRecorded(response: Response): boolean {
 // But for what the server does not record: see the README, "What clients see".
 export const FINAL_REFUSALS: RegExp = /^4(?!0[1389]|2[59])/;
 
-// Refusals before anything was done, the last two of which may be sent again.
-const REFUSED =
-  /^(IDEMPOTENCY_KEY_.+|RESPONSE_NOT_STORED|LEDGER_UNAVAILABLE|REQUEST_IN_PROGRESS)$/;
+// Refusals before anything was done: IDEMPOTENCY_KEY_…, RESPONSE_NOT_STORED,
+// LEDGER_UNAVAILABLE, REQUEST_IN_PROGRESS; the last two may be sent again.
+const REFUSED = /^(IDEMPOTENCY_KEY|RESPONSE_NOT|LEDGER|REQUEST_IN)_/;
 
 /**
  * Whether an answer is one that only a protected function gives: by the headers
  * of what is recorded, and the codes of refusals. Not by what CORS headers say,
- * since a project may answer with the same ones everywhere.
+ * since a project may answer with the same ones everywhere; nor by a code alone,
+ * since a function may hand on what another one answered it.
  */
 export function isFromProtected(
   response: Response,
   refusal: Refusal | undefined,
 ): boolean {
-  return isRecorded(response) || REFUSED.test(`${refusal?.code}`);
+  return isRecorded(response) ||
+    response.headers.has("link") && REFUSED.test(`${refusal?.code}`);
 }
 
 /**

@@ -197,6 +197,12 @@ for (
         headers: { "Access-Control-Expose-Headers": "X-Idempotency-Replay" },
       }),
     ],
+    [
+      "what it hands on of another function",
+      Response.json({ code: "REQUEST_IN_PROGRESS", retryable: true }, {
+        status: 409,
+      }),
+    ],
     ["a conflict of its own", refused(409, "CONFLICT", { retryAfter: "1" })],
     [
       "a failure that says it is retryable",

@@ -43,7 +43,7 @@ export function recorded(body: unknown = { order: 1 }, status = 201): Response {
   return Response.json(body, { status, headers });
 }
 
-/** A problem document. */
+/** A problem document, as the core writes it. */
 export function refused(
   status: number,
   code: string,
@@ -55,6 +55,7 @@ export function refused(
     status,
     headers: {
       "Content-Type": "application/problem+json",
+      "Link": '<https://example.com>; rel="describedby"',
       ...(retryAfter === undefined ? {} : { "Retry-After": retryAfter }),
     },
   });

@@ -206,13 +206,19 @@ async function doctorFinds(
       await sql`update cron.job set active = false where jobid = 1`;
     }
     await Deno.writeTextFile(module, `${text}// mine\n`);
+    await sql`alter function public.idempotency_renew rename to gone`;
     const found = await findings();
+    assertStringIncludes(
+      found,
+      "service_role may not execute idempotency_renew",
+    );
     assertStringIncludes(found, "anon may execute idempotency_fail");
     assertStringIncludes(found, "key.ts is edited");
     if (cron!.job) assertStringIncludes(found, "it is not active");
   } finally {
     await Deno.writeTextFile(module, text);
     await sql`revoke execute on function public.idempotency_fail from anon`;
+    await sql`alter function public.gone rename to idempotency_renew`;
     await sql.end();
   }
 }

@@ -174,9 +174,11 @@ export const withIdempotency: WithIdempotency = ((
       second!,
     )) as WithIdempotency;
 
+// A handler's config may have a key that is left out by being undefined.
 function isOperationContext(value: unknown): value is OperationContext {
   return typeof value === "object" && value !== null && "key" in value &&
-    typeof value.key !== "function";
+    typeof value.key !== "function" &&
+    (value.key !== undefined || "route" in value);
 }
 
 function isHandlerConfig(value: unknown): value is HandlerConfig {
@@ -253,18 +255,18 @@ export function verifiedUser(
     const header = req.headers.get("Authorization") ?? "";
     const token = /^Bearer +(\S+)$/i.exec(header)?.[1];
     if (token === undefined) return null;
-    let status: number | undefined;
-    let cause: unknown;
+    let cause: { status?: number | undefined } | null;
     try {
       const { data, error } = await supabase.auth.getClaims(token);
       if (error === null) return data?.claims.sub ?? null;
-      ({ status } = error);
       cause = error;
     } catch (error) {
-      // What is no token at all cannot even be decoded.
-      if (error instanceof SyntaxError) return null;
-      cause = error;
+      // What Auth says has a status, and so has that it says nothing. Anything
+      // else is about a token that cannot be read, which anybody can write.
+      if (!("status" in Object(error))) return null;
+      cause = error as { status?: number };
     }
+    const status = cause?.status;
     const isRefused = status !== undefined && status >= 400 && status < 500 &&
       status !== 429;
     if (isRefused) return null;

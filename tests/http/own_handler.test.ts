@@ -1,8 +1,10 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { createClient } from "@supabase/supabase-js";
 import {
   type HandlerConfig,
   memoryLedger,
+  verifiedUser,
   withIdempotency,
 } from "../../shared/idempotency.ts";
 import { unique } from "../support/probe.ts";
@@ -125,6 +127,8 @@ Deno.test("a handler of its own believes no token that Auth has not signed", asy
     "a shared secret of the caller's": `${
       encoded({ alg: "HS256", typ: "JWT" })
     }.${other}.${signature}`,
+    "an algorithm that is no text": `${encoded({ alg: 1 })}.${payload}.`,
+    "no header": `${encoded(null)}.${payload}.${signature}`,
     "no token": "garbage",
     "no JSON": "YQ.YQ.YQ",
     "the publishable key": headers["apikey"]!,
@@ -139,6 +143,69 @@ Deno.test("a handler of its own believes no token that Auth has not signed", asy
   }
   assertEquals(app.runs(), 0);
 });
+
+/** A project's Auth as far as tokens need it: it signs with ES256. */
+async function asymmetricAuth() {
+  const { privateKey, publicKey } = await crypto.subtle.generateKey(
+    { name: "ECDSA", namedCurve: "P-256" },
+    true,
+    ["sign", "verify"],
+  );
+  const jwk = await crypto.subtle.exportKey("jwk", publicKey);
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    ({ url }) =>
+      url.endsWith("/jwks.json")
+        ? Response.json({ keys: [{ ...jwk, kid: "k", alg: "ES256" }] })
+        : Response.json({ code: 403, msg: "bad jwt" }, { status: 403 }),
+  );
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    async sign(header: object, claims: object): Promise<string> {
+      const text = [{ kid: "k", typ: "JWT", ...header }, claims]
+        .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"))
+        .join(".");
+      const signature = await crypto.subtle.sign(
+        { name: "ECDSA", hash: "SHA-256" },
+        privateKey,
+        new TextEncoder().encode(text),
+      );
+      return `${text}.${Buffer.from(signature).toString("base64url")}`;
+    },
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+for (const throwOnError of [false, true]) {
+  Deno.test(`tokens signed with a public key name who they were signed for, throwOnError ${throwOnError}`, async () => {
+    await using auth = await asymmetricAuth();
+    const user = verifiedUser(
+      createClient(auth.url, "key", {
+        // Keys are cached in the process under this name.
+        auth: { persistSession: false, throwOnError, storageKey: auth.url },
+      }),
+    );
+    const exp = Math.floor(Date.now() / 1000) + 60;
+    const ada = { sub: "ada", exp };
+    const tokens: [string, object, object, string | null][] = [
+      ["valid", { alg: "ES256" }, ada, "ada"],
+      ["expired", { alg: "ES256" }, { sub: "ada", exp: 1 }, null],
+      ["without an end", { alg: "ES256" }, { sub: "ada" }, null],
+      ["without a user", { alg: "ES256" }, { exp }, null],
+      ["of another key", { alg: "ES256", kid: "l" }, ada, null],
+      ["unsigned", { alg: "none" }, ada, null],
+      ["another algorithm", { alg: "RS256" }, ada, null],
+      ["the public key as a secret", { alg: "HS256" }, ada, null],
+    ];
+    for (const [name, header, claims, expected] of tokens) {
+      const token = await auth.sign(header, claims);
+      const req = new Request("http://x/", {
+        headers: { Authorization: `Bearer ${token}` },
+      });
+      assertEquals([name, await user(req)], [name, expected]);
+    }
+  });
+}
 
 Deno.test("a handler of its own asks to come again where Auth does not answer", async () => {
   await using app = own({
@@ -196,4 +263,40 @@ Deno.test("users may come from elsewhere, and the ledger too", async () => {
   }
   assertEquals(app.runs(), 2);
   assertEquals((await app.ask({}, key)).body.code, "CALLER_UNKNOWN");
+});
+
+// As somebody writes it who has a key of their own at some routes only.
+Deno.test("an undefined key leaves a handler a handler", async () => {
+  await using app = own({
+    supabase: undefined,
+    user: () => "ada",
+    store: memoryLedger(),
+    key: undefined,
+  });
+  const key = unique("key");
+  assertEquals((await app.ask({}, key)).body.run, 1);
+  assertEquals((await app.ask({}, key)).body.run, 1);
+});
+
+Deno.test("what the platform hands over beside a request lets nobody in", async () => {
+  const handler = withIdempotency(
+    { user: (_, ctx) => ctx.userClaims?.id ?? null, store: memoryLedger() },
+    () => Response.json({}),
+  );
+  const given = [
+    { authMode: "secret" },
+    { userClaims: { id: "ada" }, authMode: "user" },
+    { idempotency: { key: null } },
+    "secret",
+    null,
+  ];
+  for (const platform of given) {
+    const req = new Request("http://x/orders", {
+      method: "POST",
+      headers: { "Idempotency-Key": unique("key") },
+    });
+    const { status, body } = await handler(req, platform);
+    await body?.cancel();
+    assertEquals([platform, status], [platform, 403]);
+  }
 });

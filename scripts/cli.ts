@@ -22,6 +22,7 @@ import { remove } from "./cli/remove.ts";
 import { stats } from "./cli/stats.ts";
 import { upgrade } from "./cli/upgrade.ts";
 import { explain, UnknownProjectError } from "./project.ts";
+import { shown } from "./table.ts";
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   init,
@@ -68,11 +69,10 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   try {
     return await command.run(args) ?? 0;
   } catch (error) {
-    console.error(
-      `${name}: ${
-        error instanceof CommandError ? error.message : explain(error)
-      }`,
-    );
+    const message = error instanceof CommandError
+      ? error.message
+      : explain(error);
+    console.error(`${name}: ${message.split("\n").map(shown).join("\n")}`);
     if (error instanceof UsageError || error instanceof UnknownProjectError) {
       console.error(await command.usage());
     }

@@ -88,12 +88,18 @@ const VARIABLES = [
   "DATABASE_URL",
 ] as const;
 
-/** What says where a project's database is: variables, else its `.env`. */
+/**
+ * What says where a project's database is: variables, else its `.env`. A key that
+ * is a variable goes to no address that is not.
+ */
 export function environmentOf(
   folder: string,
 ): Partial<Record<typeof VARIABLES[number], string>> {
   const file = join(folder, ".env");
   const written = existsSync(file) ? parseEnv(readFileSync(file, "utf8")) : {};
+  // A project that was cloned may be anybody's: it does not say where a key goes
+  // that it did not bring.
+  if (process.env.SUPABASE_SECRET_KEY) delete written.SUPABASE_URL;
   return Object.fromEntries(
     VARIABLES.map((name) => [name, process.env[name] || written[name]]),
   );

@@ -22,9 +22,15 @@ function cell(value: unknown): string {
   if (typeof value === "number" && !Number.isInteger(value)) {
     return value.toFixed(2);
   }
-  // Users name scopes and keys past the functions too, and a terminal obeys
-  // some characters: they are shown, not sent.
-  return String(value).replace(
+  return shown(String(value));
+}
+
+/**
+ * A text for a terminal, which obeys some characters: they are shown, not sent.
+ * Users name scopes and keys past the functions too, and projects bring names.
+ */
+export function shown(text: string): string {
+  return text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );

@@ -21,6 +21,7 @@ import {
   stateOf,
 } from "./project_folder.ts";
 import { PACKAGE, SHARED, VERSION } from "./release.ts";
+import { shown } from "../table.ts";
 
 /** One thing that was looked at. */
 interface Finding {
@@ -249,8 +250,8 @@ async function run(args: readonly string[]): Promise<number> {
   else {
     for (const { what, state, found, mend } of findings) {
       const mark = { ok: "ok   ", wrong: "WRONG", skipped: "-    " }[state];
-      console.log(`${mark} ${what}: ${found}`);
-      if (mend !== undefined) console.log(`      ${mend}`);
+      console.log(`${mark} ${shown(what)}: ${shown(found)}`);
+      if (mend !== undefined) console.log(`      ${shown(mend)}`);
     }
     console.log(bad === 0 ? "nothing is wrong" : `${bad} to mend`);
   }

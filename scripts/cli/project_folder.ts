@@ -1,7 +1,15 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import {
+  lstat,
+  mkdir,
+  readFile,
+  realpath,
+  rm,
+  rmdir,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join, resolve, sep } from "node:path";
 import { z } from "zod";
 import { CommandError, UsageError } from "./command.ts";
 import {
@@ -13,6 +21,7 @@ import {
   SHARED,
   type SqlPart,
 } from "./release.ts";
+import { shown } from "../table.ts";
 
 /** Where migrations lie, below a project. */
 export const MIGRATIONS = "supabase/migrations";
@@ -20,9 +29,14 @@ export const MIGRATIONS = "supabase/migrations";
 /** What a project remembers of what it was given. */
 export const MANIFEST = `${SHARED}/idempotency.manifest.json`;
 
+// A manifest comes with the project, which may be anybody's: it leads nowhere
+// else, and says nothing that a terminal obeys.
+const PATH =
+  /^supabase(?:\/(?!\.{1,2}(?:\/|$))[^/\\:\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+)+$/u;
+
 const Manifest = z.object({
   /** The release that all of it is of. */
-  version: z.string(),
+  version: z.string().regex(/^[\w.+-]+$/),
   parts: z.array(z.enum(Object.keys(PARTS) as [Part, ...Part[]])),
   /** Names of the migrations that made each part. */
   migrations: z.partialRecord(
@@ -30,7 +44,10 @@ const Manifest = z.object({
     z.string(),
   ),
   /** SHA-256 of each file as it was written, line ends aside, by its path. */
-  files: z.record(z.string(), z.string()),
+  files: z.record(z.string(), z.string()).refine(
+    (files) => Object.keys(files).every((path) => PATH.test(path)),
+    "there is a path that is none below supabase/",
+  ),
 });
 
 /** What a project remembers of what it was given. */
@@ -170,7 +187,9 @@ export function stampsFor(
 /** What to do about {@link Stamps.beyond}. */
 export function pushAdvice(beyond: string | null): string[] {
   return beyond === null ? [] : [
-    `${beyond} is dated in the future, and the new migration comes before it:`,
+    `${
+      shown(beyond)
+    } is dated in the future, and the new migration comes before it:`,
     "  `supabase db push` will refuse this one, and every one that you make until then. Either push",
     "  with `supabase db push --include-all`, or, where that one is not applied anywhere yet, rename",
     "  it to a date that has passed and run this again.",
@@ -225,11 +244,29 @@ export function printChanges(changes: readonly Change[]): void {
 
 const DONE = { add: "added", replace: "replaced", delete: "deleted" } as const;
 
-/** Makes the changes, and says how many. */
+/** A link in a project that was cloned may lead anywhere. */
+async function insistOnInside(project: string, path: string): Promise<void> {
+  const home = await realpath(project);
+  let at = join(project, path);
+  while (await lstat(at).catch(() => null) === null) at = dirname(at);
+  const real = await realpath(at).catch(() => null);
+  if (real === null || !`${real}${sep}`.startsWith(`${home}${sep}`)) {
+    throw new CommandError(
+      `${path} is behind a link that leads out of ${project}: nothing was changed. Put a folder in the place of the link`,
+    );
+  }
+}
+
+/**
+ * Makes the changes, and says how many.
+ *
+ * @throws {CommandError} When one is outside of the project; then none is made.
+ */
 export async function makeChanges(
   { path: project }: ProjectFolder,
   changes: readonly Change[],
 ): Promise<void> {
+  for (const { path } of changes) await insistOnInside(project, path);
   for (const { path, text } of changes) {
     const full = join(project, path);
     if (text === null) {

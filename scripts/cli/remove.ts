@@ -24,6 +24,7 @@ import {
   stateOf,
 } from "./project_folder.ts";
 import { type Part, removingSql, VERSION } from "./release.ts";
+import { shown } from "../table.ts";
 
 const LiveKeys = z.tuple([z.object({
   processing_count: z.coerce.number(),
@@ -122,7 +123,9 @@ async function run(args: readonly string[]): Promise<void> {
   }
   for (const { name, file } of using) {
     console.log(
-      `function ${name} imports the module (${file}): take it out and deploy before you push`,
+      `function ${shown(name)} imports the module (${
+        shown(file)
+      }): take it out and deploy before you push`,
     );
   }
   for (const line of pushAdvice(beyond)) console.log(line);

@@ -4,8 +4,8 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { join } from "node:path";
-import { stampsFor } from "../../scripts/cli/project_folder.ts";
+import { basename, join } from "node:path";
+import { checksum, stampsFor } from "../../scripts/cli/project_folder.ts";
 import { VERSION } from "../../scripts/cli/release.ts";
 import { cli } from "../support/cli.ts";
 import { withStack } from "../support/stack.ts";
@@ -331,11 +331,127 @@ Deno.test("the project's .env says what the environment does not", () =>
     const half = await stats({});
     assertMatch(
       half.text,
-      /^stats: SUPABASE_SECRET_KEY is not set: set .*\nUsage:/,
+      /^stats: SUPABASE_SECRET_KEY is not set: set .*
+Usage:/,
     );
-    const whole = await stats({ SUPABASE_SECRET_KEY: secretKey });
+    await write(".env", `SUPABASE_SECRET_KEY=${secretKey}
+`);
+    const whole = await stats({ SUPABASE_URL: apiUrl });
     assertEquals(whole.code, 0, whole.text);
   }));
+
+Deno.test("a project does not say where a key goes that it did not bring", () =>
+  withProject(async ({ path, write }) => {
+    const asked: string[] = [];
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      ({ headers }) => {
+        asked.push(headers.get("apikey") ?? "");
+        return Response.json([]);
+      },
+    );
+    await write(".env", `SUPABASE_URL=http://127.0.0.1:${server.addr.port}\n`);
+    const { text } = await cli(["stats", "--project", path], {
+      env: { SUPABASE_SECRET_KEY: "sb_secret_of_another_project" },
+    });
+    assertMatch(text, /^stats: SUPABASE_URL is not set\nUsage:/);
+    assertEquals(asked, []);
+  }));
+
+Deno.test("the names of a project's folders say nothing to a terminal", () =>
+  withProject(async ({ run, write }) => {
+    await run("init", "--yes");
+    await write(
+      "supabase/functions/a\u001b]0;b\u0007/index.ts",
+      'import { withIdempotency } from "../_shared/idempotency.ts";',
+    );
+    await write("supabase/migrations/20990101000000_\u001b[2J.sql", "");
+    for (const command of ["doctor", "remove"]) {
+      const { text } = await run(command);
+      assertStringIncludes(text, "a\\u{1b}]0;b\\u{7}");
+      // deno-lint-ignore no-control-regex
+      assertEquals(/[\u001b\u0007]/.test(text), false, text);
+    }
+  }));
+
+// Projects are cloned, and what is in them need not be the work of friends.
+Deno.test("a manifest leads to no file outside of supabase/, and says nothing to a terminal", () =>
+  withProject(async ({ path, run, read, write }) => {
+    await run("init", "--yes");
+    const manifest = JSON.parse(await read(MANIFEST));
+    const outside = `${path}.precious`;
+    const name = basename(outside);
+    await Deno.writeTextFile(outside, "precious");
+    try {
+      for (
+        const file of [
+          `${SHARED}/../../../../${name}`,
+          `${SHARED}/./../../../../${name}`,
+          `../${name}`,
+          outside,
+          `${SHARED}\\..\\..\\..\\..\\${name}`,
+          `${SHARED}/\u001b[2J.ts`,
+          `${SHARED}/\u202e.ts`,
+        ]
+      ) {
+        const files = { ...manifest.files, [file]: checksum("precious") };
+        await write(MANIFEST, JSON.stringify({ ...manifest, files }));
+        for (
+          const args of [
+            ["upgrade", "--force-vendor", "--yes"],
+            ["remove", "--yes"],
+            ["doctor"],
+            ["init", "--force-vendor", "--yes"],
+          ]
+        ) {
+          const { code, text } = await run(...args);
+          assertEquals([file, args, code], [file, args, 1], text);
+          assertStringIncludes(text, "a path that is none below supabase/");
+          // deno-lint-ignore no-control-regex
+          assertEquals(/[^\n\P{Cc}]|\u202e/u.test(text), false, text);
+        }
+        assertEquals(await Deno.readTextFile(outside), "precious");
+      }
+    } finally {
+      await Deno.remove(outside);
+    }
+  }));
+
+Deno.test({
+  name: "a link in a project leads no change out of it",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withProject(async ({ path, run, read, write }) => {
+      const outside = await Deno.makeTempDir({ prefix: "outside-" });
+      const refused = async (...args: string[]) => {
+        const { code, text } = await run(...args);
+        assertEquals(code, 1, text);
+        assertStringIncludes(text, "behind a link that leads out of");
+        const names = [...Deno.readDirSync(outside)].map(({ name }) => name);
+        assertEquals(names, ["precious"]);
+      };
+      try {
+        await Deno.writeTextFile(join(outside, "precious"), "precious");
+        await Deno.symlink(outside, join(path, "supabase/functions"));
+        await refused("init", "--yes");
+        await Deno.remove(join(path, "supabase/functions"));
+        await Deno.mkdir(join(path, SHARED), { recursive: true });
+        const module = join(path, SHARED, "idempotency.ts");
+        await Deno.symlink(join(outside, "new"), module);
+        await refused("init", "--yes");
+        await Deno.remove(module);
+        assertEquals((await run("init", "--yes")).code, 0);
+        await Deno.symlink(outside, join(path, SHARED, "more"));
+        const manifest = JSON.parse(await read(MANIFEST));
+        manifest.files[`${SHARED}/more/precious`] = checksum("precious");
+        await write(MANIFEST, JSON.stringify(manifest));
+        await refused("upgrade", "--force-vendor", "--yes");
+        await refused("remove", "--yes");
+      } finally {
+        await Deno.remove(outside, { recursive: true });
+      }
+    }),
+});
 
 Deno.test("cleanup --dry-run says how many keys have expired", async () => {
   const { text } = await cli(["cleanup", "--dry-run"], {

@@ -97,6 +97,67 @@ Deno.test({
   },
 });
 
+// An outage: tables that were almost empty when Postgres looked last, and then
+// many keys whose requests were interrupted, which somebody wants to see.
+Deno.test({
+  name:
+    "operators see interrupted requests that the statistics do not know of yet",
+  ignore: withoutPostgres,
+  async fn() {
+    const tables = ["public.idempotency_keys", "idempotency.open_keys"];
+    const interrupted = (owner: string) =>
+      sql`
+        insert into public.idempotency_keys (
+          owner, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at
+        )
+        select ${owner}, 'orders', 'key-' || n, repeat('a', 64), gen_random_uuid(),
+          now() - interval '1 second', now() + interval '1 hour'
+        from generate_series(1, 15000) as n`;
+    const refresh = async () => {
+      for (let call = 0; call < 3; call++) {
+        await sql`select public.idempotency_refresh_statistics(100000)`;
+        await new Promise((resolve) => setTimeout(resolve, 110));
+      }
+    };
+    const rows = async () => {
+      await refresh();
+      const [{ stuck }, { open }] = [
+        ...await sql`select stuck_count::integer as stuck from public.idempotency_scope_statistics() where scope is null`,
+        ...await sql`select count(*)::integer as open from idempotency.open_keys`,
+      ] as unknown as [{ stuck: number }, { open: number }];
+      return [stuck, open];
+    };
+    for (const table of tables) {
+      await sql.unsafe(`alter table ${table} set (autovacuum_enabled = off)`);
+    }
+    await interrupted("ada");
+    await refresh();
+    await sql`delete from public.idempotency_keys where idempotency_key <> 'key-15000'`;
+    await refresh();
+    for (const table of tables) {
+      await sql.unsafe(`vacuum (analyze, truncate off) ${table}`);
+    }
+    await sql`set statement_timeout = '5s'`;
+    try {
+      await interrupted("eve");
+      assertEquals(await rows(), [15_001, 15_001]);
+      assertEquals(
+        (await sql`select from public.idempotency_stuck_keys(1000)`).length,
+        1000,
+      );
+      await sql`update public.idempotency_keys set status = 'completed', status_code = 200,
+        response_encoding = 'none', lease_expires_at = null, completed_at = now() where owner = 'eve'`;
+      assertEquals(await rows(), [1, 1]);
+    } finally {
+      await sql`set statement_timeout = 0`;
+      await sql`delete from public.idempotency_keys`;
+      for (const table of tables) {
+        await sql.unsafe(`alter table ${table} reset (autovacuum_enabled)`);
+      }
+    }
+  },
+});
+
 Deno.test({
   name: "both jobs are scheduled, once each",
   ignore,

@@ -134,6 +134,10 @@ language plpgsql
 volatile
 security invoker
 set search_path = ''
+-- open_keys grows while this reads it: a scan of what was a page then reads all of it for each key
+set enable_seqscan = off
+-- which what such a scan then seems to cost would have run for a second
+set jit = off
 as $$
 declare
   v_now constant timestamptz := clock_timestamp();
@@ -205,11 +209,17 @@ begin
   -- counted while they ran
   running as materialized (
     select
-      o.owner, o.scope, o.idempotency_key, o.fence as old_fence,
+      o.ctid as place, o.owner, o.scope, o.idempotency_key, o.fence as old_fence,
       k.fence, k.status, k.attempt, k.created_at, k.claimed_at, k.completed_at, k.expires_at
     from idempotency.open_keys as o
-    left join public.idempotency_keys as k
-      on k.owner = o.owner and k.scope = o.scope and k.idempotency_key = o.idempotency_key
+    -- one look-up for each: to the planner of a table that was almost empty when it looked last,
+    -- comparing each with each costs the same (offset 0 keeps it from choosing)
+    left join lateral (
+      select *
+      from public.idempotency_keys as i
+      where i.owner = o.owner and i.scope = o.scope and i.idempotency_key = o.idempotency_key
+      offset 0
+    ) as k on true
     where o.status = 'processing'
   ),
   observed as materialized (
@@ -223,14 +233,20 @@ begin
   changed as materialized (
     select
       n.*,
+      o.ctid as place,
       o.status as old_status,
       o.expires_at as old_expires_at,
       -- of an earlier generation nothing is left in the row's attempts
       case when o.created_at = n.created_at then o.attempt else 0 end as old_attempts,
       case when o.created_at = n.created_at then o.attempt - (o.status <> 'failed')::integer else 0 end as old_failures
     from observed as n
-    left join idempotency.open_keys as o
-      on o.owner = n.owner and o.scope = n.scope and o.idempotency_key = n.idempotency_key
+    -- one look-up for each, as above
+    left join lateral (
+      select i.ctid, i.*
+      from idempotency.open_keys as i
+      where i.owner = n.owner and i.scope = n.scope and i.idempotency_key = n.idempotency_key
+      offset 0
+    ) as o on true
   ),
   hours as (
     insert into idempotency.hours as h (hour, scope, executions, failures)
@@ -274,14 +290,15 @@ begin
     on conflict (expires_hour, scope, status) do update set keys = l.keys + excluded.keys
   ),
   gone as (
+    -- by where they lie, which the lock on rollup keeps as it is
     delete from idempotency.open_keys as o
-    using running as r
-    where o.owner = r.owner and o.scope = r.scope and o.idempotency_key = r.idempotency_key and r.fence is null
+    where o.ctid = any (array(select r.place from running as r where r.fence is null))
   ),
   answered as (
     delete from idempotency.open_keys as o
-    using changed as c
-    where o.owner = c.owner and o.scope = c.scope and o.idempotency_key = c.idempotency_key and c.status = 'completed'
+    where o.ctid = any (array(
+      select c.place from changed as c where c.status = 'completed' and c.place is not null
+    ))
   ),
   unanswered as (
     insert into idempotency.open_keys as o (owner, scope, idempotency_key, fence, status, attempt, created_at, expires_at)
@@ -379,7 +396,10 @@ begin
   return query
   select k.*
   from idempotency.open_keys as o
-  join public.idempotency_keys as k on k.fence = o.fence
+  -- one look-up for each, as above
+  cross join lateral (
+    select * from public.idempotency_keys as i where i.fence = o.fence offset 0
+  ) as k
   where o.status = 'processing' and k.status = 'processing' and k.fence <= v_counted
   union all
   select k.*

@@ -100,7 +100,8 @@ function toRequest(incoming: IncomingMessage): Request {
   for (const [name, value] of Object.entries(headers)) {
     if (typeof value === "string") given.set(name, value);
   }
-  return new Request(new URL(url, `http://${headers.host}`), {
+  // Put together as text: a path of two slashes would name another host.
+  return new Request(new URL(`http://${headers.host}${url}`), {
     method,
     headers: given,
     ...(method === "GET" || method === "HEAD"

@@ -218,6 +218,22 @@ Deno.test("a handler of its own asks to come again where Auth does not answer", 
   assertStringIncludes(body.detail, "Supabase Auth did not answer");
 });
 
+Deno.test("a handler of its own asks to come again where Auth has no time or is out of order", async () => {
+  for (const status of [429, 500, 503]) {
+    await using auth = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      () => Response.json({ msg: "later" }, { status }),
+    );
+    await using app = own({
+      supabase: createClient(`http://127.0.0.1:${auth.addr.port}`, "key"),
+      store: memoryLedger(),
+    });
+    const { headers } = await signUp(stack());
+    const answer = await app.ask(headers, unique("key"));
+    assertEquals([status, answer.status], [status, 503]);
+  }
+});
+
 Deno.test("with cors a page can read each answer and send the key", async () => {
   await using app = own({ cors });
   const { headers } = await signUp(stack());
@@ -245,10 +261,38 @@ Deno.test("with cors a page can read each answer and send the key", async () => 
   );
 });
 
+Deno.test("cors names a header once, and leaves alone what the handler wrote and what it cannot", async () => {
+  const exposed = "X-Total";
+  const answer = async (written: () => Response) => {
+    const handler = withIdempotency({
+      user: () => null,
+      store: memoryLedger(),
+      cors: { ...cors, "Access-Control-Expose-Headers": exposed },
+    }, written);
+    return await handler(new Request("http://x/"));
+  };
+  const own = {
+    "Access-Control-Allow-Origin": "https://a.example",
+    "Access-Control-Expose-Headers": exposed,
+  };
+  const { headers } = await answer(() => new Response("", { headers: own }));
+  assertEquals(headers.get("access-control-allow-origin"), "https://a.example");
+  assertEquals(headers.get("access-control-expose-headers"), exposed);
+  // Status 0, as that of a socket's 101, is none that can be made.
+  assertEquals((await answer(() => Response.error())).type, "error");
+});
+
 Deno.test("without cors nothing that the handler does not allow is allowed", async () => {
   await using app = own();
   const { headers } = await app.ask({}, unique("key"));
   assertEquals(headers.get("access-control-allow-origin"), null);
+  // The key goes where the handler lets a page's headers in at all.
+  const preflight = await app.preflight();
+  await preflight.body?.cancel();
+  assertStringIncludes(
+    preflight.headers.get("access-control-allow-headers") ?? "",
+    "content-type, idempotency-key",
+  );
 });
 
 Deno.test("users may come from elsewhere, and the ledger too", async () => {

@@ -1,4 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { once } from "node:events";
+import { request } from "node:http";
 import { join } from "node:path";
 import { migratedCluster } from "../../scripts/cluster/supabase_cluster.ts";
 import { missingPostgres } from "../../scripts/cluster/postgres_extensions.ts";
@@ -26,6 +28,13 @@ async function startOps(args: string[], env: Record<string, string> = {}) {
   return {
     printed,
     get: (path: string) => fetch(link.origin + path),
+    /** The status of a request as a site sends it whose name points here. */
+    async statusFor(host: string, path: string) {
+      const asked = request(link, { path, headers: { host } }).end();
+      const [{ statusCode }] = await once(asked, "response");
+      asked.destroy();
+      return statusCode;
+    },
     ask: (what: string, about: unknown) =>
       fetch(`${link.origin}/api/${what}`, {
         method: "POST",
@@ -55,6 +64,11 @@ Deno.test("ops serves the page of the project that URL and secret key name, and 
     assertStringIncludes(await page.text(), 'src="ops.js"');
     const recent = await ops.ask("recent", { limit: 5 });
     assertEquals(await recent.json(), { keys: [], below: null });
+    for (const path of ["/", "//127.0.0.1/", "//localhost", "/ops.js"]) {
+      const status = await ops.statusFor("evil.example:80", path);
+      assertEquals([path, status], [path, 403]);
+    }
+    assertEquals(await ops.statusFor("localhost:80", "/"), 200);
     assertEquals(await ops.stop(), 0);
   } finally {
     await stack.close();

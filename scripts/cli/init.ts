@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import configuration from "../../deno.json" with { type: "json" };
 import {
   type Command,
@@ -104,8 +105,11 @@ async function plan(
     }
   }
   // Upgrades are migrations too, and what they say is not ours to write again.
+  const first = Object.values(folder.manifest?.migrations ?? {});
   const upgrades = Object.entries(folder.manifest?.files ?? {})
-    .filter(([path]) => path.startsWith(MIGRATIONS));
+    .filter(([path]) =>
+      path.startsWith(MIGRATIONS) && !first.includes(basename(path))
+    );
   const files = Object.fromEntries([
     ...upgrades,
     ...[...wanted].map(([path, text]) => [path, checksum(text)] as const),
@@ -126,7 +130,8 @@ async function plan(
   const before = await textAt(folder, MANIFEST);
   if (before !== text) {
     const kind = before === null ? "add" : "replace";
-    changes.push({ path: MANIFEST, text, kind });
+    // First: where this is cut off, the next one knows the migrations again.
+    changes.unshift({ path: MANIFEST, text, kind });
   }
   const advice = pushAdvice(beyond);
   return { changes, conflicts, created, advice, total: wanted.size + 1 };

@@ -15,6 +15,7 @@ import {
   type Change,
   makeChanges,
   MANIFEST,
+  migrationOf,
   MIGRATIONS,
   openFolder,
   printChanges,
@@ -103,10 +104,15 @@ async function run(args: readonly string[]): Promise<void> {
     Object.keys(manifest.files),
   );
   changes.push({ path: MANIFEST, text: null, kind: "delete" });
+  // Where one was cut off, its migration is there.
+  const isWritten = migrationOf(folder, "idempotency") === null &&
+    folder.migrations.some((name) => name.endsWith("_remove_idempotency.sql"));
   const { versions, beyond } = stampsFor(folder.migrations, 1);
-  const path = `${MIGRATIONS}/${versions[0]}_remove_idempotency.sql`;
-  const sql = await removingSql(manifest.parts);
-  changes.unshift({ path, text: sql, kind: "add" });
+  if (!isWritten) {
+    const path = `${MIGRATIONS}/${versions[0]}_remove_idempotency.sql`;
+    const text = await removingSql(manifest.parts);
+    changes.unshift({ path, text, kind: "add" });
+  }
 
   printChanges(changes);
   for (const path of edited) console.log(`keeps ${path}: it was edited`);

@@ -90,11 +90,20 @@ async function run(args: readonly string[]): Promise<void> {
   if (version !== VERSION) {
     const sql = await upgradingSql(version, manifest.parts);
     const { versions, beyond } = stampsFor(folder.migrations, 1);
-    const name = `${versions[0]}_idempotency_${VERSION.replaceAll(".", "_")}`;
-    const path = `${MIGRATIONS}/${name}.sql`;
+    const name = `_idempotency_${VERSION.replaceAll(".", "_")}.sql`;
+    // Where an upgrade was cut off, its migration is there.
+    const written = folder.migrations.findLast((file) => file.endsWith(name));
+    const path = `${MIGRATIONS}/${written ?? `${versions[0]}${name}`}`;
     files[path] = checksum(sql);
-    changes.push({ path, text: sql, kind: "add" });
-    for (const line of pushAdvice(beyond)) console.log(line);
+    const found = await textAt(folder, path);
+    if (found === null) {
+      changes.push({ path, text: sql, kind: "add" });
+      for (const line of pushAdvice(beyond)) console.log(line);
+    } else if (found !== sql) {
+      throw new CommandError(
+        `${folder.path} stays at ${version}: ${path} is not what this program writes. Restore or delete it`,
+      );
+    }
   }
   const text = manifestText({ ...manifest, version: VERSION, files });
   changes.push({ path: MANIFEST, text, kind: "replace" });

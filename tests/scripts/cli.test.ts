@@ -417,6 +417,42 @@ Deno.test("a manifest leads to no file outside of supabase/, and says nothing to
     }
   }));
 
+Deno.test("what was cut off is taken up again, with no migration twice", () =>
+  withProject(async ({ path, run, write, migrations }) => {
+    const names = () =>
+      migrations().map((name) => name.replace(/^\d+_/, "")).sort();
+    const init = () =>
+      run("init", "--yes", "--parts", "archive,sequences,migrate");
+    // A file in the place of a folder ends it when the migrations are written.
+    await write("supabase/rollback", "");
+    assertEquals((await init()).code, 1);
+    const made = ["archive.sql", "idempotency.sql", "sequences.sql"];
+    assertEquals(names(), made);
+    await Deno.remove(join(path, "supabase/rollback"));
+    const second = await init();
+    assertEquals(second.code, 0, second.text);
+    assertEquals(names(), made);
+
+    // Before it has written anything but what it remembers.
+    for (const name of migrations()) {
+      await Deno.remove(join(path, "supabase/migrations", name));
+    }
+    await Deno.remove(join(path, "supabase/rollback"), { recursive: true });
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    assertEquals((await init()).code, 0);
+    assertEquals(names(), made);
+    const { text } = await run("doctor");
+    assertStringIncludes(text, "as they were written");
+
+    // As if it had ended before its last change.
+    const manifest = await Deno.readTextFile(join(path, MANIFEST));
+    assertEquals((await run("remove", "--yes")).code, 0);
+    await write(MANIFEST, manifest);
+    const again = await run("remove", "--yes");
+    assertEquals(again.code, 0, again.text);
+    assertEquals(names(), [...made, "remove_idempotency.sql"].sort());
+  }));
+
 Deno.test({
   name: "a link in a project leads no change out of it",
   ignore: Deno.build.os === "windows",

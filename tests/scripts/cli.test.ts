@@ -331,11 +331,9 @@ Deno.test("the project's .env says what the environment does not", () =>
     const half = await stats({});
     assertMatch(
       half.text,
-      /^stats: SUPABASE_SECRET_KEY is not set: set .*
-Usage:/,
+      /^stats: SUPABASE_SECRET_KEY is not set: set .*\nUsage:/,
     );
-    await write(".env", `SUPABASE_SECRET_KEY=${secretKey}
-`);
+    await write(".env", `SUPABASE_SECRET_KEY=${secretKey}\n`);
     const whole = await stats({ SUPABASE_URL: apiUrl });
     assertEquals(whole.code, 0, whole.text);
   }));

@@ -352,7 +352,7 @@ Deno.test("a project does not say where a key goes that it did not bring", () =>
     const { text } = await cli(["stats", "--project", path], {
       env: { SUPABASE_SECRET_KEY: "sb_secret_of_another_project" },
     });
-    assertMatch(text, /^stats: SUPABASE_URL is not set\nUsage:/);
+    assertMatch(text, /^stats: SUPABASE_URL is not set: set .*\nUsage:/);
     assertEquals(asked, []);
   }));
 

@@ -405,7 +405,6 @@ Deno.test("a manifest leads to no file outside of supabase/, and says nothing to
           const { code, text } = await run(...args);
           assertEquals([file, args, code], [file, args, 1], text);
           assertStringIncludes(text, "a path that is none below supabase/");
-          // deno-lint-ignore no-control-regex
           assertEquals(/[^\n\P{Cc}]|\u202e/u.test(text), false, text);
         }
         assertEquals(await Deno.readTextFile(outside), "precious");

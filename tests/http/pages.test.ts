@@ -177,6 +177,15 @@ Deno.test("it asks nothing else, and says what is wrong with a question", async 
     assertEquals(response.status, status, what);
     assertStringIncludes((await response.json()).message, said);
   }
+  for (const method of ["PUT", "DELETE"]) {
+    const response = await get("/ops/api/key", {
+      method,
+      body: JSON.stringify({ owner: "", scope: "x", key: "x-1" }),
+      headers: { "x-ops-token": await token() },
+    });
+    assertEquals([method, response.status], [method, 404]);
+    await response.body?.cancel();
+  }
   const missing = await ask("key", { owner: "", scope: "x", key: "x-1" });
   assertEquals([missing.status, await missing.json()], [200, null]);
 });

@@ -9,6 +9,7 @@ import { cli, type ProjectOnDisk } from "../../support/cli.ts";
 import { moduleOf } from "../../support/vendored.ts";
 
 const LEDGER = "supabase/migrations/20261129110000_idempotency.sql";
+const MANIFEST = "supabase/functions/_shared/idempotency.manifest.json";
 const KEY = "supabase/functions/_shared/idempotency/key.ts";
 
 const [major, minor, patch] = VERSION.split(".");
@@ -168,6 +169,7 @@ export async function upgradeBesideRequests(
 
     await refusesEdits(project, root);
     const args = ["upgrade", "--project", project.path, "--yes"];
+    const manifest = await project.read(MANIFEST);
     const { code, text } = await cli(args, { root });
     assertEquals(code, 0, text);
     assertStringIncludes(text, `from ${VERSION} to ${LATEST}`);
@@ -179,6 +181,11 @@ export async function upgradeBesideRequests(
     const after = project.migrations();
     assertEquals(after.slice(0, -1), applied);
     assertStringIncludes(after.at(-1)!, UPGRADE);
+    // As if it had ended before its last change, and once more.
+    await project.write(MANIFEST, manifest);
+    const again = await cli(args, { root });
+    assertEquals(again.code, 0, again.text);
+    assertEquals(project.migrations(), after);
     assertEquals(
       await project.read(`supabase/migrations/${applied.at(-1)}`),
       before,

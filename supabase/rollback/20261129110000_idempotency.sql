@@ -39,6 +39,10 @@ drop function
   public.idempotency_upkeep, idempotency.held_keys;
 -- before the types of its columns
 drop table public.idempotency_keys;
+-- without cascade: what others made of these tables is theirs, and has to go first
+drop table
+  idempotency.durations, idempotency.full_owners, idempotency.hours, idempotency.live_keys,
+  idempotency.open_keys, idempotency.replay_counts, idempotency.rollup;
 drop schema idempotency cascade;
 drop type public.idempotency_item_answer;
 drop type public.idempotency_answer;

@@ -85,17 +85,21 @@ for (const version of [15, 17]) {
           ...["remove", "--yes", "--database-url", url],
         );
         assertStringIncludes(text, "1 processing, 1 completed, 0 failed");
-        const refused = await runSupabase(["db", "push", `--remote=${url}`], {
-          workdir: project.path,
-        });
+        const push = () =>
+          runSupabase(["db", "push", `--remote=${url}`], {
+            workdir: project.path,
+          });
         assertMatch(
-          printed(refused),
+          printed(await push()),
           /requests are running that hold 1 of its keys/,
         );
         assertEquals(await end(), 200);
+        const sql = postgres(url, { max: 1 });
+        await sql`create view public.load as select scope, executions from idempotency.hours`;
+        assertMatch(printed(await push()), /other objects depend on/);
+        await sql`drop view public.load`;
         await project.push(url);
         assertEquals(await notPushed(url, project.migrations()), []);
-        const sql = postgres(url, { max: 1 });
         await sql`drop table public.more`;
         await sql.end();
         assertEquals(await schemaOf(url), before);

@@ -21,9 +21,9 @@ export type ProblemTable<Code extends string> = Record<
   Pick<Problem, "status" | "title" | "retryable" | "headers">
 >;
 
-// What a value, a constraint or a missing permission refused it refuses again.
+// Who asks is no user of this project, or lacks the permission: that stays so.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
-const REFUSED_FOR_GOOD = /^(2[23]...|42501)$/;
+const REFUSED_FOR_GOOD = /^(22P02|23503|42501)$/;
 
 // Long enough for a database to be back from a restart or a fail-over.
 const RETRY_AFTER_SECONDS = 5;

@@ -140,7 +140,7 @@ Deno.test("an attempt that broke off is taken up where it ended", async () => {
   );
   let retry: Awaited<ReturnType<typeof ask>> | undefined;
   try {
-    assertEquals((await ask()).status, 503);
+    assertEquals((await ask()).status, 500);
   } finally {
     await stack().sql(
       `grant execute on function public.${signature} to authenticated`,

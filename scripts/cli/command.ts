@@ -91,6 +91,18 @@ export async function mayProceed(consent: Consent): Promise<boolean> {
       "nothing was changed, because nobody is here to be asked: --yes does it, --dry-run only says it",
     );
   }
+  return await isYes();
+}
+
+/**
+ * Whether to do what was just said, for commands that a scheduler may start: at a
+ * terminal whoever is there is asked, elsewhere it is meant.
+ */
+export async function isMeant({ yes }: Pick<Consent, "yes">): Promise<boolean> {
+  return yes || !process.stdin.isTTY || await isYes();
+}
+
+async function isYes(): Promise<boolean> {
   const terminal = createInterface({
     input: process.stdin,
     output: process.stdout,

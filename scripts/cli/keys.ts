@@ -1,3 +1,4 @@
+import process from "node:process";
 import { connect } from "../project.ts";
 import { parseCommand } from "../keys/command.ts";
 import {
@@ -8,7 +9,12 @@ import {
   stuckKeys,
 } from "../keys/operator.ts";
 import { printTable } from "../table.ts";
-import { type Command, commandLine, COMMON_OPTIONS } from "./command.ts";
+import {
+  type Command,
+  commandLine,
+  COMMON_OPTIONS,
+  isMeant,
+} from "./command.ts";
 
 function printKeys(keys: readonly StuckKey[], limit: number): void {
   if (keys.length === 0) return console.log("no stuck keys");
@@ -101,10 +107,11 @@ async function run(args: readonly string[]): Promise<void> {
     return;
   }
   const { resolution } = command;
-  if (command.isDryRun) {
-    const { key, scope, as } = resolution;
-    return console.log(`would say that "${key}" in ${scope} ended as ${as}`);
-  }
+  const { key, scope, as } = resolution;
+  const said = `say that "${key}" in ${scope} ended as ${as}`;
+  if (command.isDryRun) return console.log(`would ${said}`);
+  if (process.stdin.isTTY) console.log(`will ${said}`);
+  if (!await isMeant(command)) return;
   const { done, text } = describe(
     resolution,
     await resolve(project, resolution),

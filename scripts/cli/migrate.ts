@@ -1,6 +1,7 @@
+import process from "node:process";
 import { parseArgs } from "node:util";
 import { environmentOf } from "../project.ts";
-import type { Command } from "./command.ts";
+import { type Command, isMeant } from "./command.ts";
 
 // Loaded when it is asked for: it brings a Postgres driver of its own.
 const module = () =>
@@ -11,7 +12,6 @@ const module = () =>
 
 /** What every command understands, in the words of this one. */
 export function migrateArguments(args: readonly string[]): string[] {
-  // It backs up first and takes back what fails: it asks nobody anyway.
   const own = args.filter((arg) => !/^(--yes|-y)$/.test(arg));
   const { values } = parseArgs({
     args: own,
@@ -25,15 +25,30 @@ export function migrateArguments(args: readonly string[]): string[] {
   return own;
 }
 
+/** Whether a command line asks for more than a look. */
+function changes(args: readonly string[]): boolean {
+  return !args.some((arg) =>
+    ["--dry-run", "--verify", "--json", "--help", "-h", "status"].includes(arg)
+  );
+}
+
 /** Applies migrations with a backup, a verification and a way back. */
 export const migrate: Command = {
   summary: "apply migrations with a backup, a verification and a way back",
   usage: async () => (await module())[1].USAGE,
   async run(args) {
     const [{ migrate }] = await module();
-    return await migrate(migrateArguments(args), {
-      print: console.log,
-      printError: console.error,
-    });
+    const own = migrateArguments(args);
+    const output = { print: console.log, printError: console.error };
+    const yes = args.includes("--yes") || args.includes("-y");
+    if (changes(own) && process.stdin.isTTY && !yes) {
+      // What is put back has no rehearsal.
+      const code = own.includes("restore")
+        ? 0
+        : await migrate([...own, "--dry-run"], output);
+      if (code !== 0) return code;
+      if (!await isMeant({ yes })) return;
+    }
+    return await migrate(own, output);
   },
 };

@@ -10,6 +10,7 @@ export type Command =
     readonly project: string;
     /** Whether to only say what would be done. */
     readonly isDryRun: boolean;
+    readonly yes: boolean;
   }
   & (
     | { readonly name: "list"; readonly limit: number; readonly json: boolean }
@@ -23,8 +24,9 @@ export type Command =
  */
 export function parseCommand(args: readonly string[]): Command {
   const { values, positionals } = parse(args);
-  const { "database-url": databaseUrl, "dry-run": isDryRun, project } = values;
-  const common = { databaseUrl, isDryRun, project };
+  const { "database-url": databaseUrl, "dry-run": isDryRun } = values;
+  const { project, yes } = values;
+  const common = { databaseUrl, isDryRun, project, yes };
   const { limit, json = false, scope, user, as, status, body, header, note } =
     values;
   const rest = { scope, user, as, status, body, header, note };

@@ -201,6 +201,37 @@ Deno.test("keys resolve answers the requests of a route that refuses to guess", 
   assertEquals(replay.headers.get("x-idempotency-replay"), "true");
 });
 
+// Told nothing, a scheduler's call is meant; a person may still think better of it.
+Deno.test("keys resolve asks whoever is at a terminal", async () => {
+  const { key } = await abandon({ userId: null });
+  const answered = async (answer: string) => {
+    const command = [
+      ...[Deno.execPath(), "task", "--quiet", "keys", "resolve", key],
+      ...["--scope", SCOPE, "--as", "failed"],
+    ].join(" ");
+    const terminal = new Deno.Command("script", {
+      args: ["--quiet", "--return", "--command", command, "/dev/null"],
+      env: {
+        SUPABASE_URL: stack().apiUrl,
+        SUPABASE_SECRET_KEY: stack().secretKey,
+      },
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const writer = terminal.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(`${answer}\n`));
+    const { stdout } = await terminal.output();
+    await writer.close().catch(() => {});
+    return new TextDecoder().decode(stdout);
+  };
+  assertMatch(
+    await answered("n"),
+    /will say that .* ended as failed[^]*Do this/,
+  );
+  assertEquals((await keys(["list"])).stdout.includes(key), true);
+  assertStringIncludes(await answered("y"), "has failed: the next retry runs");
+});
+
 Deno.test("keys resolve finds the project's own keys without --user", async () => {
   const { key } = await abandon(project(stack()));
   const args = ["resolve", key, "--scope", SCOPE, "--as", "failed"];

@@ -65,6 +65,7 @@ Deno.test("pressing after the answer shows a replay, also after a reload, until 
   await tried.page.getByRole("button", { name: "New attempt" }).click();
   await tried.press();
   await tried.showsJobs("with", 2);
+  assertEquals(await tried.count("with", "200 first run", 2), 2);
   assertNotEquals(await tried.saw("200 first run"), key);
   await tried.page.getByText("in 2 attempts").waitFor();
   assertEquals(await countJobs(tried, stack()), 2);

@@ -19,7 +19,10 @@ Deno.test("two tabs, opened at once, share a user; pressed at once, they make on
   await Promise.all([first.press(), second.press()]);
   const keys = await Promise.all([first, second].map((tab) => tab.saw("200")));
   assertEquals(keys[0], keys[1]);
-  for (const tab of [first, second]) await tab.showsJobs("with", 1);
+  for (const tab of [first, second]) {
+    await tab.showsJobs("with", 1);
+    await tab.count("without", "200 ran");
+  }
   assertEquals(await countJobs(first, stack()), 1);
   assertEquals(await countJobs(first, stack(), "without"), 2);
 });

@@ -3,6 +3,7 @@ import { type Begun, claim } from "./claim.ts";
 import { textOrBase64 } from "./body.ts";
 import {
   checkedMetadata,
+  OF_REQUESTS,
   resolveConfig,
   type ResolvedConfig,
 } from "./config.ts";
@@ -326,14 +327,8 @@ interface Call {
   readonly name: string;
 }
 
-// What `IdempotencyConfig` has for requests only; there is a key in every call.
-const FOR_REQUESTS = [
-  "callers",
-  "enforcement",
-  "fingerprint",
-  "key",
-  "user",
-] as const;
+// There is a key in every call: none is missing.
+const UNUSABLE = [...OF_REQUESTS, "enforcement"] as const;
 
 function prepare(
   supabase: LedgerClient | Ledger,
@@ -344,9 +339,7 @@ function prepare(
   assertUserId(userId);
   const config = resolveConfig(
     options,
-    typeof options.scope === "function"
-      ? [...FOR_REQUESTS, "scope"]
-      : FOR_REQUESTS,
+    typeof options.scope === "function" ? [...UNUSABLE, "scope"] : UNUSABLE,
   );
   const scope = (config.scope ?? "default") as string;
   const ledger = config.store ?? ledgerOf(supabase);

@@ -155,6 +155,9 @@ export interface IdempotencyConfig {
   onEvent?: ((event: IdempotencyEvent) => void) | undefined;
 }
 
+/** What only a request can honour: in other forms its place is taken. */
+export const OF_REQUESTS = ["callers", "fingerprint", "key", "user"] as const;
+
 /** Makes the scope of a request; see {@link IdempotencyConfig.scope}. */
 export type ScopeOf = (
   req: Request,

@@ -3,6 +3,7 @@ import { type Begun, claim } from "./claim.ts";
 import {
   checkedMetadata,
   type IdempotencyConfig,
+  OF_REQUESTS,
   resolveConfig,
   type ResolvedConfig,
 } from "./config.ts";
@@ -22,7 +23,7 @@ import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 export interface OperationConfig extends
   Omit<
     IdempotencyConfig,
-    "callers" | "fingerprint" | "key" | "metadata" | "scope" | "user"
+    typeof OF_REQUESTS[number] | "metadata" | "scope"
   > {
   /**
    * What to keep with the key, for people: JSON of at most 2 KB. A later
@@ -108,20 +109,11 @@ export function ledgerOf(supabase: LedgerClient | Ledger): Ledger {
   return "rpc" in supabase ? supabaseLedger(supabase) : supabase;
 }
 
-// What `IdempotencyConfig` has for requests only.
-const FOR_REQUESTS = [
-  "callers",
-  "fingerprint",
-  "key",
-  "scope",
-  "user",
-] as const;
-
 /** How keys are treated, apart from what says whose operation this is. */
 export function operationConfig(context: OperationContext): ResolvedConfig {
   const { userId: _user, route: _route, key: _key, ...rest } = context;
   const { payload: _payload, supabase: _supabase, ...options } = rest;
-  return resolveConfig(options, FOR_REQUESTS);
+  return resolveConfig(options, [...OF_REQUESTS, "scope"]);
 }
 
 /**

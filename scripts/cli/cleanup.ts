@@ -6,7 +6,6 @@ import {
   commandLine,
   COMMON_OPTIONS,
   parseOptions,
-  UsageError,
 } from "./command.ts";
 
 const Deleted = z.tuple([
@@ -35,10 +34,7 @@ function keys(count: number): string {
 }
 
 async function run(args: readonly string[]): Promise<void> {
-  const { values, positionals } = parseOptions(args, {});
-  if (positionals.length > 0) {
-    throw new UsageError(`"${positionals.join(" ")}" means nothing here`);
-  }
+  const { values } = parseOptions(args, {});
   await using project = connect(values["database-url"], values.project);
   if (values["dry-run"]) {
     const [upkeep] = Expired.parse(await project.call("idempotency_upkeep"));

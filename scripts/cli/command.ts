@@ -43,9 +43,29 @@ const COMMON = {
 /**
  * Reads a command line: the options of every command, and further ones.
  *
- * @throws {UsageError} When there is an option that the command does not know.
+ * @param words What may stand in it beside options. Where it is none, a word is
+ * told to mean nothing; of commands on a project it is taken for that.
+ * @throws {UsageError} When there is an option that the command does not know, or
+ * a word that it does not take.
  */
 export function parseOptions<
+  const Options extends NonNullable<ParseArgsConfig["options"]>,
+>(
+  args: readonly string[],
+  options: Options,
+  words: "any" | "none" | "none, but a project" = "none",
+) {
+  const parsed = parsedArgs(args, options);
+  const { positionals: [word, ...more] } = parsed;
+  if (words === "any" || word === undefined) return parsed;
+  throw new UsageError(
+    words === "none"
+      ? `"${[word, ...more].join(" ")}" means nothing here`
+      : `name the project with --project ${word}`,
+  );
+}
+
+function parsedArgs<
   const Options extends NonNullable<ParseArgsConfig["options"]>,
 >(args: readonly string[], options: Options) {
   try {

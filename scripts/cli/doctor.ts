@@ -10,7 +10,6 @@ import {
   commandLine,
   COMMON_OPTIONS,
   parseOptions,
-  UsageError,
 } from "./command.ts";
 import { functionsOf } from "./functions.ts";
 import {
@@ -228,12 +227,9 @@ function unknownDatabase(project: string): Finding {
 }
 
 async function run(args: readonly string[]): Promise<number> {
-  const { values, positionals } = parseOptions(args, {
+  const { values } = parseOptions(args, {
     json: { type: "boolean", default: false },
-  });
-  if (positionals.length > 0) {
-    throw new UsageError(`name the project with --project ${positionals[0]}`);
-  }
+  }, "none, but a project");
   const folder = await openFolder(values.project);
   const findings = [
     ...await filesOf(folder),

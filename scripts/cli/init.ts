@@ -5,14 +5,13 @@ import {
   CommandError,
   commandLine,
   COMMON_OPTIONS,
-  mayProceed,
   parseOptions,
   UsageError,
 } from "./command.ts";
 import {
+  carryOut,
   type Change,
   checksum,
-  makeChanges,
   MANIFEST,
   type Manifest,
   manifestText,
@@ -170,7 +169,7 @@ async function run(args: readonly string[]): Promise<void> {
   const { values, positionals } = parseOptions(args, {
     "parts": { type: "string", default: "" },
     "force-vendor": { type: "boolean", default: false },
-  });
+  }, "any");
   if (positionals.length > 1) {
     throw new UsageError(`name one project, not ${positionals.join(" and ")}`);
   }
@@ -208,9 +207,7 @@ async function run(args: readonly string[]): Promise<void> {
   const same = total - changes.length;
   if (same > 0) console.log(`${same} of ${total} files were there already`);
   if (changes.length === 0) return;
-  console.log();
-  if (await mayProceed(values)) await makeChanges(folder, changes);
-  else if (!values["dry-run"]) return;
+  if (!await carryOut(folder, changes, values)) return;
   if (created.size > 0) console.log(`\n${NEXT_STEPS}`);
 }
 

@@ -19,12 +19,9 @@ import {
 } from "./command.ts";
 
 async function run(args: readonly string[]): Promise<void> {
-  const { values: options, positionals } = parseOptions(args, {
+  const { values: options } = parseOptions(args, {
     port: { type: "string", default: "0" },
   });
-  if (positionals.length > 0) {
-    throw new UsageError(`"${positionals.join(" ")}" means nothing here`);
-  }
   const port = Number(options.port);
   if (!/^\d+$/.test(options.port) || port > 65535) {
     throw new UsageError(

@@ -11,7 +11,12 @@ import {
 } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { z } from "zod";
-import { CommandError, UsageError } from "./command.ts";
+import {
+  CommandError,
+  type Consent,
+  mayProceed,
+  UsageError,
+} from "./command.ts";
 import {
   namesIn,
   type Part,
@@ -258,11 +263,29 @@ async function insistOnInside(project: string, path: string): Promise<void> {
 }
 
 /**
+ * Makes the changes that were said, if that is wanted.
+ *
+ * @returns Whether to say what comes next: they were made, or only to be said.
+ * @throws {CommandError} When one is outside of the project; then none is made.
+ */
+export async function carryOut(
+  folder: ProjectFolder,
+  changes: readonly Change[],
+  consent: Consent,
+): Promise<boolean> {
+  console.log();
+  if (consent["dry-run"]) return true;
+  if (!await mayProceed(consent)) return false;
+  await makeChanges(folder, changes);
+  return true;
+}
+
+/**
  * Makes the changes, and says how many.
  *
  * @throws {CommandError} When one is outside of the project; then none is made.
  */
-export async function makeChanges(
+async function makeChanges(
   { path: project }: ProjectFolder,
   changes: readonly Change[],
 ): Promise<void> {

@@ -6,14 +6,12 @@ import {
   CommandError,
   commandLine,
   COMMON_OPTIONS,
-  mayProceed,
   parseOptions,
-  UsageError,
 } from "./command.ts";
 import { functionsOf } from "./functions.ts";
 import {
+  carryOut,
   type Change,
-  makeChanges,
   MANIFEST,
   migrationOf,
   MIGRATIONS,
@@ -81,10 +79,7 @@ async function changesFor(
 }
 
 async function run(args: readonly string[]): Promise<void> {
-  const { values, positionals } = parseOptions(args, {});
-  if (positionals.length > 0) {
-    throw new UsageError(`name the project with --project ${positionals[0]}`);
-  }
+  const { values } = parseOptions(args, {}, "none, but a project");
   const folder = await openFolder(values.project);
   const { manifest } = folder;
   if (manifest === null) {
@@ -135,9 +130,7 @@ async function run(args: readonly string[]): Promise<void> {
     );
   }
   for (const line of pushAdvice(beyond)) console.log(line);
-  console.log();
-  if (await mayProceed(values)) await makeChanges(folder, changes);
-  else if (!values["dry-run"]) return;
+  if (!await carryOut(folder, changes, values)) return;
   console.log(
     "\nNext, in the project: deploy the functions without it, then supabase db push",
   );

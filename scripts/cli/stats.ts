@@ -6,20 +6,16 @@ import {
   commandLine,
   COMMON_OPTIONS,
   parseOptions,
-  UsageError,
 } from "./command.ts";
 
 const EVERY_MS = 5000;
 
 async function run(args: readonly string[]): Promise<void> {
-  const { values: options, positionals } = parseOptions(args, {
+  const { values: options } = parseOptions(args, {
     json: { type: "boolean", default: false },
     watch: { type: "boolean", default: false },
     recount: { type: "boolean", default: false },
   });
-  if (positionals.length > 0) {
-    throw new UsageError(`"${positionals.join(" ")}" means nothing here`);
-  }
   await using project = connect(options["database-url"], options.project);
   if (options.recount && !options["dry-run"]) {
     await project.call("idempotency_recount_statistics");

@@ -3,14 +3,12 @@ import {
   CommandError,
   commandLine,
   COMMON_OPTIONS,
-  mayProceed,
   parseOptions,
-  UsageError,
 } from "./command.ts";
 import {
+  carryOut,
   type Change,
   checksum,
-  makeChanges,
   MANIFEST,
   type Manifest,
   manifestText,
@@ -57,12 +55,9 @@ async function replaceModules(
 }
 
 async function run(args: readonly string[]): Promise<void> {
-  const { values, positionals } = parseOptions(args, {
+  const { values } = parseOptions(args, {
     "force-vendor": { type: "boolean", default: false },
-  });
-  if (positionals.length > 0) {
-    throw new UsageError(`name the project with --project ${positionals[0]}`);
-  }
+  }, "none, but a project");
   const folder = await openFolder(values.project);
   const { manifest } = folder;
   if (manifest === null) {
@@ -109,9 +104,7 @@ async function run(args: readonly string[]): Promise<void> {
   changes.push({ path: MANIFEST, text, kind: "replace" });
   console.log(`from ${version} to ${VERSION}, in ${folder.path}`);
   printChanges(changes);
-  console.log();
-  if (await mayProceed(values)) await makeChanges(folder, changes);
-  else if (!values["dry-run"]) return;
+  if (!await carryOut(folder, changes, values)) return;
   console.log(`
 Next, in the project: first supabase db push, then supabase functions deploy. The
 functions that are deployed now go on working meanwhile: what a release adds to

@@ -69,7 +69,7 @@ function parse(args: readonly string[]) {
     body: text,
     header: { ...text, multiple: true },
     note: text,
-  });
+  }, "any");
 }
 
 function resolutionOf(key: string, options: ResolveOptions): Resolution {

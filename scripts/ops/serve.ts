@@ -26,8 +26,7 @@ export function newToken(): string {
  */
 export type ServeOps = (request: Request, path: string) => Promise<Response>;
 
-/** Headers of every page that a person is shown. */
-export const PAGE_HEADERS = {
+const PAGE_HEADERS = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   "cross-origin-opener-policy": "same-origin",
@@ -38,7 +37,7 @@ export const PAGE_HEADERS = {
 };
 
 /** Media types of the files that pages are made of, by extension. */
-export const PAGE_TYPES: Readonly<Record<string, string>> = {
+const PAGE_TYPES: Readonly<Record<string, string>> = {
   css: "text/css; charset=utf-8",
   html: "text/html; charset=utf-8",
   js: "text/javascript; charset=utf-8",
@@ -135,17 +134,30 @@ async function file(request: Request, path: string): Promise<Response> {
   }
   try {
     const text = await readFile(join(ROOT, PAGE, name), "utf8");
-    return new Response(request.method === "HEAD" ? null : text, {
-      headers: {
-        ...PAGE_HEADERS,
-        "content-type": PAGE_TYPES[name.split(".")[1]!]!,
-        "cache-control": "no-cache",
-      },
-    });
+    return pageResponse(request, name, text);
   } catch (error) {
     if ((error as { code?: string }).code !== "ENOENT") throw error;
     return refusal(404, "Not found.");
   }
+}
+
+/**
+ * A page, or a part of one, as a person is shown it.
+ *
+ * @param name Its file, whose extension says what it is.
+ */
+export function pageResponse(
+  { method }: Request,
+  name: string,
+  text: string,
+): Response {
+  return new Response(method === "HEAD" ? null : text, {
+    headers: {
+      ...PAGE_HEADERS,
+      "content-type": PAGE_TYPES[name.split(".")[1]!]!,
+      "cache-control": "no-cache",
+    },
+  });
 }
 
 async function answer(

@@ -4,8 +4,7 @@ import {
   createOps,
   isLoopback,
   newToken,
-  PAGE_HEADERS,
-  PAGE_TYPES,
+  pageResponse,
   type ServeOps,
 } from "../ops/serve.ts";
 import { projectOverApi } from "../project.ts";
@@ -48,9 +47,8 @@ export function createPages(
     if (path === "/client.js") return await (client ??= bundle());
     if (path === "/project.json") return JSON.stringify({ publishableKey });
     if (path === "/sample.md") return await readFile(SAMPLE, "utf8");
-    const name = path === "/" ? "/try.html" : path;
     return path === "/" || FILES.includes(path)
-      ? await readFile(new URL(name.slice(1), FOLDER), "utf8")
+      ? await readFile(new URL(fileOf(path).slice(1), FOLDER), "utf8")
       : null;
   };
 
@@ -62,15 +60,12 @@ export function createPages(
     if (!["GET", "HEAD"].includes(request.method)) return null;
     const content = await read(pathname);
     if (content === null) return null;
-    const extension = /\.(\w+)$/.exec(pathname)?.[1] ?? "html";
-    return new Response(request.method === "HEAD" ? null : content, {
-      headers: {
-        ...PAGE_HEADERS,
-        "content-type": PAGE_TYPES[extension]!,
-        "cache-control": "no-cache",
-      },
-    });
+    return pageResponse(request, fileOf(pathname), content);
   };
+}
+
+function fileOf(path: string): string {
+  return path === "/" ? "/try.html" : path;
 }
 
 /**

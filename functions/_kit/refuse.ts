@@ -30,8 +30,8 @@ const RETRY_AFTER_SECONDS = 5;
 
 /**
  * The answer to an error that a route expects: a {@link Refusal}, an
- * `IdempotencyError`, a database that failed or refused, or an error whose code is in the
- * table. Throws any other on.
+ * `IdempotencyError`, a database that failed or refused, or an error whose code
+ * is in the table. Throws any other on.
  *
  * @param req The request, whose path names this occurrence in the answer.
  */

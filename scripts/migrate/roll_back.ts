@@ -2,6 +2,7 @@ import { join } from "node:path";
 import {
   executeOptions,
   type MigrateOptions,
+  type ResolvedOptions,
   resolveOptions,
 } from "./arguments.ts";
 import { type Backup, backUpFirst } from "./backup.ts";
@@ -33,6 +34,20 @@ import { planExecution, splitStatements } from "./statements.ts";
 import { projectTables } from "./tables.ts";
 import { catalogProblems, insist } from "./verify.ts";
 
+/** Does something with the rollbacks that are asked for, while nobody migrates. */
+export async function withRollbacks<T>(
+  options: ResolvedOptions,
+  act: (session: Session, rollbacks: Rollback[]) => Promise<T>,
+): Promise<T> {
+  const { supabaseDir, to } = options;
+  const migrations = await readMigrations(join(supabaseDir, "migrations"));
+  const all = await readRollbacks(join(supabaseDir, "rollback"), migrations);
+  return await withLockedSession(options, async (session) => {
+    const recorded = await readHistory(session.query);
+    return await act(session, chooseRollbacks(all, recorded, to));
+  });
+}
+
 /** What taking back did. */
 export interface RollBackReport {
   /** Versions that are no longer applied, newest first. */
@@ -50,12 +65,8 @@ export interface RollBackReport {
  */
 export async function rollBack(given: MigrateOptions): Promise<RollBackReport> {
   const options = resolveOptions(given);
-  const { supabaseDir, log } = options;
-  const migrations = await readMigrations(join(supabaseDir, "migrations"));
-  const all = await readRollbacks(join(supabaseDir, "rollback"), migrations);
-  return await withLockedSession(options, async (session) => {
-    const recorded = await readHistory(session.query);
-    const rollbacks = chooseRollbacks(all, recorded, options.to);
+  const { log } = options;
+  return await withRollbacks(options, async (session, rollbacks) => {
     if (rollbacks.length === 0) {
       log("nothing to take back");
       return { takenBack: [], backup: null };
@@ -98,7 +109,7 @@ export async function rollBack(given: MigrateOptions): Promise<RollBackReport> {
  * @throws {MigrationRefusedError} where a version has none, or shares one with
  * a version to be kept
  */
-export function chooseRollbacks(
+function chooseRollbacks(
   rollbacks: readonly Rollback[],
   recorded: readonly Recorded[],
   to: string | undefined,

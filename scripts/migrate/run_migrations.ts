@@ -22,12 +22,7 @@ import {
   readRollbacks,
   type Rollback,
 } from "./migration.ts";
-import {
-  chooseRollbacks,
-  takeBackHere,
-  undo,
-  type Undone,
-} from "./roll_back.ts";
+import { takeBackHere, undo, type Undone, withRollbacks } from "./roll_back.ts";
 import {
   inTransaction,
   isConnectionLoss,
@@ -240,12 +235,8 @@ export async function dryRollBack(
   given: MigrateOptions,
 ): Promise<DryRunReport> {
   const options = resolveOptions(given);
-  const { supabaseDir, log } = options;
-  const migrations = await readMigrations(join(supabaseDir, "migrations"));
-  const all = await readRollbacks(join(supabaseDir, "rollback"), migrations);
-  return await withLockedSession(options, async (session) => {
-    const recorded = await readHistory(session.query);
-    const rollbacks = chooseRollbacks(all, recorded, options.to);
+  const { log } = options;
+  return await withRollbacks(options, async (session, rollbacks) => {
     const report: DryRunReport = { tried: [], notTried: [] };
     await rolledBack(session, options, async () => {
       for (const rollback of rollbacks) {

@@ -48,15 +48,15 @@ async function prepare() {
   // Two tabs that are opened at once share a user and a document.
   await navigator.locks.request("try:prepare", async () => {
     await signIn();
-    if (currentDocument() !== null) return;
+    if (currentDocument() !== null) return await show();
     const response = await fetch("/sample.md");
     await upload(
       await readFile(
         new File([await response.blob()], "taking-effect-once.md"),
       ),
     );
+    await show();
   });
-  show();
 }
 
 /** The server does not know the user any more: another one is made. */
@@ -71,18 +71,19 @@ async function startOver({ email }) {
 }
 
 /** Shows what is in hand, taken by this tab or by another. */
-function show() {
+async function show() {
   const inHand = session() && currentDocument();
-  for (const id of ["process", "five", "new-attempt", "file"]) {
-    $(id).disabled = !inHand;
-  }
   $("who").textContent = session()?.email ?? "";
   $("document-name").textContent = inHand?.title ?? "none yet";
   const current = inHand ? `${inHand.with} ${inHand.number}` : "";
   if (current !== shown) dropAttempt();
   shown = current;
-  // Opened now, so that every tab that shows the document holds the same.
-  if (inHand) currentAttempt().catch(() => {});
+  // Opened before anybody can press, so that every tab that shows the document
+  // holds the same: once one is answered, another tab would open the next.
+  if (inHand) await currentAttempt().catch(() => {});
+  for (const id of ["process", "five", "new-attempt", "file"]) {
+    $(id).disabled = !session() || !currentDocument();
+  }
   void showJobs();
 }
 
@@ -155,7 +156,7 @@ async function take(file) {
     await upload(await readFile(file));
     clearLanes();
     $("error").textContent = "";
-    show();
+    await show();
     $("process").focus();
   });
   $("file").disabled = false;
@@ -174,7 +175,7 @@ $("five").addEventListener("click", async () => {
 $("new-attempt").addEventListener("click", () =>
   attend("error", async () => {
     await newAttempt();
-    show();
+    await show();
     $("process").focus();
   }));
 
@@ -195,7 +196,7 @@ for (const name of ["cut", "lossy", "slow"]) {
 
 addEventListener("online", resume);
 addEventListener("storage", (event) => {
-  if (event.key === null || isSession(event) || isDocument(event)) show();
+  if (event.key === null || isSession(event) || isDocument(event)) void show();
 });
 
 // The job may be there although its answer is not.

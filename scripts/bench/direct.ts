@@ -89,6 +89,16 @@ export async function benchDirect(
         (n) => byHand(crypto.randomUUID(), n),
       ],
       [
+        "direct: whole first run, against bare statements on the ledger's table",
+        (n) => run(crypto.randomUUID(), n),
+        async (n) => {
+          const key = crypto.randomUUID();
+          await select(key, n);
+          await insert(key, n);
+          await update(key, n);
+        },
+      ],
+      [
         "direct: first run, with onEvent against without",
         (n) => run(crypto.randomUUID(), n, listen),
         (n) => run(crypto.randomUUID(), n),

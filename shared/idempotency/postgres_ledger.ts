@@ -79,7 +79,8 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
         : value as Value;
     });
     try {
-      return { data: await inTime(run(text, values), withinMs), error: null };
+      const rows = await inTime(run(text, values), withinMs);
+      return { data: fn in SETS ? rows : answerOf(rows[0]), error: null };
     } catch (error) {
       return failure(error);
     }
@@ -92,12 +93,11 @@ const CONTEXT_CLIENT = "the database of the pipeline's context";
 
 type Value = string | number | boolean | null;
 
+// What the functions give that answer with other than one idempotency_answer.
 // Drivers read a bigint as a string; a double holds 2^53 fences.
-const ANSWER =
-  "outcome, attempt, fence::float8 as fence, retry_after_seconds, status_code, response, response_encoding, response_headers, steps";
-const BATCH_ANSWER = `${ANSWER}, error_code, error_message`;
-
-const COLUMNS: Readonly<Record<string, string>> = {
+const BATCH_ANSWER =
+  "outcome, attempt, fence::float8 as fence, retry_after_seconds, status_code, response, response_encoding, response_headers, steps, error_code, error_message";
+const SETS: Readonly<Record<string, string>> = {
   cleanup_expired_idempotency_keys:
     "cleanup_expired_idempotency_keys::float8 as deleted",
   get_idempotency_status:
@@ -107,6 +107,12 @@ const COLUMNS: Readonly<Record<string, string>> = {
   idempotency_notify: "true as notified",
   idempotency_settle_many: BATCH_ANSWER,
 };
+
+/** The answer of a transition: of its function, or as the look-up found it. */
+function answerOf(row: unknown): unknown {
+  const { answer } = row as { answer: unknown };
+  return answer ?? { ...row as object, outcome: "replay" };
+}
 
 const JSON_PARAMETERS = new Set([
   "p_metadata",
@@ -192,15 +198,6 @@ function write(
     if (!names.includes(name)) names.push(name);
     return `$${names.indexOf(name) + 1}`;
   };
-  // The look-up before the claim takes these four first.
-  const lookUp = fn === "idempotency_claim"
-    ? `select 'replay' as outcome, attempt, fence::float8 as fence, null::integer as retry_after_seconds, status_code::integer as status_code, response, response_encoding, response_headers, null::jsonb as steps
-from public.idempotency_keys
-where owner = ${place("p_owner")} and scope = ${place("p_scope")}
-  and idempotency_key = ${place("p_idempotency_key")}
-  and request_fingerprint = ${place("p_fingerprint")}
-  and status = 'completed' and expires_at > clock_timestamp()`
-    : null;
   const lockMs = TRY_MS[RECORDS.has(fn) ? "record" : "ask"] - LOCK_MARGIN_MS;
   const list = Object.entries(args).map(([name, value]) => {
     if (isWritten && TERMS.has(name)) {
@@ -221,13 +218,22 @@ where owner = ${place("p_owner")} and scope = ${place("p_scope")}
         : parameter
     }`;
   }).join(", ");
-  const call = `select ${COLUMNS[fn] ?? ANSWER} from public.${fn}(${list})`;
+  const call = `public.${fn}(${list})`;
+  if (fn in SETS) return { text: `select ${SETS[fn]} from ${call}`, names };
+  if (fn !== "idempotency_claim") {
+    return { text: `select row_to_json(${call}) as answer`, names };
+  }
   // Where an answer is recorded, the claim is not even called: such a replay
-  // costs little more than reading the row. In another order of the two branches
-  // the claim would answer the same.
-  const text = lookUp === null
-    ? call
-    : `${lookUp}\nunion all (${call}) limit 1`;
+  // costs little more than reading the row, and the claim would say the same.
+  const text =
+    `select k.status_code::integer as status_code, k.response, k.response_encoding, k.response_headers,
+  case when k.owner is null then row_to_json(${call}) end as answer
+from (values (1)) as one
+left join public.idempotency_keys as k
+  on k.owner = ${place("p_owner")} and k.scope = ${place("p_scope")}
+  and k.idempotency_key = ${place("p_idempotency_key")}
+  and k.request_fingerprint = ${place("p_fingerprint")}
+  and k.status = 'completed' and k.expires_at > clock_timestamp()`;
   return { text, names };
 }
 

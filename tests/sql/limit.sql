@@ -34,13 +34,13 @@ select is(
 select pg_temp.claim('00000000-0000-4000-8000-00000000000a', 'and-another') \g /dev/null
 select is_empty($$select from idempotency.full_owners where owner <> ''$$, 'an owner with room is counted no longer');
 
--- whoever is not marked is counted by chance, one claim in 64
+-- whoever is not marked is counted by chance, one claim in 256
 insert into public.idempotency_keys (owner, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
 select 'user_2abc', 's', 'key-' || n, repeat('a', 64), gen_random_uuid(), now(), now() + interval '1 hour'
 from generate_series(1, 10000) as n;
 create function pg_temp.until_refused() returns boolean language plpgsql as $$
 begin
-  for v_number in 1..2000 loop
+  for v_number in 1..6000 loop
     perform pg_temp.claim('user_2abc', 'found-' || v_number);
   end loop;
   return false;

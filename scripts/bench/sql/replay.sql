@@ -1,10 +1,10 @@
 -- as the ledger over a direct connection sends it
-select 'replay' as outcome, status_code::integer as status_code, response, response_encoding, response_headers
-from public.idempotency_keys
-where owner = :user0 and scope = 'bench' and idempotency_key = :hot and request_fingerprint = :fingerprint
-  and status = 'completed' and expires_at > clock_timestamp()
-union all (
-  select outcome, status_code, response, response_encoding, response_headers
-  from public.idempotency_claim(:user0, 'bench', :hot, :fingerprint, :owner, 60, 86400)
-)
-limit 1;
+select k.status_code::integer as status_code, k.response, k.response_encoding, k.response_headers,
+  case
+    when k.owner is null
+      then row_to_json(public.idempotency_claim(:user0, 'bench', :hot, :fingerprint, :owner, 60, 86400))
+  end as answer
+from (values (1)) as one
+left join public.idempotency_keys as k
+  on k.owner = :user0 and k.scope = 'bench' and k.idempotency_key = :hot and k.request_fingerprint = :fingerprint
+  and k.status = 'completed' and k.expires_at > clock_timestamp();

@@ -27,7 +27,7 @@ create policy "operators see who has the most keys"
 -- Whoever may call a function chooses the keys, so the rows that one user can pile up are bounded.
 -- Counting at each claim costs milliseconds for those with many keys; a sample finds them, and
 -- whoever was found is counted each time until there is room again. A sample alone would be no
--- bound: it refuses one claim in 64 and grants the rest.
+-- bound: it refuses one claim in 256 and grants the rest.
 create function idempotency.enforce_key_limit(p_owner text) returns void
 language plpgsql
 volatile
@@ -177,9 +177,7 @@ begin
     v_expiry := v_now + make_interval(secs => greatest(p_ttl_seconds, p_lease_seconds));
 
     if v_key.owner is null then
-      if p_owner <> '' and (
-        random() < 1.0 / 64 or exists (select from idempotency.full_owners as f where f.owner = p_owner)
-      ) then
+      if p_owner <> '' and random() < 1.0 / 256 then
         perform idempotency.enforce_key_limit(p_owner);
       end if;
 
@@ -187,7 +185,7 @@ begin
         owner, user_id, scope, idempotency_key, request_fingerprint, owner_token,
         lease_expires_at, metadata, created_at, claimed_at, expires_at
       )
-      values (
+      select
         p_owner,
         -- Where the owner looks like an account; the foreign key refuses one that is gone. A regular
         -- expression that counts takes longer than the look-up in an index.
@@ -199,12 +197,17 @@ begin
         end,
         p_scope, p_idempotency_key, p_fingerprint, p_owner_token,
         v_lease_end, p_metadata, v_now, v_now, v_expiry
-      )
+      -- looked at here, because a statement of its own would take longer than this one
+      where p_owner = '' or not exists (select from idempotency.full_owners as f where f.owner = p_owner)
       on conflict do nothing
       returning fence into v_fence;
 
       if found then
         return row('claimed', 1, v_fence, null, null, null, null, null, null, null)::public.idempotency_answer;
+      end if;
+
+      if p_owner <> '' and exists (select from idempotency.full_owners as f where f.owner = p_owner) then
+        perform idempotency.enforce_key_limit(p_owner);
       end if;
     elsif v_key.expires_at <= v_now then
       -- a new generation: nothing of the old one may be seen through it

@@ -96,7 +96,7 @@ function testOn(url: string): void {
     }
     assertEquals(statements.length, 3);
     const prepared = await one`select 1 from pg_prepared_statements
-      where statement like 'select ''replay'' as outcome%idempotency_claim%'`;
+      where statement like 'select k.status_code%idempotency_claim(%'`;
     assertEquals(prepared.length, 1);
     const [setting] = await one`show lock_timeout`;
     assertEquals(setting, { lock_timeout: "0" });

@@ -12,6 +12,17 @@ export interface HttpBenchOptions {
   requests?: number;
 }
 
+// What is called beside it, as the caller: nothing, and the two statements of
+// those who write a key and its answer themselves.
+const BARE = [
+  "create table public.bench_rows (key text primary key, answer text)",
+  "grant select, insert, update on public.bench_rows to authenticated",
+  "create function public.bench_nothing() returns integer language sql as 'select 1'",
+  "create function public.bench_insert(key text) returns void language sql as 'insert into public.bench_rows values ($1)'",
+  "create function public.bench_update(key text) returns void language sql as 'update public.bench_rows set answer = repeat(''x'', 300) where bench_rows.key = $1'",
+  "grant execute on function public.bench_nothing, public.bench_insert, public.bench_update to authenticated",
+];
+
 /**
  * The latency that a key adds to a function, over HTTP, on a local stack and
  * one request at a time: of a first run and of a replay, against the same
@@ -25,18 +36,17 @@ export async function benchHttp(
 ): Promise<BenchRow[]> {
   const stack = await startStack({ port: 0, databaseUrl, probe: true });
   try {
-    await stack.sql(
-      "create or replace function public.bench_nothing() returns integer language sql as 'select 1'",
-    );
-    await stack.sql(
-      "grant execute on function public.bench_nothing() to authenticated",
-    );
+    for (const statement of BARE) await stack.sql(statement);
     const headers = await signUp(stack);
-    const call = async (path: string, key?: string): Promise<void> => {
+    const call = async (
+      path: string,
+      key?: string,
+      body: object = {},
+    ): Promise<void> => {
       const response = await fetch(stack.apiUrl + path, {
         method: "POST",
         headers: key ? { ...headers, "Idempotency-Key": key } : headers,
-        body: "{}",
+        body: JSON.stringify(body),
       });
       await response.body?.cancel();
       if (!response.ok) {
@@ -45,6 +55,11 @@ export async function benchHttp(
     };
     const kinds = {
       nothing: () => call("/rest/v1/rpc/bench_nothing"),
+      bare: async () => {
+        const body = { key: crypto.randomUUID() };
+        await call("/rest/v1/rpc/bench_insert", undefined, body);
+        await call("/rest/v1/rpc/bench_update", undefined, body);
+      },
       noKey: () => call("/functions/v1/probe"),
       firstRun: () => call("/functions/v1/probe", crypto.randomUUID()),
       replay: () => call("/functions/v1/probe", "replayed-key"),
@@ -53,6 +68,7 @@ export async function benchHttp(
     return [50, 99].flatMap((p) => {
       const at = {
         nothing: percentile(times.nothing, p),
+        bare: percentile(times.bare, p),
         noKey: percentile(times.noKey, p),
         firstRun: percentile(times.firstRun, p),
         replay: percentile(times.replay, p),
@@ -71,6 +87,11 @@ export async function benchHttp(
           "first run adds, against a no-op RPC",
           at.firstRun - at.noKey,
           at.nothing,
+        ),
+        row(
+          "first run adds, against RPCs that insert and update a row",
+          at.firstRun - at.noKey,
+          at.bare,
         ),
         row("replay against a no-op RPC", at.replay, at.nothing),
       ];

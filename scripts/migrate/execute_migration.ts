@@ -11,7 +11,13 @@ import {
   type Session,
 } from "./session.ts";
 import { type Execution, planExecution } from "./statements.ts";
-import { type KnownRows, rowLosses, rowsBefore } from "./tables.ts";
+import {
+  countRows,
+  type KnownRows,
+  type RowLoss,
+  rowLosses,
+  rowsBefore,
+} from "./tables.ts";
 import {
   catalogProblems,
   insist,
@@ -92,16 +98,34 @@ export async function applyHere(
   // First, not last: whoever applies the same file with other tools is found
   // out before anything is done twice.
   await recordMigration(query, migration);
-  const before = await rowsBefore(query);
+  const known = options.knownRows ?? new Map();
   const knownProblems = new Set(await catalogProblems(query));
-  for (const [index, statement] of execution.statements.entries()) {
-    await runStatement(session, {
-      file: migration.file,
-      statement,
-      number: index + 1,
-    });
+  const locked = new Set<string>();
+  let losses: RowLoss[];
+  await query("savepoint migration");
+  for (;;) {
+    const before = await rowsBefore(query);
+    for (const [index, statement] of execution.statements.entries()) {
+      await runStatement(session, {
+        file: migration.file,
+        statement,
+        number: index + 1,
+      });
+    }
+    await query("reset role");
+    const { directives } = migration;
+    losses = await rowLosses(query, before, known, locked, directives);
+    const doubtful = losses.filter((each) => each.doubtful);
+    if (doubtful.length === 0) break;
+    // Users may have deleted those rows, after they were counted and before the
+    // migration locked their table. Again, with the lock taken before the count.
+    await query("rollback to savepoint migration");
+    for (const { table } of doubtful) {
+      await query(`lock table ${table} in access exclusive mode`);
+      known.set(table, await countRows(query, table));
+      locked.add(table);
+    }
   }
-  await query("reset role");
   await insist(`${migration.file} did not pass its verification`, async () => {
     await query("set constraints all immediate");
     const found = (await catalogProblems(query))
@@ -112,15 +136,8 @@ export async function applyHere(
     return [
       ...await recordProblems(query, migration),
       ...(announced ? [] : found),
-      ...(await rowLosses(
-        query,
-        before,
-        options.knownRows ?? new Map(),
-        migration.directives,
-      )).map((loss) =>
-        `${loss}; where that is meant, write \`-- migrate: removes rows from ${
-          loss.split(" ")[0]
-        }\` into the file`
+      ...losses.map(({ table, text }) =>
+        `${text}; where that is meant, write \`-- migrate: removes rows from ${table}\` into the file`
       ),
       ...options.verify
         ? await verifyFileProblems(session, options.verify)

@@ -144,40 +144,56 @@ export async function rowsBefore(query: RunQuery): Promise<RowsBefore> {
   };
 }
 
+/** A table that has fewer rows after a migration than before. */
+export interface RowLoss {
+  table: string;
+  /** What is to be told of it. */
+  text: string;
+  /** Users may have deleted these rows after they were counted. */
+  doubtful: boolean;
+}
+
 /**
  * Finds tables that have fewer rows after a migration than before, in its own
  * transaction: by what it deleted, and for tables that it dropped, truncated or
  * rewrote by a count against `known`.
  *
- * @returns one sentence a table; none for tables which the file names
+ * @param locked Tables that nobody else could write since they were counted.
+ * @returns none for tables which the file names
  */
 export async function rowLosses(
   query: RunQuery,
   before: RowsBefore,
   known: KnownRows,
+  locked: ReadonlySet<string>,
   { removesRows }: Directives,
-): Promise<string[]> {
+): Promise<RowLoss[]> {
   const now = new Map((await projectTables(query)).map((t) => [t.name, t]));
   const deleted = await netDeletions(query);
-  const losses: string[] = [];
+  const losses: RowLoss[] = [];
   for (const [name, old] of before.tables) {
     const table = now.get(name);
     const rows = known.get(name) ?? 0;
     const same = table?.oid === old.oid && table.filenode === old.filenode;
     const lost = (deleted.get(name) ?? 0) - (before.deleted.get(name) ?? 0);
-    const after = same || table === undefined
+    const after = same
       ? null
+      : table === undefined
+      ? 0
       : await countRows(query, name);
-    const told = removesRows === "all" || removesRows.has(name);
     if (after !== null) known.set(name, after);
-    if (table === undefined) known.delete(name);
-    if (told) continue;
-    if (table === undefined && rows > 0) {
-      losses.push(`${name} is gone, with ${rows} rows`);
-    } else if (after !== null && after < rows) {
-      losses.push(`${name} had ${rows} rows and has ${after}`);
+    if (removesRows === "all" || removesRows.has(name)) continue;
+    if (after !== null && after < rows) {
+      losses.push({
+        table: name,
+        text: table === undefined
+          ? `${name} is gone, with ${rows} rows`
+          : `${name} had ${rows} rows and has ${after}`,
+        doubtful: !locked.has(name),
+      });
     } else if (same && lost > 0) {
-      losses.push(`${name} has ${lost} rows less`);
+      const text = `${name} has ${lost} rows less`;
+      losses.push({ table: name, text, doubtful: false });
     }
   }
   return losses;

@@ -257,6 +257,59 @@ Deno.test("rows that users delete during a migration are not held against it", a
   assertEquals(applied, ["2"]);
 });
 
+for (
+  const [when, files] of [
+    ["while an earlier file runs", {
+      "2_slow.sql": "create table public.a (); select pg_sleep(0.5);",
+      "3_wide.sql": "alter table public.orders alter column total type bigint;",
+    }],
+    ["before the statement that rewrites their table", {
+      "2_wide.sql":
+        "select pg_sleep(0.5); alter table public.orders alter column total type bigint;",
+    }],
+    ["before the statement that drops their table", {
+      "2_drop.sql": "select pg_sleep(0.5); drop table public.orders;",
+    }],
+  ] as const
+) {
+  Deno.test(`rows that users delete ${when} are no loss of the migration`, async () => {
+    await using project = await running();
+    for (const [file, sql] of Object.entries(files)) {
+      await project.write(`migrations/${file}`, sql);
+    }
+    const [{ applied }] = await Promise.all([
+      runMigrations(project.options),
+      project.untilRunning("%pg_sleep%").then(() =>
+        project.sql("delete from public.orders")
+      ),
+    ]);
+    assertEquals(applied.length, Object.keys(files).length);
+  });
+}
+
+Deno.test("what a migration loses is told apart from what users delete meanwhile", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_copy.sql",
+    `select pg_sleep(0.5);
+create table public.n as select * from public.orders order by id limit 1;
+drop table public.orders;
+alter table public.n rename to orders;`,
+  );
+  await project.sql("insert into public.orders values (3, 30)");
+  const [error] = await Promise.all([
+    assertRejects(() => runMigrations(project.options), RunFailedError),
+    project.untilRunning("%pg_sleep%").then(() =>
+      project.sql("delete from public.orders where id = 1")
+    ),
+  ]);
+  assertStringIncludes(error.message, "public.orders had 2 rows and has 1");
+  assertEquals(await project.sql("select id from public.orders"), [
+    { id: 2 },
+    { id: 3 },
+  ]);
+});
+
 Deno.test("a verify file whose query gives rows, or not true, takes the migration back before its commit", async () => {
   await using project = await running();
   await project.write(

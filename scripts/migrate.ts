@@ -4,6 +4,6 @@
  *
  * @module
  */
-import { run } from "./migrate/command.ts";
+import { migrate } from "./migrate/command.ts";
 
-Deno.exitCode = await run(Deno.args);
+Deno.exitCode = await migrate(Deno.args);

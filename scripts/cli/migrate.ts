@@ -4,11 +4,7 @@ import { environmentOf } from "../project.ts";
 import { type Command, isMeant } from "./command.ts";
 
 // Loaded when it is asked for: it brings a Postgres driver of its own.
-const module = () =>
-  Promise.all([
-    import("../migrate/command.ts"),
-    import("../migrate/arguments.ts"),
-  ]);
+const module = () => import("../migrate/command.ts");
 
 /** What every command understands, in the words of this one. */
 export function migrateArguments(args: readonly string[]): string[] {
@@ -25,30 +21,36 @@ export function migrateArguments(args: readonly string[]): string[] {
   return own;
 }
 
-/** Whether a command line asks for more than a look. */
-function changes(args: readonly string[]): boolean {
-  return !args.some((arg) =>
-    ["--dry-run", "--verify", "--json", "--help", "-h", "status"].includes(arg)
-  );
+/** Whether a command line changes the database, and somebody may be there to ask. */
+function changes(
+  read: Awaited<ReturnType<typeof module>>["readArguments"],
+  args: readonly string[],
+): boolean {
+  try {
+    const { verb, json, options } = read(args);
+    return !json && !options.dryRun &&
+      ["run", "roll back", "restore"].includes(verb);
+  } catch {
+    return false; // it is refused, and told why
+  }
 }
 
 /** Applies migrations with a backup, a verification and a way back. */
 export const migrate: Command = {
   summary: "apply migrations with a backup, a verification and a way back",
-  usage: async () => (await module())[1].USAGE,
+  usage: async () => (await module()).USAGE,
   async run(args) {
-    const [{ migrate }] = await module();
+    const { migrate, readArguments } = await module();
     const own = migrateArguments(args);
-    const output = { print: console.log, printError: console.error };
     const yes = args.includes("--yes") || args.includes("-y");
-    if (changes(own) && process.stdin.isTTY && !yes) {
+    if (process.stdin.isTTY && !yes && changes(readArguments, own)) {
       // What is put back has no rehearsal.
       const code = own.includes("restore")
         ? 0
-        : await migrate([...own, "--dry-run"], output);
+        : await migrate([...own, "--dry-run"]);
       if (code !== 0) return code;
       if (!await isMeant({ yes })) return;
     }
-    return await migrate(own, output);
+    return await migrate(own);
   },
 };

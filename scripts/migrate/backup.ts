@@ -1,36 +1,40 @@
-import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
-import { readdirSync } from "node:fs";
-import { mkdir, open, readFile, writeFile } from "node:fs/promises";
-import { delimiter, join } from "node:path";
-import process from "node:process";
-import { text } from "node:stream/consumers";
-import { promisify } from "node:util";
-import type { RunQuery } from "../stack/database.ts";
-import type { ResolvedOptions } from "./arguments.ts";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { from, to } from "pg-copy-streams";
+import { BackupError, MigrationRefusedError, sqlStateOf } from "./errors.ts";
+import { readHistory, type RunQuery } from "./history.ts";
 import {
-  copyOut,
-  createRowSum,
-  EXACT_TEXT,
-  linesOf,
-  readCopyLine,
-  type RowSum,
-} from "./copy.ts";
-import { BackupError, codeOf, MigrationRefusedError } from "./errors.ts";
-import { readHistory } from "./history.ts";
-import { inTransaction, type Session, timed } from "./session.ts";
+  type MigrateOptions,
+  type Options,
+  resolveOptions,
+} from "./options.ts";
+import {
+  inTransaction,
+  openSession,
+  type Session,
+  timed,
+  withLockedSession,
+} from "./session.ts";
 import { countRows, projectTables, quoted, type Table } from "./tables.ts";
 
-/** How to back up: `auto` takes `pg_dump` where one fits the server. */
-export type BackupMethod = "auto" | "pg_dump" | "copy" | "none";
+/** Rows and their checksum, which does not depend on their order. */
+interface RowSum {
+  rows: number;
+  checksum: string;
+}
+
+/** What a backup holds of one table. */
+export interface TableBackup extends Table, RowSum {
+  /** Name of the file in the backup's folder. */
+  file: string;
+}
 
 /** What `manifest.json` says; it is written last, so that one means a whole backup. */
-export interface Manifest {
+interface Manifest {
   format: 1;
   createdAt: string;
-  database: string;
-  serverVersion: number;
-  method: "pg_dump" | "copy";
   /** Versions of the migrations that were recorded. */
   recorded: string[];
   tables: TableBackup[];
@@ -41,45 +45,72 @@ export interface Backup extends Manifest {
   folder: string;
 }
 
-// Reading waits only for those who are changing a table's shape: better told
-// soon than waited for until they go home.
-const LOCK_TIMEOUT = "10s";
 const MANIFEST = "manifest.json";
-const DUMP = "database.dump";
+
+// Reading waits only for those who are changing a table's shape: better told
+// soon than waited for until they go home. Whoever restores has no traffic to
+// spare.
+const LOCK_TIMEOUT = { backup: "10s", restore: "30s" };
+
+// Under these the text of every value is exact and the same everywhere.
+const EXACT_TEXT = `
+set local datestyle = 'ISO, YMD';
+set local intervalstyle = 'postgres';
+set local timezone = 'UTC';
+set local extra_float_digits = 3;
+set local bytea_output = 'hex';
+set local xmloption = 'content';
+set local search_path = '';
+set local row_security = off;
+set local statement_timeout = 0`;
+
+/** Finds tables by name; one without a schema is in `public`. */
+function named(tables: readonly Table[], names: readonly string[]): Table[] {
+  return names.map((name) => {
+    const table = tables.find((each) =>
+      each.name === name || each.name === `public.${name}`
+    );
+    if (table !== undefined) return table;
+    throw new MigrationRefusedError(
+      `Cannot back up ${name}: there is no such table; there are ${
+        tables.map((each) => each.name).join(", ")
+      }`,
+    );
+  });
+}
 
 /**
- * Backs the project's tables up into a new folder, all as one snapshot sees
- * them. Nobody else may read it: folders have mode 0700, files 0600.
+ * Backs tables up into a new folder, all as one snapshot sees them: what `COPY`
+ * writes, with the names of the columns in the first line. Nobody else may read
+ * it: folders have mode 0700, files 0600.
  *
+ * @param parent Folder that receives the folder.
+ * @param names Tables. @default all of the project
  * @returns `null` where the project has no tables yet
  * @throws {BackupError} also where there is no room or no right to write
  */
 export async function backUp(
   session: Session,
-  databaseUrl: string,
-  options: { folder: string; method: Exclude<BackupMethod, "none"> },
+  parent: string,
+  names?: readonly string[],
 ): Promise<Backup | null> {
-  const pgDump = options.method === "copy"
-    ? null
-    : await findPgDump(session.serverVersion);
-  if (options.method === "pg_dump" && pgDump === null) {
-    throw new MigrationRefusedError(
-      `Cannot back up: no pg_dump of version ${session.serverVersion} or newer in PG_BIN, on PATH or under /usr/lib/postgresql; --backup copy does without it`,
-    );
-  }
+  const { query } = session;
   return await inTransaction(session, async () => {
-    await session.query(EXACT_TEXT);
-    await session.query(`set local lock_timeout = '${LOCK_TIMEOUT}'`);
-    const tables = await projectTables(session.query);
+    await query(EXACT_TEXT);
+    await query(`set local lock_timeout = '${LOCK_TIMEOUT.backup}'`);
+    const all = await projectTables(query);
+    const tables = names === undefined ? all : named(all, names);
     if (tables.length === 0) return null;
-    const folder = await newFolder(options.folder);
-    const manifest = await writeTables(
-      session,
-      databaseUrl,
-      tables,
-      folder,
-      pgDump,
-    );
+    const folder = await newFolder(parent);
+    const manifest: Manifest = {
+      format: 1,
+      createdAt: new Date().toISOString(),
+      recorded: (await readHistory(query)).map(({ version }) => version),
+      tables: [],
+    };
+    for (const table of tables) {
+      manifest.tables.push(await writeTable(session, table, folder));
+    }
     await writeFile(
       join(folder, MANIFEST),
       `${JSON.stringify(manifest, null, 2)}\n`,
@@ -92,86 +123,54 @@ export async function backUp(
 /** Backs up as asked, and says so. */
 export async function backUpFirst(
   session: Session,
-  { backup: method, backupDir, databaseUrl, log }: ResolvedOptions,
+  { skipBackup, backupDir, backupCollections, log }: Options,
 ): Promise<Backup | null> {
-  if (method === "none") {
+  if (skipBackup) {
     log("backup     none, as asked");
     return null;
   }
   const time = timed();
-  const backup = await backUp(session, databaseUrl, {
-    folder: backupDir,
-    method,
-  });
+  const backup = await backUp(session, backupDir, backupCollections);
   const rows = backup?.tables.reduce((sum, table) => sum + table.rows, 0);
   log(
     backup === null
       ? "backup     none: the project has no tables yet"
-      : `backup     ${backup.folder} (${backup.method}, ${backup.tables.length} tables, ${rows} rows) ${time()}`,
+      : `backup     ${backup.folder} (${backup.tables.length} tables, ${rows} rows) ${time()}`,
   );
   return backup;
 }
 
-async function writeTables(
-  session: Session,
-  databaseUrl: string,
-  tables: Table[],
-  folder: string,
-  pgDump: PgDump | null,
-): Promise<Manifest> {
-  const backups: TableBackup[] = [];
-  for (const table of tables) {
-    backups.push(
-      pgDump === null ? await backupCollection(session, table, folder) : {
-        ...table,
-        rows: await countRows(session.query, table.name),
-        checksum: null,
-        file: DUMP,
-      },
-    );
+/**
+ * Backs one table up; changes nothing and waits for no other runner.
+ *
+ * @param table Its name, with its schema where that is not `public`.
+ * @returns the path of the file, for {@link restoreCollection}
+ * @throws {MigrationRefusedError} where there is no such table
+ * @throws {BackupError} where it cannot be read or written
+ */
+export async function backupCollection(
+  table: string,
+  options: Pick<MigrateOptions, "databaseUrl" | "backupDir"> = {},
+): Promise<string> {
+  const { databaseUrl, backupDir } = resolveOptions(options);
+  const session = await openSession(databaseUrl);
+  try {
+    return filesOf(await backUp(session, backupDir, [table]))[0]!;
+  } finally {
+    await session.close();
   }
-  if (pgDump !== null) {
-    const [row] = await session.query<{ snapshot: string }>(
-      "select pg_export_snapshot() as snapshot",
-    );
-    await runPgDump(pgDump, databaseUrl, {
-      schemas: [...new Set(tables.map(({ schema }) => schema))],
-      snapshot: row!.snapshot,
-      path: join(folder, DUMP),
-    });
-  }
-  const recorded = await readHistory(session.query);
-  return {
-    format: 1,
-    createdAt: new Date().toISOString(),
-    database: await databaseName(session.query),
-    serverVersion: session.serverVersion,
-    method: pgDump === null ? "copy" : "pg_dump",
-    recorded: recorded.map(({ version }) => version),
-    tables: backups,
-  };
 }
 
-async function databaseName(query: RunQuery): Promise<string> {
-  const [row] = await query<{ name: string }>(
-    "select current_database() as name",
-  );
-  return row!.name;
+/** Paths of a backup's files. */
+export function filesOf(backup: Backup | null): string[] {
+  return backup?.tables.map(({ file }) => join(backup.folder, file)) ?? [];
 }
 
 async function newFolder(parent: string): Promise<string> {
   const stamp = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
   try {
     await mkdir(parent, { recursive: true, mode: 0o700 });
-    for (let twin = 1;; twin++) {
-      const folder = join(parent, twin === 1 ? stamp : `${stamp}-${twin}`);
-      try {
-        await mkdir(folder, { mode: 0o700 });
-        return folder;
-      } catch (error) {
-        if (codeOf(error) !== "EEXIST") throw error;
-      }
-    }
+    return await mkdtemp(join(parent, `${stamp}-`));
   } catch (error) {
     throw new BackupError(
       `Cannot make a folder for the backup in ${parent}: ${
@@ -182,66 +181,25 @@ async function newFolder(parent: string): Promise<string> {
   }
 }
 
-/**
- * Reads what a backup holds.
- *
- * @throws {MigrationRefusedError} where there is none, or one that was interrupted
- */
-export async function readBackup(folder: string): Promise<Backup> {
-  let text: string;
-  try {
-    text = await readFile(join(folder, MANIFEST), "utf8");
-  } catch (error) {
-    throw new MigrationRefusedError(
-      `Cannot read the backup in ${folder}: there is no ${MANIFEST}. Its last file is missing where a backup was interrupted`,
-      { cause: error },
-    );
-  }
-  return { ...JSON.parse(text) as Manifest, folder };
-}
-
-/** What a backup holds of one table. */
-export interface TableBackup extends Table {
-  rows: number;
-  /** See {@link RowSum}; null where `pg_dump` read the table, not we. */
-  checksum: string | null;
-  /** Name of the file in the backup's folder. */
-  file: string;
-}
-
-const FLUSH_CHARACTERS = 1 << 16;
-
-/** The columns that are kept: all that the database does not compute. */
-export function keptColumns(table: Pick<Table, "columns">): string[] {
-  return table.columns.filter(({ generated }) => !generated)
-    .map(({ name }) => name);
-}
-
-/** What `copy` is told of a table. */
-export function copyTarget(name: string, columns: readonly string[]): string {
-  return columns.length === 0
-    ? name
-    : `${name} (${columns.map(quoted).join(", ")})`;
-}
-
-/**
- * Writes a table as JSON Lines, mode 0600: an object a row, each value as the
- * text that Postgres itself reads back exactly, or null.
- *
- * Belongs into a transaction with the settings of `EXACT_TEXT`, repeatable read
- * where other tables are to fit.
- *
- * @throws {BackupError} naming the table
- */
-export async function backupCollection(
-  session: Session,
+async function writeTable(
+  { client, query }: Session,
   table: Table,
   folder: string,
 ): Promise<TableBackup> {
-  const name = `${encodeURIComponent(table.name)}.jsonl`;
+  const file = `${encodeURIComponent(table.name)}.copy`;
+  const columns = keptColumns(table);
   try {
-    const sum = await writeRows(session, table, join(folder, name));
-    return { ...table, ...sum, file: name };
+    await pipeline(
+      client.query(
+        to(`copy ${copyTarget(table.name, columns)} to stdout with (header)`),
+      ),
+      createWriteStream(join(folder, file), {
+        flags: "wx",
+        mode: 0o600,
+        flush: true,
+      }),
+    );
+    return { ...table, ...await sumTable(query, table.name, columns), file };
   } catch (error) {
     throw new BackupError(
       `Cannot back up ${table.name}: ${(error as Error).message}`,
@@ -250,177 +208,257 @@ export async function backupCollection(
   }
 }
 
-async function writeRows(
-  session: Session,
-  table: Table,
-  path: string,
-): Promise<RowSum> {
-  const columns = keptColumns(table);
-  const sum = createRowSum();
-  const file = await open(path, "wx", 0o600);
-  try {
-    let text = "";
-    const flush = async () => {
-      await file.appendFile(text);
-      text = "";
-    };
-    const copy = `copy ${copyTarget(table.name, columns)} to stdout`;
-    for await (const line of copyOut(session.client, copy)) {
-      sum.add(line);
-      const values = readCopyLine(line, columns.length);
-      const row = columns.map((column, i) => [column, values[i]]);
-      text += `${JSON.stringify(Object.fromEntries(row))}\n`;
-      if (text.length > FLUSH_CHARACTERS) await flush();
-    }
-    await flush();
-    await file.datasync();
-  } finally {
-    await file.close();
-  }
-  return sum.sum();
+/** The columns that are kept: all that the database does not compute. */
+function keptColumns({ columns }: Pick<Table, "columns">): string[] {
+  return columns.filter(({ generated }) => !generated)
+    .map(({ name }) => quoted(name));
 }
 
-/** Adds up the rows that a table holds now, as `backupCollection` does. */
-export async function sumTable(
-  session: Session,
+function copyTarget(name: string, columns: readonly string[]): string {
+  return columns.length === 0 ? name : `${name} (${columns.join(", ")})`;
+}
+
+/** Adds up 60 bits of each row's SHA-256. */
+async function sumTable(
+  query: RunQuery,
   name: string,
   columns: readonly string[],
 ): Promise<RowSum> {
-  const sum = createRowSum();
-  const copy = `copy ${copyTarget(name, columns)} to stdout`;
-  for await (const line of copyOut(session.client, copy)) sum.add(line);
-  return sum.sum();
-}
-
-const LOCK_WAIT_MS = 10_000;
-
-const execute = promisify(execFile);
-
-/** A `pg_dump` and its `pg_restore`. */
-interface PgDump {
-  folder: string;
-  version: number;
+  const [sum] = await query<RowSum>(
+    `select count(*)::float8 as rows, coalesce(sum(
+       ('x' || left(encode(sha256(convert_to(row(${
+      columns.join(", ")
+    })::text, 'UTF8')), 'hex'), 15))::bit(60)::bigint
+     ), 0)::text as checksum from only ${name}`,
+  );
+  return sum!;
 }
 
 /**
- * Finds a `pg_dump` that can read a server of this version: in `PG_BIN`, on
- * `PATH`, or under `/usr/lib/postgresql`. `null` when there is none.
+ * Reads what a backup holds.
  *
- * @param atLeast Major version of the server.
+ * @throws {MigrationRefusedError} where there is none, or one that was interrupted
  */
-export async function findPgDump(atLeast: number): Promise<PgDump | null> {
-  const named = process.env.PG_BIN;
-  const folders = named ? [named] : [
-    ...(process.env.PATH ?? "").split(delimiter).filter(Boolean),
-    ...debianFolders(),
-  ];
-  for (const folder of folders) {
-    const version = await versionOf(join(folder, "pg_dump"));
-    const complete = await versionOf(join(folder, "pg_restore")) !== null;
-    if (version !== null && version >= atLeast && complete) {
-      return { folder, version };
+export async function readBackup(folder: string): Promise<Backup> {
+  try {
+    const text = await readFile(join(folder, MANIFEST), "utf8");
+    return { ...JSON.parse(text) as Manifest, folder };
+  } catch (error) {
+    throw new MigrationRefusedError(
+      `Cannot read the backup in ${folder}: there is no ${MANIFEST}. Its last file is missing where a backup was interrupted`,
+      { cause: error },
+    );
+  }
+}
+
+/** What was restored. */
+export interface RestoreReport {
+  tables: string[];
+  rows: number;
+}
+
+/**
+ * Puts a table back to what a file of a backup holds, in one transaction. Rows
+ * that came later are gone then. Count, checksum and foreign keys are verified
+ * before the commit; triggers do not fire.
+ *
+ * @param file Path of the file, as {@link backupCollection} answers it.
+ * @throws {BackupError} and the table is as it was
+ */
+export async function restoreCollection(
+  file: string,
+  options: MigrateOptions = {},
+): Promise<RestoreReport> {
+  return await restoreBackup(file, [], options);
+}
+
+/**
+ * Puts tables back to what a backup holds, together or not at all.
+ *
+ * @param path A backup's folder, or one of the files in it.
+ * @param tables Their names. @default all that the backup, or the file, has
+ */
+export async function restoreBackup(
+  path: string,
+  tables: readonly string[] = [],
+  options: MigrateOptions = {},
+): Promise<RestoreReport> {
+  const one = path.endsWith(".copy");
+  const backup = await readBackup(one ? dirname(path) : path);
+  const all = one
+    ? backup.tables.filter(({ file }) => file === basename(path))
+    : backup.tables;
+  const names = tables.length > 0 ? [...tables] : all.map(({ name }) => name);
+  return await withLockedSession(resolveOptions(options), async (session) => ({
+    tables: names,
+    rows: await restoreTables(session, backup, names),
+  }));
+}
+
+/**
+ * Puts tables back together, in one transaction: tables that refer to each
+ * other fit only together.
+ *
+ * @param into Another table to fill instead of a single one; it has to be empty.
+ * @returns how many rows they have now
+ * @throws {BackupError} and each table is as it was
+ */
+export async function restoreTables(
+  session: Session,
+  backup: Backup,
+  names: readonly string[],
+  into?: string,
+): Promise<number> {
+  const { query } = session;
+  let at = "";
+  try {
+    return await inTransaction(session, async () => {
+      await query(EXACT_TEXT);
+      await query(`set local lock_timeout = '${LOCK_TIMEOUT.restore}'`);
+      let rows = 0;
+      for (const name of names) {
+        at = into ?? name;
+        const saved = savedTable(backup, name);
+        const target = await findTarget(query, saved, into ?? saved.name);
+        await fill(session, backup, saved, target);
+        rows += saved.rows;
+      }
+      for (const name of names) {
+        at = into ?? savedTable(backup, name).name;
+        const broken = await brokenReferences(query, at);
+        if (broken.length === 0) continue;
+        throw new Error(
+          `foreign keys would be broken: ${
+            broken.join("; ")
+          }. Restore those tables together with it`,
+        );
+      }
+      return rows;
+    });
+  } catch (error) {
+    const advice = sqlStateOf(error) === "42501"
+      ? "; restore as the owner of the table with the right to set session_replication_role, usually postgres"
+      : "";
+    throw new BackupError(
+      `Cannot restore ${at} from ${backup.folder}: ${
+        (error as Error).message
+      }${advice}. Every table is as it was`,
+      { cause: error },
+    );
+  }
+}
+
+function savedTable({ tables }: Backup, name: string): TableBackup {
+  const saved = tables.find((table) =>
+    table.name === name || table.name === `public.${name}`
+  );
+  if (saved !== undefined) return saved;
+  throw new Error(
+    `the backup does not have it; it has ${
+      tables.map((table) => table.name).join(", ")
+    }`,
+  );
+}
+
+async function findTarget(
+  query: RunQuery,
+  saved: TableBackup,
+  into: string,
+): Promise<Table> {
+  const target = (await projectTables(query)).find(({ name }) => name === into);
+  if (target === undefined) {
+    throw new Error("there is no such table; a rollback file makes it again");
+  }
+  const now = new Map(target.columns.map((column) => [column.name, column]));
+  const unlike = saved.columns.filter(({ name, type, generated }) =>
+    !generated && (now.get(name)?.type !== type || now.get(name)?.generated)
+  );
+  if (unlike.length > 0) {
+    throw new Error(
+      `it has other columns than the backup: ${
+        unlike.map(({ name, type }) =>
+          `${name} was ${type}, is ${now.get(name)?.type ?? "missing"}`
+        ).join("; ")
+      }`,
+    );
+  }
+  if (into !== saved.name) {
+    const rows = await countRows(query, into);
+    if (rows > 0) throw new Error(`it is not empty, it has ${rows} rows`);
+  }
+  return target;
+}
+
+async function fill(
+  { client, query }: Session,
+  { folder }: Backup,
+  saved: TableBackup,
+  target: Table,
+): Promise<void> {
+  const columns = keptColumns(saved);
+  // Off for this transaction: a delete must not reach other tables through
+  // foreign keys, and no trigger may act on rows that are not news.
+  await query("set local session_replication_role = replica");
+  await query(`lock table ${target.name} in access exclusive mode`);
+  await query(`delete from only ${target.name}`);
+  const copy = copyTarget(target.name, columns);
+  await pipeline(
+    createReadStream(join(folder, saved.file)),
+    client.query(from(`copy ${copy} from stdin with (header match)`)),
+  );
+  await query("set local session_replication_role = origin");
+  const now = await sumTable(query, target.name, columns);
+  if (now.rows !== saved.rows || now.checksum !== saved.checksum) {
+    throw new Error(
+      `the backup is damaged: it should hold ${saved.rows} rows with the checksum ${saved.checksum}, and holds ${now.rows} with ${now.checksum}`,
+    );
+  }
+  // A number that was given once is not given again.
+  for (const [index, { last }] of saved.sequences.entries()) {
+    const sequence = target.sequences[index];
+    if (last === null || sequence === undefined) continue;
+    if (sequence.last !== null && BigInt(sequence.last) >= BigInt(last)) {
+      continue;
+    }
+    await query("select setval($1::regclass, $2::bigint)", [
+      sequence.name,
+      last,
+    ]);
+  }
+}
+
+// `match simple`, the default: a row with a null among the columns refers to nothing.
+const FOREIGN_KEYS = `
+select f.conname as name, f.conrelid::regclass::text as child,
+  format(
+    'select count(*)::float8 as rows from %s as c where %s and not exists (select from %s as p where %s)',
+    f.conrelid::regclass,
+    string_agg(format('c.%I is not null', ca.attname), ' and '),
+    f.confrelid::regclass,
+    string_agg(format('p.%I = c.%I', pa.attname, ca.attname), ' and ')
+  ) as orphans
+from pg_catalog.pg_constraint as f
+cross join lateral unnest(f.conkey, f.confkey) as k(child, parent)
+join pg_catalog.pg_attribute as ca on ca.attrelid = f.conrelid and ca.attnum = k.child
+join pg_catalog.pg_attribute as pa on pa.attrelid = f.confrelid and pa.attnum = k.parent
+where f.contype = 'f' and f.convalidated and $1::regclass in (f.conrelid, f.confrelid)
+group by f.oid, f.conname, f.conrelid, f.confrelid`;
+
+/** Foreign keys to and from a table that some rows do not obey, in words. */
+async function brokenReferences(
+  query: RunQuery,
+  table: string,
+): Promise<string[]> {
+  const broken: string[] = [];
+  const keys = await query<{ name: string; child: string; orphans: string }>(
+    FOREIGN_KEYS,
+    [table],
+  );
+  for (const { name, child, orphans } of keys) {
+    const [row] = await query<{ rows: number }>(orphans);
+    if (row && row.rows > 0) {
+      broken.push(`${name} by ${row.rows} rows of ${child}`);
     }
   }
-  return null;
-}
-
-function debianFolders(): string[] {
-  try {
-    return readdirSync("/usr/lib/postgresql")
-      .sort((a, b) => Number(b) - Number(a))
-      .map((name) => `/usr/lib/postgresql/${name}/bin`);
-  } catch {
-    return [];
-  }
-}
-
-async function versionOf(program: string): Promise<number | null> {
-  try {
-    const { stdout } = await execute(program, ["--version"]);
-    const version = /\) (\d+)/.exec(stdout)?.[1];
-    return version === undefined ? null : Number(version);
-  } catch {
-    return null;
-  }
-}
-
-/**
- * Dumps schemas into `path`, mode 0600, as another session's snapshot sees them.
- *
- * @throws {BackupError} with what pg_dump said
- */
-async function runPgDump(
-  { folder }: PgDump,
-  databaseUrl: string,
-  options: { schemas: readonly string[]; snapshot: string; path: string },
-): Promise<void> {
-  // Made beforehand for its mode: pg_dump keeps that of a file that is there.
-  await writeFile(options.path, "", {
-    flag: "wx",
-    mode: 0o600,
-  }).catch((error) => {
-    throw new BackupError(
-      `Cannot write the backup to ${options.path}: ${error.message}`,
-      { cause: error },
-    );
-  });
-  const url = new URL(databaseUrl);
-  // Other users of this machine see arguments, not the environment.
-  const password = decodeURIComponent(url.password);
-  url.password = "";
-  await execute(join(folder, "pg_dump"), [
-    "--format=custom",
-    "--no-password",
-    `--lock-wait-timeout=${LOCK_WAIT_MS}`,
-    `--snapshot=${options.snapshot}`,
-    ...options.schemas.map((name) =>
-      `--schema="${name.replaceAll('"', '""')}"`
-    ),
-    `--file=${options.path}`,
-    `--dbname=${url.href}`,
-  ], {
-    env: {
-      ...process.env,
-      PGTZ: "UTC",
-      ...(password ? { PGPASSWORD: password } : {}),
-    },
-  }).catch((error) => {
-    throw new BackupError(
-      `Cannot back up with pg_dump: ${
-        (error.stderr || error.message).trim()
-      }; --backup copy does without it`,
-      { cause: error },
-    );
-  });
-}
-
-/** Reads the rows of a table out of a dump, as lines of COPY's text format. */
-export async function* dumpedRows(
-  { folder }: PgDump,
-  path: string,
-  { schema, table }: TableBackup,
-): AsyncGenerator<string> {
-  const child = spawn(join(folder, "pg_restore"), [
-    "--data-only",
-    `--schema=${schema}`,
-    `--table=${table}`,
-    "--file=-",
-    path,
-  ], { stdio: ["ignore", "pipe", "pipe"] });
-  const complaint = text(child.stderr);
-  const exit = once(child, "close");
-  exit.catch(() => {});
-  let inside = false;
-  for await (const line of linesOf(child.stdout)) {
-    if (!inside) inside = /^COPY .* FROM stdin;$/.test(line);
-    else if (line === "\\.") inside = false;
-    else yield line;
-  }
-  const [code] = await exit;
-  if (code !== 0) {
-    throw new BackupError(
-      `Cannot read ${path} with pg_restore: ${(await complaint).trim()}`,
-    );
-  }
-  await complaint;
+  return broken;
 }

@@ -33,25 +33,23 @@ export class VerificationError extends Error {
   override readonly name = "VerificationError";
 }
 
-/** Where in a file something failed. */
-export interface StatementPlace {
-  file: string;
-  /** Counted from 1. */
-  statement: number;
-  /** Line of the file, from 1. */
-  line: number;
-}
-
 /** Thrown when a statement of a file failed. */
 export class StatementError extends Error {
   override readonly name = "StatementError";
   constructor(
-    readonly place: StatementPlace,
     readonly sqlState: string | undefined,
     message: string,
     cause: unknown,
   ) {
     super(message, { cause });
+  }
+}
+
+/** Thrown when a file that runs apart failed half-way. */
+export class HalfDoneError extends Error {
+  override readonly name = "HalfDoneError";
+  constructor(readonly stays: readonly string[], cause: unknown) {
+    super((cause as Error).message, { cause });
   }
 }
 
@@ -91,9 +89,6 @@ export function exitCodeOf(error: unknown): number {
   return EXIT.failed;
 }
 
-const ALREADY_THERE =
-  "if it was made by hand, tell the records: supabase migration repair --status applied VERSION";
-
 const BY_STATE: Record<string, string> = {
   "25001":
     "move it into a migration of its own and write `-- migrate: no transaction` above it",
@@ -101,11 +96,6 @@ const BY_STATE: Record<string, string> = {
     "a procedure that commits cannot run in a transaction: move the call into a migration of its own and write `-- migrate: no transaction` above it",
   "40P01": "it met another transaction in a deadlock: run it again",
   "42501": "connect as the role that owns these objects, usually postgres",
-  "42701": ALREADY_THERE,
-  "42710": ALREADY_THERE,
-  "42723": ALREADY_THERE,
-  "42P06": ALREADY_THERE,
-  "42P07": ALREADY_THERE,
   "42P01":
     "does it belong to an earlier migration that is not there, or to an extension?",
   "53100": "the server's disk is full: make room and run it again",
@@ -122,6 +112,9 @@ export function adviceFor(error: unknown): string | undefined {
   if (state === undefined) return undefined;
   if (/^(08|57P)/.test(state)) {
     return "the connection was lost and the server rolled back: run it again";
+  }
+  if (/^42(701|710|723|P06|P07)$/.test(state)) {
+    return "if it was made by hand, tell the records: supabase migration repair --status applied VERSION";
   }
   return BY_STATE[state];
 }

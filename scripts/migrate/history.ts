@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
-import type { RunQuery } from "../stack/database.ts";
 import { MigrationRefusedError } from "./errors.ts";
 import { fileOf, type Migration } from "./migration.ts";
 import { splitStatements } from "./statements.ts";
+
+/** Runs one parameterised statement and gives its rows. */
+export type RunQuery = <T>(text: string, params?: unknown[]) => Promise<T[]>;
 
 /**
  * Key of the advisory lock that keeps runners apart. A starting local stack
@@ -41,12 +43,19 @@ export async function ensureHistory(query: RunQuery): Promise<void> {
   for (const statement of HISTORY) await query(statement);
 }
 
+async function isMissing(query: RunQuery, table: string): Promise<boolean> {
+  const [row] = await query<{ missing: boolean }>(
+    "select to_regclass($1) is null as missing",
+    [table],
+  );
+  return row!.missing;
+}
+
 /** Reads the records, oldest version first; none where there is no table. */
 export async function readHistory(query: RunQuery): Promise<Recorded[]> {
-  const [row] = await query<{ found: boolean }>(
-    "select to_regclass('supabase_migrations.schema_migrations') is not null as found",
-  );
-  if (!row?.found) return [];
+  if (await isMissing(query, "supabase_migrations.schema_migrations")) {
+    return [];
+  }
   // Older versions of the CLI made the table without the later columns.
   return await query<Recorded>(
     `select version, r.row ->> 'name' as name,
@@ -66,6 +75,52 @@ export async function recordMigration(
   await query(
     "insert into supabase_migrations.schema_migrations (version, name, statements) values ($1, $2, $3)",
     [version, name, statements],
+  );
+}
+
+// What the CLI's table has no place for: functions, and what failed.
+const RUNS = [
+  `create table if not exists supabase_migrations.runs (
+    id bigint generated always as identity primary key,
+    name text not null,
+    outcome text not null constraint outcome_is_known check (outcome in ('applied', 'failed')),
+    error text constraint failed_run_has_error check ((error is not null) = (outcome = 'failed')),
+    ended_at timestamptz not null default clock_timestamp()
+  )`,
+  "create unique index if not exists runs_applied_once on supabase_migrations.runs (name) where outcome = 'applied'",
+];
+
+/** What became of a function or file, apart from the files that were applied. */
+export interface RecordedRun {
+  name: string;
+  /** Why it failed; null where it was applied. */
+  error: string | null;
+  /** ISO 8601, UTC. */
+  endedAt: string;
+}
+
+/** Reads what was recorded of functions and failures, oldest first. */
+export async function readRuns(query: RunQuery): Promise<RecordedRun[]> {
+  if (await isMissing(query, "supabase_migrations.runs")) return [];
+  return await query<RecordedRun>(
+    `select name, error, to_char(ended_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as "endedAt"
+     from supabase_migrations.runs order by id`,
+  );
+}
+
+/** Records that a function was applied, or why it or a file failed. */
+export async function recordRun(
+  query: RunQuery,
+  name: string,
+  error: string | null,
+): Promise<void> {
+  await ensureHistory(query);
+  if (await isMissing(query, "supabase_migrations.runs")) {
+    for (const statement of RUNS) await query(statement);
+  }
+  await query(
+    "insert into supabase_migrations.runs (name, outcome, error) values ($1, $2, $3)",
+    [name, error === null ? "applied" : "failed", error],
   );
 }
 

@@ -10,27 +10,34 @@ export interface Migration {
   sql: string;
 }
 
-/** Reads the migrations of a folder in the order of their versions. */
-export async function readMigrations(folder: string): Promise<Migration[]> {
-  const migrations: Migration[] = [];
+/** Reads the files of SQL in a folder that begin with a version; none without it. */
+async function sqlFiles(
+  folder: string,
+): Promise<{ file: string; sql: string }[]> {
   try {
-    for (const entry of await readdir(folder, { withFileTypes: true })) {
-      const match = /^(\d+)_(.*)\.sql$/.exec(entry.name);
-      if (!entry.isFile() || !match) continue;
-      const [, version = "", name = ""] = match;
-      const sql = await readFile(join(folder, entry.name), "utf8");
-      migrations.push({ version, name, sql });
-    }
+    const names = (await readdir(folder, { withFileTypes: true }))
+      .filter((entry) => entry.isFile() && /^\d+.*\.sql$/.test(entry.name))
+      .map(({ name }) => name).sort();
+    return await Promise.all(names.map(async (file) => ({
+      file,
+      sql: await readFile(join(folder, file), "utf8"),
+    })));
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error;
+    if (codeOf(error) === "ENOENT") return [];
+    throw error;
   }
-  // Compared as text, as the Supabase CLI does.
-  migrations.sort((a, b) => a.version < b.version ? -1 : 1);
-  refuseTwins(migrations);
-  return migrations;
 }
 
-function refuseTwins(migrations: Migration[]): void {
+/**
+ * Reads the migrations of a folder in the order of their versions.
+ *
+ * @throws {MigrationRefusedError} where two have the same
+ */
+export async function readMigrations(folder: string): Promise<Migration[]> {
+  const migrations = (await sqlFiles(folder))
+    .flatMap(({ file, sql }) => migrationOf(file, sql) ?? [])
+    // Compared as text, as the Supabase CLI does.
+    .sort((a, b) => a.version < b.version ? -1 : 1);
   migrations.forEach((migration, index) => {
     const next = migrations[index + 1];
     if (next?.version !== migration.version) return;
@@ -40,6 +47,15 @@ function refuseTwins(migrations: Migration[]): void {
       } have the same version; give one of them another`,
     );
   });
+  return migrations;
+}
+
+/** What a file is as a migration; null where its name says that it is none. */
+export function migrationOf(file: string, sql: string): Migration | null {
+  const match = /^(\d+)_(.*)\.sql$/.exec(file);
+  if (match === null) return null;
+  const [, version = "", name = ""] = match;
+  return { version, name, sql };
 }
 
 /** Name of a migration's file. */
@@ -138,8 +154,7 @@ export async function readRollbacks(
 ): Promise<Rollback[]> {
   const rollbacks: Rollback[] = [];
   const taken = new Map<string, string>();
-  for (const file of await sqlFiles(folder)) {
-    const sql = await readFile(join(folder, file), "utf8");
+  for (const { file, sql } of await sqlFiles(folder)) {
     const versions = undoneBy(file, sql, migrations);
     for (const version of versions) {
       const other = taken.get(version);
@@ -184,15 +199,4 @@ function undoneBy(
       ? fileOf(migration) === file
       : migration.version >= undoes.from && migration.version <= undoes.to
   ).map(({ version }) => version);
-}
-
-async function sqlFiles(folder: string): Promise<string[]> {
-  try {
-    return (await readdir(folder, { withFileTypes: true }))
-      .filter((entry) => entry.isFile() && /^\d+.*\.sql$/.test(entry.name))
-      .map(({ name }) => name).sort();
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return [];
-    throw error;
-  }
 }

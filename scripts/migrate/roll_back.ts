@@ -1,104 +1,35 @@
-import { join } from "node:path";
-import {
-  executeOptions,
-  type MigrateOptions,
-  type ResolvedOptions,
-  resolveOptions,
-} from "./arguments.ts";
-import { type Backup, backUpFirst } from "./backup.ts";
-import { MigrationRefusedError, RunFailedError } from "./errors.ts";
-import {
-  boundTransaction,
-  type ExecuteOptions,
-  prepareSession,
-  withLockRetries,
-} from "./execute_migration.ts";
+import { apply, type Unit } from "./apply.ts";
+import { type Backup, restoreTables } from "./backup.ts";
+import { MigrationRefusedError } from "./errors.ts";
 import { readHistory, type Recorded, unrecordMigrations } from "./history.ts";
-import {
-  readDirectives,
-  readMigrations,
-  readRollbacks,
-  type Rollback,
-  withoutRollback,
-} from "./migration.ts";
-import { restoreCollections } from "./restore.ts";
-import {
-  assertLocked,
-  inTransaction,
-  runStatement,
-  type Session,
-  timed,
-  withLockedSession,
-} from "./session.ts";
+import { readDirectives, type Rollback, withoutRollback } from "./migration.ts";
+import type { Options } from "./options.ts";
+import { runStatements, type Session } from "./session.ts";
 import { planExecution, splitStatements } from "./statements.ts";
 import { projectTables } from "./tables.ts";
-import { catalogProblems, insist } from "./verify.ts";
 
-/** Does something with the rollbacks that are asked for, while nobody migrates. */
-export async function withRollbacks<T>(
-  options: ResolvedOptions,
-  act: (session: Session, rollbacks: Rollback[]) => Promise<T>,
-): Promise<T> {
-  const { supabaseDir, to } = options;
-  const migrations = await readMigrations(join(supabaseDir, "migrations"));
-  const all = await readRollbacks(join(supabaseDir, "rollback"), migrations);
-  return await withLockedSession(options, async (session) => {
-    const recorded = await readHistory(session.query);
-    return await act(session, chooseRollbacks(all, recorded, to));
-  });
-}
-
-/** What taking back did. */
-export interface RollBackReport {
-  /** Versions that are no longer applied, newest first. */
-  takenBack: string[];
-  backup: string | null;
-}
-
-/**
- * Takes the last migration back, or all that are newer than `to`, newest first,
- * each with its rollback file in a transaction of its own, after a backup.
- *
- * @throws {MigrationRefusedError} before anything is begun, where there is no
- * rollback file for one of them
- * @throws {RunFailedError} saying which were taken back before one failed
- */
-export async function rollBack(given: MigrateOptions): Promise<RollBackReport> {
-  const options = resolveOptions(given);
-  const { log } = options;
-  return await withRollbacks(options, async (session, rollbacks) => {
-    if (rollbacks.length === 0) {
-      log("nothing to take back");
-      return { takenBack: [], backup: null };
-    }
-    const backup = await backUpFirst(session, options);
-    const takenBack: string[] = [];
-    for (const rollback of rollbacks) {
-      const time = timed();
-      try {
-        await takeBack(session, rollback, executeOptions(options));
-      } catch (error) {
-        log(`failed     rollback/${rollback.file} ${time()}`);
-        throw new RunFailedError(
-          (error as Error).message,
-          [`rollback/${rollback.file}: nothing of it stays, it was rolled back`],
-          takenBack.map((version) => `${version}: was taken back before that`),
-          error,
-        );
-      }
-      takenBack.push(...rollback.versions.toReversed());
-      log(
-        `taken back ${
-          rollback.versions.toReversed().join(", ")
-        } with rollback/${rollback.file} ${time()}`,
-      );
-    }
-    if (backup !== null) {
-      const { undone } = await refill(session, backup);
-      undone.forEach((line) => log(`restored   ${line}`));
-    }
-    return { takenBack, backup: backup?.folder ?? null };
-  });
+/** What is done to take migrations back: their file is run, their records go. */
+export function rollbackUnit({ file, sql, versions }: Rollback): Unit {
+  const name = `rollback/${file}`;
+  const { statements, transactional } = planExecution(
+    name,
+    splitStatements(sql),
+    readDirectives(name, sql),
+  );
+  return {
+    name,
+    takesBack: versions,
+    ...(transactional ? {} : { apart: statements }),
+    removesRows: "all",
+    leavesUnchecked: false,
+    run: (session) => runStatements(session, name, statements),
+    record: (query) => unrecordMigrations(query, versions),
+    isDone: async (query) =>
+      !(await readHistory(query)).some(({ version }) =>
+        versions.includes(version)
+      ),
+    problems: () => Promise.resolve([]),
+  };
 }
 
 /**
@@ -109,7 +40,7 @@ export async function rollBack(given: MigrateOptions): Promise<RollBackReport> {
  * @throws {MigrationRefusedError} where a version has none, or shares one with
  * a version to be kept
  */
-function chooseRollbacks(
+export function chooseRollbacks(
   rollbacks: readonly Rollback[],
   recorded: readonly Recorded[],
   to: string | undefined,
@@ -120,13 +51,13 @@ function chooseRollbacks(
       `Cannot roll back to ${to}: the database has not applied it; --to 0 takes everything back`,
     );
   }
-  const newest = versions.at(-1);
-  if (newest === undefined) return [];
-  const wanted = to === undefined
-    ? [newest]
-    : versions.filter((version) => version > to || to === "0");
+  const isKept = (version: string) =>
+    to === undefined
+      ? version !== versions.at(-1)
+      : to !== "0" && version <= to;
   const chosen = new Set<Rollback>();
-  for (const version of wanted.toReversed()) {
+  for (const version of versions.toReversed()) {
+    if (isKept(version)) continue;
     const rollback = rollbacks.find((each) => each.versions.includes(version));
     if (rollback === undefined) {
       throw new MigrationRefusedError(
@@ -136,99 +67,14 @@ function chooseRollbacks(
     chosen.add(rollback);
   }
   for (const { file, versions: all } of chosen) {
-    const kept = all.filter((version) =>
-      to !== undefined && to !== "0" && version <= to
+    if (to === undefined || !all.some(isKept)) continue;
+    throw new MigrationRefusedError(
+      `Cannot roll back to ${to}: rollback/${file} takes ${all[0]} to ${
+        all.at(-1)
+      } back together; choose a version before ${all[0]} or ${all.at(-1)}`,
     );
-    if (kept.length > 0) {
-      throw new MigrationRefusedError(
-        `Cannot roll back to ${to}: rollback/${file} takes ${all[0]} to ${
-          all.at(-1)
-        } back together; choose a version before ${all[0]} or ${all.at(-1)}`,
-      );
-    }
   }
   return [...chosen];
-}
-
-/**
- * Runs a rollback file and removes the records of what it takes back, verified,
- * in one transaction; files that may not run in one, statement by statement.
- *
- * @throws {StatementError} {@link VerificationError} and nothing was taken back
- */
-async function takeBack(
-  session: Session,
-  rollback: Rollback,
-  options: ExecuteOptions,
-): Promise<void> {
-  await withLockRetries(session, options, async () => {
-    await prepareSession(session);
-    const statements = splitStatements(rollback.sql);
-    const directives = readDirectives(
-      `rollback/${rollback.file}`,
-      rollback.sql,
-    );
-    const plan = planExecution(
-      `rollback/${rollback.file}`,
-      statements,
-      directives,
-    );
-    if (plan.transactional) {
-      return await inTransaction(session, async () => {
-        await boundTransaction(session, options.lockTimeoutMs);
-        await takeBackHere(session, rollback);
-      });
-    }
-    await session.query("set statement_timeout = 0");
-    await runAll(session, rollback);
-    await inTransaction(session, () => forget(session, rollback));
-  });
-}
-
-/** Takes back within the transaction that the session is in. */
-export async function takeBackHere(
-  session: Session,
-  rollback: Rollback,
-): Promise<void> {
-  await assertLocked(session);
-  const before = new Set(await catalogProblems(session.query));
-  await runAll(session, rollback);
-  await session.query("reset role");
-  await insist(
-    `rollback/${rollback.file} did not pass its verification`,
-    async () => {
-      await session.query("set constraints all immediate");
-      return (await catalogProblems(session.query))
-        .filter((problem) => !before.has(problem));
-    },
-  );
-  await forget(session, rollback);
-}
-
-async function runAll(session: Session, { file, sql }: Rollback) {
-  const name = `rollback/${file}`;
-  const plan = planExecution(
-    name,
-    splitStatements(sql),
-    readDirectives(name, sql),
-  );
-  for (const [index, statement] of plan.statements.entries()) {
-    await runStatement(session, { file: name, statement, number: index + 1 });
-  }
-}
-
-async function forget(
-  session: Session,
-  { file, versions }: Rollback,
-): Promise<void> {
-  await unrecordMigrations(session.query, versions);
-  await insist(
-    `rollback/${file} did not pass its verification`,
-    async () =>
-      (await readHistory(session.query))
-        .filter(({ version }) => versions.includes(version))
-        .map(({ version }) => `version ${version} is still recorded`),
-  );
 }
 
 /** What became of an attempt to undo. */
@@ -242,16 +88,16 @@ export interface Undone {
  * what cannot be taken back: what is older must not go before it. Tables that a
  * rollback file had to make anew get their rows from the backup.
  *
- * @param applied Versions that the run applied, oldest first.
+ * @param applied What the run applied, oldest first.
  * @param before Versions that were recorded before the run.
  */
 export async function undo(
   session: Session,
-  applied: readonly string[],
-  before: ReadonlySet<string>,
+  applied: readonly Unit[],
+  before: readonly string[],
   rollbacks: readonly Rollback[],
   backup: Backup | null,
-  options: ExecuteOptions,
+  options: Options,
 ): Promise<Undone> {
   let left = [...applied];
   const undone: string[] = [];
@@ -259,26 +105,21 @@ export async function undo(
   while (left.length > 0) {
     const newest = left.at(-1)!;
     const rollback = rollbacks.find(({ versions }) =>
-      versions.includes(newest)
+      versions.includes(newest.version ?? "")
     );
-    const problem = await tryTakeBack(
-      session,
-      newest,
-      rollback,
-      before,
-      options,
-    );
+    const problem = await whyNot(session, newest, rollback, before, options);
     if (problem !== null) {
-      notUndone.push(problem, ...left.slice(0, -1).reverse().map(stays));
+      notUndone.push(
+        `${newest.version ?? newest.name}: stays applied, ${problem}`,
+        ...left.slice(0, -1).reverse().map(({ name, version }) =>
+          `${version ?? name}: stays applied, because a newer one does`
+        ),
+      );
       break;
     }
-    undone.push(
-      `${rollback!.versions.join(", ")}: taken back with rollback/${
-        rollback!.file
-      }`,
-    );
-    const gone = rollback!.versions;
-    left = left.filter((version) => !gone.includes(version));
+    const { versions, file } = rollback!;
+    undone.push(`${versions.join(", ")}: taken back with rollback/${file}`);
+    left = left.filter(({ version = "" }) => !versions.includes(version));
   }
   if (backup !== null && undone.length > 0) {
     const refilled = await refill(session, backup);
@@ -288,69 +129,62 @@ export async function undo(
   return { undone, notUndone };
 }
 
-function stays(version: string): string {
-  return `${version}: stays applied, because a newer one does`;
-}
-
-async function tryTakeBack(
+/** Takes a unit back, or says why not. */
+async function whyNot(
   session: Session,
-  version: string,
+  { version }: Unit,
   rollback: Rollback | undefined,
-  before: ReadonlySet<string>,
-  options: ExecuteOptions,
+  before: readonly string[],
+  options: Options,
 ): Promise<string | null> {
-  if (rollback === undefined) {
-    return `${version}: stays applied, supabase/rollback has no file for it`;
+  if (version === undefined) {
+    return "a function has no rollback file; restoreCollection puts its tables back";
   }
-  const others = rollback.versions.filter((each) => before.has(each));
+  if (rollback === undefined) return "supabase/rollback has no file for it";
+  const others = rollback.versions.filter((each) => before.includes(each));
   if (others.length > 0) {
-    return `${version}: stays applied, rollback/${rollback.file} also takes back ${
+    return `rollback/${rollback.file} also takes back ${
       others.join(", ")
     }, not of this run`;
   }
   try {
-    await takeBack(session, rollback, options);
+    await apply(session, rollbackUnit(rollback), new Map(), options);
     return null;
   } catch (error) {
-    return `${version}: stays applied, its rollback failed: ${
-      (error as Error).message
-    }`;
+    return `its rollback failed: ${(error as Error).message}`;
   }
 }
 
 /** Fills tables which were dropped and made again since the backup. */
-async function refill(
+export async function refill(
   session: Session,
   backup: Backup,
 ): Promise<Undone> {
   const now = new Map(
-    (await projectTables(session.query)).map((table) => [table.name, table]),
+    (await projectTables(session.query)).map(({ name, oid }) => [name, oid]),
   );
-  const lost = backup.tables.filter(({ name, rows }) =>
-    rows > 0 && !now.has(name)
-  );
-  const remade = backup.tables.filter(({ name, oid, rows }) =>
-    rows > 0 && now.has(name) && now.get(name)!.oid !== oid
-  ).map(({ name }) => name);
-  const notUndone = lost.map(({ name, rows }) =>
-    `${name}: gone; its ${rows} rows are in ${backup.folder}`
-  );
+  const kept = backup.tables.filter(({ rows }) => rows > 0);
+  const notUndone = kept.filter(({ name }) => !now.has(name))
+    .map(({ name, rows }) =>
+      `${name}: gone; its ${rows} rows are in ${backup.folder}`
+    );
+  const remade = kept
+    .filter(({ name, oid }) => now.has(name) && now.get(name) !== oid)
+    .map(({ name }) => name);
   if (remade.length === 0) return { undone: [], notUndone };
+  const tables = remade.join(", ");
   try {
-    const rows = await restoreCollections(session, backup, remade);
+    const rows = await restoreTables(session, backup, remade);
     return {
-      undone: [`${remade.join(", ")}: ${rows} rows restored from the backup`],
+      undone: [`${tables}: ${rows} rows restored from the backup`],
       notUndone,
     };
   } catch (error) {
-    return {
-      undone: [],
-      notUndone: [
-        ...notUndone,
-        `${remade.join(", ")}: empty, its rows are in ${backup.folder}: ${
-          (error as Error).message
-        }`,
-      ],
-    };
+    notUndone.push(
+      `${tables}: empty, its rows are in ${backup.folder}: ${
+        (error as Error).message
+      }`,
+    );
+    return { undone: [], notUndone };
   }
 }

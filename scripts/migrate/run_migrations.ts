@@ -1,305 +1,503 @@
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import {
-  executeOptions,
-  type MigrateOptions,
-  type ResolvedOptions,
-  resolveOptions,
-} from "./arguments.ts";
-import { type Backup, backUpFirst } from "./backup.ts";
-import { RunFailedError, StatementError } from "./errors.ts";
-import {
+  apply,
   applyHere,
   boundTransaction,
-  executeMigration,
-  HalfDoneError,
+  fileUnit,
+  functionUnit,
+  type MigrationContext,
   prepareSession,
-} from "./execute_migration.ts";
-import { compare, pendingMigrations, readHistory } from "./history.ts";
+  type Unit,
+} from "./apply.ts";
+import { type Backup, backUpFirst, filesOf } from "./backup.ts";
 import {
+  HalfDoneError,
+  MigrationRefusedError,
+  RunFailedError,
+  StatementError,
+} from "./errors.ts";
+import {
+  compare,
+  pendingMigrations,
+  readHistory,
+  recordRun,
+} from "./history.ts";
+import {
+  migrationOf,
   type ParsedMigration,
   parseMigration,
   readMigrations,
   readRollbacks,
-  type Rollback,
 } from "./migration.ts";
-import { takeBackHere, undo, type Undone, withRollbacks } from "./roll_back.ts";
+import {
+  type MigrateOptions,
+  type Options,
+  resolveOptions,
+} from "./options.ts";
+import {
+  chooseRollbacks,
+  refill,
+  rollbackUnit,
+  undo,
+  type Undone,
+} from "./roll_back.ts";
 import {
   inTransaction,
   isConnectionLoss,
+  lockedSession,
   type Session,
   timed,
-  withLockedSession,
 } from "./session.ts";
-import { planExecution } from "./statements.ts";
 import { countAll } from "./tables.ts";
-import { insist, readVerifyFile, recordProblems } from "./verify.ts";
+import { readVerifyFile } from "./verify.ts";
 
-/** What a run did. */
+/** How to execute one migration. */
+export interface ExecuteOptions extends MigrateOptions {
+  /** Is asked before the commit: false, or what it throws, takes everything back. */
+  verifyFn?: (context: MigrationContext) => unknown;
+  /** Tables that may have fewer rows afterwards. @default none */
+  removesRowsFrom?: readonly string[];
+}
+
+/** A migration: a function, or a file that {@link sqlFile} has read. */
+export interface MigrationEntry {
+  /** Under this name a function is applied once; of a file its own name counts. */
+  name: string;
+  fn: ((context: MigrationContext) => unknown) | ParsedMigration;
+  options?: Pick<
+    ExecuteOptions,
+    "backupCollections" | "skipBackup" | "verifyFn" | "removesRowsFrom"
+  >;
+}
+
+/** What became of a migration. */
+export interface MigrationResult {
+  success: boolean;
+  migrationName: string;
+  /** Milliseconds. */
+  duration: number;
+  dryRun: boolean;
+  /** Files for `restoreCollection`. */
+  backups: string[];
+  /** It was applied before, or cannot be tried: nothing was done. */
+  skipped: boolean;
+  /** Why it failed; a {@link RunFailedError} says what is left of it. */
+  error?: Error;
+}
+
+/**
+ * Reads a file of SQL as a migration. It is recorded in the Supabase CLI's
+ * table, and verified by its file in `supabase/verify/`.
+ *
+ * @param path `…/<version>_<name>.sql`
+ * @throws {MigrationRefusedError} where it is not called so
+ */
+export async function sqlFile(path: string): Promise<ParsedMigration> {
+  const migration = migrationOf(basename(path), await readFile(path, "utf8"));
+  if (migration !== null) return parseMigration(migration);
+  throw new MigrationRefusedError(
+    `Cannot migrate with ${path}: expected a name like 20260101000000_fees.sql`,
+  );
+}
+
+/**
+ * Executes one migration, once: backup, then the function or file in one
+ * transaction with its record and its verification. Nothing of one that fails
+ * stays, and why it failed is recorded.
+ *
+ * @throws {MigrationRefusedError} {@link RunnerBusyError} {@link BackupError}
+ * before anything is begun
+ */
+export async function executeMigration(
+  name: string,
+  fn: MigrationEntry["fn"],
+  options: ExecuteOptions = {},
+): Promise<MigrationResult> {
+  const [result] = await runMigrations([{ name, fn, options }], options);
+  return result!;
+}
+
+/**
+ * Executes migrations in their order. A dry run is one transaction, so that each
+ * sees what the ones before it did.
+ *
+ * @param options `stopOnError: false` goes on after one that failed. Those that
+ * were applied before it stay, unless `onFailure` is `"undo"`.
+ * @returns a result each, up to the one that stopped it
+ */
+export async function runMigrations(
+  entries: readonly MigrationEntry[],
+  { stopOnError = true, ...given }: MigrateOptions & {
+    stopOnError?: boolean;
+  } = {},
+): Promise<MigrationResult[]> {
+  const options = resolveOptions({
+    onFailure: "keep",
+    ...given,
+    ...(stopOnError ? {} : { onFailure: "go on" as const }),
+  });
+  const { results } = await perform(
+    options,
+    "applied",
+    () => Promise.all(entries.map((each) => workOf(each, options))),
+  );
+  return results;
+}
+
+/** What a run of a project's files did, or would do. */
 export interface RunReport {
+  dryRun: boolean;
+  /** Versions, up to their verification. */
   applied: string[];
+  /** What a dry run could not try, one sentence each. */
+  notTried: string[];
   /** Folder of the backup; null where there was nothing to keep. */
   backup: string | null;
 }
 
 /**
- * Applies what is pending, in order: backup, then each file in a transaction of
- * its own with its record and its verification. When one fails, those which the
- * same run applied before it are taken back.
+ * Applies the project's files that are pending. When one fails, those which the
+ * same run applied before it are taken back. A dry run leaves no trace but the
+ * numbers that sequences gave out.
  *
  * @throws {RunFailedError} saying what was undone, and what was not
+ * @throws {StatementError} {@link VerificationError} of a dry run
  * @throws {MigrationRefusedError} before anything is begun
  * @throws {RunnerBusyError} when another runner is at it for too long
  */
-export async function runMigrations(
-  given: MigrateOptions,
+export async function migrateProject(
+  given: MigrateOptions = {},
 ): Promise<RunReport> {
   const options = resolveOptions(given);
-  const { supabaseDir, log } = options;
-  const folder = join(supabaseDir, "migrations");
-  const migrations = (await readMigrations(folder)).map(parseMigration);
-  const rollbacks = await readRollbacks(
-    join(supabaseDir, "rollback"),
-    migrations,
-  );
-  return await withLockedSession(options, async (session) => {
-    const recorded = await readHistory(session.query);
-    for (const { file, state } of compare(migrations, recorded)) {
+  const { dryRun, supabaseDir, log } = options;
+  const run = await perform(options, "applied", async ({ query }) => {
+    const files = await readMigrations(join(supabaseDir, "migrations"));
+    const recorded = await readHistory(query);
+    for (const { file, state } of compare(files, recorded)) {
       if (state === "drifted") {
         log(`warning    ${file} was edited after it was applied`);
       }
     }
-    const pending = pendingMigrations(migrations, recorded, options);
-    if (pending.length === 0) {
-      log("nothing to apply");
-      return { applied: [], backup: null };
-    }
-    // Refused before the backup rather than half-way.
-    for (const { file, statements, directives } of pending) {
-      planExecution(file, statements, directives);
-    }
-    const backup = await backUpFirst(session, options);
-    const before = new Set(recorded.map(({ version }) => version));
-    await applyAll(session, options, { pending, backup, before, rollbacks });
-    return {
-      applied: pending.map(({ version }) => version),
-      backup: backup?.folder ?? null,
-    };
+    const pending = pendingMigrations(files, recorded, options)
+      .map(parseMigration);
+    return await Promise.all(
+      pending.map((fn) => workOf({ name: fn.file, fn }, options)),
+    );
   });
-}
-
-interface Run {
-  pending: readonly ParsedMigration[];
-  backup: Backup | null;
-  before: ReadonlySet<string>;
-  rollbacks: readonly Rollback[];
-}
-
-async function applyAll(
-  session: Session,
-  options: ResolvedOptions,
-  run: Run,
-): Promise<void> {
-  const applied: string[] = [];
-  // The backup has counted already, where there is one.
-  const knownRows = run.backup === null
-    ? await countAll(session.query)
-    : new Map(run.backup.tables.map(({ name, rows }) => [name, rows]));
-  for (const migration of run.pending) {
-    const time = timed();
-    try {
-      await executeMigration(session, migration, {
-        ...executeOptions(options),
-        knownRows,
-        verify: await readVerifyFile(options.supabaseDir, migration),
-      });
-      applied.push(migration.version);
-      await insist(
-        `${migration.file} was applied, but`,
-        () => recordProblems(session.query, migration),
-      );
-      options.log(`applied    ${migration.file} ${time()}`);
-    } catch (error) {
-      options.log(`failed     ${migration.file} ${time()}`);
-      throw await undoRun(session, options, run, migration, applied, error);
-    }
-  }
-}
-
-async function undoRun(
-  session: Session,
-  options: ResolvedOptions,
-  run: Run,
-  failed: ParsedMigration,
-  applied: readonly string[],
-  error: unknown,
-  connectionError: unknown = error,
-): Promise<RunFailedError> {
-  const stays = error instanceof HalfDoneError ? error.stays : [];
-  const message = (error as Error).message;
-  if (isConnectionLoss(session, connectionError)) {
-    return await withLockedSession(
-      options,
-      (next) => undoRun(next, options, run, failed, applied, error, null),
-    )
-      .catch((second) =>
-        new RunFailedError(
-          message,
-          [],
-          [
-            `cannot reach the database to look and to undo: ${second.message}`,
-            ...applied.map((version) => `${version}: applied by this run`),
-          ],
-          error,
-        )
-      );
-  }
-  const committed = await isRecorded(session, failed.version);
-  const toUndo = committed && !applied.includes(failed.version)
-    ? [...applied, failed.version]
-    : [...applied];
-  // Of a file that runs apart the first statements may be there without record.
-  const half = stays.length > 0 && !committed;
-  const whole = half &&
-    run.rollbacks.some(({ versions }) =>
-      versions.length === 1 && versions[0] === failed.version
+  throwFailures(run);
+  const { done, notTried, results, backup } = run;
+  if (dryRun) {
+    log(
+      `dry run    ${done.length} of ${results.length} migrations went through; everything was rolled back`,
     );
-  if (whole) toUndo.push(failed.version);
-  const result: Undone = options.onFailure === "keep"
-    ? { undone: [], notUndone: toUndo.map((v) => `${v}: kept, as asked`) }
-    : await undo(
-      session,
-      toUndo,
-      run.before,
-      run.rollbacks,
-      run.backup,
-      executeOptions(options),
-    );
-  const first = half || committed
-    ? []
-    : [`${failed.file}: nothing of it stays, its transaction was rolled back`];
-  return new RunFailedError(
-    message,
-    [...first, ...result.undone],
-    [...(whole ? [] : stays), ...result.notUndone],
-    error,
+  } else if (results.length === 0) log("nothing to apply");
+  return {
+    dryRun,
+    applied: done.map(({ version }) => version!),
+    notTried,
+    backup: backup?.folder ?? null,
+  };
+}
+
+/** What taking back did, or would do. */
+export interface RollBackReport {
+  dryRun: boolean;
+  /** Versions that are no longer applied, newest first. */
+  takenBack: string[];
+  backup: string | null;
+}
+
+/**
+ * Takes the last migration back, or all that are newer than `to`, newest first,
+ * each with its rollback file in a transaction of its own, after a backup.
+ *
+ * @throws {MigrationRefusedError} before anything is begun, where there is no
+ * rollback file for one of them
+ * @throws {RunFailedError} saying which were taken back before one failed
+ */
+export async function rollBack(
+  given: MigrateOptions = {},
+): Promise<RollBackReport> {
+  const options = resolveOptions({ ...given, onFailure: "keep" });
+  const { dryRun, to, log } = options;
+  const all = await rollbacksOf(options);
+  const run = await perform(options, "taken back", async ({ query }) => {
+    const chosen = chooseRollbacks(all, await readHistory(query), to);
+    return chosen.map((each) => ({ unit: rollbackUnit(each) }));
+  });
+  throwFailures(run);
+  if (run.results.length === 0) log("nothing to take back");
+  else if (dryRun) log("dry run    everything was rolled back");
+  return {
+    dryRun,
+    takenBack: run.done.flatMap(({ takesBack = [] }) => takesBack.toReversed()),
+    backup: run.backup?.folder ?? null,
+  };
+}
+
+async function rollbacksOf({ supabaseDir }: Options) {
+  const migrations = await readMigrations(join(supabaseDir, "migrations"));
+  return await readRollbacks(join(supabaseDir, "rollback"), migrations);
+}
+
+/** A unit, and how to back up for it where that is not as for the whole run. */
+interface Work {
+  unit: Unit;
+  own?: MigrationEntry["options"];
+}
+
+async function workOf(
+  { name, fn, options: own = {} }: MigrationEntry,
+  { supabaseDir, dryRun }: Options,
+): Promise<Work> {
+  const { verifyFn, removesRowsFrom = [] } = own;
+  const unit = typeof fn === "function"
+    ? functionUnit(name, ({ query }) => fn({ query, dryRun }))
+    : fileUnit(fn, await readVerifyFile(supabaseDir, fn));
+  const removes = removesRowsFrom.map((table) =>
+    table.includes(".") ? table : `public.${table}`
   );
+  return {
+    own,
+    unit: {
+      ...unit,
+      removesRows: unit.removesRows === "all"
+        ? "all"
+        : new Set([...unit.removesRows, ...removes]),
+      async problems(session) {
+        const problems = await unit.problems(session);
+        try {
+          const holds = await verifyFn?.({ query: session.query, dryRun });
+          if (holds === false) problems.push("verifyFn answered false");
+        } catch (error) {
+          problems.push(`verifyFn failed: ${(error as Error).message}`);
+        }
+        return problems;
+      },
+    },
+  };
 }
 
-async function isRecorded(
-  { query }: Session,
-  version: string,
-): Promise<boolean> {
-  return (await readHistory(query)).some((each) => each.version === version);
-}
+type Word = "applied" | "taken back";
 
-/** What a dry run found. */
-export interface DryRunReport {
-  /** Versions that went through, up to their verification. */
-  tried: string[];
-  /** What could not be tried, one sentence each. */
+/** A run as far as it is. */
+interface Run {
+  session: Session;
+  /** What is done to the units. */
+  word: Word;
+  options: Options;
+  /** Versions that were recorded before. */
+  before: string[];
+  backup: Backup | null;
+  results: MigrationResult[];
+  done: Unit[];
   notTried: string[];
 }
 
 /**
- * Applies what is pending in one transaction and rolls it back: no trace is
- * left but the numbers that sequences gave out. Takes no backup.
+ * Does units in a session that holds the lock: for good, after a backup, or in
+ * one transaction that is rolled back.
  *
- * @throws {StatementError} {@link VerificationError} as the run would
+ * @param workIn What is to be done; refuses what cannot be done.
  */
-export async function dryRun(given: MigrateOptions): Promise<DryRunReport> {
-  const options = resolveOptions(given);
-  const folder = join(options.supabaseDir, "migrations");
-  const migrations = (await readMigrations(folder)).map(parseMigration);
-  return await withLockedSession(options, async (session) => {
-    const pending = pendingMigrations(
-      migrations,
-      await readHistory(session.query),
-      options,
-    );
-    const report: DryRunReport = { tried: [], notTried: [] };
-    await rolledBack(session, options, async () => {
-      const knownRows = await countAll(session.query);
-      for (const migration of pending) {
-        await tryOne(session, options, migration, knownRows, report);
-      }
-    });
-    options.log(
-      `dry run    ${report.tried.length} of ${pending.length} migrations went through; everything was rolled back`,
-    );
-    return report;
-  });
-}
-
-/** Takes back in a transaction that is rolled back. */
-export async function dryRollBack(
-  given: MigrateOptions,
-): Promise<DryRunReport> {
-  const options = resolveOptions(given);
-  const { log } = options;
-  return await withRollbacks(options, async (session, rollbacks) => {
-    const report: DryRunReport = { tried: [], notTried: [] };
-    await rolledBack(session, options, async () => {
-      for (const rollback of rollbacks) {
-        const time = timed();
-        await takeBackHere(session, rollback);
-        report.tried.push(...rollback.versions);
-        log(`would undo rollback/${rollback.file} ${time()}`);
-      }
-    });
-    log("dry run    everything was rolled back");
-    return report;
-  });
-}
-
-async function rolledBack(
-  session: Session,
-  options: ResolvedOptions,
-  work: () => Promise<void>,
-): Promise<void> {
-  await prepareSession(session);
-  await inTransaction(session, async () => {
-    await boundTransaction(session, options.lockTimeoutMs);
-    await work();
-  }, { end: "rollback" });
-}
-
-async function tryOne(
-  session: Session,
-  options: ResolvedOptions,
-  migration: ParsedMigration,
-  knownRows: Map<string, number>,
-  report: DryRunReport,
-): Promise<void> {
-  const { file, statements, directives, version } = migration;
-  const execution = planExecution(file, statements, directives);
-  if (!execution.transactional) {
-    const sentence =
-      `${file} cannot be tried: its statements may not run in a transaction`;
-    report.notTried.push(sentence);
-    options.log(`warning    ${sentence}`);
-    return;
-  }
-  const time = timed();
+async function perform(
+  options: Options,
+  word: Word,
+  workIn: (session: Session) => Promise<Work[]>,
+): Promise<Run> {
+  const session = await lockedSession(options);
+  const run: Run = {
+    session,
+    word,
+    options,
+    before: [],
+    backup: null,
+    results: [],
+    done: [],
+    notTried: [],
+  };
   try {
-    await applyHere(session, migration, execution, {
-      ...executeOptions(options),
-      knownRows,
-      verify: await readVerifyFile(options.supabaseDir, migration),
-    });
-  } catch (error) {
-    throw explained(error, report);
+    const work = await workIn(session);
+    if (work.length === 0) return run;
+    if (options.dryRun) {
+      await prepareSession(session);
+      await inTransaction(session, async () => {
+        await boundTransaction(session, options);
+        await performAll(run, work);
+      }, { end: "rollback" });
+      return run;
+    }
+    run.before = (await readHistory(session.query))
+      .map(({ version }) => version);
+    if (work.some(({ own }) => !own?.skipBackup && !own?.backupCollections)) {
+      run.backup = await backUpFirst(session, options);
+    }
+    await performAll(run, work);
+    return run;
+  } finally {
+    await run.session.close();
   }
-  report.tried.push(version);
-  options.log(`would apply ${file} ${time()}`);
+}
+
+async function performAll(run: Run, work: readonly Work[]): Promise<void> {
+  const { session, backup, options } = run;
+  const { dryRun, log } = options;
+  const would = { applied: "would apply", "taken back": "would undo" };
+  // The backup has counted already, where it has all.
+  const known = backup === null || options.backupCollections
+    ? await countAll(session.query)
+    : new Map(backup.tables.map(({ name, rows }) => [name, rows]));
+  for (const { unit, own } of work) {
+    const { query } = run.session;
+    const start = performance.now();
+    const time = timed();
+    let files = own?.skipBackup ? [] : filesOf(backup);
+    const push = (said: string, more: Partial<MigrationResult> = {}) => {
+      const { name, takesBack } = unit;
+      const label = takesBack
+        ? `${takesBack.toReversed().join(", ")} with ${name}`
+        : name;
+      log(`${said.padEnd(10)} ${label} ${time()}`);
+      run.results.push({
+        success: true,
+        migrationName: name,
+        duration: Math.round(performance.now() - start),
+        dryRun,
+        backups: files,
+        skipped: false,
+        ...more,
+      });
+    };
+    if (await unit.isDone(query)) {
+      push("is there", { skipped: true });
+      continue;
+    }
+    if (dryRun && unit.apart) {
+      const sentence =
+        `${unit.name} cannot be tried: its statements may not run in a transaction`;
+      run.notTried.push(sentence);
+      log(`warning    ${sentence}`);
+      push("not tried", { skipped: true });
+      continue;
+    }
+    if (dryRun) await query("savepoint unit");
+    else if (own?.backupCollections) {
+      const { backupCollections } = own;
+      files = filesOf(
+        await backUpFirst(run.session, { ...options, backupCollections }),
+      );
+    }
+    try {
+      await (dryRun ? applyHere : apply)(run.session, unit, known, options);
+      run.done.push(unit);
+      push(dryRun ? would[run.word] : run.word);
+    } catch (cause) {
+      const error = dryRun
+        ? explained(cause as Error, run.notTried)
+        : await failed(run, unit, cause as Error);
+      push("failed", { success: false, error });
+      if (options.onFailure !== "go on" || run.session.lost()) return;
+      if (dryRun) await query("rollback to savepoint unit");
+    }
+  }
+  if (run.word === "taken back" && backup !== null) {
+    const { undone } = await refill(run.session, backup);
+    undone.forEach((line) => log(`restored   ${line}`));
+  }
 }
 
 /** A dry run has one transaction where a run has several. */
-function explained(error: unknown, report: DryRunReport): unknown {
+function explained(error: Error, notTried: readonly string[]): Error {
   const because = error instanceof StatementError && error.sqlState === "55P04"
     ? "each file has a transaction of its own in a real run, where this enum value would be committed by now"
-    : report.notTried.length > 0
-    ? `this may be because ${report.notTried.join("; ")}`
+    : notTried.length > 0
+    ? `this may be because ${notTried.join("; ")}`
     : null;
-  if (because !== null) (error as Error).message += `\n  dry run: ${because}`;
+  if (because !== null) error.message += `\n  dry run: ${because}`;
   return error;
+}
+
+/** Undoes and records a failure; says what is left of it. */
+async function failed(
+  run: Run,
+  unit: Unit,
+  cause: Error,
+): Promise<RunFailedError> {
+  const { message } = cause;
+  try {
+    if (isConnectionLoss(run.session, cause)) {
+      await run.session.close();
+      run.session = await lockedSession(run.options);
+    }
+    const { undone, notUndone } = await takeRunBack(run, unit, cause);
+    if (run.word === "applied") {
+      await recordRun(run.session.query, unit.name, message);
+    }
+    return new RunFailedError(message, undone, notUndone, cause);
+  } catch (second) {
+    return new RunFailedError(message, [], [
+      `cannot reach the database to look, to undo and to record it: ${
+        (second as Error).message
+      }`,
+      ...run.done.map(({ name }) => `${name}: ${run.word} by this run`),
+    ], cause);
+  }
+}
+
+async function takeRunBack(
+  { session, word, done, before, backup, options }: Run,
+  unit: Unit,
+  cause: Error,
+): Promise<Undone> {
+  const stays = cause instanceof HalfDoneError ? cause.stays : [];
+  const committed = await unit.isDone(session.query);
+  // Of a file that runs apart the first statements may be there without record.
+  const half = stays.length > 0 && !committed;
+  const clean = half || committed
+    ? []
+    : [`${unit.name}: nothing of it stays, its transaction was rolled back`];
+  if (options.onFailure !== "undo") {
+    const kept = options.onFailure === "go on"
+      ? []
+      : word === "taken back"
+      ? done.flatMap(({ takesBack = [] }) => takesBack)
+        .map((version) => `${version}: was taken back before that`)
+      : done.map(({ version, name }) => `${version ?? name}: kept, as asked`);
+    return { undone: clean, notUndone: [...stays, ...kept] };
+  }
+  const rollbacks = await rollbacksOf(options);
+  const whole = half &&
+    rollbacks.some(({ versions }) =>
+      versions.length === 1 && versions[0] === unit.version
+    );
+  const { undone, notUndone } = await undo(
+    session,
+    whole || committed ? [...done, unit] : done,
+    before,
+    rollbacks,
+    backup,
+    options,
+  );
+  return {
+    undone: [...clean, ...undone],
+    notUndone: [...(whole ? [] : stays), ...notUndone],
+  };
+}
+
+/** Throws what failed in a run, as one. */
+function throwFailures(run: Run): void {
+  const failures = run.results.flatMap(({ error }) => error ?? []);
+  if (failures.length === 0) return;
+  if (run.options.onFailure !== "go on") throw failures[0];
+  const all = failures.filter((each) => each instanceof RunFailedError);
+  throw new RunFailedError(
+    failures.map(({ message }) => message).join("\n"),
+    all.flatMap(({ undone }) => undone),
+    [
+      ...all.flatMap(({ notUndone }) => notUndone),
+      ...run.done.map(({ version }) => `${version}: ${run.word}, as asked`),
+    ],
+    failures[0],
+  );
 }

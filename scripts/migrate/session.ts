@@ -1,14 +1,15 @@
+import { setTimeout } from "node:timers/promises";
 import pg from "pg";
-import type { RunQuery } from "../stack/database.ts";
-import type { ResolvedOptions } from "./arguments.ts";
 import {
   adviceFor,
+  codeOf,
   MigrationRefusedError,
   RunnerBusyError,
   sqlStateOf,
   StatementError,
 } from "./errors.ts";
-import { MIGRATION_LOCK } from "./history.ts";
+import { MIGRATION_LOCK, type RunQuery } from "./history.ts";
+import type { Options } from "./options.ts";
 import type { Statement } from "./statements.ts";
 
 /** One connection to the server, and one session there for as long as it lasts. */
@@ -16,8 +17,6 @@ export interface Session {
   client: pg.Client;
   /** Process id of the session on the server. */
   pid: number;
-  /** Major version of the server. */
-  serverVersion: number;
   query: RunQuery;
   /** Whether the connection is gone. */
   lost(): boolean;
@@ -30,40 +29,49 @@ const APPLICATION_NAME = "deno task migrate";
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
- * Connects. Like libpq, tries TLS first where the URL does not say and the
- * server is not on this machine.
+ * Connects; with TLS, unless the server is on this machine or the URL says
+ * `sslmode=disable`.
  *
  * @param onNotice Receives what `raise notice` and `raise warning` say.
  * @throws {MigrationRefusedError} when there is no such database to be reached
  */
 export async function openSession(
-  url: string,
+  given: string,
   onNotice: (message: string) => void = () => {},
 ): Promise<Session> {
-  const attempts = connectionStrings(url);
-  for (const connectionString of attempts) {
-    const client = new pg.Client({
-      connectionString,
-      application_name: APPLICATION_NAME,
-      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      keepAlive: true,
-    });
-    try {
-      return await startSession(client, onNotice);
-    } catch (error) {
-      await client.end().catch(() => {});
-      const noTls = /does not support SSL/.test((error as Error).message);
-      if (noTls && connectionString !== attempts.at(-1)) continue;
-      const { host, pathname } = new URL(url);
-      throw new MigrationRefusedError(
-        `Cannot connect to ${pathname.slice(1) || "postgres"} at ${host}: ${
-          (error as Error).message || (error as { code?: string }).code
-        }`,
-        { cause: error },
-      );
-    }
+  const url = URL.parse(given);
+  if (url?.protocol !== "postgres:" && url?.protocol !== "postgresql:") {
+    // Never the whole of it: it may hold a password.
+    throw new MigrationRefusedError(
+      "Cannot use the database URL: expected postgresql://user@host:port/database",
+    );
   }
-  throw new Error("unreachable: there is at least one attempt");
+  const here = ["127.0.0.1", "localhost", "[::1]", ""].includes(url.hostname);
+  if (!url.searchParams.has("sslmode")) {
+    url.searchParams.set("sslmode", here ? "disable" : "require");
+  }
+  // Otherwise the driver takes `require` for `verify-full`, which libpq does not.
+  url.searchParams.set("uselibpqcompat", "true");
+  const client = new pg.Client({
+    connectionString: url.href,
+    application_name: APPLICATION_NAME,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+  });
+  try {
+    return await startSession(client, onNotice);
+  } catch (error) {
+    await client.end().catch(() => {});
+    const message = (error as Error).message || codeOf(error);
+    throw new MigrationRefusedError(
+      `Cannot connect to ${
+        url.pathname.slice(1) || "postgres"
+      } at ${url.host}: ${message}${
+        /does not support SSL/.test(`${message}`) ? "; ?sslmode=disable" : ""
+      }`,
+      { cause: error },
+    );
+  }
 }
 
 async function startSession(
@@ -84,41 +92,16 @@ async function startSession(
       : await client.query(text, params);
     return (result.rows ?? []) as T[];
   };
-  const [about] = await query<{ pid: number; version: number }>(
-    "select pg_backend_pid() as pid, current_setting('server_version_num')::int / 10000 as version",
+  const [about] = await query<{ pid: number }>(
+    "select pg_backend_pid() as pid",
   );
   return {
     client,
     pid: about!.pid,
-    serverVersion: about!.version,
     query,
     lost: () => lost,
     close: async () => await client.end().catch(() => {}),
   };
-}
-
-function connectionStrings(given: string): string[] {
-  const url = URL.parse(given);
-  if (url?.protocol !== "postgres:" && url?.protocol !== "postgresql:") {
-    // Never the whole of it: it may hold a password.
-    throw new MigrationRefusedError(
-      "Cannot use the database URL: expected postgresql://user@host:port/database",
-    );
-  }
-  const withMode = (mode: string) => {
-    const copy = new URL(url);
-    copy.searchParams.set("sslmode", mode);
-    // Otherwise the driver takes `require` for `verify-full`, which libpq does not.
-    copy.searchParams.set("uselibpqcompat", "true");
-    return copy.href;
-  };
-  const mode = url.searchParams.get("sslmode");
-  if (mode !== null && mode !== "prefer") return [withMode(mode)];
-  const here = ["127.0.0.1", "localhost", "[::1]", ""].includes(url.hostname);
-  return here ? [withMode("disable")] : [
-    withMode("require"),
-    withMode("disable"),
-  ];
 }
 
 /** Runs `work` in a transaction; any error rolls it back. */
@@ -148,39 +131,25 @@ export function isConnectionLoss(session: Session, error: unknown): boolean {
   return false;
 }
 
-/** Waits. */
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
 const POLL_MS = 250;
 
-const HOLDER = `
-select a.pid, a.application_name as application, a.usename as role,
-  coalesce(host(a.client_addr), 'the server itself') as address,
-  floor(extract(epoch from clock_timestamp() - a.backend_start))::int as seconds
-from pg_catalog.pg_locks as l
-join pg_catalog.pg_stat_activity as a on a.pid = l.pid
-where l.locktype = 'advisory' and l.granted
-  and ((l.classid::bigint << 32) | l.objid::bigint) = $1::bigint and l.objsubid = 1
-  and l.database = (select oid from pg_catalog.pg_database where datname = current_database())`;
-
-interface Holder {
-  pid: number;
-  application: string;
-  role: string;
-  address: string;
-  seconds: number;
-}
+const MINE =
+  "locktype = 'advisory' and granted and objsubid = 1 and ((classid::bigint << 32) | objid::bigint) = $1::bigint";
 
 /** Who holds the lock, in words; null when nobody does. */
-export async function lockHolder(session: Session): Promise<string | null> {
-  const [holder] = await session.query<Holder>(HOLDER, [MIGRATION_LOCK]);
-  if (holder === undefined) return null;
-  const { pid, application, role, address, seconds } = holder;
-  return `pid ${pid} (${
-    application || "unnamed"
-  }, role ${role}, from ${address}, connected for ${seconds} s)`;
+export async function lockHolder({ query }: Session): Promise<string | null> {
+  const [holder] = await query<{ words: string }>(
+    `select format('pid %s (%s, role %s, from %s, connected for %s s)', a.pid,
+       coalesce(nullif(a.application_name, ''), 'unnamed'), a.usename,
+       coalesce(host(a.client_addr), 'the server itself'),
+       floor(extract(epoch from clock_timestamp() - a.backend_start))) as words
+     from pg_catalog.pg_locks as l
+     join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+     where ${MINE}
+       and l.database = (select oid from pg_catalog.pg_database where datname = current_database())`,
+    [MIGRATION_LOCK],
+  );
+  return holder?.words ?? null;
 }
 
 /**
@@ -211,7 +180,7 @@ export async function takeLock(
       );
     }
     if (!told) onWait(holder);
-    await pause(Math.min(POLL_MS, Math.max(1, deadline - Date.now())));
+    await setTimeout(Math.min(POLL_MS, Math.max(1, deadline - Date.now())));
   }
 }
 
@@ -221,11 +190,7 @@ export async function takeLock(
  */
 export async function assertLocked(session: Session): Promise<void> {
   const [row] = await session.query<{ held: boolean }>(
-    `select exists (
-       select from pg_catalog.pg_locks
-       where locktype = 'advisory' and granted and pid = pg_backend_pid() and objsubid = 1
-         and ((classid::bigint << 32) | objid::bigint) = $1::bigint
-     ) as held`,
+    `select exists (select from pg_catalog.pg_locks where ${MINE} and pid = pg_backend_pid()) as held`,
     [MIGRATION_LOCK],
   );
   if (row?.held) return;
@@ -234,11 +199,8 @@ export async function assertLocked(session: Session): Promise<void> {
   );
 }
 
-/** Runs `work` in a session that holds the lock, and ends the session. */
-export async function withLockedSession<T>(
-  options: ResolvedOptions,
-  work: (session: Session) => Promise<T>,
-): Promise<T> {
+/** Opens a session that holds the lock. */
+export async function lockedSession(options: Options): Promise<Session> {
   const { databaseUrl, waitMs, log } = options;
   const session = await openSession(
     databaseUrl,
@@ -250,6 +212,20 @@ export async function withLockedSession<T>(
       waitMs,
       (holder) => log(`waiting    for another runner: ${holder}`),
     );
+    return session;
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+/** Runs `work` in a session that holds the lock, and ends the session. */
+export async function withLockedSession<T>(
+  options: Options,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = await lockedSession(options);
+  try {
     return await work(session);
   } finally {
     await session.close();
@@ -280,6 +256,19 @@ export async function runStatement<T>(
   }
 }
 
+/** Runs the statements of a file in their order. */
+export async function runStatements(
+  session: Session,
+  file: string,
+  statements: readonly Statement[],
+  onDone: (number: number) => void = () => {},
+): Promise<void> {
+  for (const [index, statement] of statements.entries()) {
+    await runStatement(session, { file, statement, number: index + 1 });
+    onDone(index + 1);
+  }
+}
+
 function placedError(
   { file, statement, number }: PlacedStatement,
   error: unknown,
@@ -304,12 +293,7 @@ function placedError(
     where && `  where: ${where.split("\n").join(", ")}`,
     advice && `  what to do: ${advice}`,
   ].filter(Boolean).join("\n");
-  return new StatementError(
-    { file, statement: number, line },
-    state,
-    text,
-    error,
-  );
+  return new StatementError(state, text, error);
 }
 
 /** The server counts characters from 1, and says nothing about runtime errors. */

@@ -1,4 +1,4 @@
-import type { RunQuery } from "../stack/database.ts";
+import type { RunQuery } from "./history.ts";
 import type { Directives } from "./migration.ts";
 
 /** A column of a table as it is now. */
@@ -13,8 +13,6 @@ export interface Column {
 export interface Table {
   /** Schema and name, quoted where they have to be. */
   name: string;
-  schema: string;
-  table: string;
   /** Another one after the table was dropped and made again. */
   oid: string;
   /** Another one after the table was truncated or rewritten. */
@@ -25,41 +23,18 @@ export interface Table {
 }
 
 /** Schemas that the platform fills and looks after itself. */
-const PLATFORM_SCHEMAS = [
-  "_analytics",
-  "_realtime",
-  "auth",
-  "cron",
-  "extensions",
-  "graphql",
-  "graphql_public",
-  "information_schema",
-  "net",
-  "pgbouncer",
-  "pgmq",
-  "pgsodium",
-  "pgsodium_masks",
-  "pgtle",
-  "realtime",
-  "repack",
-  "storage",
-  "supabase_functions",
-  "supabase_migrations",
-  "tiger",
-  "tiger_data",
-  "topology",
-  "vault",
-];
+const PLATFORM_SCHEMAS = `
+  _analytics _realtime auth cron extensions graphql graphql_public
+  information_schema net pgbouncer pgmq pgsodium pgsodium_masks pgtle
+  realtime repack storage supabase_functions supabase_migrations tiger
+  tiger_data topology vault`;
 
 /** Holds for schemas `n` that belong to the project. */
 export const PROJECT_SCHEMA =
-  `n.nspname not like 'pg\\_%' and n.nspname <> all (array[${
-    PLATFORM_SCHEMAS.map((name) => `'${name}'`).join(", ")
-  }])`;
+  `n.nspname not like 'pg\\_%' and n.nspname <> all (regexp_split_to_array('${PLATFORM_SCHEMAS}', '\\s+'))`;
 
 const TABLES = `
-select format('%I.%I', n.nspname, c.relname) as name, n.nspname as schema, c.relname as table,
-  c.oid::text as oid, pg_relation_filenode(c.oid)::text as filenode,
+select format('%I.%I', n.nspname, c.relname) as name, c.oid::text as oid, pg_relation_filenode(c.oid)::text as filenode,
   coalesce((
     select json_agg(json_build_object(
       'name', a.attname,
@@ -166,7 +141,7 @@ export async function rowLosses(
   before: RowsBefore,
   known: KnownRows,
   locked: ReadonlySet<string>,
-  { removesRows }: Directives,
+  removesRows: Directives["removesRows"],
 ): Promise<RowLoss[]> {
   const now = new Map((await projectTables(query)).map((t) => [t.name, t]));
   const deleted = await netDeletions(query);

@@ -1,20 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { RunQuery } from "../stack/database.ts";
-import { type MigrateOptions, resolveOptions } from "./arguments.ts";
 import {
   codeOf,
   sqlStateOf,
   StatementError,
   VerificationError,
 } from "./errors.ts";
-import { checksumOf, compare, readHistory } from "./history.ts";
-import {
-  fileOf,
-  type Migration,
-  type ParsedMigration,
-  readMigrations,
-} from "./migration.ts";
+import { compare, readHistory, type RunQuery } from "./history.ts";
+import { fileOf, type ParsedMigration, readMigrations } from "./migration.ts";
+import { type MigrateOptions, resolveOptions } from "./options.ts";
 import {
   inTransaction,
   openSession,
@@ -40,24 +34,20 @@ join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 where not k.convalidated and k.contype in ('c', 'f') and ${PROJECT_SCHEMA}`;
 
 /** Indexes that are not valid and constraints that were never checked, in words. */
-export async function catalogProblems(query: RunQuery): Promise<string[]> {
+async function catalogProblems(query: RunQuery): Promise<string[]> {
   const rows = await query<{ problem: string }>(
     `${SPOILT_INDEXES} union all ${UNCHECKED_CONSTRAINTS} order by 1`,
   );
   return rows.map(({ problem }) => problem);
 }
 
-/** Whether the database has recorded a migration, with the file's statements. */
-export async function recordProblems(
+/** Remembers what is wrong now; what it gives tells what came since. */
+export async function watchCatalog(
   query: RunQuery,
-  migration: Migration,
-): Promise<string[]> {
-  const recorded = (await readHistory(query))
-    .find(({ version }) => version === migration.version);
-  if (recorded === undefined) return ["it is not recorded"];
-  const same = recorded.statements !== null &&
-    checksumOf(recorded.statements) === checksumOf([migration.sql]);
-  return same ? [] : ["the recorded statements are not those of the file"];
+): Promise<() => Promise<string[]>> {
+  const before = await catalogProblems(query);
+  return async () =>
+    (await catalogProblems(query)).filter((each) => !before.includes(each));
 }
 
 /** A file of queries which hold from a migration on. */

@@ -1,8 +1,8 @@
 import type { PgliteConnection } from "@supabase/lite/pglite";
 import type { PostgresConnection } from "@supabase/lite/postgres";
+import type { RunQuery } from "../migrate/history.ts";
 
-/** Runs one parameterised statement and gives its rows. */
-export type RunQuery = <T>(text: string, params?: unknown[]) => Promise<T[]>;
+export type { RunQuery };
 
 /** What a piece of work may do inside one transaction. */
 export interface Transaction {

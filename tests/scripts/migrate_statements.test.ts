@@ -7,7 +7,6 @@ import {
   planExecution,
   splitStatements,
 } from "../../scripts/migrate/statements.ts";
-import { readCopyLine, writeCopyLine } from "../../scripts/migrate/copy.ts";
 
 const texts = (sql: string) => splitStatements(sql).map(({ text }) => text);
 
@@ -147,20 +146,5 @@ Deno.test("directives are read, and an unknown one is refused", () => {
     () => read("-- migrate: remove rows"),
     MigrationRefusedError,
     "remove rows",
-  );
-});
-
-Deno.test("a line of COPY's text format survives being read and written", () => {
-  fc.assert(
-    fc.property(
-      fc.array(fc.option(fc.string({ unit: "binary-ascii" })), {
-        minLength: 1,
-      }),
-      (values) =>
-        assertEquals(
-          readCopyLine(writeCopyLine(values), values.length),
-          values,
-        ),
-    ),
   );
 });

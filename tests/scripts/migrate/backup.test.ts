@@ -1,32 +1,20 @@
 import { join } from "node:path";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import fc from "fast-check";
-import { findPostgres } from "../../../scripts/cluster/postgres.ts";
 import {
   type Backup,
   backUp,
   backupCollection,
   readBackup,
+  restoreCollection,
+  restoreTables,
 } from "../../../scripts/migrate/backup.ts";
-import { EXACT_TEXT } from "../../../scripts/migrate/copy.ts";
 import {
   BackupError,
   MigrationRefusedError,
 } from "../../../scripts/migrate/errors.ts";
-import {
-  restoreCollection,
-  restoreCollections,
-} from "../../../scripts/migrate/restore.ts";
-import {
-  inTransaction,
-  openSession,
-  type Session,
-} from "../../../scripts/migrate/session.ts";
-import { projectTables } from "../../../scripts/migrate/tables.ts";
+import { openSession, type Session } from "../../../scripts/migrate/session.ts";
 import { newProject, type Project } from "./project.ts";
-
-// The server that comes from npm has none beside it.
-const lacksPgDump = findPostgres()?.fromNpm === true;
 
 const EVERYTHING = `
 create type public.mood as enum ('glad', 'it''s, "so"');
@@ -152,75 +140,51 @@ async function withSession<T>(
   }
 }
 
-/** Lets the programs of Postgres be looked for in one folder only. */
-async function withPrograms(
-  folder: string,
-  work: () => Promise<void>,
-): Promise<void> {
-  const before = Deno.env.get("PG_BIN");
-  Deno.env.set("PG_BIN", folder);
-  try {
-    await work();
-  } finally {
-    if (before === undefined) Deno.env.delete("PG_BIN");
-    else Deno.env.set("PG_BIN", before);
-  }
-}
-
-function copied(
-  project: Project,
-  session: Session,
-  method: "copy" | "pg_dump" = "copy",
-): Promise<Backup | null> {
-  return backUp(session, project.url, { folder: project.backupDir, method });
+function copied(project: Project, session: Session): Promise<Backup | null> {
+  return backUp(session, project.backupDir);
 }
 
 const VALUES =
   "select e.*::text as row from public.everything as e order by id";
 
-for (const method of ["copy", "pg_dump"] as const) {
-  const ignore = method === "pg_dump" && lacksPgDump;
-  Deno.test(`every value comes back from a backup by ${method} exactly`, {
-    ignore,
-  }, async () => {
-    await using project = await newProject();
-    await project.sql(EVERYTHING);
-    const insert = `insert into public.everything (${COLUMNS.join(", ")})
+Deno.test("every value comes back from a backup exactly", async () => {
+  await using project = await newProject();
+  await project.sql(EVERYTHING);
+  const insert = `insert into public.everything (${COLUMNS.join(", ")})
       values (${COLUMNS.map((_, i) => `$${i + 1}`).join(", ")})`;
-    await withSession(project, async (session) => {
-      await fc.assert(
-        fc.asyncProperty(
-          fc.array(
-            row.chain((values) =>
-              fc.tuple(
-                ...values.map((value) =>
-                  fc.option(fc.constant(value), { freq: 8 })
-                ),
-              )
-            ),
-            { minLength: 1, maxLength: 8 },
+  await withSession(project, async (session) => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          row.chain((values) =>
+            fc.tuple(
+              ...values.map((value) =>
+                fc.option(fc.constant(value), { freq: 8 })
+              ),
+            )
           ),
-          async (rows) => {
-            await session.query("truncate public.everything");
-            for (const values of rows) await session.query(insert, values);
-            const before = await session.query(VALUES);
-            const backup = await copied(project, session, method);
-            await session.query(
-              "update public.everything set amount = 1, doc = null",
-            );
-            await session.query(insert, rows[0]);
-            assertEquals(
-              await restoreCollection(session, backup!, "public.everything"),
-              rows.length,
-            );
-            assertEquals(await session.query(VALUES), before);
-          },
+          { minLength: 1, maxLength: 8 },
         ),
-        { numRuns: method === "copy" ? 25 : 2 },
-      );
-    });
+        async (rows) => {
+          await session.query("truncate public.everything");
+          for (const values of rows) await session.query(insert, values);
+          const before = await session.query(VALUES);
+          const backup = await copied(project, session);
+          await session.query(
+            "update public.everything set amount = 1, doc = null",
+          );
+          await session.query(insert, rows[0]);
+          assertEquals(
+            await restoreTables(session, backup!, ["public.everything"]),
+            rows.length,
+          );
+          assertEquals(await session.query(VALUES), before);
+        },
+      ),
+      { numRuns: 25 },
+    );
   });
-}
+});
 
 Deno.test("a restored table goes on counting where it was", async () => {
   await using project = await newProject();
@@ -234,7 +198,7 @@ Deno.test("a restored table goes on counting where it was", async () => {
     await project.sql(
       "create table public.a (id integer generated always as identity, s serial)",
     );
-    await restoreCollection(session, backup!, "public.a");
+    await restoreTables(session, backup!, ["public.a"]);
     assertEquals(
       await session.query(
         "insert into public.a default values returning id, s",
@@ -245,22 +209,6 @@ Deno.test("a restored table goes on counting where it was", async () => {
 });
 
 Deno.test("all tables of a backup are of the same moment", async () => {
-  await using project = await newProject();
-  await project.sql("create table public.a as select 1 as id");
-  await project.sql("create table public.b as select 1 as id");
-  await withSession(project, async (session) => {
-    const folder = join(project.folder, "one");
-    await Deno.mkdir(folder);
-    const backups = await inTransaction(session, async () => {
-      await session.query(EXACT_TEXT);
-      const [a, b] = await projectTables(session.query);
-      const first = await backupCollection(session, a!, folder);
-      await project.sql("insert into public.a values (2)");
-      await project.sql("insert into public.b values (2)");
-      return [first, await backupCollection(session, b!, folder)];
-    }, { begin: "begin isolation level repeatable read read only" });
-    assertEquals(backups.map(({ rows }) => rows), [1, 1]);
-  });
   await using other = await newProject();
   await other.sql("create table public.a as select 1 as id");
   await other.sql("create table public.b as select 1 as id");
@@ -277,76 +225,28 @@ Deno.test("all tables of a backup are of the same moment", async () => {
   });
 });
 
-Deno.test("pg_dump sees the tables at the moment at which they were counted", {
-  ignore: lacksPgDump,
-}, async () => {
-  await using project = await newProject();
-  await project.sql("create table public.a as select 1 as id");
-  const { binDir } = findPostgres()!;
-  // A pg_dump before which somebody is quick to insert.
-  for (const program of ["pg_dump", "pg_restore"]) {
-    await Deno.writeTextFile(
-      join(project.folder, program),
-      `#!/bin/sh
-case "${program} $1" in "pg_dump --format"*)
-  "${binDir}/psql" -Xqc 'insert into public.a values (2)' "${project.url}" ;;
-esac
-exec "${binDir}/${program}" "$@"
-`,
-      { mode: 0o755 },
-    );
-  }
-  await withPrograms(
-    project.folder,
-    () =>
-      withSession(project, async (session) => {
-        const backup = (await copied(project, session, "pg_dump"))!;
-        assertEquals(await restoreCollection(session, backup, "public.a"), 1);
-        assertEquals(await project.sql("select id from public.a"), [{ id: 1 }]);
-      }),
-  );
-});
-
 Deno.test(
   "nobody else can read a backup, and the platform's tables are not in it",
-  {
-    ignore: lacksPgDump,
-  },
   async () => {
     await using project = await newProject();
     await project.sql(
       "create schema auth; create table auth.users (id integer); create schema app; create table app.a (id integer); create table public.b (id integer)",
     );
     await withSession(project, async (session) => {
-      for (const method of ["copy", "pg_dump"] as const) {
-        const backup = await copied(project, session, method);
-        assertEquals(backup!.tables.map(({ name }) => name), [
-          "app.a",
-          "public.b",
-        ]);
-        assertEquals(await readBackup(backup!.folder), backup!);
-        assertEquals((await Deno.stat(backup!.folder)).mode! & 0o777, 0o700);
-        for await (const { name } of Deno.readDir(backup!.folder)) {
-          const { mode } = await Deno.stat(join(backup!.folder, name));
-          assertEquals(mode! & 0o777, 0o600, name);
-        }
+      const backup = await copied(project, session);
+      assertEquals(backup!.tables.map(({ name }) => name), [
+        "app.a",
+        "public.b",
+      ]);
+      assertEquals(await readBackup(backup!.folder), backup!);
+      assertEquals((await Deno.stat(backup!.folder)).mode! & 0o777, 0o700);
+      for await (const { name } of Deno.readDir(backup!.folder)) {
+        const { mode } = await Deno.stat(join(backup!.folder, name));
+        assertEquals(mode! & 0o777, 0o600, name);
       }
     });
   },
 );
-
-Deno.test("where there is no pg_dump, the backup is made with COPY", async () => {
-  await using project = await newProject();
-  await project.sql("create table public.a as select 1 as id");
-  await project.write("migrations/1_b.sql", "create table public.b ();");
-  await withPrograms(project.folder, async () => {
-    const { code, text } = await project.command();
-    assertEquals(code, 0, text);
-    assertStringIncludes(text, "(copy, 1 tables, 1 rows)");
-    const refused = await project.command("--backup", "pg_dump", "--rollback");
-    assertEquals(refused.code, 2);
-  });
-});
 
 Deno.test("a backup that was damaged is not restored, and the table stays as it is", async () => {
   await using project = await newProject();
@@ -361,23 +261,73 @@ Deno.test("a backup that was damaged is not restored, and the table stays as it 
       const bad of [
         good.replace("x", "z"),
         good + good,
-        good.slice(0, 10),
-        good.replace('"t"', '"u"'),
+        good.slice(0, 5),
+        good.replace("\tt", "\tu"),
         "",
-        good.replace('"1"', '"one"'),
+        good.replace("1\t", "one\t"),
       ]
     ) {
       await Deno.writeTextFile(file, bad);
       const error = await assertRejects(
-        () => restoreCollection(session, backup!, "public.a"),
+        () => restoreTables(session, backup!, ["public.a"]),
         BackupError,
       );
       assertStringIncludes(error.message, "Every table is as it was");
       assertEquals(await project.contents(), before);
     }
     await Deno.writeTextFile(file, good);
-    assertEquals(await restoreCollection(session, backup!, "public.a"), 1);
+    assertEquals(await restoreTables(session, backup!, ["public.a"]), 1);
   });
+});
+
+Deno.test("a backup that lost a file is not restored", async () => {
+  await using project = await newProject();
+  await project.sql("create table public.a as select 1 as id");
+  const file = await backupCollection("a", project.options);
+  await Deno.remove(file);
+  const error = await assertRejects(
+    () => restoreCollection(file, project.options),
+    BackupError,
+  );
+  assertStringIncludes(error.message, "Every table is as it was");
+  assertEquals(await project.sql("select id from public.a"), [{ id: 1 }]);
+});
+
+Deno.test("one table is backed up and restored by its name, from code and from the command line", async () => {
+  await using project = await newProject();
+  await project.sql(
+    "create table public.recognitions as select 1 as id; create table public.other as select 1 as id",
+  );
+  const file = await backupCollection("recognitions", project.options);
+  await project.sql("delete from public.recognitions");
+  assertEquals(await restoreCollection(file, project.options), {
+    tables: ["public.recognitions"],
+    rows: 1,
+  });
+
+  const backup = await project.command(
+    "backup",
+    "--table",
+    "recognitions",
+    "--json",
+  );
+  assertEquals(backup.code, 0, backup.text);
+  const { files } = JSON.parse(backup.stdout);
+  assertEquals(files.length, 1);
+  await project.sql("delete from public.recognitions");
+  const restored = await project.command("restore", files[0]);
+  assertEquals(restored.code, 0, restored.text);
+  assertStringIncludes(restored.text, "public.recognitions (1 rows)");
+  assertEquals(await project.sql("select id from public.recognitions"), [
+    { id: 1 },
+  ]);
+
+  const unknown = await project.command("backup", "--table", "nothing");
+  assertEquals(unknown.code, 2);
+  assertStringIncludes(
+    unknown.text,
+    "Cannot back up nothing: there is no such table; there are public.other, public.recognitions",
+  );
 });
 
 Deno.test("a backup that was interrupted is none", async () => {
@@ -408,20 +358,20 @@ Deno.test("tables that refer to each other are restored together, and alone only
       "delete from public.parents where id = 1; insert into public.children values (12, 2)",
     );
     const error = await assertRejects(
-      () => restoreCollection(session, backup, "public.children"),
+      () => restoreTables(session, backup, ["public.children"]),
       BackupError,
     );
     assertStringIncludes(
       error.message,
       "children_parent_fkey by 1 rows of public.children",
     );
-    await restoreCollections(session, backup, [
+    await restoreTables(session, backup, [
       "public.children",
       "public.parents",
     ]);
     assertEquals(await project.contents(), before);
     // Restoring a parent does not reach its children through the cascade.
-    await restoreCollection(session, backup, "public.parents");
+    await restoreTables(session, backup, ["public.parents"]);
     assertEquals(await project.contents(), before);
   });
 });
@@ -434,7 +384,7 @@ Deno.test("a table is restored into another one only if that is empty and alike"
   await withSession(project, async (session) => {
     const backup = (await copied(project, session))!;
     assertEquals(
-      await restoreCollection(session, backup, "public.a", "public.b"),
+      await restoreTables(session, backup, ["public.a"], "public.b"),
       1,
     );
     assertEquals(await project.sql("select id from public.b"), [{ id: 1 }]);
@@ -446,7 +396,7 @@ Deno.test("a table is restored into another one only if that is empty and alike"
       ] as const
     ) {
       const error = await assertRejects(
-        () => restoreCollection(session, backup, "public.a", into),
+        () => restoreTables(session, backup, ["public.a"], into),
         BackupError,
       );
       assertStringIncludes(error.message, why);
@@ -466,12 +416,12 @@ Deno.test("triggers do not fire for rows that come back, and rules of the table 
     await project.sql(
       "create trigger refuse before insert or delete on public.a for each row execute function public.refuse()",
     );
-    assertEquals(await restoreCollection(session, backup, "public.a"), 2);
+    assertEquals(await restoreTables(session, backup, ["public.a"]), 2);
     await project.sql(
       "alter table public.a add constraint positive check (id > 0) not valid",
     );
     const error = await assertRejects(
-      () => restoreCollection(session, backup, "public.a"),
+      () => restoreTables(session, backup, ["public.a"]),
       BackupError,
     );
     assertStringIncludes(error.message, "positive");

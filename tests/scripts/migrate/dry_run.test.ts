@@ -3,9 +3,8 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { printed, runCommand } from "../../../scripts/check/command.ts";
 import { findPostgres } from "../../../scripts/cluster/postgres.ts";
 import {
-  dryRollBack,
-  dryRun,
-  runMigrations,
+  migrateProject,
+  rollBack,
 } from "../../../scripts/migrate/run_migrations.ts";
 import { newProject } from "./project.ts";
 
@@ -34,8 +33,13 @@ Deno.test(
       "alter table public.a add b integer;",
     );
     const before = await dump(project.url);
-    const report = await dryRun(project.options);
-    assertEquals(report, { tried: ["1", "2"], notTried: [] });
+    const report = await migrateProject({ ...project.options, dryRun: true });
+    assertEquals(report, {
+      dryRun: true,
+      applied: ["1", "2"],
+      notTried: [],
+      backup: null,
+    });
     assertEquals(await dump(project.url), before);
     assertEquals(
       await project.sql(
@@ -53,7 +57,7 @@ Deno.test("a dry run finds what the run would: errors, lost rows and verify file
     "migrations/1_a.sql",
     "create table public.a (id integer); insert into public.a values (1);",
   );
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   const before = await project.contents();
   await project.write("migrations/2_b.sql", "truncate public.a;");
   const lost = await project.command("--dry-run");
@@ -77,8 +81,8 @@ Deno.test("a dry run says what it cannot try, and that a later error may come of
     "migrations/2_index.sql",
     "create unique index concurrently a_id on public.a (id);",
   );
-  const report = await dryRun(project.options);
-  assertEquals(report.tried, ["1"]);
+  const report = await migrateProject({ ...project.options, dryRun: true });
+  assertEquals(report.applied, ["1"]);
   assertEquals(report.notTried, [
     "2_index.sql cannot be tried: its statements may not run in a transaction",
   ]);
@@ -92,7 +96,11 @@ Deno.test("a dry run says what it cannot try, and that a later error may come of
     text,
     "dry run: this may be because 2_index.sql cannot be tried",
   );
-  assertEquals((await runMigrations(project.options)).applied, ["1", "2", "3"]);
+  assertEquals((await migrateProject(project.options)).applied, [
+    "1",
+    "2",
+    "3",
+  ]);
 });
 
 Deno.test("a dry run explains an enum value that is used before it could be committed", async () => {
@@ -101,7 +109,7 @@ Deno.test("a dry run explains an enum value that is used before it could be comm
     "migrations/1_a.sql",
     "create type public.e as enum ('a');",
   );
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   await project.write(
     "migrations/2_b.sql",
     "alter type public.e add value 'b';",
@@ -110,16 +118,17 @@ Deno.test("a dry run explains an enum value that is used before it could be comm
   const { code, text } = await project.command("--dry-run");
   assertEquals(code, 1);
   assertStringIncludes(text, "where this enum value would be committed by now");
-  assertEquals((await runMigrations(project.options)).applied, ["2", "3"]);
+  assertEquals((await migrateProject(project.options)).applied, ["2", "3"]);
 });
 
 Deno.test("--rollback --dry-run takes back and rolls that back", async () => {
   await using project = await newProject();
   await project.write("migrations/1_a.sql", "create table public.a ();");
   await project.write("rollback/1_a.sql", "drop table public.a;");
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   const before = await project.contents();
-  assertEquals((await dryRollBack(project.options)).tried, ["1"]);
+  const { takenBack } = await rollBack({ ...project.options, dryRun: true });
+  assertEquals(takenBack, ["1"]);
   assertEquals(await project.contents(), before);
   assert(before.includes("public.a"));
 });

@@ -4,8 +4,8 @@ import {
   exitCodeOf,
   RunFailedError,
 } from "../../../scripts/migrate/errors.ts";
-import { runMigrations } from "../../../scripts/migrate/run_migrations.ts";
-import type { MigrateOptions } from "../../../scripts/migrate/arguments.ts";
+import { migrateProject } from "../../../scripts/migrate/run_migrations.ts";
+import type { MigrateOptions } from "../../../scripts/migrate/options.ts";
 import { newProject, type Project } from "./project.ts";
 
 /** A project with one migration applied and a row in its table. */
@@ -15,7 +15,7 @@ async function running(): Promise<Project> {
     "migrations/1_orders.sql",
     "create table public.orders (id integer primary key, total integer);\ninsert into public.orders values (1, 10), (2, 20);",
   );
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   return project;
 }
 
@@ -28,7 +28,7 @@ async function failsCleanly(
   const before = await project.contents();
   const [error] = await Promise.all([
     assertRejects(
-      () => runMigrations({ ...project.options, ...options }),
+      () => migrateProject({ ...project.options, ...options }),
       RunFailedError,
     ),
     meanwhile(),
@@ -97,7 +97,7 @@ Deno.test("--on-failure keep leaves what the same run applied", async () => {
   await project.write("migrations/3_bad.sql", "select 1/0;");
   await project.write("rollback/2_a.sql", "drop table public.a;");
   const error = await assertRejects(
-    () => runMigrations({ ...project.options, onFailure: "keep" }),
+    () => migrateProject({ ...project.options, onFailure: "keep" }),
     RunFailedError,
   );
   assertEquals(error.notUndone, ["2: kept, as asked"]);
@@ -156,7 +156,7 @@ for (
       "migrations/2_less.sql",
       `-- migrate: removes rows from public.orders\n${sql}`,
     );
-    assertEquals((await runMigrations(project.options)).applied, ["2"]);
+    assertEquals((await migrateProject(project.options)).applied, ["2"]);
   });
 }
 
@@ -167,7 +167,7 @@ Deno.test("rows that one file may remove are not held against the next", async (
     "-- migrate: removes rows from public.orders\ndelete from public.orders where id = 1;",
   );
   await project.write("migrations/3_more.sql", "create table public.a ();");
-  assertEquals((await runMigrations(project.options)).applied, ["2", "3"]);
+  assertEquals((await migrateProject(project.options)).applied, ["2", "3"]);
 });
 
 Deno.test("a rollback file that would also take back what was there before is not run", async () => {
@@ -179,7 +179,7 @@ Deno.test("a rollback file that would also take back what was there before is no
     "-- migrate: undoes 1 to 2\ndrop table public.a; drop table public.orders;",
   );
   const error = await assertRejects(
-    () => runMigrations(project.options),
+    () => migrateProject(project.options),
     RunFailedError,
   );
   assertEquals(error.notUndone, [
@@ -191,7 +191,7 @@ Deno.test("a rollback file that would also take back what was there before is no
 Deno.test("rows are counted also where no backup counts them", async () => {
   await using project = await running();
   await project.write("migrations/2_less.sql", "truncate public.orders;");
-  const { message } = await failsCleanly(project, { backup: "none" });
+  const { message } = await failsCleanly(project, { skipBackup: true });
   assertStringIncludes(message, "public.orders had 2 rows and has 0");
 });
 
@@ -202,7 +202,7 @@ Deno.test("of a file outside a transaction the first half is taken back by its o
     "-- migrate: no transaction\ncreate table public.a ();\nselect 1/0;",
   );
   const error = await assertRejects(
-    () => runMigrations(project.options),
+    () => migrateProject(project.options),
     RunFailedError,
   );
   assertEquals(error.notUndone, [
@@ -220,7 +220,7 @@ Deno.test("a constraint that was never checked fails --verify, and the run that 
     "migrations/2_check.sql",
     "alter table public.orders add constraint big check (total > 15) not valid;",
   );
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   const told = "constraint big of public.orders was never checked";
   assertStringIncludes(project.log.join("\n"), `warning    ${told}`);
   const { code, text } = await project.command("--verify");
@@ -249,7 +249,7 @@ Deno.test("rows that users delete during a migration are not held against it", a
     "create table public.a (); select pg_sleep(0.5);",
   );
   const [{ applied }] = await Promise.all([
-    runMigrations(project.options),
+    migrateProject(project.options),
     project.untilRunning("%pg_sleep%").then(() =>
       project.sql("delete from public.orders")
     ),
@@ -278,7 +278,7 @@ for (
       await project.write(`migrations/${file}`, sql);
     }
     const [{ applied }] = await Promise.all([
-      runMigrations(project.options),
+      migrateProject(project.options),
       project.untilRunning("%pg_sleep%").then(() =>
         project.sql("delete from public.orders")
       ),
@@ -298,7 +298,7 @@ alter table public.n rename to orders;`,
   );
   await project.sql("insert into public.orders values (3, 30)");
   const [error] = await Promise.all([
-    assertRejects(() => runMigrations(project.options), RunFailedError),
+    assertRejects(() => migrateProject(project.options), RunFailedError),
     project.untilRunning("%pg_sleep%").then(() =>
       project.sql("delete from public.orders where id = 1")
     ),
@@ -338,7 +338,7 @@ Deno.test("a verify file whose query gives rows, or not true, takes the migratio
     "verify/2.sql",
     "select count(*) = 2 from public.orders;",
   );
-  assertEquals((await runMigrations(project.options)).applied, ["2"]);
+  assertEquals((await migrateProject(project.options)).applied, ["2"]);
 });
 
 Deno.test("a deferred constraint that does not hold is found before the commit", async () => {
@@ -358,7 +358,7 @@ Deno.test("a backup that cannot be written stops the run before it begins", asyn
   const before = await project.contents();
   const error = await assertRejects(
     () =>
-      runMigrations({
+      migrateProject({
         ...project.options,
         backupDir: `${project.folder}/file/backups`,
       }),
@@ -382,7 +382,11 @@ Deno.test("a lock that is not to be had ends in a message that names who holds i
   ) as [{ pid: number }];
   const error = await assertRejects(
     () =>
-      runMigrations({ ...project.options, lockTimeoutMs: 800, lockRetries: 2 }),
+      migrateProject({
+        ...project.options,
+        lockTimeoutMs: 800,
+        lockRetries: 2,
+      }),
     RunFailedError,
   );
   await project.sql("rollback");
@@ -401,7 +405,7 @@ Deno.test("a lock that is to be had later is waited for", async () => {
   );
   await project.sql("begin");
   await project.sql("select from public.orders");
-  const run = runMigrations({
+  const run = migrateProject({
     ...project.options,
     lockTimeoutMs: 100,
     lockRetries: 5,
@@ -444,7 +448,7 @@ Deno.test("an index that is built concurrently runs apart; when it fails, its un
     "migrations/2_index.sql",
     "create index concurrently orders_parity on public.orders ((total % 5));",
   );
-  assertEquals((await runMigrations(project.options)).applied, ["2"]);
+  assertEquals((await migrateProject(project.options)).applied, ["2"]);
 });
 
 Deno.test("a file that mixes statements inside and outside of transactions is refused", async () => {
@@ -470,7 +474,7 @@ Deno.test("a rollback that fails is told, and its migration stays whole", async 
   );
   await project.write("migrations/3_bad.sql", "select 1/0;");
   const error = await assertRejects(
-    () => runMigrations(project.options),
+    () => migrateProject(project.options),
     RunFailedError,
   );
   assertStringIncludes(

@@ -1,14 +1,17 @@
 import { join } from "node:path";
+import { assertEquals } from "@std/assert";
 import pg from "pg";
+import { printed } from "../../../scripts/check/command.ts";
+import { runSupabase } from "../../../scripts/check/supabase_cli.ts";
 import { migrate } from "../../../scripts/migrate/command.ts";
 import {
   openSession,
   type Session,
   takeLock,
 } from "../../../scripts/migrate/session.ts";
-import type { MigrateOptions } from "../../../scripts/migrate/arguments.ts";
+import type { MigrateOptions } from "../../../scripts/migrate/options.ts";
 
-// Everything a migration may leave behind, in text: a dump would take longer
+// Everything a migration may leave behind, but that it failed, in text: a dump would take longer
 // than the runs that it is to judge.
 const CONTENTS = `
 with mine as (
@@ -17,6 +20,7 @@ with mine as (
 ), relations as (
   select c.oid, format('%I.%I', m.schema, c.relname) as name, c.relkind, c.relacl::text
   from pg_class as c join mine as m on m.oid = c.relnamespace
+  where m.schema <> 'supabase_migrations' or c.relname !~ '^runs'
 )
 select concat_ws(E'\\n',
   (select string_agg(schema, ', ' order by schema) from mine),
@@ -34,7 +38,7 @@ select concat_ws(E'\\n',
   (select string_agg(concat_ws(' ', p.proname, p.prosrc, p.proacl::text), E'\\n' order by p.proname)
    from pg_proc as p join mine as m on m.oid = p.pronamespace),
   (select string_agg(concat_ws(' ', t.typname, t.typtype), E'\\n' order by t.typname)
-   from pg_type as t join mine as m on m.oid = t.typnamespace),
+   from pg_type as t join mine as m on m.oid = t.typnamespace where t.typname !~ '^_?runs$'),
   (select string_agg(name || query_to_xml('select * from ' || name || ' as t order by t::text', true, true, '')::text, E'\\n' order by name)
    from relations where relkind = 'r')
 ) as contents`;
@@ -49,7 +53,7 @@ export interface Project extends AsyncDisposable {
   readonly backupDir: string;
   /** What runs were told to log. */
   readonly log: string[];
-  /** Options of a run: quick about locks, with `COPY` for a backup. */
+  /** Options of a run: quick about locks. */
   readonly options: MigrateOptions;
   /** Writes a file below `supabase/`. */
   write(path: string, sql: string): Promise<void>;
@@ -119,7 +123,6 @@ export async function newProject(): Promise<Project> {
       databaseUrl: url,
       supabaseDir,
       backupDir,
-      backup: "copy",
       lockTimeoutMs: 500,
       lockRetries: 0,
       log: (line) => log.push(line),
@@ -185,4 +188,20 @@ export async function newProject(): Promise<Project> {
       await Deno.remove(folder, { recursive: true });
     },
   };
+}
+
+/** Runs the Supabase CLI in a project, and answers what it prints. */
+export async function supabase(
+  project: Project,
+  ...args: string[]
+): Promise<string> {
+  await project.write(
+    "config.toml",
+    'project_id = "x"\n[db]\nmajor_version = 15\n',
+  );
+  const result = await runSupabase([...args, `--remote=${project.url}`], {
+    workdir: project.folder,
+  });
+  assertEquals(result.code, 0, printed(result));
+  return printed(result);
 }

@@ -4,8 +4,10 @@ import {
   MigrationRefusedError,
   RunFailedError,
 } from "../../../scripts/migrate/errors.ts";
-import { rollBack } from "../../../scripts/migrate/roll_back.ts";
-import { runMigrations } from "../../../scripts/migrate/run_migrations.ts";
+import {
+  migrateProject,
+  rollBack,
+} from "../../../scripts/migrate/run_migrations.ts";
 import { newProject, type Project } from "./project.ts";
 
 /** Four migrations, the middle two of which go together. */
@@ -25,7 +27,7 @@ async function fourApplied(): Promise<Project> {
     "-- migrate: undoes 2 to 3\nbegin;\ndrop table public.c;\ndrop table public.b;\ncommit;\n",
   );
   await project.write("rollback/4_d.sql", "drop table public.d;");
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   return project;
 }
 
@@ -40,7 +42,7 @@ Deno.test("--rollback takes the last migration and its record back, and applying
     await project.sql("select to_regclass('public.d') as d"),
     [{ d: null }],
   );
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   assertEquals(await project.contents(), before);
 });
 
@@ -50,7 +52,7 @@ Deno.test("--rollback --to takes back all that is newer, after a backup that bri
   const { takenBack, backup } = await rollBack({ ...project.options, to: "1" });
   assertEquals(takenBack, ["4", "3", "2"]);
   assertEquals(await project.recorded(), ["1"]);
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   const { code, text } = await project.command(
     "restore",
     backup!,

@@ -5,11 +5,11 @@ import { runSupabase } from "../../../scripts/check/supabase_cli.ts";
 import { MigrationRefusedError } from "../../../scripts/migrate/errors.ts";
 import { openSession } from "../../../scripts/migrate/session.ts";
 import { readMigrations } from "../../../scripts/migrate/migration.ts";
-import { runMigrations } from "../../../scripts/migrate/run_migrations.ts";
+import { migrateProject } from "../../../scripts/migrate/run_migrations.ts";
 import { SUPABASE_DIR } from "../../../scripts/stack/settings.ts";
 import { verifyDatabase } from "../../../scripts/migrate/verify.ts";
 import { codeBlocks } from "../../support/documented.ts";
-import { newProject, type Project } from "./project.ts";
+import { newProject, type Project, supabase } from "./project.ts";
 
 const FIRST = `-- A table; with a semicolon in a comment.
 
@@ -25,18 +25,6 @@ const SECOND =
 async function twoMigrations(project: Project): Promise<void> {
   await project.write("migrations/20260101000000_notes.sql", FIRST);
   await project.write("migrations/20260102000000_done.sql", SECOND);
-  await project.write(
-    "config.toml",
-    'project_id = "x"\n[db]\nmajor_version = 15\n',
-  );
-}
-
-async function cli(project: Project, ...args: string[]): Promise<string> {
-  const result = await runSupabase([...args, `--remote=${project.url}`], {
-    workdir: project.folder,
-  });
-  assertEquals(result.code, 0, printed(result));
-  return printed(result);
 }
 
 async function records(project: Project): Promise<unknown> {
@@ -84,16 +72,16 @@ Deno.test("what was applied here is recorded as the Supabase CLI records it, and
   await using theirs = await newProject();
   await twoMigrations(ours);
   await twoMigrations(theirs);
-  await runMigrations(ours.options);
-  await cli(theirs, "db", "push");
+  await migrateProject(ours.options);
+  await supabase(theirs, "db", "push");
   assertEquals(await records(ours), await records(theirs));
 
-  assertStringIncludes(await cli(ours, "db", "push"), "up to date");
+  assertStringIncludes(await supabase(ours, "db", "push"), "up to date");
   assertStringIncludes(
-    await cli(ours, "migration", "list"),
+    await supabase(ours, "migration", "list"),
     "`20260102000000` | `20260102000000`",
   );
-  assertEquals((await runMigrations(theirs.options)).applied, []);
+  assertEquals((await migrateProject(theirs.options)).applied, []);
   assertEquals(await verifyDatabase(theirs.options), []);
 });
 
@@ -120,13 +108,13 @@ Deno.test("--to stops at a version, the next run goes on, and status tells both"
 Deno.test("a file that was edited after it was applied is reported, and --verify fails", async () => {
   await using project = await newProject();
   await twoMigrations(project);
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   assertEquals((await project.command("--verify")).code, 0);
   await project.write(
     "migrations/20260101000000_notes.sql",
     FIRST.replace("'a;b'", "'c'"),
   );
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   assert(
     project.log.includes(
       "warning    20260101000000_notes.sql was edited after it was applied",
@@ -141,7 +129,7 @@ Deno.test("a file that was edited after it was applied is reported, and --verify
 Deno.test("a file with other line ends is no other file", async () => {
   await using project = await newProject();
   await twoMigrations(project);
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   await project.write(
     "migrations/20260101000000_notes.sql",
     FIRST.replaceAll("\n", "\r\n"),
@@ -152,12 +140,12 @@ Deno.test("a file with other line ends is no other file", async () => {
 Deno.test("a version older than the last one applied is refused, and applied with --include-all", async () => {
   await using project = await newProject();
   await twoMigrations(project);
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   await project.write("migrations/20260101120000_late.sql", "select 1");
   const refused = await project.command();
   assertEquals(refused.code, 2);
   assertStringIncludes(refused.text, "20260101120000_late.sql");
-  const { applied } = await runMigrations({
+  const { applied } = await migrateProject({
     ...project.options,
     includeAll: true,
   });
@@ -168,12 +156,12 @@ Deno.test("a version without a file, two files of one version, and an unknown --
   await using project = await newProject();
   await twoMigrations(project);
   const refused = (options = project.options) =>
-    assertRejects(() => runMigrations(options), MigrationRefusedError);
+    assertRejects(() => migrateProject(options), MigrationRefusedError);
   assertStringIncludes(
     (await refused({ ...project.options, to: "7" })).message,
     "no such version",
   );
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   await Deno.remove(
     `${project.supabaseDir}/migrations/20260102000000_done.sql`,
   );
@@ -192,7 +180,7 @@ Deno.test("what one file sets for its session does not reach the next", async ()
     "create schema app; set search_path = app; set role pg_monitor;",
   );
   await project.write("migrations/2_use.sql", "create table here (id integer)");
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   assertEquals(
     await project.sql("select to_regclass('public.here')::text as here"),
     [{ here: "here" }],
@@ -205,14 +193,14 @@ Deno.test("begin and commit around a whole file are left out, in between they ar
     "migrations/1_whole.sql",
     "-- all of it\nbegin;\ncreate table public.a ();\ncommit;\n",
   );
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   assertEquals(await project.recorded(), ["1"]);
   await project.write(
     "migrations/2_half.sql",
     "create table public.b ();\ncommit;\ncreate table public.c ();",
   );
   const error = await assertRejects(
-    () => runMigrations(project.options),
+    () => migrateProject(project.options),
     MigrationRefusedError,
   );
   assertStringIncludes(

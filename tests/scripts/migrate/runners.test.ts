@@ -5,7 +5,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { RunnerBusyError } from "../../../scripts/migrate/errors.ts";
-import { runMigrations } from "../../../scripts/migrate/run_migrations.ts";
+import { migrateProject } from "../../../scripts/migrate/run_migrations.ts";
 import { newProject } from "./project.ts";
 
 Deno.test("two runners at once apply each migration once", async () => {
@@ -16,7 +16,7 @@ Deno.test("two runners at once apply each migration once", async () => {
   );
   await project.write("migrations/2_b.sql", "insert into public.a values (1);");
   const reports = await Promise.all(
-    [1, 2, 3].map(() => runMigrations(project.options)),
+    [1, 2, 3].map(() => migrateProject(project.options)),
   );
   assertEquals(reports.flatMap(({ applied }) => applied).sort(), ["1", "2"]);
   assertEquals(await project.sql("select id from public.a"), [{ id: 1 }]);
@@ -38,7 +38,7 @@ Deno.test("a runner that has waited long enough says who is at it, and ends with
     `migrating now: pid ${holder.pid}`,
   );
   const error = await assertRejects(
-    () => runMigrations({ ...project.options, waitMs: 300 }),
+    () => migrateProject({ ...project.options, waitMs: 300 }),
     RunnerBusyError,
   );
   assertStringIncludes(error.message, "Waited 0 s");
@@ -61,8 +61,7 @@ Deno.test("after a runner was killed in the middle, the next one goes on where i
       "scripts/migrate.ts",
       "--supabase-dir",
       project.supabaseDir,
-      "--backup",
-      "none",
+      "--skip-backup",
     ],
     env: { DATABASE_URL: project.url },
     stdout: "null",
@@ -74,7 +73,7 @@ Deno.test("after a runner was killed in the middle, the next one goes on where i
   assertEquals(await project.recorded(), ["1"]);
   await project.write("migrations/2_b.sql", "insert into public.a values (1);");
   // The server notices within seconds, not when the statement would have ended.
-  const { applied } = await runMigrations({
+  const { applied } = await migrateProject({
     ...project.options,
     waitMs: 25_000,
   });
@@ -88,7 +87,7 @@ Deno.test("a version that somebody recorded meanwhile is not run a second time",
     "migrations/1_a.sql",
     "create table public.a (id integer);",
   );
-  await runMigrations(project.options);
+  await migrateProject(project.options);
   await project.write("migrations/2_b.sql", "insert into public.a values (1);");
   // As the Supabase CLI does it, which does not know our lock.
   await project.sql("begin");
@@ -96,7 +95,7 @@ Deno.test("a version that somebody recorded meanwhile is not run a second time",
     "insert into supabase_migrations.schema_migrations (version) values ('2')",
   );
   const run = assertRejects(() =>
-    runMigrations({ ...project.options, lockTimeoutMs: 5_000 })
+    migrateProject({ ...project.options, lockTimeoutMs: 5_000 })
   );
   await project.untilRunning("insert into supabase_migrations%");
   await project.sql("commit");

@@ -1,6 +1,7 @@
 import { getEnv, SpanKind } from "./deps.ts";
 import { logEvent } from "./log.ts";
 import { pathOf } from "./redaction.ts";
+import type { RequestContext } from "./request_context.ts";
 import {
   currentScope,
   traceHeaders,
@@ -13,10 +14,10 @@ import { inSpan } from "./span.ts";
  * Runs a named piece of work under a trace. Where nothing of that trace runs yet
  * (a job, a queue message, a handler without `withTracing`) it is the request
  * itself, with the lines `REQUEST_INCOMING` and `REQUEST_COMPLETE`; within one it
- * is a part of it, with the line `OPERATION`.
+ * is a part of it, with the line `OPERATION`. Where `createRequestContext` made a
+ * context for what runs, the lines of a request tell its method, path and user.
  *
- * @param trace A trace id, or what `createRequestContext` gave, which also brings
- * the correlation id and the caller's span.
+ * @param trace A trace id, or what `createRequestContext` gave.
  * @throws What `fn` throws.
  * @throws {TypeError} When `trace` is no trace id.
  *
@@ -44,17 +45,22 @@ export function executeWithLogging<T>(
 ): Promise<T> {
   const parent = traceOf(trace);
   const isPart = "otel" in parent;
+  const { method, path } = parent as Partial<RequestContext>;
+  const request = method === undefined ? {} : { method, path };
   return inSpan(
     parent,
     { name, kind: isPart ? SpanKind.INTERNAL : SpanKind.SERVER },
     async () => {
-      if (!isPart) logEvent("REQUEST_INCOMING", { operation: name });
+      if (!isPart) {
+        logEvent("REQUEST_INCOMING", { operation: name, ...request });
+      }
       return await fn();
     },
     ({ durationMs, ...outcome }) => {
       const isFailed = "error" in outcome;
       logEvent(isPart ? "OPERATION" : "REQUEST_COMPLETE", {
         operation: name,
+        ...request,
         durationMs,
         ...("value" in outcome && outcome.value instanceof Response
           ? { status: outcome.value.status }
@@ -73,9 +79,26 @@ interface Reply {
 }
 
 /**
+ * How many rows an operation gave or changed, as far as what it gave tells: of
+ * supabase-js the `data`, or the `count` where that was asked for; of `pg` the
+ * `rowCount`; of postgres.js the `count` of its list; of anything else that is a
+ * list its length.
+ */
+function documentCountOf(value: unknown): number | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { rowCount, count, data } = value as Record<string, unknown>;
+  for (const told of [rowCount, count]) {
+    if (typeof told === "number") return told;
+  }
+  if (Array.isArray(value)) return value.length;
+  if (Array.isArray(data)) return data.length;
+  return typeof data === "object" && data !== null ? 1 : undefined;
+}
+
+/**
  * Runs an operation on the database under a trace, with one line
- * `DATABASE_OPERATION` that tells its duration and how it went. For connections
- * of one's own: calls of a Supabase client that was given `tracedFetch` have
+ * `DATABASE_OPERATION` that tells its duration, how it went and, as
+ * `documentCount`, how many rows it was about. For connections of one's own: calls of a Supabase client that was given `tracedFetch` have
  * their lines already, and within `fn` they make no second one.
  *
  * @param op What is done: `"select"`, `"insert"`, `"rpc"`, …
@@ -111,11 +134,18 @@ export function executeDatabaseOperation<T>(
       if (failure?.code !== undefined) {
         span.setAttribute("db.response.status_code", failure.code);
       }
+      const documentCount = failure === null && "value" in outcome
+        ? documentCountOf(outcome.value)
+        : undefined;
+      if (documentCount !== undefined) {
+        span.setAttribute("db.response.returned_rows", documentCount);
+      }
       logEvent("DATABASE_OPERATION", {
         operation: op,
         table,
         durationMs,
         ok: failure === null,
+        ...(documentCount === undefined ? {} : { documentCount }),
         ...failure,
       }, failure === null ? "info" : "warning");
       return failure !== null;
@@ -140,7 +170,7 @@ function failureOf(
 
 /** What {@link executeExternalCall} hands to the call. */
 export interface ExternalCall {
-  /** `traceparent` and `tracestate`, to be sent along. */
+  /** `traceparent`, `tracestate` and `X-Trace-Id`, to be sent along. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -220,7 +250,7 @@ export function executeExternalCall<T>(
 }
 
 /**
- * `fetch`, with the trace in it: each call sends `traceparent` and makes a line,
+ * `fetch`, with the trace in it: each call sends `traceparent` and `X-Trace-Id` and makes a line,
  * `DATABASE_OPERATION` where it goes to this project's Data API, `EXTERNAL_CALL`
  * elsewhere. Outside of a trace it is `fetch`.
  *
@@ -259,7 +289,9 @@ export const tracedFetch: typeof fetch = async (input, init) => {
   let response: Response | undefined;
   await executeDatabaseOperation(scope.traceId, op, table, async () => {
     response = await send();
-    return { error: response.ok ? null : await errorOf(response) };
+    return response.ok
+      ? { error: null, count: rowsOf(response) }
+      : { error: await errorOf(response) };
   });
   return response!;
 };
@@ -286,6 +318,15 @@ function databaseOperation(
   if (isRpc !== undefined) return { op: "rpc", table };
   const isUpsert = headers.get("prefer")?.includes("resolution=") ?? false;
   return { op: isUpsert ? "upsert" : WRITES[method] ?? "select", table };
+}
+
+/** Rows of an answer of the Data API: `Content-Range: 0-24/3573458`, or `*`, none. */
+function rowsOf({ status, headers }: Response): number | undefined {
+  const [, first, last] =
+    /^(?:(\d+)-(\d+)|\*)\//.exec(headers.get("content-range") ?? "") ?? [];
+  return first === undefined
+    ? headers.has("content-range") && status === 200 ? 0 : undefined
+    : Number(last) - Number(first) + 1;
 }
 
 /** The code that the database gave, without its words. */

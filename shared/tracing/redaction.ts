@@ -80,8 +80,16 @@ const MAX_FRAMES = 5;
 
 // Ids that come from elsewhere (a caller, OpenTelemetry, the ledger's events): one
 // that happens to look like a card number is none.
-const ID_NAME = /^(?:traceId|originalTraceId|spanId|parentSpanId|keyHash)$/;
-const HEX = /^[0-9a-f]{16}(?:[0-9a-f]{16})?$/;
+const ID_NAME =
+  /^(?:traceId|w3cTraceId|originalTraceId|spanId|parentSpanId|keyHash)$/;
+const SPAN_ID = /^[0-9a-f]{16}$/;
+const TRACE_ID =
+  /^(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
+
+/** Whether a text is by its form 32 hexadecimal digits or a UUID. */
+export function looksLikeTraceId(text: string): boolean {
+  return TRACE_ID.test(text);
+}
 
 /**
  * A value as it may be logged: texts redacted, errors told by name, message,
@@ -134,7 +142,8 @@ export function loggable(value: unknown, hide: HideSecrets): unknown {
 }
 
 function isId(name: string, value: unknown): boolean {
-  return ID_NAME.test(name) && typeof value === "string" && HEX.test(value);
+  return ID_NAME.test(name) && typeof value === "string" &&
+    (SPAN_ID.test(value) || TRACE_ID.test(value));
 }
 
 // A line is read by people. The bound also keeps the patterns from being fed

@@ -1,13 +1,19 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Context } from "./deps.ts";
-import type { Origin, RequestContext } from "./request_context.ts";
+import {
+  madeContext,
+  type Origin,
+  type RequestContext,
+} from "./request_context.ts";
 import type { HideSecrets } from "./secrets.ts";
 import { formatTraceparent, isTraceId } from "./trace_context.ts";
 
 /** Where the code that is running now stands in a trace. */
 export interface Scope {
-  /** 32 lower-case hexadecimal digits. */
+  /** What lines and answers call the trace. */
   readonly traceId: string;
+  /** What a `traceparent` calls it: 32 lower-case hexadecimal digits. */
+  readonly w3cTraceId: string;
   /** This part of the work: 16 lower-case hexadecimal digits. */
   readonly spanId: string;
   /** The part that this one belongs to; `null` where the trace begins. */
@@ -42,9 +48,11 @@ export function runInScope<T>(scope: Scope, work: () => T): T {
 
 /** What each line of a scope tells about it. */
 export function scopeFields(scope: Scope): Record<string, string> {
-  const { traceId, spanId, parentSpanId, correlationId, who } = scope;
+  const { traceId, w3cTraceId, spanId, parentSpanId, correlationId, who } =
+    scope;
   return {
     traceId,
+    ...(w3cTraceId === traceId ? {} : { w3cTraceId }),
     spanId,
     ...(parentSpanId === null ? {} : { parentSpanId }),
     ...(correlationId === null ? {} : { correlationId }),
@@ -66,6 +74,8 @@ export function traceOf(trace: TraceName): Scope | Origin {
   const scope = currentScope();
   if (scope?.traceId === traceId) return scope;
   if (typeof trace !== "string") return trace;
+  const made = madeContext();
+  if (made?.traceId === traceId) return made;
   if (!isTraceId(traceId)) {
     // Not the text itself: whoever mixes up arguments may pass a secret.
     throw new TypeError(
@@ -74,24 +84,28 @@ export function traceOf(trace: TraceName): Scope | Origin {
   }
   return {
     traceId,
+    w3cTraceId: traceId,
+    isNamed: true,
     parent: null,
     tracestate: null,
     correlationId: null,
+    user: null,
     hide: (text) => text,
   };
 }
 
 /**
  * The headers by which another service finds its place in this trace:
- * `traceparent`, and `tracestate` where the caller sent one. None outside of a
- * trace.
+ * `traceparent`, `X-Trace-Id`, and `tracestate` where the caller sent one. None
+ * outside of a trace.
  */
 export function traceHeaders(
   scope: Scope | undefined = currentScope(),
 ): Record<string, string> {
   if (scope === undefined) return {};
   return {
-    traceparent: formatTraceparent(scope),
+    traceparent: formatTraceparent({ ...scope, traceId: scope.w3cTraceId }),
+    "X-Trace-Id": scope.traceId,
     ...(scope.tracestate === null ? {} : { tracestate: scope.tracestate }),
   };
 }

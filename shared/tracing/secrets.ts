@@ -82,6 +82,12 @@ function literally(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
 }
 
+/** Whose token a request carries, hashed; it is not verified here. */
+export function userOf(req: Request): string | null {
+  const subject = claimsOf(req).find(([name]) => name === "sub")?.[1];
+  return subject ? hashUserId(subject) : null;
+}
+
 function claimsOf(req: Request): [string, string][] {
   const payload = req.headers.get("authorization")?.split(".")[1];
   if (payload === undefined) return [];

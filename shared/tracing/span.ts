@@ -105,11 +105,13 @@ function start(
     const parentSpanId = parent.spanId;
     return { span, scope: { ...parent, spanId, parentSpanId, otel, isCall } };
   }
-  const { tracestate, correlationId, hide } = parent;
+  const { tracestate, correlationId, hide, user } = parent;
+  const w3cTraceId = own?.traceId ?? parent.w3cTraceId;
   return {
     span,
     scope: {
-      traceId: own?.traceId ?? parent.traceId,
+      traceId: parent.isNamed ? parent.traceId : w3cTraceId,
+      w3cTraceId,
       spanId: own?.spanId ?? newSpanId(),
       parentSpanId: trace.getSpan(context.active())?.spanContext().spanId ??
         parent.parent?.spanId ?? null,
@@ -119,7 +121,7 @@ function start(
         : (own.traceFlags & TraceFlags.SAMPLED) !== 0,
       tracestate,
       correlationId,
-      who: { user: null },
+      who: { user },
       otel,
       hide,
       isCall,
@@ -139,13 +141,13 @@ function ownIds(
 
 /** What OpenTelemetry is to take for the parent of a request. */
 function otelOf(
-  { traceId, parent, tracestate }: Origin,
+  { w3cTraceId: traceId, isNamed, parent, tracestate }: Origin,
   adoptsTraceId: boolean,
 ) {
   const active = context.active();
   // A server that is instrumented itself has read the header already.
   if (trace.getSpan(active) !== undefined) return active;
-  if (parent === null && adoptsTraceId) return active;
+  if (parent === null && adoptsTraceId && !isNamed) return active;
   // Only through a parent can a span be put under a trace id that is given.
   const { spanId, sampled } = parent ?? { spanId: newSpanId(), sampled: true };
   return trace.setSpanContext(ROOT_CONTEXT, {

@@ -1,14 +1,14 @@
 import { defineMiddleware, type Middleware, SpanKind } from "./deps.ts";
 import { logEvent } from "./log.ts";
 import { pathOf } from "./redaction.ts";
-import { createRequestContext } from "./request_context.ts";
+import { readContext } from "./request_context.ts";
 import { currentScope, type Scope } from "./scope.ts";
 import { hashUserId } from "./secrets.ts";
 import { inSpan } from "./span.ts";
 
 /** What {@link withTracing} puts at `ctx.tracing`. */
 export interface Tracing {
-  /** The trace of this request: 32 lower-case hexadecimal digits. */
+  /** What lines and answers call the trace of this request. */
   readonly traceId: string;
   /** What the client calls its undertaking, or a name made here. */
   readonly correlationId: string;
@@ -93,7 +93,7 @@ export interface TracingConfig {
    */
   name?: string;
   /**
-   * Whether a caller's `traceparent` is continued, or a trace of one's own is
+   * Whether a caller's `traceparent` or `X-Trace-Id` is continued, or a trace of one's own is
    * begun, for callers who are not to choose its id.
    *
    * @default {"accept"}
@@ -103,7 +103,7 @@ export interface TracingConfig {
 
 const ORIGINAL_TRACE = "X-Original-Trace-Id";
 
-const ASKED = ["traceparent", "tracestate", "x-correlation-id"];
+const ASKED = ["traceparent", "tracestate", "x-trace-id", "x-correlation-id"];
 
 const ANSWERED = ["X-Trace-Id", "X-Correlation-Id", ORIGINAL_TRACE];
 
@@ -131,9 +131,9 @@ export async function traceRequest(
   handle: (req: Request) => Promise<Response>,
   { name = functionOf(req), incoming = "accept" }: TracingConfig = {},
 ): Promise<Response> {
-  const context = createRequestContext(req, { incoming });
-  const { method } = req;
-  const path = pathOf(new URL(req.url).pathname);
+  // Whose it is, is said by withTracedUser, behind what verifies the token.
+  const context = { ...readContext(req, { incoming }), user: null };
+  const { method, path } = context;
   let scope: Scope | undefined;
   let response: Response;
   try {

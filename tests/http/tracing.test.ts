@@ -169,6 +169,39 @@ testLog("the database is handed the trace with each call", async () => {
   assertEquals(seen.length, 3);
 });
 
+testLog("a call of the Data API tells how many rows it was about", async () => {
+  await settled(recognise({ "Idempotency-Key": unique("key") }));
+  for (const direction of ["sent", "received"]) {
+    const { text } = await settled(
+      recognise({}, { method: "GET", body: null }, `?direction=${direction}`),
+    );
+    const { recognitions } = JSON.parse(text);
+    const line = output.lines("DATABASE_OPERATION").at(-1)!;
+    assertEquals(
+      [line["operation"], line["table"], line["documentCount"]],
+      ["select", "recognitions", recognitions.length],
+    );
+    assertEquals(recognitions.length > 0, direction === "sent");
+  }
+});
+
+testLog(
+  "an X-Trace-Id is on every line, on the answer and with the key",
+  async () => {
+    const key = unique("key");
+    const traceId = unique("checkout");
+    const { headers } = await settled(
+      recognise({ "X-Trace-Id": traceId, "Idempotency-Key": key }),
+    );
+    assertEquals(headers.get("x-trace-id"), traceId);
+    assertEquals(headers.get("x-original-trace-id"), traceId);
+    const lines = output.lines();
+    assert(lines.length >= 5);
+    for (const line of lines) assertEquals(line["traceId"], traceId);
+    assertEquals((await metadataOf(key))["traceId"], traceId);
+  },
+);
+
 testLog(
   "a key keeps the trace of the run that produced its answer, and a replay tells it",
   async () => {
@@ -225,7 +258,14 @@ testLog("a preflight lets a page send a trace along", async () => {
     body: null,
   }));
   const allowed = headers.get("access-control-allow-headers")!;
-  for (const name of ["traceparent", "x-correlation-id", "idempotency-key"]) {
+  for (
+    const name of [
+      "traceparent",
+      "x-trace-id",
+      "x-correlation-id",
+      "idempotency-key",
+    ]
+  ) {
     assert(allowed.includes(name), `${name} is not in ${allowed}`);
   }
 });

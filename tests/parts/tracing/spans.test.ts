@@ -34,7 +34,7 @@ const CALLER = "00f067aa0ba902b7";
 /** A request with a part, a call to the database in it, and a call outside. */
 async function serve(req: Request): Promise<Response> {
   return await traceRequest(req, async () => {
-    const { traceId } = output.lines("REQUEST_INCOMING")[0]! as {
+    const { traceId } = output.lines("REQUEST_INCOMING").at(-1)! as {
       traceId: string;
     };
     await executeWithLogging("price", traceId, async () => {
@@ -163,3 +163,24 @@ testLog(
     assert(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/.test(await response.text()));
   },
 );
+
+Deno.test("an X-Trace-Id that could be a traceparent's is the spans' own, another one names their trace in the lines", async () => {
+  await withOutput(async (recorded) => {
+    output = recorded;
+    for (const given of [TRACE, "checkout-7"]) {
+      exporter.reset();
+      await serve(
+        new Request("http://x/orders", { headers: { "X-Trace-Id": given } }),
+      );
+      const ids = new Set(
+        exporter.getFinishedSpans().map((span) => span.spanContext().traceId),
+      );
+      assertEquals(ids.size, 1);
+      if (given === TRACE) assert(ids.has(TRACE));
+      for (const line of output.lines().slice(-5)) {
+        assertEquals(line["traceId"], given);
+        assert(ids.has(line["w3cTraceId"] ?? line["traceId"]));
+      }
+    }
+  });
+});

@@ -6,6 +6,7 @@ import {
   executeDatabaseOperation,
   executeExternalCall,
   executeWithLogging,
+  hashUserId,
   logEvent,
   parseTraceparent,
   tracedFetch,
@@ -17,6 +18,7 @@ import { type Output, withOutput } from "../../support/output.ts";
 let output: Output;
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
+const USER = "7f0c9a52-9d0c-4a31-a4a5-3f5a1e0d8b11";
 const TRACEPARENT = `00-${TRACE}-00f067aa0ba902b7-01`;
 
 function ask(
@@ -157,7 +159,7 @@ testLog("a preflight lets pages send the headers of a trace", async () => {
   });
   assertEquals(
     headers.get("access-control-allow-headers"),
-    "apikey, traceparent, tracestate, x-correlation-id",
+    "apikey, traceparent, tracestate, x-trace-id, x-correlation-id",
   );
 });
 
@@ -422,3 +424,158 @@ testLog("what is no trace id is refused without being repeated", () => {
     assert(traceId === "" || !error.message.includes(traceId));
   }
 });
+
+for (
+  const [kind, given, w3cTraceId] of [
+    ["32 hexadecimal digits", TRACE, TRACE],
+    ["those in capitals", TRACE.toUpperCase(), TRACE],
+    ["a UUID", "4bf92f35-77b3-4da6-a3ce-929d0e0e4736", TRACE],
+    [
+      "a load balancer's own words",
+      "Root=1-67891233-abcdef012345678912345678"
+        .replace("=", ":"),
+      null,
+    ],
+    ["a word", "checkout-7", null],
+    ["zeros", "0".repeat(32), null],
+  ] as const
+) {
+  testLog(
+    `X-Trace-Id of ${kind} names the trace, and is sent along beside a traceparent that is one`,
+    async () => {
+      const sent: Record<string, string>[] = [];
+      const { headers } = await ask(async (traceId) => {
+        assertEquals(traceId, given);
+        await executeExternalCall(traceId, "a", "GET", "/", (call) => {
+          sent.push(call.headers);
+          return Promise.resolve(new Response());
+        });
+        return new Response();
+      }, { headers: { "X-Trace-Id": given } });
+      assertEquals(headers.get("x-trace-id"), given);
+      assertEquals(sent[0]!["X-Trace-Id"], given);
+      const told = parseTraceparent(sent[0]!["traceparent"]!)!.traceId;
+      if (w3cTraceId !== null) assertEquals(told, w3cTraceId);
+      const lines = output.lines();
+      assertEquals(lines.length, 3);
+      for (const line of lines) {
+        assertEquals(line["traceId"], given);
+        assertEquals(line["w3cTraceId"], told === given ? undefined : told);
+      }
+      assertEquals(lines[0]!["parentSpanId"], undefined);
+    },
+  );
+}
+
+testLog(
+  "an X-Trace-Id that is none, a secret or beside a traceparent is passed over",
+  async () => {
+    const key = "a-key-of-mine";
+    for (
+      const [headers, expected] of [
+        [{ "X-Trace-Id": "checkout-7", traceparent: TRACEPARENT }, TRACE],
+        [{ "X-Trace-Id": "<script>" }, null],
+        [{ "X-Trace-Id": "x".repeat(129) }, null],
+        [{ "X-Trace-Id": "4111111111111111" }, null],
+        [{ "X-Trace-Id": "eyJhbGciOiJIUzI1NiJ9.e30.x" }, null],
+        [{ "X-Trace-Id": key, "Idempotency-Key": key }, null],
+      ] as [Record<string, string>, string | null][]
+    ) {
+      const response = await ask(hello, { headers });
+      const traceId = response.headers.get("x-trace-id")!;
+      assert(/^[0-9a-f]{32}$/.test(traceId), traceId);
+      if (expected !== null) assertEquals(traceId, expected);
+    }
+    const { headers } = await withTracing({ incoming: "restart" }, hello)(
+      new Request("http://x/", { headers: { "X-Trace-Id": TRACE } }),
+    );
+    assert(headers.get("x-trace-id") !== TRACE);
+  },
+);
+
+testLog(
+  "a trace id of digits alone is never taken for a card number",
+  async () => {
+    const digits = "41111111111111114111111111111111";
+    const { headers } = await ask((traceId) => {
+      logEvent("PAID", { originalTraceId: traceId });
+      return hello();
+    }, { headers: { "X-Trace-Id": digits } });
+    assertEquals(headers.get("x-trace-id"), digits);
+    const [, paid] = output.lines();
+    assertEquals([paid!["traceId"], paid!["originalTraceId"]], [
+      digits,
+      digits,
+    ]);
+  },
+);
+
+testLog("a database operation tells how many rows it was about", async () => {
+  await ask(async (traceId) => {
+    const results: unknown[] = [
+      { data: [{ id: 1 }, { id: 2 }], error: null },
+      { data: { id: 1 }, error: null },
+      { data: null, error: null, count: 41 },
+      { data: null, error: null, count: null },
+      { data: null, error: { code: "23505" } },
+      [1, 2, 3],
+      Object.assign([], { count: 7 }),
+      { rows: [], rowCount: 9 },
+      "done",
+    ];
+    for (const result of results) {
+      await executeDatabaseOperation(
+        traceId,
+        "select",
+        "lots",
+        () => Promise.resolve(result),
+      );
+    }
+    return new Response();
+  });
+  assertEquals(
+    output.lines("DATABASE_OPERATION").map((line) => line["documentCount"]),
+    [2, 1, 41, undefined, undefined, 3, 7, 9, undefined],
+  );
+});
+
+testLog(
+  "the lines of executeWithLogging tell method, path, user and status of the request whose context was made, also where it is called by its id",
+  async () => {
+    const token = `e30.${btoa(JSON.stringify({ sub: USER }))}.x`;
+    const serve = async (req: Request, byId: boolean) => {
+      const context = createRequestContext(req);
+      await Promise.resolve();
+      return await executeWithLogging(
+        "orders",
+        byId ? context.traceId : context,
+        () => Promise.resolve(new Response(null, { status: 201 })),
+      );
+    };
+    const ask = (path: string, byId: boolean) =>
+      serve(
+        new Request(`http://x${path}?token=1`, {
+          method: "POST",
+          headers: { Authorization: `Bearer ${token}`, "X-Trace-Id": TRACE },
+        }),
+        byId,
+      );
+    // At once, and under one trace: each keeps to its own.
+    await Promise.all([ask("/a", true), ask("/b", true), ask("/c", false)]);
+    for (const event of ["REQUEST_INCOMING", "REQUEST_COMPLETE"]) {
+      const lines = output.lines(event);
+      assertEquals(lines.map(({ path }) => path).sort(), ["/a", "/b", "/c"]);
+      for (const line of lines) {
+        assertEquals(
+          [line["traceId"], line["operation"], line["method"], line["user"]],
+          [TRACE, "orders", "POST", hashUserId(USER)],
+        );
+        assertEquals(
+          line["status"],
+          event === "REQUEST_COMPLETE" ? 201 : undefined,
+        );
+      }
+    }
+    assert(!output.text().includes(USER));
+  },
+);

@@ -778,40 +778,82 @@ export type Database = {
         };
         Relationships: [];
       };
+      "recognition_shares": {
+        Row: {
+          "created_at": string;
+          "evidence_weight": number;
+          "recipient_address": string | null;
+          "recipient_id": string;
+          "recognition_id": string;
+          "request_id": string;
+          "shared_by_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "evidence_weight": number;
+          "recipient_address"?: string | null;
+          "recipient_id": string;
+          "recognition_id": string;
+          "request_id": string;
+          "shared_by_id"?: string;
+        };
+        Update: {
+          "created_at"?: string;
+          "evidence_weight"?: number;
+          "recipient_address"?: string | null;
+          "recipient_id"?: string;
+          "recognition_id"?: string;
+          "request_id"?: string;
+          "shared_by_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "recognition_shares_is_by_the_recipient";
+            columns: ["recognition_id", "shared_by_id"];
+            isOneToOne: false;
+            referencedRelation: "recognitions";
+            referencedColumns: ["id", "recipient_id"];
+          },
+        ];
+      };
       "recognitions": {
         Row: {
-          "category": string;
+          "category": string | null;
           "created_at": string;
           "id": string;
           "message": string;
           "points": number;
-          "recipient_address": string;
+          "recipient_address": string | null;
           "recipient_id": string;
           "request_id": string;
           "sender_id": string;
+          "tags": (string)[];
         };
         ComputedFields: never;
         Insert: {
-          "category": string;
+          "category"?: string | null;
           "created_at"?: string;
           "id"?: string;
           "message": string;
           "points": number;
-          "recipient_address": string;
+          "recipient_address"?: string | null;
           "recipient_id": string;
           "request_id": string;
           "sender_id"?: string;
+          "tags"?: (string)[];
         };
         Update: {
-          "category"?: string;
+          "category"?: string | null;
           "created_at"?: string;
           "id"?: string;
           "message"?: string;
           "points"?: number;
-          "recipient_address"?: string;
+          "recipient_address"?: string | null;
           "recipient_id"?: string;
           "request_id"?: string;
           "sender_id"?: string;
+          "tags"?: (string)[];
         };
         Relationships: [];
       };
@@ -1874,22 +1916,49 @@ export type Database = {
           "p_message": string;
           "p_points": number;
           "p_recipient_address": string;
+          "p_recipient_id"?: string;
           "p_request_id": string;
+          "p_tags"?: (string)[];
         };
         Returns: {
-          "category": string;
+          "category": string | null;
           "created_at": string;
           "id": string;
           "message": string;
           "points": number;
-          "recipient_address": string;
+          "recipient_address": string | null;
           "recipient_id": string;
           "request_id": string;
           "sender_id": string;
+          "tags": (string)[];
         };
         SetofOptions: {
           from: "*";
           to: "recognitions";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      "share_recognition": {
+        Args: {
+          "p_evidence_weight": number;
+          "p_recipient_address": string;
+          "p_recipient_id": string;
+          "p_recognition_id": string;
+          "p_request_id": string;
+        };
+        Returns: {
+          "created_at": string;
+          "evidence_weight": number;
+          "recipient_address": string | null;
+          "recipient_id": string;
+          "recognition_id": string;
+          "request_id": string;
+          "shared_by_id": string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "recognition_shares";
           isOneToOne: true;
           isSetofReturn: false;
         };

@@ -96,7 +96,7 @@ from (values
     'authenticated', 'function', 'execute',
     'store_uploaded_document store_processed_document read_processed_documents store_training_dataset
     reserve_gpu_hours create_event create_business my_business_ids pos_perform my_recognition_address
-    send_recognition create_quotation update_quotation change_quotation_status lock_quotation
+    send_recognition share_recognition create_quotation update_quotation change_quotation_status lock_quotation
     quotation_document quotation_may_become write_quotation_lines'
   ),
   (
@@ -112,7 +112,8 @@ from (values
     stock stock_movements user_plans v_document_numbers'
   ),
   ('authenticated', 'table', 'select insert', 'processing_jobs training_dataset_documents training_datasets training_jobs'),
-  ('authenticated', 'table', 'select delete', 'memberships purchase_receipts quotation_lines recognition_addresses transfers'),
+  ('authenticated', 'table', 'select delete', 'memberships purchase_receipts quotation_lines recognition_addresses
+    recognition_shares transfers'),
   ('authenticated', 'table', 'select insert delete', 'document_chunks documents purchase_receipt_lines transfer_lines'),
   (
     'service_role', 'table', 'select',
@@ -124,7 +125,7 @@ from (values
   (
     'service_role', 'table', 'select insert update delete',
     'businesses document_chunks documents events gpu_pools gpu_reservations locations memberships payments plans
-    processing_jobs products recognition_addresses recognitions training_dataset_documents training_datasets
+    processing_jobs products recognition_addresses recognition_shares recognitions training_dataset_documents training_datasets
     training_jobs user_plans'
   )
 ) as g (role, kind, privileges, names)
@@ -164,7 +165,8 @@ select * from (values
   ('authenticated', 'quotations', 'insert', 'currency customer_name request_id valid_until'),
   ('authenticated', 'quotations', 'update', 'archived_at currency customer_name last_request_id status valid_until'),
   ('authenticated', 'recognition_addresses', 'insert', 'user_id'),
-  ('authenticated', 'recognitions', 'insert', 'category message points recipient_address request_id'),
+  ('authenticated', 'recognition_shares', 'insert', 'evidence_weight recipient_address recipient_id recognition_id request_id'),
+  ('authenticated', 'recognitions', 'insert', 'category message points recipient_address recipient_id request_id tags'),
   ('authenticated', 'training_jobs', 'update', 'error_message provider_file_id provider_job_id status'),
   ('authenticated', 'transfer_lines', 'update', 'quantity'),
   ('authenticated', 'transfers', 'insert', 'business_id from_location_id id to_location_id'),

@@ -1,6 +1,6 @@
 -- Recognitions: who may see, send and change what, and what no row may say.
 begin;
-select plan(32);
+select plan(52);
 
 select results_eq(
   $$
@@ -18,7 +18,8 @@ select results_eq(
     values
       ('my_recognition_address', false, true, false, false),
       ('recognitions_resolve_address', false, false, false, true),
-      ('send_recognition', false, true, false, false)
+      ('send_recognition', false, true, false, false),
+      ('share_recognition', false, true, false, false)
   $$,
   'users call what is for users, and nobody the look-up of addresses'
 );
@@ -112,7 +113,56 @@ select pg_temp.sign_in('00000000-0000-4000-8000-00000000000c') \g /dev/null
 select is((select count(*) from public.recognitions), 0::bigint, 'others see none');
 select throws_ok($$select pg_temp.send('r1', '00000000-0000-4000-9000-00000000000b')$$, 'P0002', null, 'and a voided address is void');
 
+-- by user id, and with tags
+select pg_temp.sign_in('00000000-0000-4000-8000-00000000000a') \g /dev/null
+create function pg_temp.send_to(p_request text, p_user text, p_tags text[] default '{}', p_address text default null)
+returns uuid language sql as $$
+  select (public.send_recognition(p_request, p_address::uuid, 'm', null, 1, p_user::uuid, p_tags)).id;
+$$;
+select isnt(pg_temp.send_to('i1', '00000000-0000-4000-8000-00000000000b', '{calm,kind}'), null, 'a user id finds who takes recognitions');
+select results_eq(
+  $$select recipient_address, category, tags from public.recognitions where request_id = 'i1' and sender_id = auth.uid()$$,
+  $$values (null::uuid, null::text, '{calm,kind}'::text[])$$,
+  'tells no address, and keeps the tags'
+);
+select throws_ok($$select pg_temp.send_to('i2', '00000000-0000-4000-8000-00000000000c')$$, 'P0002', null, 'who has no address takes none');
+select throws_ok(
+  $$select pg_temp.send_to('i2', '00000000-0000-4000-8000-00000000000b', '{}', '00000000-0000-4000-9000-00000000000a')$$,
+  '42501', null, 'an address and an id have to agree'
+);
+select throws_ok($$select pg_temp.send_to('i2', null)$$, 'P0002', null, 'somebody has to be named');
+select pg_temp.refused($$send_to('i2', '00000000-0000-4000-8000-00000000000b', '{1,2,3,4,5,6,7,8,9,10,11}')$$, 'recognitions_has_at_most_10_tags');
+select pg_temp.refused($$send_to('i2', '00000000-0000-4000-8000-00000000000b', array[repeat('t', 401)])$$, 'recognitions_tags_have_at_most_400_characters');
+select pg_temp.refused($$send_to('i2', '00000000-0000-4000-8000-00000000000b', array[null])$$, 'recognitions_tags_are_texts');
+
+-- shares: of what one received, with whoever takes recognitions
+create function pg_temp.share(p_request text, p_of text, p_user text, p_weight numeric default 0.5)
+returns numeric language sql as $$
+  select (public.share_recognition(
+    p_request, (select id from public.recognitions where request_id = p_of and sender_id = '00000000-0000-4000-8000-00000000000a'),
+    null, p_user::uuid, p_weight
+  )).evidence_weight;
+$$;
+select throws_ok($$select pg_temp.share('s1', 'i1', '00000000-0000-4000-8000-00000000000b')$$, '23503', null, 'the sender does not share it');
+select pg_temp.sign_in('00000000-0000-4000-8000-00000000000c') \g /dev/null
+select isnt(public.my_recognition_address(), null, 'somebody takes part');
+select throws_ok($$select pg_temp.share('s1', 'i1', '00000000-0000-4000-8000-00000000000b')$$, '23502', null, 'nor does somebody else, who does not see it');
+select pg_temp.sign_in('00000000-0000-4000-8000-00000000000b') \g /dev/null
+select is(pg_temp.share('s1', 'i1', '00000000-0000-4000-8000-00000000000c'), 0.5, 'the recipient shares it');
+select is(pg_temp.share('s1', 'i1', '00000000-0000-4000-8000-00000000000c', 1), 0.5, 'another attempt at the same request finds the share');
+select throws_ok($$select pg_temp.share('s2', 'i1', '00000000-0000-4000-8000-00000000000c')$$, '23505', null, 'a second share with the same user is refused');
+select pg_temp.refused($$share('s2', 'i1', '00000000-0000-4000-8000-00000000000b')$$, 'recognition_shares_is_not_with_oneself');
+select pg_temp.refused($$share('s2', 'i1', '00000000-0000-4000-8000-00000000000a', 1.1)$$, 'recognition_shares_evidence_weight_is_0_to_1');
+select throws_ok($$update public.recognition_shares set evidence_weight = 1$$, '42501', null, 'what was shared stays as it is');
+select pg_temp.sign_in('00000000-0000-4000-8000-00000000000c') \g /dev/null
+select is((select count(*) from public.recognitions), 1::bigint, 'whoever it was shared with sees it, and no other');
+select pg_temp.sign_in('00000000-0000-4000-8000-00000000000b') \g /dev/null
+delete from public.recognition_shares;
+select pg_temp.sign_in('00000000-0000-4000-8000-00000000000c') \g /dev/null
+select is((select count(*) from public.recognitions), 0::bigint, 'and no longer when the share was taken back');
+
 set local role anon;
+select throws_ok($$select * from public.recognition_shares$$, '42501', null, 'anon sees no share');
 select throws_ok($$select * from public.recognitions$$, '42501', null, 'anon sees nothing');
 
 select * from finish();

@@ -65,6 +65,7 @@ Deno.test("a recognition is recorded and answered with 201, stored", async () =>
     message: "You stayed until it worked",
     category: "teamwork",
     points: 5,
+    tags: [],
   });
   for (
     const [actor, direction] of [[ada, "sent"], [ben, "received"]] as const
@@ -186,6 +187,14 @@ Deno.test("a malformed recognition is refused, and nothing recorded", async () =
       { points: 1.5 },
       { points: "5" },
       { recipientAddress: undefined },
+      { recipientId: ben.userId },
+      { reason: "another" },
+      { message: undefined },
+      { category: undefined },
+      { points: undefined },
+      { tags: ["t".repeat(41)] },
+      { tags: Array.from({ length: 11 }, () => "t") },
+      { tags: [" "] },
     ]
   ) {
     const answer = await call(stack(), ada, FUNCTION, {
@@ -293,6 +302,149 @@ Deno.test("the API lets nobody send in another's name, choose an address, or cha
     forbidden.map(({ error }) => error?.code),
     ["42501", "42501", "42501", "42501", "42501", "42501"],
   );
+});
+
+Deno.test("a recipient's id, a reason and tags are taken as well, for whoever takes recognitions", async () => {
+  const body = {
+    recipientId: ben.userId,
+    reason: "You stayed until it worked",
+    tags: ["teamwork", "calm"],
+  };
+  const keyed = { body, key: unique("key") };
+  const answers = await Promise.all(
+    [1, 2, 3].map(() => call(stack(), ada, FUNCTION, keyed)),
+  );
+  const { recognitionId, createdAt: _, ...rest } =
+    answers.find(({ status }) => status === 201)!.body;
+  assertEquals(rest, {
+    senderId: ada.userId,
+    recipientId: ben.userId,
+    message: "You stayed until it worked",
+    category: null,
+    points: 1,
+    tags: ["teamwork", "calm"],
+  });
+  const { body: { recognitions } } = await list(ben, "?limit=2");
+  assertEquals(recognitions[0].recognitionId, recognitionId);
+  assert(recognitions[1]?.recognitionId !== recognitionId);
+
+  const shy = await signUp(stack());
+  const refused = await call(stack(), ada, FUNCTION, {
+    body: { ...body, recipientId: shy.userId },
+  });
+  assertEquals([refused.status, refused.body.code], [
+    404,
+    "RECIPIENT_NOT_FOUND",
+  ]);
+  await addressOf(shy);
+  const { status } = await call(stack(), ada, FUNCTION, {
+    body: { ...body, recipientId: shy.userId },
+  });
+  assertEquals(status, 201);
+});
+
+Deno.test("who received a recognition shares it once, with a weight as evidence, and whoever it was shared with sees it", async () => {
+  const [fay, gus] = await Promise.all([signUp(stack()), signUp(stack())]);
+  const { body: { recognitionId } } = await call(stack(), ada, FUNCTION, {
+    body: toBen,
+  });
+  const path = `${FUNCTION}/${recognitionId}/shares`;
+  const request = {
+    body: { recipientAddress: await addressOf(fay), evidenceWeight: 0.35 },
+    key: unique("key"),
+  };
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, () => call(stack(), ben, path, request)),
+  );
+  for (const { status } of answers) assert([201, 409].includes(status));
+  const replay = await call(stack(), ben, path, request);
+  assertEquals([replay.status, replay.replayed], [201, true]);
+  const { sharedAt: _, ...share } = replay.body;
+  assertEquals(share, {
+    recognitionId,
+    sharedById: ben.userId,
+    sharedWithId: fay.userId,
+    evidenceWeight: 0.35,
+  });
+
+  const { body } = await list(fay, "?direction=shared");
+  assertEquals(body.evidence, 1.75);
+  assertEquals(
+    body.recognitions.map((
+      { message, share }: {
+        message: string;
+        share: { evidenceWeight: number };
+      },
+    ) => [message, share.evidenceWeight]),
+    [[toBen.message, 0.35]],
+  );
+  assertEquals((await list(gus, "?direction=shared")).body, {
+    recognitions: [],
+    evidence: 0,
+  });
+
+  const again = await call(stack(), ben, path, {
+    body: { recipientId: fay.userId },
+  });
+  assertEquals([again.status, again.body.code], [
+    409,
+    "RECOGNITION_SHARED_ALREADY",
+  ]);
+  await ben.client.from("recognition_shares").delete()
+    .eq("recognition_id", recognitionId).throwOnError();
+  assertEquals(
+    (await list(fay, "?direction=shared")).body.recognitions,
+    [],
+  );
+});
+
+Deno.test("nobody else shares a recognition, and what is malformed is refused", async () => {
+  const { body: { recognitionId } } = await call(stack(), ada, FUNCTION, {
+    body: toBen,
+  });
+  const toEve = { recipientAddress: await addressOf(eve) };
+  for (
+    const [actor, id, body, status, code] of [
+      [ada, recognitionId, toEve, 404, "RECOGNITION_NOT_FOUND"],
+      [ben, crypto.randomUUID(), toEve, 404, "RECOGNITION_NOT_FOUND"],
+      [ben, "7", toEve, 404, "RECOGNITION_NOT_FOUND"],
+      [
+        ben,
+        recognitionId,
+        { recipientId: ben.userId },
+        422,
+        "RECOGNITION_OF_ONESELF",
+      ],
+      [ben, recognitionId, {}, 400, "REQUEST_INVALID"],
+      [
+        ben,
+        recognitionId,
+        { ...toEve, evidenceWeight: 1.01 },
+        400,
+        "REQUEST_INVALID",
+      ],
+      [
+        ben,
+        recognitionId,
+        { ...toEve, evidenceWeight: 0.005 },
+        400,
+        "REQUEST_INVALID",
+      ],
+    ] as const
+  ) {
+    const answer = await call(stack(), actor, `${FUNCTION}/${id}/shares`, {
+      body,
+    });
+    assertEquals([answer.status, answer.body.code], [status, code]);
+  }
+  const { status } = await call(
+    stack(),
+    ben,
+    `${FUNCTION}/${recognitionId}/shares`,
+    { method: "DELETE" },
+  );
+  assertEquals(status, 405);
+  assertEquals((await list(eve, "?direction=shared")).body.recognitions, []);
 });
 
 Deno.test("the project itself sees all recognitions", async () => {

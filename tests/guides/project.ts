@@ -127,6 +127,8 @@ async function followedGuides(): Promise<AdoptedProject> {
       await Deno.readTextFile(new URL(`${name}.sql`, import.meta.url)),
     );
   }
+  const [quotas] = await codeBlocks("guides/quotas.md", "sql");
+  files.set("supabase/migrations/20260103000000_quotas.sql", quotas!);
   files.set("supabase/functions/hello/deno.json", TEMPLATE_IMPORTS);
   // Another isolate than that of the first version.
   files.set("supabase/functions/orders-v2/deno.json", "{}");

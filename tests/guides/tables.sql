@@ -38,10 +38,15 @@ create table public.deliveries (
   id bigint generated always as identity primary key,
   type text not null
 );
+create table public.reports (
+  id bigint generated always as identity primary key,
+  name text not null
+);
 alter table public.greetings enable row level security;
 alter table public.signups enable row level security;
 alter table public.mails enable row level security;
 alter table public.closings enable row level security;
 alter table public.payments enable row level security;
 alter table public.deliveries enable row level security;
+alter table public.reports enable row level security;
 grant select, insert, update, delete on all tables in schema public to service_role;

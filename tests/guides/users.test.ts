@@ -283,3 +283,60 @@ Deno.test("two versions answer for each other, and one of them runs", async () =
     orders,
   );
 });
+
+Deno.test("an organisation's quota counts requests, not attempts, and colleagues never get more of it together", async () => {
+  const { stack, count } = guides();
+  const [ada, ben] = await Promise.all([signUp(stack), signUp(stack)]);
+  const organisation = crypto.randomUUID();
+  for (const { userId } of [ada, ben]) {
+    await stack.sql("insert into public.members values ($1, $2)", [
+      userId,
+      organisation,
+    ]);
+  }
+  await stack.sql(
+    "insert into public.quotas (organisation_id, month, allowed) values ($1, date_trunc('month', now() at time zone 'utc'), 4)",
+    [organisation],
+  );
+  const used = async () => {
+    const [row] = await stack.sql<{ used: number }>(
+      "select used from public.quotas where organisation_id = $1",
+      [organisation],
+    );
+    return row!.used;
+  };
+  const report = (actor: Actor, key: string) =>
+    call(stack, actor, "reports", { key });
+
+  // Two requests, one of them sent five times at once.
+  await takesEffectOnce(
+    (name) => report(ada, name),
+    (name) => count("reports", "name", name),
+  );
+  assertEquals(await used(), 2);
+
+  const key = unique("report");
+  await stack.sql("alter table public.reports rename to reports_away");
+  assertEquals((await report(ada, key)).status, 500);
+  assertEquals((await report(ada, key)).status, 500);
+  await stack.sql("alter table public.reports_away rename to reports");
+  assertEquals((await report(ada, key)).status, 201);
+  assertEquals(await used(), 3);
+
+  const keys = [unique("report"), unique("report")];
+  const race = await Promise.all([
+    report(ada, keys[0]!),
+    report(ben, keys[1]!),
+  ]);
+  assertEquals(race.map(({ status }) => status).sort(), [201, 429]);
+  assertEquals(await used(), 4);
+
+  const late = race[0]!.status === 429 ? 0 : 1;
+  await stack.sql(
+    "update public.quotas set allowed = 5 where organisation_id = $1",
+    [organisation],
+  );
+  const raised = await report([ada, ben][late]!, keys[late]!);
+  assertEquals([raised.status, raised.replayed], [201, false]);
+  assertEquals(await used(), 5);
+});

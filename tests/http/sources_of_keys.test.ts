@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { supabaseLedger } from "../../shared/idempotency.ts";
 import { codeBlocks, importBlock } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
 import { project, withStack } from "../support/stack.ts";
@@ -55,4 +56,48 @@ Deno.test("a documented key from a field of the body is refused where it is miss
     const answer = await send(body);
     assertEquals([answer.status, answer.body.code], [400, code]);
   }
+});
+
+Deno.test("a documented tick: a job that is started twice in its period runs once, and again in the next one or after a failure", async () => {
+  const [code] = await codeBlocks("sources-of-keys.md", "ts");
+  const { oncePerTick, tickOf } = await importBlock(code!);
+  assertEquals(
+    ["2026-11-29T02:59:59.999Z", "2026-11-29T03:00:00.000Z"]
+      .map((at) => tickOf(new Date(at), 60)),
+    ["20261129T0200Z", "20261129T0300Z"],
+  );
+  assertEquals(
+    tickOf(new Date("2026-11-29T23:59:00Z"), 1440),
+    "20261129T0000Z",
+  );
+
+  const job = unique("job");
+  let runs = 0;
+  let fails = false;
+  const start = (at: string) =>
+    oncePerTick(
+      // One each, as two schedulers have.
+      supabaseLedger(project(stack()).client),
+      job,
+      60,
+      async () => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        if (fails) throw new Error("not today");
+        return ++runs;
+      },
+      new Date(at),
+    );
+  const both = await Promise.allSettled([
+    start("2026-11-29T02:00:05Z"),
+    start("2026-11-29T02:00:07Z"),
+  ]);
+  assert(both.some(({ status }) => status === "fulfilled"));
+  const late = await start("2026-11-29T02:59:00Z");
+  assertEquals([late.replayed, late.body, runs], [true, 1, 1]);
+
+  fails = true;
+  await assertRejects(() => start("2026-11-29T03:00:05Z"), Error, "not today");
+  fails = false;
+  const next = await start("2026-11-29T03:10:05Z");
+  assertEquals([next.replayed, next.body, runs], [false, 2, 2]);
 });

@@ -5,6 +5,7 @@ import {
   order,
   ORDERS,
   recorded,
+  type Scripted,
   scripted,
 } from "../support/scripted_fetch.ts";
 
@@ -19,21 +20,35 @@ function waiting() {
   return { line, answer: resolve, isAborted: () => aborted };
 }
 
-const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
+/** However long a busy machine takes for it. */
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+/** Until so many requests were sent, and so many callers have joined them. */
+function underWay(
+  { seen, events }: Scripted,
+  sent: number,
+  joined: number,
+): Promise<void> {
+  return until(() =>
+    seen.length === sent &&
+    events.filter(({ type }) => type === "joined").length === joined
+  );
+}
 
 Deno.test("rapid repeats are sent once, and each caller reads the answer", async () => {
   const { line, answer } = waiting();
-  const { send, seen, events } = scripted([line]);
-  const calls = Array.from({ length: 5 }, () => send(ORDERS, order()));
-  await settled();
+  const client = scripted([line]);
+  const calls = Array.from({ length: 5 }, () => client.send(ORDERS, order()));
+  await underWay(client, 1, 4);
   answer(recorded());
   const responses = await Promise.all(calls);
   assertEquals(
     await Promise.all(responses.map((response) => response.json())),
     Array(5).fill({ order: 1 }),
   );
-  assertEquals(seen.length, 1);
-  assertEquals(events.filter(({ type }) => type === "joined").length, 4);
+  assertEquals(client.seen.length, 1);
 });
 
 Deno.test("requests that differ are not shared", async () => {
@@ -54,13 +69,14 @@ Deno.test("requests under different keys of their callers are not shared", async
 
 Deno.test("all callers of a request that fails are told, and the next one sends it anew", async () => {
   const { promise, reject } = Promise.withResolvers<Response>();
-  const { send, seen } = scripted([() => promise, recorded()], {
+  const client = scripted([() => promise, recorded()], {
     retry: { attempts: 1 },
   });
+  const { send, seen } = client;
   const calls = [1, 2].map(() =>
     assertRejects(() => send(ORDERS, order()), TypeError, "reset")
   );
-  await settled();
+  await underWay(client, 1, 1);
   reject(lost());
   await Promise.all(calls);
   assertEquals((await send(ORDERS, order())).status, 201);
@@ -69,12 +85,13 @@ Deno.test("all callers of a request that fails are told, and the next one sends 
 
 Deno.test("one caller's signal ends that caller's wait alone", async () => {
   const { line, answer, isAborted } = waiting();
-  const { send } = scripted([line]);
+  const client = scripted([line]);
+  const { send } = client;
   const controller = new AbortController();
   const { signal } = controller;
   const patient = send(ORDERS, order());
   const hasty = send(ORDERS, order(undefined, { signal }));
-  await settled();
+  await underWay(client, 1, 1);
   controller.abort(new Error("hasty"));
   await assertRejects(() => hasty, Error, "hasty");
   assert(!isAborted());
@@ -84,12 +101,13 @@ Deno.test("one caller's signal ends that caller's wait alone", async () => {
 
 Deno.test("the request ends when its last caller has gone", async () => {
   const { line, isAborted } = waiting();
-  const { send } = scripted([line]);
+  const client = scripted([line]);
+  const { send } = client;
   const controllers = [new AbortController(), new AbortController()];
   const calls = controllers.map(({ signal }) =>
     send(ORDERS, order(undefined, { signal })).catch(({ message }) => message)
   );
-  await settled();
+  await underWay(client, 1, 1);
   for (const [n, controller] of controllers.entries()) {
     assert(!isAborted());
     controller.abort(new Error(`${n}`));
@@ -101,19 +119,21 @@ Deno.test("the request ends when its last caller has gone", async () => {
 
 Deno.test("a request that was given up and ends late does not keep others from sharing", async () => {
   const [old, young] = [waiting(), waiting()];
-  const { send, seen } = scripted([old.line, young.line, recorded()]);
+  const client = scripted([old.line, young.line, recorded()]);
+  const { send, seen } = client;
   const controller = new AbortController();
   const { signal } = controller;
   const given = send(ORDERS, order(undefined, { signal }));
-  await settled();
+  await underWay(client, 1, 0);
   controller.abort();
   await assertRejects(() => given);
   const second = send(ORDERS, order());
-  await settled();
+  await underWay(client, 2, 0);
   old.answer(recorded());
-  await settled();
+  // Long enough to do harm; nothing tells when it is over.
+  await new Promise((resolve) => setTimeout(resolve, 50));
   const third = send(ORDERS, order());
-  await settled();
+  await underWay(client, 2, 1);
   young.answer(recorded());
   await Promise.all([second, third]);
   assertEquals(seen.length, 2);
@@ -135,7 +155,9 @@ Deno.test("an event stream is handed on as it comes, and ends its attempt with i
         { value: ORDERS },
       ),
     );
-  const { send, seen } = scripted([stream], { retry: { attempts: 1 } });
+  const { send, seen, storage } = scripted([stream], {
+    retry: { attempts: 1 },
+  });
   const read = async () => {
     const response = await send(ORDERS, order());
     assertEquals(response.url, ORDERS);
@@ -152,7 +174,8 @@ Deno.test("an event stream is handed on as it comes, and ends its attempt with i
   const second = await read();
   push.close();
   assert((await second.read()).done);
-  await settled();
+  // No key is kept any more.
+  await until(() => storage.getItem("idempotency:") === null);
 
   await read();
   assertEquals(seen[1]!.key, seen[0]!.key);

@@ -1,10 +1,7 @@
-import { getDocumentProxy } from "unpdf";
-import {
-  DocumentError,
-  type DocumentType,
-  MAX_PDF_PAGES,
-  MAX_TEXT_LENGTH,
-} from "./document.ts";
+import { withoutEmbeddedData } from "../_kit/embedded_data.ts";
+import { decodeText } from "./decode_text.ts";
+import { DocumentError, type DocumentType } from "./document.ts";
+import { readPdf } from "./read_pdf.ts";
 
 /** The text of a document. */
 export interface ExtractedText {
@@ -17,8 +14,10 @@ export interface ExtractedText {
 /**
  * Takes the text out of a document.
  *
+ * @param charset What a text file is declared to be written in; a byte-order
+ * mark goes before it.
  * @throws {DocumentError} When it is empty, broken or encrypted, when it has no
- * text (a scan), or too much.
+ * text (a scan), text that would be lost, or too much.
  *
  * @example
  * ```ts
@@ -32,6 +31,7 @@ export interface ExtractedText {
 export async function extractText(
   type: DocumentType,
   bytes: Uint8Array,
+  charset?: string,
 ): Promise<ExtractedText> {
   if (bytes.length === 0) {
     throw new DocumentError(
@@ -39,9 +39,7 @@ export async function extractText(
       "The document has no content: send a file with text in it",
     );
   }
-  const extracted: ExtractedText = type === "application/pdf"
-    ? await extractPdf(bytes)
-    : { text: decodeText(bytes) };
+  const extracted = await readAs(type, bytes, charset);
   const text = cleanText(extracted.text);
   if (text.trim() === "") {
     throw new DocumentError(
@@ -54,109 +52,30 @@ export async function extractText(
   return { ...extracted, text };
 }
 
-/**
- * Decodes a text file.
- *
- * @throws {DocumentError} `BROKEN_DOCUMENT` when it is not UTF-8 or is binary.
- */
-export function decodeText(bytes: Uint8Array): string {
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new DocumentError(
-      "BROKEN_DOCUMENT",
-      "The file is not UTF-8 text: save it with the encoding UTF-8 and send it again",
-      { cause },
-    );
-  }
-  if (text.includes("\0")) {
-    throw new DocumentError(
-      "BROKEN_DOCUMENT",
-      "The file contains NUL characters, so it is not text: declare its real type or send its text",
-    );
-  }
-  return text;
-}
-
-type Pdf = Awaited<ReturnType<typeof getDocumentProxy>>;
-
-/**
- * The text of a PDF, page by page with an empty line between two pages.
- *
- * @throws {DocumentError} `BROKEN_DOCUMENT`, `ENCRYPTED_DOCUMENT` or
- * `DOCUMENT_TOO_LARGE`.
- */
-async function extractPdf(
+async function readAs(
+  type: DocumentType,
   bytes: Uint8Array,
-): Promise<{ text: string; pages: number }> {
-  const pdf = await open(bytes);
-  try {
-    if (pdf.numPages > MAX_PDF_PAGES) {
-      throw new DocumentError(
-        "DOCUMENT_TOO_LARGE",
-        `The PDF has ${pdf.numPages} pages, more than ${MAX_PDF_PAGES}: split it`,
-      );
-    }
-    return { text: await readPages(pdf), pages: pdf.numPages };
-  } catch (error) {
-    throw error instanceof DocumentError ? error : broken(error);
-  } finally {
-    await pdf.loadingTask.destroy();
+  charset: string | undefined,
+): Promise<ExtractedText> {
+  switch (type) {
+    case "application/pdf":
+      return await readPdf(bytes);
+    case "text/markdown":
+      return { text: withoutEmbeddedData(decodeText(bytes, charset)) };
+    case "text/plain":
+      return { text: decodeText(bytes, charset) };
   }
 }
 
-async function open(bytes: Uint8Array): Promise<Pdf> {
-  try {
-    // A copy, because the parser takes its input away; errors only, because its
-    // warnings about fonts would fill the log.
-    return await getDocumentProxy(bytes.slice(), { verbosity: 0 });
-  } catch (error) {
-    if (error instanceof Error && error.name === "PasswordException") {
-      throw new DocumentError(
-        "ENCRYPTED_DOCUMENT",
-        "The PDF asks for a password: save it without one and send that file",
-        { cause: error },
-      );
-    }
-    throw broken(error);
-  }
-}
-
-async function readPages(pdf: Pdf): Promise<string> {
-  const pages: string[] = [];
-  let length = 0;
-  for (let number = 1; number <= pdf.numPages; number++) {
-    const page = await pdf.getPage(number);
-    const { items } = await page.getTextContent();
-    const text = items
-      .map((item) => "str" in item ? item.str + (item.hasEOL ? "\n" : "") : "")
-      .join("");
-    page.cleanup();
-    length += text.length;
-    if (length > MAX_TEXT_LENGTH) {
-      throw new DocumentError(
-        "DOCUMENT_TOO_LARGE",
-        `The PDF holds more than ${MAX_TEXT_LENGTH} characters of text: split it`,
-      );
-    }
-    if (text.trim() !== "") pages.push(text.trim());
-  }
-  return pages.join("\n\n");
-}
-
-function broken(cause: unknown): DocumentError {
-  return new DocumentError(
-    "BROKEN_DOCUMENT",
-    "The file cannot be read as a PDF: check that it opens in a viewer, then send it again",
-    { cause },
-  );
-}
-
-// Everything a text does not need to be read, and much that Postgres or JSON
-// cannot carry: C0 and C1 controls but for tab and line feed.
+// What ends a line or a page on one system or another: taken away, it would
+// leave the words on both sides as one.
 // deno-lint-ignore no-control-regex
-const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+const LINE_ENDS = /\r\n?|[\u000b\u000c\u001c-\u001e\u0085]/g;
+
+// Everything else that a text does not need to be read, and much that Postgres
+// or JSON cannot carry: C0 and C1 controls but for tab and line feed.
+// deno-lint-ignore no-control-regex
+const CONTROLS = /[\u0000-\u0008\u000e-\u001e\u007f-\u009f]/g;
 
 /**
  * Text in the one form that is chunked and stored: line feeds end lines, there
@@ -167,9 +86,10 @@ const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
  * import { assertEquals } from "@std/assert";
  * import { cleanText } from "./extract_text.ts";
  *
- * assertEquals(cleanText("one\r\ntwo\u0000"), "one\ntwo");
+ * assertEquals(cleanText("one\r\ntwo\fthree\u0000"), "one\ntwo\nthree");
  * ```
  */
 export function cleanText(text: string): string {
-  return text.replace(/\r\n?/g, "\n").replace(CONTROLS, "").toWellFormed();
+  return text.replace(LINE_ENDS, "\n").replaceAll("\u001f", " ")
+    .replace(CONTROLS, "").toWellFormed();
 }

@@ -1,3 +1,8 @@
+import {
+  getMultipartBoundary,
+  type MultipartPart,
+  parseMultipart,
+} from "@remix-run/multipart-parser";
 import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
 import { z } from "zod";
@@ -27,6 +32,7 @@ const problems: ProblemTable<DocumentErrorCode> = {
   EMPTY_DOCUMENT: { status: 422, title: "Document is empty" },
   ENCRYPTED_DOCUMENT: { status: 422, title: "Document is encrypted" },
   NO_TEXT_FOUND: { status: 422, title: "Document has no text" },
+  UNREADABLE_TEXT: { status: 422, title: "Text would be lost" },
   UNSUPPORTED_DOCUMENT_TYPE: {
     status: 415,
     title: "Unsupported document type",
@@ -67,25 +73,33 @@ async function readRequest(
   if (mediaType(req) !== "multipart/form-data") {
     return await readJson(req, JsonRequest);
   }
-  const form = await readForm(req);
-  const files = form.getAll("file").filter((part) => part instanceof File);
-  if (files.length === 1) return { file: files[0]! };
+  const parts = await readForm(req);
+  const files = parts.filter(({ name, isFile }) => isFile && name === "file");
+  if (files.length === 1) return { file: toFile(files[0]!) };
   throw invalidForm(
     `The form has ${files.length} files named "file": send exactly one`,
   );
 }
 
-async function readForm(req: Request): Promise<FormData> {
+// The platform's own reader takes a part whose name is only there as
+// `filename*=` for a field.
+async function readForm(req: Request): Promise<MultipartPart[]> {
   const bytes = await readBytes(req, MAX_FORM_BYTES);
-  const headers = { "Content-Type": req.headers.get("content-type")! };
   try {
-    return await new Response(bytes, { headers }).formData();
+    const boundary = getMultipartBoundary(req.headers.get("content-type")!)!;
+    const limits = { maxFileSize: MAX_FORM_BYTES };
+    return [...parseMultipart(bytes, { boundary, ...limits })];
   } catch (cause) {
     throw invalidForm(
       "The request body is not a multipart form: let the client library set its content type",
       cause,
     );
   }
+}
+
+function toFile({ content, filename = "", headers }: MultipartPart): File {
+  const type = headers["content-type"] ?? "";
+  return new File(content as Uint8Array<ArrayBuffer>[], filename, { type });
 }
 
 function invalidForm(detail: string, cause?: unknown): Refusal {

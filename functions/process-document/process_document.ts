@@ -1,14 +1,16 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { chunkText } from "../_kit/chunk_text.ts";
+import { decodeText } from "./decode_text.ts";
 import {
+  declaredCharset,
   DocumentError,
   documentType,
   MAX_DOCUMENT_BYTES,
   MAX_TITLE_LENGTH,
 } from "./document.ts";
 import type { DocumentStore, HashedChunk } from "./document_store.ts";
-import { decodeText, extractText } from "./extract_text.ts";
+import { extractText } from "./extract_text.ts";
 
 /** What became of a document. */
 export interface ProcessedDocument {
@@ -44,7 +46,7 @@ export async function processStoredDocument(
     ? decodeBase64(document.content)
     : new TextEncoder().encode(document.content);
   assertSize(bytes.length);
-  const { text, ...rest } = await extractText(type, bytes);
+  const { text, ...rest } = await extractText(type, bytes, "utf-8");
   const chunks = chunk(text);
   const saved = await store.saveChunks(documentId, chunks, requestId);
   if (saved === null) throw notFound(documentId);
@@ -72,15 +74,16 @@ export async function processUpload(
   file: File,
   requestId: string,
 ): Promise<ProcessedDocument> {
-  const mimeType = documentType(file.type, file.name);
   assertSize(file.size);
   const bytes = new Uint8Array(await file.arrayBuffer());
-  const { text, ...rest } = await extractText(mimeType, bytes);
+  const mimeType = documentType(file.type, { name: file.name, bytes });
+  const charset = declaredCharset(file.type);
+  const { text, ...rest } = await extractText(mimeType, bytes, charset);
   const chunks = chunk(text);
   const title = titleOf(file.name);
   const content = mimeType === "application/pdf"
     ? encodeBase64(bytes)
-    : decodeText(bytes);
+    : decodeText(bytes, charset);
   const saved = await store.saveUpload(
     { title, mimeType, content },
     chunks,

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { call, fixture, formWith } from "../../support/call.ts";
 import { loseAnswer } from "../../support/ledger_row.ts";
+import { pageOf } from "../../support/pdf.ts";
 import { unique } from "../../support/probe.ts";
 import {
   type Actor,
@@ -252,6 +253,80 @@ Deno.test("bad input gets a problem document that says what to do", async () => 
       assertEquals(answer.body.status, status);
       assertEquals(answer.headers.has("x-idempotency-stored"), false);
     }
+  }
+});
+
+Deno.test("text is read as it is declared, and its document holds it as text", async () => {
+  for (
+    const [name, type, text] of [
+      ["cp1252.txt", "text/plain; charset=windows-1252", "Grüße – “quoted” €5"],
+      ["utf16le.txt", "text/plain", "Grüße aus Köln. Ein Satz."],
+    ] as const
+  ) {
+    const { status, body } = await call(stack(), ada, FUNCTION, {
+      body: formWith(await fixture(name), name, type),
+    });
+    assertEquals([status, body.mimeType], [200, "text/plain"]);
+    const again = await call(stack(), ada, FUNCTION, {
+      body: { documentId: body.documentId },
+    });
+    assertEquals(again.status, 200);
+    const [chunk] = await chunksOf(ada, body.documentId);
+    assertEquals(chunk?.content, text);
+  }
+});
+
+Deno.test("a file is taken by its start, whatever the sender calls it", async () => {
+  const pdf = await fixture("claims.pdf");
+  for (const type of ["application/x-pdf", "binary/octet-stream"]) {
+    const { status, body } = await call(stack(), ada, FUNCTION, {
+      body: formWith(pdf, "claims", type),
+    });
+    assertEquals([status, body.mimeType, body.pages], [200, PDF, 3]);
+  }
+});
+
+Deno.test("a file whose name is only there in the form for other alphabets is a file", async () => {
+  const boundary = "of-a-sender-of-its-own";
+  for (
+    const [value, title] of [
+      ["UTF-8''na%C3%AFve.txt", "naïve.txt"],
+      ["UTF-8''%ZZ.txt", "%ZZ.txt"],
+    ] as const
+  ) {
+    const form = [
+      `--${boundary}`,
+      `Content-Disposition: form-data; name="file"; filename*=${value}`,
+      "Content-Type: text/plain",
+      "",
+      "A label.",
+      `--${boundary}--`,
+      "",
+    ].join("\r\n");
+    const answer = await call(stack(), ada, FUNCTION, {
+      body: form,
+      headers: { "Content-Type": `multipart/form-data; boundary=${boundary}` },
+    });
+    assertEquals([answer.status, answer.body.title], [200, title]);
+  }
+});
+
+Deno.test("text that would be lost is refused, and a small file that is large", async () => {
+  const bomb = pageOf("q Q ".repeat(28_500_000));
+  const undrawn = new TextDecoder().decode(await fixture("xfa.pdf"))
+    .replace("NeedsRendering", "NeedsNoDrawing");
+  for (
+    const [file, status, code] of [
+      [undrawn, 422, "UNREADABLE_TEXT"],
+      [bomb, 413, "DOCUMENT_TOO_LARGE"],
+    ] as const
+  ) {
+    const answer = await call(stack(), ada, FUNCTION, {
+      body: formWith(new Blob([file as BlobPart]), "a.pdf", PDF),
+      key: unique("key"),
+    });
+    assertEquals([answer.status, answer.body.code], [status, code]);
+    assertEquals(answer.headers.has("x-idempotency-stored"), false);
   }
 });
 

@@ -2,55 +2,26 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
   DocumentError,
   type DocumentType,
-  MAX_PDF_PAGES,
 } from "../../../../functions/process-document/document.ts";
-import { extractText } from "../../../../functions/process-document/extract_text.ts";
+import {
+  cleanText,
+  extractText,
+} from "../../../../functions/process-document/extract_text.ts";
+import { fixture } from "../../../support/call.ts";
 
-const fixture = (name: string) =>
-  Deno.readFile(new URL(`../../../fixtures/${name}`, import.meta.url));
+const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-async function refusal(type: DocumentType, bytes: Uint8Array): Promise<string> {
+async function refusal(
+  type: DocumentType,
+  bytes: Uint8Array,
+  charset?: string,
+): Promise<string> {
   const error = await assertRejects(
-    () => extractText(type, bytes),
+    () => extractText(type, bytes, charset),
     DocumentError,
   );
   return error.code;
 }
-
-/** A PDF of blank pages, by the book: objects, their offsets, where these are. */
-function blankPdf(pages: number): string {
-  const kids = Array.from({ length: pages }, (_, page) => `${page + 3} 0 R`);
-  const objects = [
-    "<</Type/Catalog/Pages 2 0 R>>",
-    `<</Type/Pages/Count ${pages}/Kids[${kids.join(" ")}]>>`,
-    ...kids.map(() => "<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>"),
-  ];
-  let pdf = "%PDF-1.4\n";
-  let table = "0000000000 65535 f \n";
-  for (const [index, object] of objects.entries()) {
-    table += `${String(pdf.length).padStart(10, "0")} 00000 n \n`;
-    pdf += `${index + 1} 0 obj\n${object}\nendobj\n`;
-  }
-  const size = objects.length + 1;
-  return `${pdf}xref\n0 ${size}\n${table}trailer\n<</Size ${size}/Root 1 0 R>>\n` +
-    `startxref\n${pdf.length}\n%%EOF\n`;
-}
-
-Deno.test("extractText() reads every page of a PDF", async () => {
-  const { text, pages } = await extractText(
-    "application/pdf",
-    await fixture("claims.pdf"),
-  );
-  assertEquals(pages, 3);
-  assertStringIncludes(text, "Retries\nA client that gets no answer");
-  assertStringIncludes(text, "naïve\nZähler genügen nicht.\n\nReplays\n");
-});
-
-Deno.test("extractText() leaves the bytes of a PDF as they were", async () => {
-  const bytes = await fixture("claims.pdf");
-  await extractText("application/pdf", bytes);
-  assertEquals(bytes, await fixture("claims.pdf"));
-});
 
 Deno.test("extractText() keeps Markdown as it is written", async () => {
   const bytes = await fixture("guide.md");
@@ -67,45 +38,56 @@ Deno.test("extractText() ends lines with line feeds", async () => {
   assertEquals(text.includes("\r"), false);
 });
 
-Deno.test("extractText() tells an encrypted PDF from a broken one", async () => {
-  const pdf = "application/pdf";
-  assertEquals(
-    await refusal(pdf, await fixture("encrypted.pdf")),
-    "ENCRYPTED_DOCUMENT",
-  );
-  assertEquals(
-    await refusal(pdf, await fixture("broken.pdf")),
-    "BROKEN_DOCUMENT",
-  );
-  assertEquals(
-    await refusal(pdf, await fixture("guide.md")),
-    "BROKEN_DOCUMENT",
-  );
-});
-
-Deno.test("extractText() refuses a PDF of more pages than it can read in time", async () => {
-  const pdf = blankPdf(MAX_PDF_PAGES + 1);
-  assertEquals(
-    await refusal("application/pdf", new TextEncoder().encode(pdf)),
-    "DOCUMENT_TOO_LARGE",
-  );
-});
-
-Deno.test("extractText() refuses a PDF without text, such as a scan", async () => {
-  assertEquals(
-    await refusal("application/pdf", await fixture("scanned.pdf")),
-    "NO_TEXT_FOUND",
-  );
-});
-
 Deno.test("extractText() refuses text that is empty, blank, binary or not UTF-8", async () => {
-  const bytes = (text: string) => new TextEncoder().encode(text);
   const plain = "text/plain";
-  assertEquals(await refusal(plain, bytes("")), "EMPTY_DOCUMENT");
-  assertEquals(await refusal(plain, bytes(" \n\t")), "NO_TEXT_FOUND");
-  assertEquals(await refusal(plain, bytes("a\0b")), "BROKEN_DOCUMENT");
+  assertEquals(await refusal(plain, bytesOf("")), "EMPTY_DOCUMENT");
+  assertEquals(await refusal(plain, bytesOf(" \n\t")), "NO_TEXT_FOUND");
+  assertEquals(await refusal(plain, bytesOf("a\0b")), "BROKEN_DOCUMENT");
   assertEquals(
     await refusal(plain, await fixture("latin1.txt")),
     "BROKEN_DOCUMENT",
+  );
+});
+
+Deno.test("extractText() reads text as it is declared, or as its byte-order mark says", async () => {
+  const plain = "text/plain";
+  const quoted = await fixture("cp1252.txt");
+  const article = await fixture("utf16le.txt");
+  assertEquals(
+    await extractText(plain, quoted, "windows-1252"),
+    { text: "Grüße – “quoted” €5" },
+  );
+  const { text } = await extractText(plain, article);
+  assertEquals(text, "Grüße aus Köln. Ein Satz.");
+  assertEquals(await extractText(plain, article, "utf-8"), { text });
+  // The same with the other byte first.
+  const swapped = article.map((_, index) => article[index ^ 1]!);
+  assertEquals(await extractText(plain, swapped), { text });
+  const marked = bytesOf(`\ufeff${text}`);
+  assertEquals(await extractText(plain, marked, "windows-1252"), { text });
+});
+
+Deno.test("extractText() refuses a charset that nobody knows, or that is not the file's", async () => {
+  const bytes = await fixture("latin1.txt");
+  assertEquals(await refusal("text/plain", bytes, "ebcdic"), "BROKEN_DOCUMENT");
+  assertEquals(
+    await refusal("text/plain", bytes, "utf-16le"),
+    "BROKEN_DOCUMENT",
+  );
+});
+
+Deno.test("extractText() leaves images that are embedded in Markdown out", async () => {
+  const data = "data:image/png;base64," + "iVBORw0K".repeat(25_000);
+  const { text } = await extractText(
+    "text/markdown",
+    bytesOf(`# Pump\n\n![A pump](${data})\n\n[image1]: <${data}>\n`),
+  );
+  assertEquals(text, "# Pump\n\n![A pump]()\n\n[image1]: <>\n");
+});
+
+Deno.test("cleanText() keeps words apart that a control character kept apart", () => {
+  assertEquals(
+    cleanText("one\ftwo\vthree\u0085four\u001ffive\u001csix\u0000seven"),
+    "one\ntwo\nthree\nfour five\nsixseven",
   );
 });

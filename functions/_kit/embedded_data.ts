@@ -1,0 +1,20 @@
+// What is shorter is a matter of the text, such as an example of a data URL.
+const DATA_URL =
+  /data:[\w.+-]+\/[\w.+-]+[^\s,"'<>()]{0,100},[^\s"'<>()]{64,}/gi;
+
+/**
+ * A text without the data URLs in it, such as the images that editors and
+ * converters embed in Markdown: hundreds of kilobytes that say nothing.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { withoutEmbeddedData } from "./embedded_data.ts";
+ *
+ * const image = `![A pump](data:image/png;base64,${"iVBO".repeat(1000)})`;
+ * assertEquals(withoutEmbeddedData(image), "![A pump]()");
+ * ```
+ */
+export function withoutEmbeddedData(text: string): string {
+  return text.replace(DATA_URL, "");
+}

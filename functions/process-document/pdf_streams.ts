@@ -1,0 +1,76 @@
+import { Buffer } from "node:buffer";
+import { inflateSync } from "node:zlib";
+
+/**
+ * Whether what is packed in a PDF stays within a bound when it is unpacked:
+ * each image by itself, since no text is taken from it, and all else together.
+ * Nothing is parsed, so that it costs little and that there is nothing to be
+ * deceived: whatever follows the word `stream` and can be inflated counts.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { isWithinBound } from "./pdf_streams.ts";
+ *
+ * assert(isWithinBound(new TextEncoder().encode("%PDF-1.7"), 1));
+ * ```
+ */
+export function isWithinBound(pdf: Uint8Array, maxBytes: number): boolean {
+  const file = Buffer.from(pdf.buffer, pdf.byteOffset, pdf.length);
+  let left = maxBytes;
+  for (
+    let at = file.indexOf("stream");
+    at !== -1;
+    at = file.indexOf("stream", at + 1)
+  ) {
+    if (file.toString("latin1", at - 3, at) === "end") continue;
+    const data = file.subarray(afterLineEnd(file, at + "stream".length));
+    const size = unpackedSize(data, maxBytes);
+    if (size > maxBytes) return false;
+    if (!isImage(file, at)) left -= size;
+    if (left < 0) return false;
+  }
+  return true;
+}
+
+function afterLineEnd(file: Buffer, at: number): number {
+  const afterReturn = file[at] === 0x0d ? at + 1 : at;
+  return file[afterReturn] === 0x0a ? afterReturn + 1 : afterReturn;
+}
+
+// The dictionary of a stream stands before it.
+const DICTIONARY_LENGTH = 1024;
+
+function isImage(file: Buffer, stream: number): boolean {
+  const before = file.toString(
+    "latin1",
+    Math.max(0, stream - DICTIONARY_LENGTH),
+    stream,
+  );
+  const dictionary = before.slice(before.lastIndexOf("obj"));
+  return /\/Subtype\s*\/Image\b/.test(dictionary);
+}
+
+// Packed in what is packed in what is packed: nobody does it in good faith.
+const MAX_LAYERS = 3;
+
+/** Bytes of the largest layer; more than `maxBytes` when that is known. */
+function unpackedSize(data: Buffer, maxBytes: number): number {
+  let largest = 0;
+  for (let layer = 0; isZlib(data); layer++) {
+    if (layer === MAX_LAYERS) return maxBytes + 1;
+    try {
+      data = inflateSync(data, { maxOutputLength: maxBytes });
+    } catch (error) {
+      const { code } = error as { code?: string };
+      return code === "ERR_BUFFER_TOO_LARGE" ? maxBytes + 1 : largest;
+    }
+    largest = Math.max(largest, data.length);
+  }
+  return largest;
+}
+
+// RFC 1950, section 2.2
+function isZlib([method = 0, flags = 0]: Buffer): boolean {
+  return (method & 0x0f) === 8 && (method * 256 + flags) % 31 === 0;
+}

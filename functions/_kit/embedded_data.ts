@@ -1,6 +1,7 @@
-// What is shorter is a matter of the text, such as an example of a data URL.
+// What is shorter is a matter of the text, such as an example of a data URL. The
+// bounds keep the time that looking takes proportional to the text.
 const DATA_URL =
-  /data:[\w.+-]+\/[\w.+-]+[^\s,"'<>()]{0,100},[^\s"'<>()]{64,}/gi;
+  /data:[\w.+-]{1,50}\/[\w.+-]{1,50}[^\s,"'<>()]{0,50},[^\s"'<>()]{64,}/gi;
 
 /**
  * A text without the data URLs in it, such as the images that editors and

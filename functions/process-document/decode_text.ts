@@ -1,4 +1,32 @@
+import { Buffer } from "node:buffer";
 import { DocumentError } from "./document.ts";
+
+/**
+ * The charset that a media type declares.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { declaredCharset } from "./decode_text.ts";
+ *
+ * assertEquals(declaredCharset('text/plain; Charset="utf-16"'), "utf-16");
+ * ```
+ */
+export function declaredCharset(mediaType: string): string | undefined {
+  return /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(mediaType)?.[1];
+}
+
+// Browsers look no further.
+const DECLARED_WITHIN = 1024;
+
+/** The charset that an HTML page declares in its head. */
+export function charsetOfPage(page: Uint8Array): string | undefined {
+  const start = Buffer.from(page.subarray(0, DECLARED_WITHIN));
+  const declared = /<meta\s[^>]*charset\s*=\s*["']?([\w:.-]+)/i
+    .exec(start.toString("latin1"))?.[1];
+  // What can be read in ASCII is not UTF-16, whatever it says.
+  return declared && /^utf-?16/i.test(declared) ? "utf-8" : declared;
+}
 
 // https://encoding.spec.whatwg.org/#bom-sniff
 const BYTE_ORDER_MARKS: [charset: string, mark: number[]][] = [

@@ -1,32 +1,59 @@
 import { Buffer } from "node:buffer";
 
+const DOCX =
+  "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+
+type TextType = "text/csv" | "text/html" | "text/markdown" | "text/plain";
+type BinaryType = "application/pdf" | typeof DOCX;
+
 /** The kinds of document that text can be taken from. */
-export type DocumentType = "application/pdf" | "text/markdown" | "text/plain";
+export type DocumentType = TextType | BinaryType;
+
+/** What is in a document: text, whatever charset it came in, or bytes. */
+export type Content =
+  | { type: TextType; content: string }
+  | { type: BinaryType; content: Uint8Array };
 
 const BY_MEDIA_TYPE: Record<string, DocumentType> = {
+  [DOCX]: DOCX,
   "application/acrobat": "application/pdf",
+  "application/csv": "text/csv",
   "application/pdf": "application/pdf",
   "application/x-pdf": "application/pdf",
+  "application/xhtml+xml": "text/html",
+  "text/comma-separated-values": "text/csv",
+  "text/csv": "text/csv",
+  "text/html": "text/html",
   "text/markdown": "text/markdown",
   "text/pdf": "application/pdf",
   "text/plain": "text/plain",
+  "text/tab-separated-values": "text/csv",
+  "text/x-csv": "text/csv",
   "text/x-markdown": "text/markdown",
 };
 
 const BY_EXTENSION: Record<string, DocumentType> = {
+  csv: "text/csv",
+  docx: DOCX,
+  htm: "text/html",
+  html: "text/html",
   markdown: "text/markdown",
   md: "text/markdown",
   pdf: "application/pdf",
+  tsv: "text/csv",
   txt: "text/plain",
 };
 
 // What browsers, curl and object stores declare for a file whose type they do
-// not know; only then do its first bytes decide, and after these its name.
+// not know, and Windows for every file that Word or Excel opens; only then do
+// its first bytes decide, and after these its name.
 const UNDECLARED = new Set([
   "",
   "application/download",
   "application/force-download",
+  "application/msword",
   "application/octet-stream",
+  "application/vnd.ms-excel",
   "application/x-download",
   "application/x-octet-stream",
   "binary/octet-stream",
@@ -71,7 +98,7 @@ export function documentType(
   const said = essence === "" ? "no type" : `the type "${essence}"`;
   throw new DocumentError(
     "UNSUPPORTED_DOCUMENT_TYPE",
-    `The document has ${said}: send text/plain, text/markdown or application/pdf`,
+    `The document has ${said}: send text, Markdown, HTML, CSV, PDF or DOCX`,
   );
 }
 
@@ -79,27 +106,20 @@ export function documentType(
 const PDF_HEADER_WITHIN = 1024;
 
 function typeByStart(bytes: Uint8Array): DocumentType | undefined {
-  const start = Buffer.from(bytes.subarray(0, PDF_HEADER_WITHIN));
-  return start.includes("%PDF-") ? "application/pdf" : undefined;
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const start = file.subarray(0, PDF_HEADER_WITHIN);
+  if (start.includes("%PDF-")) return "application/pdf";
+  // Of the formats that are zip files, what the names in it say.
+  return start.indexOf("PK") === 0 && file.includes("word/") ? DOCX : undefined;
 }
 
 function lookUp<T>(table: Record<string, T>, name: string): T | undefined {
   return Object.hasOwn(table, name) ? table[name] : undefined;
 }
 
-/**
- * The charset that a media type declares, as it is written there.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { declaredCharset } from "./document.ts";
- *
- * assertEquals(declaredCharset('text/plain; Charset="utf-16"'), "utf-16");
- * ```
- */
-export function declaredCharset(mediaType: string): string | undefined {
-  return /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(mediaType)?.[1];
+/** Whether a document is bytes, and not text in one charset or another. */
+export function isBinary(type: DocumentType): type is BinaryType {
+  return type === "application/pdf" || type === DOCX;
 }
 
 /** Why a document cannot be processed. */
@@ -135,8 +155,8 @@ export class DocumentError extends Error {
 export const MAX_DOCUMENT_BYTES = 10 * 1024 * 1024;
 
 /**
- * The longest text that is taken from a document, in UTF-16 code units. A PDF
- * is compressed: its size does not bound its text.
+ * The longest text that is taken from a document, in UTF-16 code units. Many
+ * are compressed: their size does not bound their text.
  */
 export const MAX_TEXT_LENGTH = MAX_DOCUMENT_BYTES;
 
@@ -151,6 +171,12 @@ export const MAX_UNPACKED_BYTES = 32 * 1024 * 1024;
  * edge function may compute for 2 s per request.
  */
 export const MAX_PDF_PAGES = 300;
+
+/**
+ * How deep elements may nest in HTML or XML. Browsers go no deeper than 512, and
+ * the time that parsing takes grows with the square of it.
+ */
+export const MAX_DEPTH = 10_000;
 
 /** The longest title, in characters; the table has the same bound. */
 export const MAX_TITLE_LENGTH = 200;

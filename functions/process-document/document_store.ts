@@ -7,7 +7,7 @@ import type { Chunk } from "../_kit/chunk_text.ts";
 export interface StoredDocument {
   title: string;
   mimeType: string;
-  /** The text, or base64 of a PDF. */
+  /** The text, or base64 of a binary file. */
   content: string;
 }
 

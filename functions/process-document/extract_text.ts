@@ -1,7 +1,5 @@
 import { withoutEmbeddedData } from "../_kit/embedded_data.ts";
-import { decodeText } from "./decode_text.ts";
-import { DocumentError, type DocumentType } from "./document.ts";
-import { readPdf } from "./read_pdf.ts";
+import { type Content, DocumentError, MAX_TEXT_LENGTH } from "./document.ts";
 
 /** The text of a document. */
 export interface ExtractedText {
@@ -14,8 +12,6 @@ export interface ExtractedText {
 /**
  * Takes the text out of a document.
  *
- * @param charset What a text file is declared to be written in; a byte-order
- * mark goes before it.
  * @throws {DocumentError} When it is empty, broken or encrypted, when it has no
  * text (a scan), text that would be lost, or too much.
  *
@@ -24,23 +20,26 @@ export interface ExtractedText {
  * import { assertEquals } from "@std/assert";
  * import { extractText } from "./extract_text.ts";
  *
- * const bytes = new TextEncoder().encode("one\r\ntwo");
- * assertEquals(await extractText("text/plain", bytes), { text: "one\ntwo" });
+ * const document = { type: "text/plain", content: "one\r\ntwo" } as const;
+ * assertEquals(await extractText(document), { text: "one\ntwo" });
  * ```
  */
-export async function extractText(
-  type: DocumentType,
-  bytes: Uint8Array,
-  charset?: string,
-): Promise<ExtractedText> {
-  if (bytes.length === 0) {
+export async function extractText(document: Content): Promise<ExtractedText> {
+  const { type, content } = document;
+  if (content.length === 0) {
     throw new DocumentError(
       "EMPTY_DOCUMENT",
       "The document has no content: send a file with text in it",
     );
   }
-  const extracted = await readAs(type, bytes, charset);
+  const extracted = await read(document);
   const text = cleanText(extracted.text);
+  if (text.length > MAX_TEXT_LENGTH) {
+    throw new DocumentError(
+      "DOCUMENT_TOO_LARGE",
+      `The document holds more than ${MAX_TEXT_LENGTH} characters of text: split it`,
+    );
+  }
   if (text.trim() === "") {
     throw new DocumentError(
       "NO_TEXT_FOUND",
@@ -52,18 +51,29 @@ export async function extractText(
   return { ...extracted, text };
 }
 
-async function readAs(
-  type: DocumentType,
-  bytes: Uint8Array,
-  charset: string | undefined,
-): Promise<ExtractedText> {
+// What reads one kind of document is loaded with the first of them.
+async function read({ type, content }: Content): Promise<ExtractedText> {
   switch (type) {
-    case "application/pdf":
-      return await readPdf(bytes);
+    case "application/pdf": {
+      const { readPdf } = await import("./read_pdf.ts");
+      return await readPdf(content);
+    }
+    case "application/vnd.openxmlformats-officedocument.wordprocessingml.document": {
+      const { readDocx } = await import("./read_docx.ts");
+      return { text: readDocx(content) };
+    }
+    case "text/csv": {
+      const { readCsv } = await import("./read_csv.ts");
+      return { text: readCsv(content) };
+    }
+    case "text/html": {
+      const { readHtml } = await import("./read_html.ts");
+      return { text: readHtml(content) };
+    }
     case "text/markdown":
-      return { text: withoutEmbeddedData(decodeText(bytes, charset)) };
+      return { text: withoutEmbeddedData(content) };
     case "text/plain":
-      return { text: decodeText(bytes, charset) };
+      return { text: content };
   }
 }
 

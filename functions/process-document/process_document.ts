@@ -1,11 +1,12 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { chunkText } from "../_kit/chunk_text.ts";
-import { decodeText } from "./decode_text.ts";
+import { charsetOfPage, declaredCharset, decodeText } from "./decode_text.ts";
 import {
-  declaredCharset,
+  type Content,
   DocumentError,
   documentType,
+  isBinary,
   MAX_DOCUMENT_BYTES,
   MAX_TITLE_LENGTH,
 } from "./document.ts";
@@ -42,11 +43,11 @@ export async function processStoredDocument(
   const document = await store.read(documentId);
   if (document === null) throw notFound(documentId);
   const type = documentType(document.mimeType);
-  const bytes = type === "application/pdf"
-    ? decodeBase64(document.content)
-    : new TextEncoder().encode(document.content);
-  assertSize(bytes.length);
-  const { text, ...rest } = await extractText(type, bytes, "utf-8");
+  const content: Content = isBinary(type)
+    ? { type, content: decodeBase64(document.content) }
+    : { type, content: document.content };
+  assertSize(Buffer.byteLength(content.content));
+  const { text, ...rest } = await extractText(content);
   const chunks = chunk(text);
   const saved = await store.saveChunks(documentId, chunks, requestId);
   if (saved === null) throw notFound(documentId);
@@ -77,13 +78,19 @@ export async function processUpload(
   assertSize(file.size);
   const bytes = new Uint8Array(await file.arrayBuffer());
   const mimeType = documentType(file.type, { name: file.name, bytes });
-  const charset = declaredCharset(file.type);
-  const { text, ...rest } = await extractText(mimeType, bytes, charset);
+  const charset = declaredCharset(file.type) ??
+    (mimeType === "text/html" ? charsetOfPage(bytes) : undefined);
+  const document: Content = isBinary(mimeType)
+    ? { type: mimeType, content: bytes }
+    : { type: mimeType, content: decodeText(bytes, charset) };
+  // In UTF-8, as it is stored, it may be three times as large.
+  assertSize(Buffer.byteLength(document.content));
+  const { text, ...rest } = await extractText(document);
   const chunks = chunk(text);
   const title = titleOf(file.name);
-  const content = mimeType === "application/pdf"
-    ? encodeBase64(bytes)
-    : decodeText(bytes, charset);
+  const content = typeof document.content === "string"
+    ? document.content
+    : encodeBase64(bytes);
   const saved = await store.saveUpload(
     { title, mimeType, content },
     chunks,
@@ -148,7 +155,7 @@ function decodeBase64(text: string): Uint8Array {
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(compact)) {
     throw new DocumentError(
       "BROKEN_DOCUMENT",
-      "The content of a PDF document is not base64: store the file in base64, or upload it",
+      "The content of the document is not base64: store the file in base64, or upload it",
     );
   }
   return new Uint8Array(Buffer.from(compact, "base64"));

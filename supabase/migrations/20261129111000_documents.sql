@@ -25,7 +25,7 @@ create table public.documents (
 
 comment on table public.documents is 'What users hand in. Content never changes: hand in a new document instead.';
 comment on column public.documents.content is
-  'The file: as it is for text/plain and text/markdown, in base64 for application/pdf.';
+  'The file: as text where its type is text, in base64 where it is PDF or DOCX.';
 
 create table public.document_chunks (
   user_id uuid not null default auth.uid(),

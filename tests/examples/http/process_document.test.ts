@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Buffer } from "node:buffer";
 import { call, fixture, formWith } from "../../support/call.ts";
+import { docxOf, paragraph } from "../../support/docx.ts";
 import { loseAnswer } from "../../support/ledger_row.ts";
 import { pageOf } from "../../support/pdf.ts";
 import { unique } from "../../support/probe.ts";
@@ -12,6 +14,8 @@ import {
 
 const FUNCTION = "process-document";
 const PDF = "application/pdf";
+const DOCX =
+  "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
 
 const CHUNK = {
   position: 0,
@@ -283,6 +287,39 @@ Deno.test("a file is taken by its start, whatever the sender calls it", async ()
       body: formWith(pdf, "claims", type),
     });
     assertEquals([status, body.mimeType, body.pages], [200, PDF, 3]);
+  }
+});
+
+Deno.test("pages, tables and Word documents are read, stored and read again", async () => {
+  const page = Buffer.from(
+    "<meta charset=windows-1252><h1>Gr\xfc\xdfe</h1><p>Ein Satz.",
+    "latin1",
+  );
+  for (
+    const [file, name, type, mimeType, text] of [
+      [page, "a.html", "text/html", "text/html", "Grüße\n\nEin Satz."],
+      [
+        "Name;Ort\nAda;London\n",
+        "a.csv",
+        "application/vnd.ms-excel",
+        "text/csv",
+        "Name\tOrt\nAda\tLondon",
+      ],
+      [docxOf(paragraph("A label.")), "a", "", DOCX, "A label."],
+    ] as const
+  ) {
+    const { status, body } = await call(stack(), ada, FUNCTION, {
+      body: formWith(file, name, type),
+    });
+    assertEquals([status, body.mimeType], [200, mimeType]);
+    for (const _ of [1, 2]) {
+      const [chunk] = await chunksOf(ada, body.documentId);
+      assertEquals(chunk?.content, text);
+      const again = await call(stack(), ada, FUNCTION, {
+        body: { documentId: body.documentId },
+      });
+      assertEquals(again.status, 200);
+    }
   }
 });
 

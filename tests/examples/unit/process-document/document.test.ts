@@ -3,6 +3,7 @@ import {
   DocumentError,
   documentType,
 } from "../../../../functions/process-document/document.ts";
+import { docxOf } from "../../../support/docx.ts";
 
 Deno.test("documentType() believes a declared type over the file's name", () => {
   assertEquals(
@@ -33,6 +34,27 @@ Deno.test("documentType() goes by the start of a file where no type is declared"
   }
 });
 
+Deno.test("documentType() tells Word's files from others that are packed", () => {
+  const type = "application/octet-stream";
+  assertEquals(
+    documentType(type, { bytes: docxOf("") }),
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+  );
+  const bytes = new TextEncoder().encode("PK\x03\x04 xl/workbook.xml");
+  assertThrows(() => documentType(type, { bytes }), DocumentError);
+});
+
+Deno.test("documentType() knows what Windows declares for tables and documents", () => {
+  assertEquals(
+    documentType("application/vnd.ms-excel", { name: "a.csv" }),
+    "text/csv",
+  );
+  assertThrows(
+    () => documentType("application/msword", { name: "a.doc" }),
+    DocumentError,
+  );
+});
+
 Deno.test("documentType() knows the other names of a type", () => {
   for (const type of ["application/x-pdf", "text/pdf", "Application/Acrobat"]) {
     assertEquals(documentType(type), "application/pdf");
@@ -40,7 +62,7 @@ Deno.test("documentType() knows the other names of a type", () => {
 });
 
 Deno.test("documentType() refuses what it does not know, inherited names included", () => {
-  for (const name of ["", "a", "a.docx", "a.constructor"]) {
+  for (const name of ["", "a", "a.xlsx", "a.constructor"]) {
     const error = assertThrows(() => documentType("", { name }), DocumentError);
     assertEquals(error.code, "UNSUPPORTED_DOCUMENT_TYPE");
   }

@@ -112,3 +112,15 @@ Deno.test("processUpload() makes a title that fits from any file name", async ()
     assertEquals(processed.title, title);
   }
 });
+
+Deno.test("processUpload() refuses text that is over 10 MiB once it is stored in UTF-8", async () => {
+  const { store, written } = storeOf(null);
+  const bytes = new Uint8Array(MAX_DOCUMENT_BYTES).fill(0xe4);
+  const type = "text/plain; charset=iso-8859-1";
+  const file = new File([bytes], "a.txt", { type });
+  const error = await assertRejects(
+    () => processUpload(store, file, "request"),
+    DocumentError,
+  );
+  assertEquals([error.code, written], ["DOCUMENT_TOO_LARGE", []]);
+});

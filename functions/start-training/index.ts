@@ -18,6 +18,13 @@ const problems: ProblemTable<
   DatasetNotFoundError["code"] | ProviderErrorCode
 > = {
   DATASET_NOT_FOUND: { status: 404, title: "Data set not found" },
+  FILE_NOT_READY: {
+    status: 503,
+    title: "Training file not ready",
+    retryable: true,
+    // It has been waited for half a minute.
+    headers: { "Retry-After": "30" },
+  },
   PROVIDER_REFUSED: { status: 502, title: "Training provider refused" },
   PROVIDER_UNAVAILABLE: {
     status: 503,
@@ -49,7 +56,7 @@ export default {
           jobStore(supabase),
           provider,
           idempotency.step,
-          request,
+          { ...request, isRetry: idempotency.attempt > 1 },
         );
         return Response.json(started, { status: 202 });
       } catch (error) {

@@ -31,19 +31,22 @@ export interface StartedTraining {
  * Hands a data set to the provider and starts a training job there.
  *
  * A retry goes on where the last attempt stopped. The one call whose outcome
- * nobody knows is repeated with the same key, and so not with a second effect.
+ * nobody knows is repeated with the same key; and since a provider may ignore
+ * keys, it is first asked for a job with this file, which no other request has.
  *
+ * @param request `isRetry`: whether an attempt was made before.
  * @throws {DatasetNotFoundError} When the caller has no such data set.
  * @throws {ProviderError} When the provider refuses or fails; the job is then
- * recorded as failed.
+ * recorded as failed, unless its file only takes longer.
  * @throws {StoreError} When the database fails.
  */
 export async function startTraining(
   store: JobStore,
   provider: TrainingProvider,
   step: RunStep,
-  { datasetId, model }: { datasetId: string; model: string },
+  request: { datasetId: string; model: string; isRetry?: boolean },
 ): Promise<StartedTraining> {
+  const { datasetId, model, isRetry = false } = request;
   const content = await store.readDataset(datasetId);
   if (content === null) {
     throw new DatasetNotFoundError(datasetId);
@@ -61,8 +64,9 @@ export async function startTraining(
     );
     const { providerJobId } = await step(
       "create-job",
-      ({ idempotencyKey }) =>
-        provider.createJob({ model, fileId }, idempotencyKey),
+      async ({ idempotencyKey }) =>
+        (isRetry ? await provider.findJob(fileId) : null) ??
+          await provider.createJob({ model, fileId }, idempotencyKey),
     );
     const status = "submitted";
     await store.updateJob(jobId, {
@@ -72,7 +76,7 @@ export async function startTraining(
     });
     return { jobId, providerJobId, status };
   } catch (error) {
-    if (error instanceof ProviderError) {
+    if (error instanceof ProviderError && error.code !== "FILE_NOT_READY") {
       const { message: errorMessage } = error;
       await store.updateJob(jobId, { status: "failed", errorMessage });
     }

@@ -63,6 +63,13 @@ export function createProvider(): Provider {
     return Response.json(job);
   };
 
+  const listJobs = () =>
+    Response.json({
+      object: "list",
+      data: [...jobs.values()].reverse(),
+      has_more: false,
+    });
+
   const createFile = async (request: Request): Promise<Response> => {
     const form = await request.formData().catch(() => null);
     const file = form?.get("file");
@@ -96,6 +103,7 @@ export function createProvider(): Provider {
         return failure(401, "Incorrect API key provided.");
       }
       if (route === "POST /v1/fine_tuning/jobs") return createJob(request);
+      if (route === "GET /v1/fine_tuning/jobs") return listJobs();
       if (route === "POST /v1/files") return createFile(request);
       const id = /^GET \/v1\/fine_tuning\/jobs\/([^/]+)$/.exec(route)?.[1];
       const job = id === undefined ? undefined : jobs.get(id);

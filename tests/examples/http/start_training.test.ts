@@ -29,14 +29,14 @@ async function jobs({ client }: Actor) {
 
 /** Points the functions, which run in this process, at another provider. */
 async function withProvider(
-  answer: () => Response,
+  answer: (route: string) => Response,
   test: () => Promise<void>,
 ): Promise<void> {
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     async (req) => {
       await req.body?.cancel();
-      return answer();
+      return answer(`${req.method} ${new URL(req.url).pathname}`);
     },
   );
   const before = Deno.env.get("TRAINING_API_URL")!;
@@ -93,6 +93,55 @@ Deno.test("a provider that is down gets 503, and the retry goes on with the same
   assertEquals(failed.length, 1);
   const answer = await call(stack(), ada, FUNCTION, keyed);
   assertEquals([answer.status, answer.body.jobId], [202, failed[0]!.id]);
+});
+
+Deno.test("a provider that ignores keys is asked for its job before another is made", async () => {
+  const keyed = { body: request, key: unique("key") };
+  const asked: string[] = [];
+  const provider = (route: string) => {
+    asked.push(route);
+    switch (route) {
+      case "POST /files":
+        return Response.json({ id: "file-1" });
+      case "GET /fine_tuning/jobs":
+        return Response.json({
+          data: [{ id: "ftjob-1", training_file: "file-1" }],
+        });
+      default:
+        // It has started the job, and its answer does not arrive.
+        return new Response("gateway", { status: 502 });
+    }
+  };
+  await withProvider(provider, async () => {
+    assertEquals((await call(stack(), ada, FUNCTION, keyed)).status, 503);
+    const answer = await call(stack(), ada, FUNCTION, keyed);
+    assertEquals([answer.status, answer.body.providerJobId], [202, "ftjob-1"]);
+    const job = (await jobs(ada)).find(({ id }) => id === answer.body.jobId)!;
+    assertEquals([job.status, job.error_message], ["submitted", null]);
+  });
+  assertEquals(asked, [
+    "POST /files",
+    "POST /fine_tuning/jobs",
+    "GET /fine_tuning/jobs",
+  ]);
+});
+
+Deno.test("a file that is not ready right after its upload is waited for", async () => {
+  let isReady = false;
+  const provider = (route: string) => {
+    if (route === "POST /files") return Response.json({ id: "file-2" });
+    if (isReady) return Response.json({ id: "ftjob-2" });
+    isReady = true;
+    return Response.json({ error: { message: "File 'file-2' is not ready" } }, {
+      status: 400,
+    });
+  };
+  await withProvider(provider, async () => {
+    const { status, body } = await call(stack(), ada, FUNCTION, {
+      body: request,
+    });
+    assertEquals([status, body.providerJobId], [202, "ftjob-2"]);
+  });
 });
 
 Deno.test("a provider's refusal is told as 502 with its reason, without our key", async () => {

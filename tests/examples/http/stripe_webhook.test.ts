@@ -150,6 +150,29 @@ Deno.test("an event may be signed with the secret from before, or another endpoi
   assertEquals((await payments(event.data.object.id)).length, 1);
 });
 
+Deno.test("what Stripe may send is booked: old and new signatures, large amounts, odd metadata, clocks ahead", async () => {
+  const payload = JSON.stringify(succeeded());
+  const sign = (secret: string) =>
+    Stripe.webhooks.generateTestHeaderStringAsync({
+      payload,
+      secret,
+      cryptoProvider: Stripe.createSubtleCryptoProvider(),
+    });
+  const [, old] = (await sign("whsec_gone")).split(",");
+  const rolled = `${await sign(SECRET)},${old},v0=abc`;
+  assertEquals((await deliver(payload, { signature: rolled })).status, 200);
+
+  const large = succeeded({
+    amount_received: 999_999_999_999,
+    currency: "idr",
+    metadata: { user_id: "nobody", note: "🎉 \u0000" },
+  });
+  assertEquals((await deliver(large)).status, 200);
+  const [row] = await payments(large.data.object.id);
+  assertEquals([row!.amount, row!.user_id], [999_999_999_999, null]);
+  assertEquals((await deliver(succeeded(), { age: -3_600 })).status, 200);
+});
+
 Deno.test("a signature that is missing, wrong or too old is 400, and nothing is stored", async () => {
   const deliveries: Delivery[] = [
     { signature: null },
@@ -188,6 +211,8 @@ Deno.test("a signed body that is no event is 400", async () => {
     const answer = await deliver(body);
     assertEquals([answer.status, answer.body.code], [400, "EVENT_INVALID"]);
   }
+  const marked = `\ufeff${JSON.stringify(succeeded())}`;
+  assertEquals((await deliver(marked)).status, 400);
 });
 
 Deno.test("an event of another type is accepted, ignored and not remembered", async () => {

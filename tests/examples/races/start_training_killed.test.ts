@@ -152,7 +152,7 @@ async function countNew(work: () => Promise<void>) {
   };
 }
 
-Deno.test("killed between the provider's answer and its own, start-training makes one job: the retry asks again with the same key", async () => {
+Deno.test("killed between the provider's answer and its own, start-training makes one job: the retry finds it", async () => {
   const made = await countNew(async () => {
     const key = unique("killed");
     await killedOnce(key, beforeAnswerOf(CREATE_JOB));
@@ -164,7 +164,7 @@ Deno.test("killed between the provider's answer and its own, start-training make
       provider_job_id: body.providerJobId,
     });
   });
-  assertEquals(made, { recorded: 1, jobs: 1, requests: 2, files: 1 });
+  assertEquals(made, { recorded: 1, jobs: 1, requests: 1, files: 1 });
 });
 
 Deno.test("killed while the file is on its way, start-training goes on with the job that it recorded", async () => {

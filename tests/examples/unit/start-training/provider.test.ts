@@ -108,6 +108,83 @@ Deno.test("createJob() follows no redirect, so that the key stays here", async (
   assertEquals([error.code, calls], ["PROVIDER_UNAVAILABLE", 1]);
 });
 
+Deno.test("createJob() waits until the provider is done with the file", async () => {
+  let asked = 0;
+  await withProvider(
+    () =>
+      ++asked < 3
+        ? problem(400, "File 'file-1' is not ready")()
+        : Response.json({ id: "ftjob-1" }),
+    async (baseUrl) => {
+      assertEquals(await createJob(baseUrl), { providerJobId: "ftjob-1" });
+    },
+  );
+  assertEquals(asked, 3);
+});
+
+Deno.test("createJob() tells a file that takes too long from a refusal", async () => {
+  for (const status of [400, 409, 422]) {
+    await withProvider(
+      problem(status, "The file is still being processed"),
+      async (baseUrl) => {
+        const provider = openAiCompatibleProvider({
+          baseUrl,
+          apiKey: API_KEY,
+          readyWithinMs: 0,
+        });
+        const error = await assertRejects(
+          () => provider.createJob({ model: "m", fileId: "file-1" }, "key-1"),
+          ProviderError,
+        );
+        assertEquals(error.code, "FILE_NOT_READY");
+      },
+    );
+  }
+});
+
+function findJob(baseUrl: string) {
+  return openAiCompatibleProvider({ baseUrl, apiKey: API_KEY })
+    .findJob("file-1");
+}
+
+Deno.test("findJob() looks for the job with a file, page after page", async () => {
+  const asked: string[] = [];
+  const page = (id: string, training_file: string, has_more = true) =>
+    Response.json({ data: [{ id, training_file }], has_more });
+  await withProvider((req) => {
+    const { pathname, search } = new URL(req.url);
+    asked.push(pathname + search);
+    return asked.length === 1 ? page("a/b", "other") : page("c", "file-1");
+  }, async (baseUrl) => {
+    assertEquals(await findJob(baseUrl), { providerJobId: "c" });
+  });
+  assertEquals(asked, [
+    "/v1/fine_tuning/jobs?limit=100",
+    "/v1/fine_tuning/jobs?limit=100&after=a%2Fb",
+  ]);
+  await withProvider(() => page("a", "other", false), async (baseUrl) => {
+    assertEquals(await findJob(baseUrl), null);
+  });
+});
+
+Deno.test("findJob() finds none where the provider has no such route, and throws where it fails", async () => {
+  await withProvider(problem(404, "No such route"), async (baseUrl) => {
+    assertEquals(await findJob(baseUrl), null);
+  });
+  for (
+    const [answer, code] of [
+      [problem(500, "down"), "PROVIDER_UNAVAILABLE"],
+      [() => Response.json({}), "PROVIDER_UNAVAILABLE"],
+      [problem(400, "No"), "PROVIDER_REFUSED"],
+    ] as const
+  ) {
+    await withProvider(answer, async (baseUrl) => {
+      const error = await assertRejects(() => findJob(baseUrl), ProviderError);
+      assertEquals(error.code, code);
+    });
+  }
+});
+
 Deno.test("createJob() gives up on a provider that does not answer in time", async () => {
   const late = Promise.withResolvers<Response>();
   await withProvider(() => late.promise, async (baseUrl) => {

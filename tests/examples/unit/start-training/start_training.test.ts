@@ -57,7 +57,10 @@ function memory() {
 
 function recorder() {
   const calls: unknown[] = [];
+  const started = new Map<string, string>();
   let failing: number | undefined;
+  let losing = false;
+  let isReady = true;
   const call = <T>(what: unknown[], answer: T): Promise<T> => {
     if (failing === calls.length) {
       failing = undefined;
@@ -69,14 +72,31 @@ function recorder() {
   const provider: TrainingProvider = {
     uploadFile: (file, key) =>
       call(["file", file.name, key], { fileId: `file-of-${key}` }),
-    createJob: (job, key) =>
-      call(["job", job.fileId, key], { providerJobId: `ft-of-${key}` }),
+    findJob: (fileId) => {
+      const providerJobId = started.get(fileId);
+      return call(
+        ["find", fileId],
+        providerJobId === undefined ? null : { providerJobId },
+      );
+    },
+    createJob: async (job, key) => {
+      if (!isReady) throw new ProviderError("FILE_NOT_READY", "wait");
+      const answer = await call(["job", job.fileId, key], {
+        providerJobId: `ft-of-${key}`,
+      });
+      started.set(job.fileId, answer.providerJobId);
+      if (!losing) return answer;
+      losing = false;
+      throw new ProviderError("PROVIDER_UNAVAILABLE", "lost");
+    },
   };
   return {
     provider,
     calls,
     /** @param after How many calls have got through by then. */
     failNext: (after: number) => failing = after,
+    loseNextAnswer: () => losing = true,
+    setReady: (ready: boolean) => isReady = ready,
   };
 }
 
@@ -124,6 +144,41 @@ Deno.test("startTraining() asks the provider nothing again when only the record 
   await startTraining(store, provider, steps, request);
   assertEquals(statuses(), ["submitted"]);
   assertEquals(calls, [UPLOAD, CREATE]);
+});
+
+Deno.test("startTraining() finds the job of an attempt whose answer was lost", async () => {
+  const { store, statuses } = memory();
+  const { provider, calls, loseNextAnswer } = recorder();
+  const steps = stepsOf("r");
+  loseNextAnswer();
+  await assertRejects(
+    () => startTraining(store, provider, steps, request),
+    ProviderError,
+  );
+  const { providerJobId } = await startTraining(store, provider, steps, {
+    ...request,
+    isRetry: true,
+  });
+  assertEquals(providerJobId, "ft-of-r-create-job");
+  assertEquals(calls, [UPLOAD, CREATE, ["find", "file-of-r-upload-file"]]);
+  assertEquals(statuses(), ["submitted"]);
+});
+
+Deno.test("startTraining() does not take a file that is not ready for a failure", async () => {
+  const { store, statuses } = memory();
+  const { provider, calls, setReady } = recorder();
+  const steps = stepsOf("r");
+  setReady(false);
+  const error = await assertRejects(
+    () => startTraining(store, provider, steps, request),
+    ProviderError,
+  );
+  assertEquals([error.code, statuses()], ["FILE_NOT_READY", ["submitting"]]);
+  setReady(true);
+  const retry = { ...request, isRetry: true };
+  await startTraining(store, provider, steps, retry);
+  assertEquals(calls, [UPLOAD, ["find", "file-of-r-upload-file"], CREATE]);
+  assertEquals(statuses(), ["submitted"]);
 });
 
 Deno.test("startTraining() starts another job for another request", async () => {

@@ -1,6 +1,7 @@
 // One encoding by its own path: the package's main module loads a table of
 // every model as well.
 import { countTokens as count } from "gpt-tokenizer/encoding/o200k_base";
+import { withoutEmbeddedData } from "../_kit/embedded_data.ts";
 import {
   clozeExamples,
   completionExamples,
@@ -37,7 +38,9 @@ export function buildExamples(
   document: SourceDocument,
   format: ExampleFormat,
 ): Example[] {
-  const { title, text } = document;
+  const { title } = document;
+  // Documents that were processed before it left images out have them.
+  const text = withoutEmbeddedData(document.text);
   const sections = sectionsOf(document.mimeType, text).filter(isReadable);
   const examples = format === "completion"
     ? completionExamples(title, sections)

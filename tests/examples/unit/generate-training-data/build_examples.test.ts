@@ -118,3 +118,24 @@ Deno.test("countTokens() counts as the models do, control tokens as text", () =>
   assertEquals(countTokens(""), 0);
   assert(countTokens("<|endoftext|>") > 1);
 });
+
+Deno.test("buildExamples() makes as much of a document with an image in it as without", () => {
+  const image = `![image1](data:image/png;base64,${"QmFzZTY0".repeat(25_000)})`;
+  const manual = (image: string) => ({
+    title: "Pump",
+    mimeType: "text/markdown",
+    text: "# Pump manual\n\nThe pump moves 40 litres a minute. " +
+      `It needs 230 volts.\n\n${image}\n\nThe valve is a part that closes ` +
+      "the pipe. Check it every month.\n",
+  });
+  for (const format of ["qa", "completion"] as const) {
+    assertEquals(
+      buildExamples(manual(image), format).length,
+      buildExamples(manual(""), format).length,
+    );
+    assertEquals(
+      buildExamples(manual(image), format),
+      buildExamples(manual("![image1]()"), format),
+    );
+  }
+});

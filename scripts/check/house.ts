@@ -116,6 +116,7 @@ function problemOf(
 
 // The command line is for people who have Node, and may have no Deno.
 const ON_NODE = [
+  "functions/cleanup-idempotency/clean_up.ts",
   "scripts/cli.ts",
   "scripts/cli/",
   "scripts/keys/",

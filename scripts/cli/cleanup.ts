@@ -1,29 +1,12 @@
 import { z } from "zod";
-import { connect, type Project } from "../project.ts";
-import { refreshStatistics } from "../stats/refresh.ts";
+import { cleanUp } from "../../functions/cleanup-idempotency/clean_up.ts";
+import { connect } from "../project.ts";
 import {
   type Command,
   commandLine,
   COMMON_OPTIONS,
   parseOptions,
 } from "./command.ts";
-
-const Deleted = z.tuple([
-  z.object({ cleanup_expired_idempotency_keys: z.coerce.number().int() }),
-]);
-
-/** Deletes until a call finds nothing; each call stops after 5 seconds. */
-async function cleanUp(project: Project): Promise<number> {
-  let total = 0;
-  while (true) {
-    const [row] = Deleted.parse(
-      await project.call("cleanup_expired_idempotency_keys"),
-    );
-    const deleted = row.cleanup_expired_idempotency_keys;
-    if (deleted === 0) return total;
-    total += deleted;
-  }
-}
 
 const Expired = z.tuple([
   z.object({ expired_count: z.coerce.number(), expired_is_more: z.boolean() }),
@@ -41,8 +24,8 @@ async function run(args: readonly string[]): Promise<void> {
     const more = upkeep.expired_is_more ? "more than " : "";
     return console.log(`would delete ${more}${keys(upkeep.expired_count)}`);
   }
-  await refreshStatistics(project);
-  console.log(`${keys(await cleanUp(project))} deleted`);
+  const { deleted } = await cleanUp(project);
+  console.log(`${keys(deleted)} deleted`);
 }
 
 /** Deletes expired keys, for schedulers other than pg_cron. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { connectIfKnown, explain } from "../project.ts";
-import { refreshStatistics } from "../stats/refresh.ts";
+import { refreshStatistics } from "../../functions/cleanup-idempotency/clean_up.ts";
 import {
   type Command,
   CommandError,

@@ -1,7 +1,10 @@
 import { z } from "zod";
 import { StuckKey } from "../keys/operator.ts";
 import type { Project } from "../project.ts";
-import { type RefreshOptions, refreshStatistics } from "./refresh.ts";
+import {
+  type RefreshOptions,
+  refreshStatistics,
+} from "../../functions/cleanup-idempotency/clean_up.ts";
 
 // Whole numbers: the API sends numbers, a connection text.
 const Count = z.coerce.number().int();

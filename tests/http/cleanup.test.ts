@@ -1,7 +1,13 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { printed, runDeno } from "../../scripts/check/command.ts";
 import type { Stack } from "../../scripts/stack/stack.ts";
-import { signUp, withStack } from "../support/stack.ts";
+import {
+  type Actor,
+  anonymous,
+  project,
+  signUp,
+  withStack,
+} from "../support/stack.ts";
 
 const stack = withStack();
 
@@ -82,4 +88,65 @@ Deno.test("deno task cleanup says which variable is missing", async () => {
   });
   assertEquals(code, 1);
   assertStringIncludes(text, "SUPABASE_SECRET_KEY is not set");
+});
+
+const cleanUpByFunction = ({ headers }: Actor, method = "POST") =>
+  fetch(`${stack().apiUrl}/functions/v1/cleanup-idempotency`, {
+    method,
+    headers,
+  });
+
+Deno.test("cleanup-idempotency deletes expired keys and keeps the rest", async () => {
+  const { userId } = await signUp(stack());
+  await insertKeys(stack(), userId, {
+    "expired-1": { expired: true, leased: false },
+    "expired-2": { expired: true, leased: false },
+    "fresh": { expired: false, leased: false },
+    "running": { expired: false, leased: true },
+  });
+  const responses = await Promise.all([
+    cleanUpByFunction(project(stack())),
+    cleanUpByFunction(project(stack())),
+  ]);
+  assertEquals(responses.map(({ status }) => status), [200, 200]);
+  const done = await Promise.all(responses.map((response) => response.json()));
+  assertEquals(done.map(({ isDone }) => isDone), [true, true]);
+  assertEquals(done[0].deleted + done[1].deleted, 2);
+  assertEquals(await keysOf(stack(), userId), ["fresh", "running"]);
+});
+
+Deno.test("cleanup-idempotency counts what expired before it deletes it", async () => {
+  const { userId } = await signUp(stack());
+  const counted = async () => {
+    const [row] = await stack().sql<{ executions: number }>(
+      "select coalesce(sum(executions), 0)::int as executions from idempotency.hours where scope = 'cleanup'",
+    );
+    return row!.executions;
+  };
+  const before = await counted();
+  await insertKeys(stack(), userId, {
+    "expired": { expired: true, leased: false },
+  });
+  await (await cleanUpByFunction(project(stack()))).body?.cancel();
+  assertEquals(await keysOf(stack(), userId), []);
+  assertEquals(await counted() - before, 1);
+});
+
+Deno.test("cleanup-idempotency is for the secret key, and by POST", async () => {
+  const { userId, ...ada } = await signUp(stack());
+  await insertKeys(stack(), userId, {
+    "expired": { expired: true, leased: false },
+  });
+  for (const actor of [{ userId, ...ada }, anonymous(stack())]) {
+    const response = await cleanUpByFunction(actor);
+    await response.body?.cancel();
+    assertEquals(response.status, 401);
+  }
+  const response = await cleanUpByFunction(project(stack()), "GET");
+  assertEquals([response.status, (await response.json()).code], [
+    405,
+    "METHOD_NOT_ALLOWED",
+  ]);
+  assertEquals(await keysOf(stack(), userId), ["expired"]);
+  await (await cleanUpByFunction(project(stack()))).body?.cancel();
 });

@@ -1,5 +1,49 @@
 import { z } from "zod";
-import type { Project } from "../project.ts";
+
+/** A database that has the ledger, for whoever may keep it. */
+export interface Keeper {
+  /** Calls a function of the database, and gives its rows. */
+  call(
+    name: "cleanup_expired_idempotency_keys" | "idempotency_refresh_statistics",
+    parameters?: { p_most?: number },
+  ): Promise<unknown[]>;
+}
+
+const Deleted = z.tuple([
+  z.object({ cleanup_expired_idempotency_keys: z.coerce.number().int() }),
+]);
+
+/** What a cleanup did. */
+export interface Cleanup {
+  /** How many keys were deleted. */
+  readonly deleted: number;
+  /** Whether none was left; else the next cleanup goes on. */
+  readonly isDone: boolean;
+}
+
+/**
+ * Deletes expired keys until none is left or the time is up, after they were
+ * counted for the statistics of operators. Never deletes one that is in use.
+ *
+ * @param seconds How long it goes on; what it began then takes some more.
+ */
+export async function cleanUp(
+  keeper: Keeper,
+  { seconds = Infinity }: { seconds?: number } = {},
+): Promise<Cleanup> {
+  const deadline = Date.now() + seconds * 1000;
+  await refreshStatistics(keeper, { seconds: Math.min(seconds, 30) });
+  for (let deleted = 0;;) {
+    // Each call is a transaction, and stops after 5 seconds.
+    const [row] = Deleted.parse(
+      await keeper.call("cleanup_expired_idempotency_keys"),
+    );
+    const latest = row.cleanup_expired_idempotency_keys;
+    deleted += latest;
+    if (latest === 0) return { deleted, isDone: true };
+    if (Date.now() > deadline) return { deleted, isDone: false };
+  }
+}
 
 const Refreshed = z.tuple([z.object({
   as_of: z.coerce.date().nullable(),
@@ -32,7 +76,7 @@ const A_CALL = 100_000;
  * transaction that is still open stands in the way.
  */
 export async function refreshStatistics(
-  project: Project,
+  keeper: Keeper,
   { seconds = 30 }: RefreshOptions = {},
 ): Promise<Refreshed> {
   const deadline = Date.now() + seconds * 1000;
@@ -41,7 +85,7 @@ export async function refreshStatistics(
   let forNothing = 0;
   while (true) {
     const [{ as_of: asOf, counted, behind }] = Refreshed.parse(
-      await project.call("idempotency_refresh_statistics", parameters),
+      await keeper.call("idempotency_refresh_statistics", parameters),
     );
     // How many were there at the first call; claims go on meanwhile.
     target ??= behind + counted;

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { withSupabase } from "@supabase/server";
 import { SignJWT } from "jose";
 import { setEnvironment } from "../../scripts/stack/environment.ts";
@@ -339,4 +339,41 @@ Deno.test("an organisation's quota counts requests, not attempts, and colleagues
   const raised = await report([ada, ben][late]!, keys[late]!);
   assertEquals([raised.status, raised.replayed], [201, false]);
   assertEquals(await used(), 5);
+});
+
+Deno.test("a rate limiter: inside, replays pass and its 429 is not kept; in front, it counts every request", async () => {
+  const place = (item: string) => order(ada, "limited-orders", item);
+  const ada = await signUp(guides().stack);
+  const ben = await signUp(guides().stack);
+  await takesEffectOnce(
+    (item) => order(ben, "limited-orders", item),
+    orders,
+  );
+
+  const first = unique("item");
+  assertEquals((await place(first)).status, 201);
+  let refused = "";
+  while (refused === "") {
+    const item = unique("item");
+    const { status, body, headers } = await place(item);
+    if (status === 201) continue;
+    assertEquals([status, body.code], [429, "RATE_LIMITED"]);
+    assertMatch(headers.get("retry-after")!, /^[1-9]\d*$/);
+    assertEquals(headers.has("x-idempotency-stored"), false);
+    refused = item;
+  }
+  const replay = await place(first);
+  assertEquals([replay.status, replay.replayed], [201, true]);
+  const [key] = await guides().stack.sql<{ status: string }>(
+    "select status from public.idempotency_keys where idempotency_key = $1",
+    [refused],
+  );
+  // Free: the same request may run, as soon as the limiter lets it.
+  assertEquals(key!.status, "failed");
+  assertEquals(await orders(refused), 0);
+
+  let answer = replay;
+  while (answer.replayed) answer = await place(first);
+  assertEquals(answer.status, 429);
+  assertEquals(await orders(first), 1);
 });

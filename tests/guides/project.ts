@@ -26,6 +26,9 @@ export const SECRETS = {
   WEBHOOK_SECRETS: ["new", "old"].map((age) =>
     `whsec_${btoa(`the ${age} secret of the tests`)}`
   ),
+  COMPLETION_SECRETS: ["new", "old"].map((age) =>
+    `whsec_${btoa(`the ${age} secret of the tests`)}`
+  ),
   STRIPE_WEBHOOK_SECRET: ["whsec_new", "whsec_old", "whsec_connect"],
 };
 

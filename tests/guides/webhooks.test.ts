@@ -1,8 +1,14 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Webhook } from "standardwebhooks";
 import Stripe from "stripe";
-import type { CallAnswer } from "../support/call.ts";
+import { setEnvironment } from "../../scripts/stack/environment.ts";
+import { call, type CallAnswer } from "../support/call.ts";
 import { unique } from "../support/probe.ts";
+import {
+  type Actor,
+  project as secretKeyHolder,
+  signUp,
+} from "../support/stack.ts";
 import { takesEffectOnce } from "./once.ts";
 import { SECRETS, withGuides } from "./project.ts";
 
@@ -167,4 +173,118 @@ Deno.test("Stripe: an event of another type is ignored", async () => {
   });
   assertEquals([status, body], [200, { ignored: "charge.refunded" }]);
   assertEquals(await payments(event), 0);
+});
+
+/** What arrives from the sender, and what it is answered. */
+async function withReceiver(
+  test: (
+    arrived: { id: string; event: unknown; secrets: number }[],
+    answer: (respond: () => Response | Promise<Response>) => void,
+  ) => Promise<void>,
+): Promise<void> {
+  const arrived: { id: string; event: unknown; secrets: number }[] = [];
+  let respond: () => Response | Promise<Response> = () => new Response();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (req) => {
+      const body = await req.text();
+      const headers = Object.fromEntries(req.headers);
+      const verified = SECRETS.COMPLETION_SECRETS.filter((secret) => {
+        try {
+          return new Webhook(secret).verify(body, headers) !== undefined;
+        } catch {
+          return false;
+        }
+      });
+      arrived.push({
+        id: headers["webhook-id"]!,
+        event: JSON.parse(body),
+        secrets: verified.length,
+      });
+      return await respond();
+    },
+  );
+  const restore = setEnvironment({
+    COMPLETION_URL: `http://127.0.0.1:${server.addr.port}/`,
+  });
+  try {
+    await test(arrived, (next) => respond = next);
+  } finally {
+    restore();
+    await server.shutdown();
+  }
+}
+
+const sender = () =>
+  call(guides().stack, secretKeyHolder(guides().stack), "send-webhooks");
+
+/** Asks for a report until it is there. */
+async function reportOf(actor: Actor, month: string): Promise<CallAnswer> {
+  while (true) {
+    const answer = await call(guides().stack, actor, "reports", {
+      body: { month },
+      key: month,
+    });
+    if (answer.status === 200) return answer;
+    assert([202, 409].includes(answer.status), `got ${answer.status}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const messagesOf = (month: string) =>
+  guides().stack.sql<{ id: string; tries: number; due_at: string | null }>(
+    "select id, tries, due_at from public.webhook_messages where data ->> 'month' = $1",
+    [month],
+  );
+
+Deno.test("a completed operation is told once, signed, however often it is asked for and sent", async () => {
+  const ada = await signUp(guides().stack);
+  const month = unique("month");
+  await Promise.all([1, 2, 3, 4].map(() => reportOf(ada, month)));
+  const [message, ...others] = await messagesOf(month);
+  assertEquals(others, []);
+  await withReceiver(async (arrived) => {
+    await Promise.all([sender(), sender(), sender()]);
+    await sender();
+    const [delivery, ...again] = arrived.filter(({ id }) => id === message!.id);
+    assertEquals(again, []);
+    const { timestamp, ...event } = delivery!.event as { timestamp: string };
+    assert(Date.parse(timestamp) > 0);
+    assertEquals(
+      [delivery!.secrets, event],
+      [2, { type: "report.completed", data: { month, pages: 3 } }],
+    );
+  });
+  assertEquals((await messagesOf(month))[0]!.due_at, null);
+});
+
+Deno.test("what does not arrive is sent again when it is due, with the same id, and then given up", async () => {
+  const ada = await signUp(guides().stack);
+  const month = unique("month");
+  await reportOf(ada, month);
+  const { id } = (await messagesOf(month))[0]!;
+  const makeDue = (tries: number) =>
+    guides().stack.sql(
+      "update public.webhook_messages set due_at = now(), tries = $2 where id = $1",
+      [id, tries],
+    );
+  await withReceiver(async (arrived, answer) => {
+    const times = () => arrived.filter((one) => one.id === id).length;
+    const elsewhere = { status: 307, headers: { Location: "/elsewhere" } };
+    answer(() => new Response(null, elsewhere));
+    assertEquals((await sender()).body[id], 500);
+    const [failed] = await messagesOf(month);
+    assertEquals([times(), failed!.tries], [1, 1]);
+    assert(failed!.due_at !== null);
+
+    answer(() => new Response(null, { status: 500 }));
+    await makeDue(9);
+    assertEquals((await sender()).body[id], 500);
+    assertEquals((await messagesOf(month))[0], { id, tries: 10, due_at: null });
+
+    answer(() => new Response());
+    await makeDue(10);
+    assertEquals((await sender()).body[id], 200);
+    assertEquals(times(), 3);
+  });
 });

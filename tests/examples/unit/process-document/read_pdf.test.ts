@@ -92,6 +92,42 @@ Deno.test("readPdf() reads what was typed into a form", async () => {
   );
 });
 
+Deno.test("readPdf() reads what was chosen and written on a page, and nothing hidden", async () => {
+  const widget = (fields: string) =>
+    `<</Type/Annot/Subtype/Widget/Rect[0 0 9 9]/P 3 0 R${fields}>>`;
+  const states = (on: string) => `/AP<</N<</${on} 4 0 R/Off 4 0 R>>>>`;
+  const annotations = [
+    widget(`/FT/Btn/T(agree)/V/Off/AS/Off${states("Yes")}`),
+    widget(`/FT/Btn/T(paid)/TU(Paid in full)/V/Yes/AS/Yes${states("Yes")}`),
+    widget(`/Parent 5 0 R/AS/Off${states("card")}`),
+    widget(`/Parent 5 0 R/AS/cash${states("cash")}`),
+    widget("/FT/Ch/T(country)/V(Portugal)/Opt[(Spain)(Portugal)]"),
+    // Flags: a password, and an annotation that is hidden.
+    widget("/FT/Tx/T(pin)/Ff 8192/V(1234)"),
+    widget("/FT/Tx/T(internal)/F 2/V(secret)"),
+    "<</Type/Annot/Subtype/FreeText/Rect[0 0 9 9]/Contents(Urgent)/DA(/F 9 Tf)>>",
+    "<</Type/Annot/Subtype/Text/Rect[0 0 9 9]/Contents(a comment)>>",
+  ];
+  const list = annotations.map((_, index) => `${index + 6} 0 R`);
+  const fields = list.filter((_, index) => ![2, 3, 7, 8].includes(index));
+  const pdf = pdfOf([
+    `<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[5 0 R ${
+      fields.join(" ")
+    }]>>>>`,
+    "<</Type/Pages/Count 1/Kids[3 0 R]>>",
+    `<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Annots[${list.join(" ")}]>>`,
+    packed("", {
+      dictionary: "/Type/XObject/Subtype/Form/BBox[0 0 9 9]",
+    }),
+    "<</FT/Btn/Ff 32768/T(payment)/V/cash/Kids[8 0 R 9 0 R]>>",
+    ...annotations,
+  ]);
+  assertEquals(
+    (await readPdf(pdf)).text,
+    "Urgent\nPaid in full: Yes\npayment: cash\ncountry: Portugal",
+  );
+});
+
 Deno.test("readPdf() reads a dynamic form, or refuses its placeholder", async () => {
   const bytes = await fixture("xfa.pdf");
   const { text } = await readPdf(bytes);
@@ -115,9 +151,10 @@ Deno.test("readPdf() reads lines from right to left in the order they are read",
     draw(
       { text: seen("עולם"), x: 200, y: 700 },
       { text: seen("שלום"), x: 300, y: 700 },
-      { text: seen("ימים"), x: 200, y: 680 },
-      { text: "30", x: 250, y: 680 },
+      // One maker draws from the left, another in the order of reading.
       { text: seen("תוך"), x: 300, y: 680 },
+      { text: "30", x: 250, y: 680 },
+      { text: seen("ימים"), x: 200, y: 680 },
       { text: "in", x: 50, y: 660 },
       { text: seen("אביב"), x: 90, y: 660 },
       { text: seen("תל"), x: 150, y: 660 },
@@ -168,4 +205,18 @@ Deno.test("readPdf() lets images be as large together as they like", async () =>
     image,
   ]);
   assertEquals((await readPdf(pdf)).pages, 1);
+
+  // The same dictionary before what is no image at all.
+  const bomb = packed("q Q ".repeat(MAX_UNPACKED_BYTES / 4 + 1), {
+    dictionary: "/Subtype/Image",
+  });
+  assertEquals(
+    await refusal(pdfOf([
+      "<</Type/Catalog/Pages 2 0 R>>",
+      "<</Type/Pages/Count 1/Kids[3 0 R]>>",
+      "<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R>>",
+      bomb,
+    ])),
+    "DOCUMENT_TOO_LARGE",
+  );
 });

@@ -7,6 +7,8 @@ export interface ExtractedText {
   text: string;
   /** How many pages it was on; only of a PDF. */
   pages?: number;
+  /** How many of these are blank, or have images alone; if any. */
+  pagesWithoutText?: number;
 }
 
 /**

@@ -22,6 +22,8 @@ export interface ProcessedDocument {
   mimeType: string;
   /** How many pages it has; only of a PDF. */
   pages?: number;
+  /** How many of these are blank, or have images alone; if any. */
+  pagesWithoutText?: number;
   chunkCount: number;
   /** Characters (code points) of its text. */
   characters: number;

@@ -22,7 +22,7 @@ type Page = Awaited<ReturnType<Pdf["getPage"]>>;
 export async function readPdf(
   bytes: Uint8Array,
   readCharacterMap: ReadCharacterMap = fromLibrary,
-): Promise<{ text: string; pages: number }> {
+): Promise<{ text: string; pages: number; pagesWithoutText?: number }> {
   if (!isWithinBound(bytes, MAX_UNPACKED_BYTES)) {
     throw tooLarge(`unpacks to more than ${MAX_UNPACKED_BYTES} bytes`);
   }
@@ -32,12 +32,19 @@ export async function readPdf(
     if (pdf.numPages > MAX_PDF_PAGES) {
       throw tooLarge(`has ${pdf.numPages} pages, more than ${MAX_PDF_PAGES}`);
     }
-    const text = await readPages(pdf);
+    const texts = await readPages(pdf);
+    const written = texts.filter((text) => text !== "");
+    const text = written.join("\n\n");
     if (missing.length > 0) {
       throw unreadable(`goes by ${missing[0]}, which is not known here`);
     }
     await assertNoPlaceholder(pdf, text);
-    return { text, pages: pdf.numPages };
+    const pagesWithoutText = texts.length - written.length;
+    return {
+      text,
+      pages: texts.length,
+      ...(pagesWithoutText === 0 ? {} : { pagesWithoutText }),
+    };
   } catch (error) {
     throw error instanceof DocumentError ? error : broken(error);
   } finally {
@@ -106,7 +113,7 @@ function characterMaps(read: ReadCharacterMap) {
   return { missing, Factory };
 }
 
-async function readPages(pdf: Pdf): Promise<string> {
+async function readPages(pdf: Pdf): Promise<string[]> {
   const pages: string[] = [];
   let length = 0;
   for (let number = 1; number <= pdf.numPages; number++) {
@@ -118,9 +125,9 @@ async function readPages(pdf: Pdf): Promise<string> {
       throw tooLarge(`holds more than ${MAX_TEXT_LENGTH} characters of text`);
     }
     assertReadable(text, number);
-    if (text.trim() !== "") pages.push(text.trim());
+    pages.push(text.trim());
   }
-  return pages.join("\n\n");
+  return pages;
 }
 
 async function readPage(page: Page): Promise<string> {

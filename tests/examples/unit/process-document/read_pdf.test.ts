@@ -31,6 +31,19 @@ Deno.test("readPdf() reads every page", async () => {
   assertStringIncludes(text, "naïve\nZähler genügen nicht.\n\nReplays\n");
 });
 
+Deno.test("readPdf() says how many pages of several have no text", async () => {
+  const page = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]";
+  const { text, ...rest } = await readPdf(pdfOf([
+    "<</Type/Catalog/Pages 2 0 R>>",
+    "<</Type/Pages/Count 3/Kids[3 0 R 4 0 R 3 0 R]>>",
+    `${page}>>`,
+    `${page}/Contents 5 0 R/Resources<</Font<</F 6 0 R>>>>>>`,
+    packed("BT /F 9 Tf 9 9 Td (Scanned) Tj ET"),
+    "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+  ]));
+  assertEquals([text, rest], ["Scanned", { pages: 3, pagesWithoutText: 2 }]);
+});
+
 Deno.test("readPdf() leaves the bytes as they were", async () => {
   const bytes = await fixture("claims.pdf");
   await readPdf(bytes);

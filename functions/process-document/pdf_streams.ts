@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { inflateSync } from "node:zlib";
+import { Unzlib } from "fflate";
 
 /**
  * Whether what is packed in a PDF stays within a bound when it is unpacked:
@@ -55,22 +56,53 @@ function isImage(file: Buffer, stream: number): boolean {
 const MAX_LAYERS = 3;
 
 /** Bytes of the largest layer; more than `maxBytes` when that is known. */
-function unpackedSize(data: Buffer, maxBytes: number): number {
+function unpackedSize(data: Uint8Array, maxBytes: number): number {
   let largest = 0;
   for (let layer = 0; isZlib(data); layer++) {
-    if (layer === MAX_LAYERS) return maxBytes + 1;
-    try {
-      data = inflateSync(data, { maxOutputLength: maxBytes });
-    } catch (error) {
-      const { code } = error as { code?: string };
-      return code === "ERR_BUFFER_TOO_LARGE" ? maxBytes + 1 : largest;
-    }
-    largest = Math.max(largest, data.length);
+    const unpacked = layer < MAX_LAYERS ? unpack(data, maxBytes) : null;
+    if (unpacked === null) return maxBytes + 1;
+    largest = Math.max(largest, unpacked.length);
+    data = unpacked;
   }
   return largest;
 }
 
+/** What is packed, as far as it is sound; `null` when it is too much. */
+function unpack(data: Uint8Array, maxBytes: number): Uint8Array | null {
+  try {
+    return inflateSync(data, { maxOutputLength: maxBytes });
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === "ERR_BUFFER_TOO_LARGE") return null;
+    return unpackSoundPart(data, maxBytes);
+  }
+}
+
+// The parser takes what comes before an error, and so must whoever counts. This
+// is several times slower, and gives each piece as soon as it has it.
+const PIECE = 16 * 1024;
+
+function unpackSoundPart(
+  data: Uint8Array,
+  maxBytes: number,
+): Uint8Array | null {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  const unpacking = new Unzlib((part) => {
+    parts.push(part);
+    size += part.length;
+  });
+  try {
+    for (let at = 0; at < data.length && size <= maxBytes; at += PIECE) {
+      unpacking.push(data.subarray(at, at + PIECE));
+    }
+  } catch {
+    // Here it ends.
+  }
+  return size > maxBytes ? null : Buffer.concat(parts);
+}
+
 // RFC 1950, section 2.2
-function isZlib([method = 0, flags = 0]: Buffer): boolean {
+function isZlib([method = 0, flags = 0]: Uint8Array): boolean {
   return (method & 0x0f) === 8 && (method * 256 + flags) % 31 === 0;
 }

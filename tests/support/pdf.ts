@@ -1,7 +1,13 @@
 import { deflateSync } from "node:zlib";
 
-/** An object of a PDF: as it is written, or a stream with what describes it. */
-export type PdfObject = string | { dictionary: string; data: Uint8Array };
+/** What is packed or not, with what describes it. */
+export interface PdfStream {
+  dictionary: string;
+  data: Uint8Array;
+}
+
+/** An object of a PDF: as it is written, or a stream. */
+export type PdfObject = string | PdfStream;
 
 /** A PDF by the book: objects, where each of them is, and where that is told. */
 export function pdfOf(objects: readonly PdfObject[]): Uint8Array {
@@ -63,7 +69,7 @@ export function pageOf(
 export function packed(
   content: string,
   { layers = 1, dictionary = "" } = {},
-): PdfObject {
+): PdfStream {
   let data: Uint8Array = new TextEncoder().encode(content);
   for (let layer = 0; layer < layers; layer++) data = deflateSync(data);
   const filters = "/FlateDecode".repeat(layers);

@@ -202,6 +202,14 @@ Deno.test("readPdf() refuses what unpacks to too much before it is unpacked", as
       "DOCUMENT_TOO_LARGE",
     );
   }
+  // The parser reads what is packed up to where it is broken.
+  const broken = new Uint8Array(half.data);
+  broken[broken.length - 3]! ^= 0xff;
+  const torn = { ...half, data: broken };
+  assertEquals(
+    await refusal(pdfOf([...objects, torn, torn])),
+    "DOCUMENT_TOO_LARGE",
+  );
   assertEquals((await readPdf(blank)).text, "");
 });
 

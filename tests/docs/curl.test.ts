@@ -22,8 +22,8 @@ for (const page of await pages()) {
   // Its function is the reader's: tests/docs/snippets.test.ts.
   if (page === "../README.md") continue;
   const blocks = (await codeBlocks(page, "sh"))
-    // The command lines have tests of their own.
-    .filter((code) => !/^(deno|npx|supabase) /m.test(code));
+    // Other command lines have tests of their own.
+    .filter((code) => !/^(aws|deno|npx|supabase) /m.test(code));
   if (!blocks.some((code) => code.includes("curl "))) continue;
 
   Deno.test(`each curl of ${page} is answered as it stands there`, async () => {

@@ -182,8 +182,11 @@ async function atOnce(options: Options): Promise<Outcome> {
 async function dies(config: WorkerSettings["config"]): Promise<Outcome> {
   await using route = new Route({ first: "exit", config });
   const [doomed, other] = [await route.worker(), await route.worker()];
-  await doomed.ask().catch(() => {});
+  const asked = doomed.ask().catch(() => {});
+  // While the lease still lasts.
+  await route.begun(1);
   await untilSettled(other.ask);
+  await asked;
   return route.outcome();
 }
 

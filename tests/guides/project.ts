@@ -117,6 +117,7 @@ async function followedGuides(): Promise<AdoptedProject> {
   let config = CONFIG;
   for (const { path, code } of await guidedFiles()) {
     if (path === "supabase/config.toml") config += code;
+    else if (files.has(path)) throw new Error(`Two guides write ${path}`);
     else files.set(path, code);
   }
   files.set("supabase/config.toml", config);

@@ -221,7 +221,7 @@ const sender = () =>
 /** Asks for a report until it is there. */
 async function reportOf(actor: Actor, month: string): Promise<CallAnswer> {
   while (true) {
-    const answer = await call(guides().stack, actor, "reports", {
+    const answer = await call(guides().stack, actor, "monthly-reports", {
       body: { month },
       key: month,
     });

@@ -44,7 +44,7 @@ async function laterRelease(): Promise<string> {
   for (const name of ["deno.json", "deno.lock"]) {
     await Deno.copyFile(name, join(root, name));
   }
-  for (const name of ["scripts", "shared", "supabase"]) {
+  for (const name of ["functions", "scripts", "shared", "supabase"]) {
     await cp(name, join(root, name), { recursive: true });
   }
   const write = (path: string, text: string) =>

@@ -1,6 +1,5 @@
 import { bytesOfBase64, toBase64 } from "./body.ts";
 import { LedgerMisconfiguredError, LedgerUnavailableError } from "./errors.ts";
-import { sha256Hex } from "./fingerprint.ts";
 import {
   type Answer,
   type ClaimResult,
@@ -37,77 +36,90 @@ export interface RedisLedgerOptions {
 
 // A key of the ledger is one hash. Redis deletes it when it expires, so what is
 // there is live. Scripts run one after the other and take longer than a
-// microsecond, so the clock tells attempts apart.
+// microsecond, so the clock tells attempts apart. Each field and each call of a
+// script costs what the others wait for: what is not there is none, 0, or as
+// the claim says.
 const CLOCK = `
 local time = redis.call('time')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local micros = time[1] * 1000000 + time[2]
 -- Lua would write large numbers with an exponent
 local function text(number) return string.format('%.0f', number) end
-local function expire(at) redis.call('pexpireat', KEYS[1], text(at)) end
+`;
+
+const RENEW = `
 -- Never sooner than it was: a call that was late on the way must not cut short
 -- the one that overtook it.
 local function renew(lease, ms)
   lease = math.max(tonumber(lease), now + ms)
   redis.call('hset', KEYS[1], 'lease', text(lease))
-  if lease > now + redis.call('pttl', KEYS[1]) then expire(lease) end
-end
-local function replay()
-  local answer = redis.call('hmget', KEYS[1], 'code', 'headers', 'body')
-  return {'replay', answer[1], answer[2], answer[3]}
+  if lease > now + redis.call('pttl', KEYS[1]) then
+    redis.call('pexpireat', KEYS[1], text(lease))
+  end
 end
 `;
 
-const CLAIM = `${CLOCK}
+const CLAIM = `
 local fingerprint, owner, policy = ARGV[1], ARGV[2], ARGV[5]
 local lease, ttl, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
-local key = redis.call('hmget', KEYS[1], 'status', 'fingerprint', 'owner',
-  'past', 'attempt', 'crashes', 'fence', 'lease')
-local status, past, crashes = key[1], '', 0
-
-local function granted(outcome, attempt, fence)
-  local answer = {outcome, text(attempt), text(fence)}
-  local all = redis.call('hgetall', KEYS[1])
-  for i = 1, #all, 2 do
-    if string.sub(all[i], 1, 5) == 'step:' then
-      answer[#answer + 1] = string.sub(all[i], 6)
-      answer[#answer + 1] = all[i + 1]
-    end
-  end
-  return answer
-end
-
+local found = redis.call('hmget', KEYS[1], 'status', 'fingerprint', 'answer')
+local status = found[1]
 if status then
-  if key[2] ~= fingerprint then return {'mismatch'} end
-  if status == 'completed' then return replay() end
-  if status == 'processing' then
-    if key[3] == owner then
-      renew(key[8], lease)
-      local outcome = key[6] == '0' and 'claimed' or 'taken_over'
-      return granted(outcome, key[5], key[7])
+  if found[2] ~= fingerprint then return {'mismatch'} end
+  if status == 'completed' then return {'replay', found[3]} end
+end
+${CLOCK}
+local attempt, fence, crashes = 1, time[1] * 1000000 + time[2], 0
+if status then
+  local key = redis.call('hmget', KEYS[1], 'owner', 'past', 'attempt', 'crashes',
+    'fence', 'lease', 'claimed')
+  ${RENEW}
+  local function granted(outcome, attempt, fence)
+    local answer = {outcome, attempt, fence}
+    local all = redis.call('hgetall', KEYS[1])
+    for i = 1, #all, 2 do
+      if string.sub(all[i], 1, 5) == 'step:' then
+        answer[#answer + 1] = string.sub(all[i], 6)
+        answer[#answer + 1] = all[i + 1]
+      end
     end
-    local left = key[8] - now
+    return answer
+  end
+
+  if status == 'processing' then
+    if key[1] == owner then
+      renew(key[6], lease)
+      return granted(key[4] and 'taken_over' or 'claimed', key[3], key[5])
+    end
+    local left = key[6] - now
     if left > 0 then return {'in_progress', text(math.ceil(left / 1000))} end
-    crashes = key[6] + 1
+    crashes = (key[4] or 0) + 1
     if policy == 'refuse' or crashes >= most then return {'abandoned'} end
   end
+  attempt = key[3] + 1
+  fence = math.max(fence, key[5] + 1)
   -- thirty-two owners, of 36 characters and a space: more have long given up
-  past = string.sub(key[3] .. ' ' .. key[4], 1, 32 * 37)
+  local past = string.sub(key[1] .. ' ' .. (key[2] or ''), 1, 32 * 37)
+  redis.call('hset', KEYS[1], 'status', 'processing', 'owner', owner, 'past', past,
+    'attempt', attempt, 'fence', text(fence), 'lease', text(now + lease),
+    'claimed', text(now))
+  redis.call('hsetnx', KEYS[1], 'created', key[7])
+  redis.call('hdel', KEYS[1], 'error', 'code', 'ended', 'crashes')
+  if crashes > 0 then redis.call('hset', KEYS[1], 'crashes', crashes) end
+  if ARGV[7] ~= '' then redis.call('hset', KEYS[1], 'metadata', ARGV[7]) end
+  redis.call('pexpire', KEYS[1], text(math.max(lease, ttl)))
+  return granted(crashes == 0 and 'claimed' or 'taken_over', text(attempt), text(fence))
 end
 
-local attempt = (key[5] or 0) + 1
-local fence = math.max(micros, (key[7] or 0) + 1)
+fence = text(fence)
 redis.call('hset', KEYS[1], 'status', 'processing', 'fingerprint', fingerprint,
-  'owner', owner, 'past', past, 'attempt', text(attempt), 'crashes', text(crashes),
-  'fence', text(fence), 'lease', text(now + lease), 'claimed', text(now), 'of', ARGV[8])
-redis.call('hsetnx', KEYS[1], 'created', text(now))
-redis.call('hdel', KEYS[1], 'error', 'code', 'ended')
+  'owner', owner, 'attempt', '1', 'fence', fence, 'lease', text(now + lease),
+  'claimed', text(now))
 if ARGV[7] ~= '' then redis.call('hset', KEYS[1], 'metadata', ARGV[7]) end
-expire(now + math.max(lease, ttl))
-return granted(crashes == 0 and 'claimed' or 'taken_over', attempt, fence)
+redis.call('pexpire', KEYS[1], lease > ttl and ARGV[3] or ARGV[4])
+return {'claimed', '1', fence}
 `;
 
-const SETTLE = `${CLOCK}
+const SETTLE = `${CLOCK}${RENEW}
 local call, owner, ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local key = redis.call('hmget', KEYS[1], 'status', 'owner', 'past', 'lease', 'claimed')
 local status = key[1]
@@ -123,28 +135,30 @@ if key[2] == owner then
     else
       redis.call('hset', KEYS[1], 'status', call, 'ended', text(now), unpack(ARGV, 4))
       -- Counted from the claim, but never gone before it could be asked for.
-      expire(math.max(key[5] + ms, now + ms / 2))
+      redis.call('pexpireat', KEYS[1], text(math.max(key[5] + ms, now + ms / 2)))
     end
     return {'recorded'}
   end
   if status == call then return {'recorded'} end
 -- Of another generation, or a stranger: the answer is not theirs to see.
 -- Whole tokens: a part of one is nobody's.
-elseif owner == '' or not string.find(' ' .. key[3] .. ' ', ' ' .. owner .. ' ', 1, true) then
+elseif owner == '' or not key[3] or
+  not string.find(' ' .. key[3] .. ' ', ' ' .. owner .. ' ', 1, true) then
   return {'gone'}
 end
-if status == 'completed' then return replay() end
-return {'lost'}
+if status ~= 'completed' then return {'lost'} end
+return {'replay', redis.call('hget', KEYS[1], 'answer')}
 `;
 
 const READ = `
-return redis.call('hmget', KEYS[1], 'status', 'code', 'headers', 'body')
+return redis.call('hmget', KEYS[1], 'status', 'answer')
 `;
 
 const STATUS = `${CLOCK}
 local key = redis.call('hmget', KEYS[1], 'status', 'attempt', 'code', 'created',
   'claimed', 'ended', 'lease')
 if not key[1] then return {false} end
+key[4] = key[4] or key[5]
 local is_stuck = key[1] == 'processing' and tonumber(key[7]) <= now
 key[7] = text(now + redis.call('pttl', KEYS[1]))
 key[8] = is_stuck and 'stuck' or ''
@@ -154,28 +168,33 @@ end
 return key
 `;
 
-// Base64 is never this.
-const NOT_KEPT = "-";
-
 /**
  * The ledger in Redis 5 or newer, or what speaks its commands: for those who
  * outgrow one Postgres and accept what their Redis promises. Scripts on the
  * server decide, by the server's clock: one trip a transition. A key is one
  * hash, so one slot of a cluster, and leaves by itself when its time is over.
  * It has no batches, notifications, statistics, or row level security, and
- * takes whatever user id it is given.
+ * takes whatever user id it is given. The operators' page, their lists and
+ * `idempotency_resolve` are of Postgres: here an operator settles a key with
+ * `complete` or `fail` and the `owner` that its hash names.
  *
- * **What it promises** is what Redis keeps, on the server that answers:
+ * **What it promises** is what Redis keeps, on the server that answers; the
+ * figures, and how to send `WAIT`, are in `docs/redis.md`:
  *
  * - `maxmemory-policy noeviction`, or keys are forgotten while they are live,
  *   and what they stand for runs a second time.
  * - With `appendfsync always` what was recorded survives a crash of the server;
- *   with `everysec` up to a second of claims and answers is lost, and their
- *   requests run again; without an append-only file, all since the snapshot.
- * - Replication is asynchronous. After a failover the new primary may lack the
- *   last claims and answers: those requests run again, or two at a time while
- *   the old primary is still reachable. `min-replicas-to-write 1` bounds that;
- *   `WAIT` narrows it and does not close it, and the ledger does not send it.
+ *   with `everysec` that of the process, and a crash of the machine loses up to
+ *   a second of claims and answers; without an append-only file a server that
+ *   is started again has forgotten everything.
+ * - Replication is asynchronous. After a failover the new primary lacks what
+ *   was under way to it: those requests run again, even with
+ *   `onAbandoned: "refuse"` where the claim was among it. A primary that froze
+ *   may grant what its successor grants too, which `min-replicas-to-write` does
+ *   not prevent.
+ * - A `send` that adds `WAIT 1` to each command, over the same connection, and
+ *   throws where no replica has it, closes both with one replica a primary. The
+ *   connection does nothing else meanwhile.
  * - A fence is greater than that of every earlier attempt of its key. Over all
  *   keys it is the server's clock in microseconds: greater than every earlier
  *   one on that server as long as its clock is not set back, and over the
@@ -218,10 +237,10 @@ export function redisLedger(
     identity: Identity,
     ...args: string[]
   ): Promise<(string | null)[]> => {
-    // Hashed: names are then short, and no scope's braces choose the slot.
-    const name = prefix + await sha256Hex(identityName(identity));
+    // What is in braces would choose the slot: one scope's keys would share it.
+    const name = prefix + identityName(identity).replaceAll("{", "\\u007b");
     const evaluate = async () => {
-      const digest = await sha1Hex(script);
+      const digest = digests.get(script) ?? await sha1Hex(script);
       try {
         return await send(["EVALSHA", digest, "1", name, ...args]);
       } catch (error) {
@@ -271,7 +290,6 @@ export function redisLedger(
         terms.onAbandoned,
         String(terms.maxAttempts),
         metadata === null ? "" : JSON.stringify(metadata),
-        identityName(identity),
       );
       const [outcome, ...rest] = answer;
       switch (outcome) {
@@ -326,10 +344,8 @@ export function redisLedger(
         ms(ttlSeconds),
         "code",
         String(answer.status),
-        "headers",
-        JSON.stringify(answer.headers),
-        "body",
-        answer.body === null ? NOT_KEPT : toBase64(answer.body),
+        "answer",
+        textOf(answer),
       ),
 
     fail: (identity, ownerToken, failure, ttlSeconds) =>
@@ -376,9 +392,19 @@ function ms(seconds: number): string {
   return String(Math.round(seconds * 1000));
 }
 
+// Base64 is never this.
+const NOT_KEPT = "-";
+
+// One field: each costs the server as much as all of its text. JSON breaks no
+// line.
+function textOf({ status, headers, body }: Answer): string {
+  const kept = body === null ? NOT_KEPT : toBase64(body);
+  return `${status}\n${JSON.stringify(headers)}\n${kept}`;
+}
+
 function answerOf(attempted: string, parts: (string | null)[]): Answer {
-  const [code, headers, body] = parts;
-  if (code == null || headers == null || body == null) {
+  const [code, headers, body] = parts[0]?.split("\n") ?? [];
+  if (code === undefined || headers === undefined || body === undefined) {
     throw unexpected(attempted, parts);
   }
   return {
@@ -440,19 +466,15 @@ function unexpected(attempted: string, answer: unknown): Error {
   );
 }
 
-const digests = new Map<string, Promise<string>>();
+const digests = new Map<string, string>();
 
-function sha1Hex(script: string): Promise<string> {
-  const known = digests.get(script);
-  if (known !== undefined) return known;
-  const digest = crypto.subtle
-    .digest("SHA-1", new TextEncoder().encode(script))
-    .then((bytes) =>
-      Array.from(
-        new Uint8Array(bytes),
-        (byte) => byte.toString(16).padStart(2, "0"),
-      ).join("")
-    );
+async function sha1Hex(script: string): Promise<string> {
+  const text = new TextEncoder().encode(script);
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-1", text));
+  const digest = Array.from(
+    bytes,
+    (byte) => byte.toString(16).padStart(2, "0"),
+  ).join("");
   digests.set(script, digest);
   return digest;
 }

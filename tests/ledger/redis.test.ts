@@ -11,7 +11,13 @@ import {
   type ContractSubject,
   ledgerContract,
 } from "../../shared/idempotency/testing.ts";
-import { hasRedis, type Send, startRedis } from "../support/redis.ts";
+import {
+  hasRedis,
+  type RedisServer,
+  type Send,
+  startRedis,
+} from "../../scripts/cluster/redis.ts";
+import { ageRedis } from "../support/redis.ts";
 
 const IDENTITY = { userId: "ada", scope: "orders", key: "order-17" };
 
@@ -25,17 +31,6 @@ const terms = (): ClaimTerms & { ownerToken: string } => ({
   metadata: { trace: "1" },
 });
 
-// The server's clock decides, so what it holds is moved into the past.
-const AGE = `
-for _, name in ipairs(redis.call('keys', '*')) do
-  for _, field in ipairs({'lease', 'claimed', 'created', 'ended'}) do
-    if redis.call('hexists', name, field) == 1 then
-      redis.call('hincrby', name, field, -ARGV[1])
-    end
-  end
-  redis.call('pexpire', name, redis.call('pttl', name) - ARGV[1])
-end`;
-
 if (!hasRedis()) {
   Deno.test.ignore("Redis ledger: needs redis-server", () => {});
 } else {
@@ -43,7 +38,7 @@ if (!hasRedis()) {
 }
 
 function testOnRedis(): void {
-  let redis: AsyncDisposable & { send: Send };
+  let redis: RedisServer;
   const sent: string[][] = [];
   const send: Send = (command) => (sent.push(command), redis.send(command));
 
@@ -59,9 +54,7 @@ function testOnRedis(): void {
   const subject = (): ContractSubject => ({
     ledger: redisLedger(send),
     users: ["ada", "bob"],
-    age: async (seconds) => {
-      await redis.send(["EVAL", AGE, "0", String(seconds * 1000)]);
-    },
+    age: (seconds) => ageRedis(redis.send, seconds),
   });
   for (const { name, run } of ledgerContract(subject)) {
     Deno.test(`Redis ledger: ${name}`, run);
@@ -115,7 +108,7 @@ function testOnRedis(): void {
     const ledger = redisLedger(send);
     const [first, second] = [terms(), terms()];
     await ledger.claim(IDENTITY, first);
-    await redis.send(["EVAL", AGE, "0", "61000"]);
+    await ageRedis(redis.send, 61);
     await ledger.claim(IDENTITY, second);
     const body = new TextEncoder().encode("for the second");
     const answer = { status: 200, headers: {}, body };
@@ -161,8 +154,8 @@ function testOnRedis(): void {
     const later = Number(await redis.send(["PTTL", name!]));
     assert(later > 9000 && later <= 10_000, `${later} ms`);
     assertEquals(
-      await redis.send(["HMGET", name!, "error", "code", "metadata", "of"]),
-      ["no", "502", '{"trace":"1"}', '["ada","orders","order-17"]'],
+      [name, await redis.send(["HMGET", name!, "error", "code", "metadata"])],
+      ['app:["ada","orders","order-17"]', ["no", "502", '{"trace":"1"}']],
     );
   });
 
@@ -175,6 +168,28 @@ function testOnRedis(): void {
       await ledger.fail(IDENTITY, owner.ownerToken, failure, 10);
       assertEquals((await ledger.status!(IDENTITY))?.statusCode, status);
     }
+  });
+
+  Deno.test("Redis ledger: an operator settles an interrupted key in its owner's name", async () => {
+    const ledger = redisLedger(send);
+    const name = 'idempotency:["ada","orders","order-17"]';
+    const owner = async () => String(await redis.send(["HGET", name, "owner"]));
+    const refusing = () => ({ ...terms(), onAbandoned: "refuse" as const });
+    const interrupt = async () => {
+      await ledger.claim(IDENTITY, terms());
+      await ageRedis(redis.send, 61);
+      const { outcome } = await ledger.claim(IDENTITY, refusing());
+      assertEquals(outcome, "abandoned");
+      assertEquals((await ledger.status!(IDENTITY))?.isStuck, true);
+    };
+    await interrupt();
+    const failure = { message: "looked, not there", status: null };
+    await ledger.fail(IDENTITY, await owner(), failure, 3600);
+    await interrupt();
+    const answer = { status: 201, headers: {}, body: null };
+    await ledger.complete(IDENTITY, await owner(), answer, 3600);
+    const told = await ledger.claim(IDENTITY, refusing());
+    assertEquals(told, { outcome: "replay", answer });
   });
 
   Deno.test("Redis ledger: fences grow among attempts in the same instant", async () => {

@@ -20,6 +20,8 @@ export interface PostgresCluster {
    * @param whileDown What to do in between.
    */
   restart(whileDown?: () => Promise<void>): Promise<void>;
+  /** Ends the server at once and for good, as a machine without power does. */
+  crash(): Promise<void>;
   /** Stops the server and removes its files. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -36,6 +38,11 @@ export interface ClusterOptions {
   preload?: string[];
   /** Further server settings; they win over the fast defaults. */
   settings?: Record<string, string>;
+  /**
+   * Connection string of a server whose standby this becomes, by streaming
+   * replication; `select pg_promote()` ends that.
+   */
+  standbyOf?: string;
 }
 
 const OLDEST_SUPPORTED = 15;
@@ -101,7 +108,11 @@ export async function startCluster(
   try {
     if (owner) await Deno.chown(home, owner.uid, owner.gid);
     const data = join(home, "data");
-    await initialise(installation, data, owner);
+    if (options.standbyOf === undefined) {
+      await initialise(installation, data, owner);
+    } else {
+      await copy(installation, options.standbyOf, data, owner);
+    }
     const port = freePort();
     const server = spawnServer(installation, home, port, options, owner);
     const stdin = server.stdin.getWriter();
@@ -130,8 +141,12 @@ export async function startCluster(
         await untilReady(data, port, server, null);
       }
     };
+    const crash = async () => {
+      await tell("crash");
+      while (await isReady(data)) await pause();
+    };
     const url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
-    return { url, restart, close };
+    return { url, restart, crash, close };
   } catch (error) {
     await Deno.remove(home, { recursive: true }).catch(() => {});
     throw error;
@@ -206,16 +221,42 @@ async function initialise(
   data: string,
   owner: Owner | null,
 ): Promise<void> {
-  const { success, stderr } = await new Deno.Command(join(binDir, "initdb"), {
-    args: [
-      "--pgdata",
-      data,
-      "--username=postgres",
-      "--auth=trust",
-      "--encoding=UTF8",
-      "--locale=C",
-      "--no-sync",
-    ],
+  await run(join(binDir, "initdb"), [
+    "--pgdata",
+    data,
+    "--username=postgres",
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--no-sync",
+  ], owner);
+}
+
+/** Takes over what a running server has, and how to follow it. */
+async function copy(
+  { binDir }: PostgresInstallation,
+  url: string,
+  data: string,
+  owner: Owner | null,
+): Promise<void> {
+  await run(join(binDir, "pg_basebackup"), [
+    "--pgdata",
+    data,
+    "--dbname",
+    url,
+    "--checkpoint=fast",
+    "--write-recovery-conf",
+    "--no-sync",
+  ], owner);
+}
+
+async function run(
+  program: string,
+  args: string[],
+  owner: Owner | null,
+): Promise<void> {
+  const { success, stderr } = await new Deno.Command(program, {
+    args,
     cwd: "/",
     stdout: "null",
     stderr: "piped",
@@ -223,7 +264,9 @@ async function initialise(
   }).output();
   if (!success) {
     throw new Error(
-      `initdb in ${data} failed: ${new TextDecoder().decode(stderr).trim()}`,
+      `${program} ${args.join(" ")} failed: ${
+        new TextDecoder().decode(stderr).trim()
+      }`,
     );
   }
 }
@@ -247,6 +290,7 @@ while read -r command; do
   case $command in
     start) start "$@" ;;
     stop) stop ;;
+    crash) kill -QUIT "$server"; wait "$server" ;;
   esac
 done
 stop
@@ -293,7 +337,8 @@ function spawnServer(
 async function isReady(data: string): Promise<boolean> {
   try {
     const text = await Deno.readTextFile(join(data, "postmaster.pid"));
-    return text.trimEnd().split("\n").at(-1)!.trim() === "ready";
+    const state = text.trimEnd().split("\n").at(-1)!.trim();
+    return state === "ready" || state === "standby";
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;

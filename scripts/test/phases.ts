@@ -18,6 +18,7 @@ const HTTP = "tests/http";
 const LEDGER = "tests/ledger";
 const SIMULATION = "tests/proof/simulation";
 const CRASH = "tests/proof/crash";
+const FAILOVER = "tests/proof/failover";
 const FAULTS = "tests/proof/faults";
 const ATTEMPTS = "tests/proof/attempts";
 const CLI = "tests/scripts/cli";
@@ -37,6 +38,7 @@ const APART = [
   LEDGER,
   SIMULATION,
   CRASH,
+  FAILOVER,
   FAULTS,
   ATTEMPTS,
   CLI,
@@ -243,6 +245,11 @@ export const phases: readonly Phase[] = [
     name: "database faults",
     postgres: [],
     run: (filter) => runDenoTest([FAULTS], filter),
+  },
+  {
+    name: "failover",
+    postgres: [],
+    run: (filter) => runDenoTest([FAILOVER], filter),
   },
   {
     name: "attempts that stall or crash",

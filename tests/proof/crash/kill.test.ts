@@ -27,6 +27,7 @@ Deno.test("after hundreds of kills every effect is accounted for, every key answ
     await migrate(cluster.url);
     await sql.unsafe(TABLES);
     const { kills, stalls, told, errors } = await killWorkers(
+      new URL("./worker.ts", import.meta.url),
       cluster.url,
       randomFrom(seed),
       { kills: KILLS, seconds: SECONDS },

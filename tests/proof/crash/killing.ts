@@ -18,15 +18,19 @@ export interface Carnage {
   readonly errors: string[];
 }
 
-const WORKER = new URL("./worker.ts", import.meta.url);
 const WORKERS_AT_ONCE = 6;
 const STALL_MS = 1_500;
 // After its first answer: starting takes longer than anything that matters.
 const MOST_LIFE_MS = 250;
 const MOST_START_MS = 15_000;
 
-/** Starts workers and kills each at a random moment, until both are reached. */
+/**
+ * Starts workers and kills each at a random moment, until both are reached.
+ *
+ * @param worker The module of a worker, which is given `url`.
+ */
 export async function killWorkers(
+  worker: URL,
   url: string,
   random: Random,
   { kills: wanted, seconds }: { kills: number; seconds: number },
@@ -46,7 +50,7 @@ export async function killWorkers(
         "--allow-all",
         "--no-check",
         "--quiet",
-        WORKER.href,
+        worker.href,
         url,
         String(random.below(0xffff_ffff)),
         String(start),

@@ -1,6 +1,6 @@
 /**
  * Plays simulated schedules of clients, crashes and lost messages against a
- * ledger: `deno task simulate [--schedules N] [--seed S] [--ledger memory|sql]`.
+ * ledger: `deno task simulate [--schedules N] [--seed S] [--ledger memory|redis|sql]`.
  * A failing seed is printed with its schedule; `--schedules 1 --seed S` plays
  * it again.
  *
@@ -9,28 +9,40 @@
 import { parseArgs } from "node:util";
 import type { Subject } from "../tests/proof/simulation/play.ts";
 import { memorySubject } from "../tests/proof/simulation/memory_subject.ts";
+import { redisSubject } from "../tests/proof/simulation/redis_subject.ts";
 import { simulate } from "../tests/proof/simulation/simulate.ts";
 import { startSqlSubjects } from "../tests/proof/simulation/sql_subject.ts";
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
+import { hasRedis, startRedis } from "./cluster/redis.ts";
 
 const USAGE =
-  "Usage: deno task simulate [--schedules N] [--seed S] [--ledger memory|sql]";
+  "Usage: deno task simulate [--schedules N] [--seed S] [--ledger memory|redis|sql]";
 // Each is a connection; more than the server has cores only wait.
 const SQL_LANES = 2;
 const MAX_SEED = 0xffff_ffff;
+const RUNS = {
+  memory: (schedules: number, seed: number) =>
+    run([memorySubject()], schedules, seed),
+  redis: runOnRedis,
+  sql: runOnSql,
+};
 
 try {
   const { schedules, seed, ledger } = readArguments();
   console.log(
     `${schedules} schedules from seed ${seed} against the ${ledger} ledger`,
   );
-  const failed = ledger === "memory"
-    ? await run([memorySubject()], schedules, seed)
-    : await runOnSql(schedules, seed);
+  const failed = await RUNS[ledger](schedules, seed);
   if (failed) Deno.exitCode = 1;
 } catch (error) {
   console.error((error as Error).message);
   Deno.exitCode = 2;
+}
+
+async function runOnRedis(schedules: number, seed: number): Promise<boolean> {
+  if (!hasRedis()) throw new Error("Cannot simulate on Redis: no redis-server");
+  await using redis = await startRedis();
+  return await run([redisSubject(redis)], schedules, seed);
 }
 
 async function runOnSql(schedules: number, seed: number): Promise<boolean> {
@@ -65,9 +77,9 @@ async function run(
 
 function readArguments() {
   const { schedules, seed, ledger } = parse();
-  if (ledger !== "memory" && ledger !== "sql") {
+  if (!isLedger(ledger)) {
     throw new Error(
-      `Cannot use --ledger ${ledger}: expected memory or sql. ${USAGE}`,
+      `Cannot use --ledger ${ledger}: expected memory, redis or sql. ${USAGE}`,
     );
   }
   return {
@@ -77,6 +89,10 @@ function readArguments() {
       ? crypto.getRandomValues(new Uint32Array(1))[0]!
       : wholeNumber("seed", seed, 0),
   };
+}
+
+function isLedger(name: string): name is keyof typeof RUNS {
+  return Object.hasOwn(RUNS, name);
 }
 
 function parse() {

@@ -282,11 +282,13 @@ export const phases: readonly Phase[] = [
       ),
   },
   {
-    name: "simulation in memory",
+    name: "simulation in memory and on Redis",
     postgres: null,
     run: (filter) =>
       runDenoTest(
-        [`${SIMULATION}/memory.test.ts`, `${SIMULATION}/workers.test.ts`],
+        ["memory", "redis", "workers"].map((name) =>
+          `${SIMULATION}/${name}.test.ts`
+        ),
         filter,
       ),
   },

@@ -37,8 +37,8 @@ export interface Schedule {
 export interface Surroundings {
   /** Seconds that the clock moves at least; all moves are multiples of it. */
   readonly grain: number;
-  /** Whether expired keys are purged. */
-  readonly purges: boolean;
+  /** Whether expired keys are purged: now and then, or as soon as they expire. */
+  readonly purges: boolean | "at once";
   /** Whether users reach it past the functions, as they reach a database. */
   readonly forges: boolean;
 }
@@ -207,9 +207,7 @@ export function createSchedule(
       });
     },
     purge() {
-      if (!surroundings.purges) return;
-      model.purge();
-      events.push({ kind: "purge" });
+      if (surroundings.purges) purge();
     },
   };
   let setBack = 0;
@@ -217,6 +215,11 @@ export function createSchedule(
     setBack += Math.max(0, -seconds);
     model.moveClock(seconds);
     events.push({ kind: "clock", seconds });
+    if (surroundings.purges === "at once") purge();
+  };
+  const purge = () => {
+    model.purge();
+    events.push({ kind: "purge" });
   };
   const weights = calm
     ? {

@@ -329,6 +329,8 @@ function spawnServer(
     stdin: "piped",
     stdout: "null",
     stderr: "null",
+    // Else it is killed at the end of this process, before it has tidied away.
+    detached: true,
     ...owner,
   }).spawn();
 }

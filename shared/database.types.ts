@@ -51,6 +51,7 @@ export type Database = {
         Row: {
           "amount": number;
           "created_at": string;
+          "event_id": string | null;
           "id": string;
           "kind": string;
           "reason": string;
@@ -61,6 +62,7 @@ export type Database = {
         Insert: {
           "amount": number;
           "created_at"?: string;
+          "event_id"?: string | null;
           "id"?: string;
           "kind": string;
           "reason": string;
@@ -70,6 +72,7 @@ export type Database = {
         Update: {
           "amount"?: number;
           "created_at"?: string;
+          "event_id"?: string | null;
           "id"?: string;
           "kind"?: string;
           "reason"?: string;
@@ -175,40 +178,92 @@ export type Database = {
         };
         Relationships: [];
       };
-      "events": {
+      "event_edits": {
         Row: {
           "cost": number;
           "created_at": string;
-          "description": string | null;
-          "id": string;
-          "location": string | null;
+          "event_id": string;
           "request_id": string;
-          "starts_at": string;
-          "title": string;
           "user_id": string;
         };
         ComputedFields: never;
         Insert: {
           "cost": number;
           "created_at"?: string;
-          "description"?: string | null;
-          "id"?: string;
-          "location"?: string | null;
+          "event_id": string;
           "request_id": string;
-          "starts_at": string;
-          "title": string;
           "user_id": string;
         };
         Update: {
           "cost"?: number;
           "created_at"?: string;
+          "event_id"?: string;
+          "request_id"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "event_edits_event_id_fkey";
+            columns: ["event_id"];
+            isOneToOne: false;
+            referencedRelation: "events";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "events": {
+        Row: {
+          "archived_at": string | null;
+          "cancelled_at": string | null;
+          "cost": number;
+          "created_at": string;
+          "description": string | null;
+          "id": string;
+          "is_included": boolean;
+          "location": string | null;
+          "participants": number;
+          "places": number;
+          "request_id": string;
+          "starts_at": string;
+          "title": string;
+          "user_id": string;
+          "version": number;
+          "event_as_told": Json | null;
+        };
+        ComputedFields: "event_as_told";
+        Insert: {
+          "archived_at"?: string | null;
+          "cancelled_at"?: string | null;
+          "cost": number;
+          "created_at"?: string;
           "description"?: string | null;
           "id"?: string;
+          "is_included"?: boolean;
           "location"?: string | null;
+          "participants"?: number;
+          "places"?: number;
+          "request_id": string;
+          "starts_at": string;
+          "title": string;
+          "user_id": string;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "cancelled_at"?: string | null;
+          "cost"?: number;
+          "created_at"?: string;
+          "description"?: string | null;
+          "id"?: string;
+          "is_included"?: boolean;
+          "location"?: string | null;
+          "participants"?: number;
+          "places"?: number;
           "request_id"?: string;
           "starts_at"?: string;
           "title"?: string;
           "user_id"?: string;
+          "version"?: number;
         };
         Relationships: [];
       };
@@ -442,17 +497,23 @@ export type Database = {
           "event_cost": number;
           "monthly_events": number;
           "name": string;
+          "participant_cost": number;
+          "participants": number;
         };
         ComputedFields: never;
         Insert: {
           "event_cost": number;
           "monthly_events": number;
           "name": string;
+          "participant_cost"?: number;
+          "participants"?: number;
         };
         Update: {
           "event_cost"?: number;
           "monthly_events"?: number;
           "name"?: string;
+          "participant_cost"?: number;
+          "participants"?: number;
         };
         Relationships: [];
       };
@@ -1382,6 +1443,7 @@ export type Database = {
       };
     };
     Functions: {
+      "cancel_event": { Args: { "p_event_id": string }; Returns: Json };
       "change_quotation_status": {
         Args: {
           "p_id": string;
@@ -1409,6 +1471,7 @@ export type Database = {
           "p_description"?: string;
           "p_location"?: string;
           "p_max_cost"?: number;
+          "p_participants"?: number;
           "p_request_id": string;
           "p_starts_at": string;
           "p_title": string;
@@ -1434,6 +1497,15 @@ export type Database = {
       "enable_soft_delete": {
         Args: { "p_list_columns"?: (string)[]; "p_table": unknown };
         Returns: undefined;
+      };
+      "event_as_told": {
+        Args: {
+          "p_event": Omit<
+            Database["public"]["Tables"]["events"]["Row"],
+            Database["public"]["Tables"]["events"]["ComputedFields"]
+          >;
+        };
+        Returns: Json;
       };
       "get_idempotency_status": {
         Args: {
@@ -1481,6 +1553,7 @@ export type Database = {
         Args: { "p_backlog_limit"?: number; "p_keys_looked_at"?: number };
         Returns: Json;
       };
+      "hold_credit_balance": { Args: { "p_user_id": string }; Returns: number };
       "idempotency_checkpoint": {
         Args: {
           "p_idempotency_key": string;
@@ -1827,6 +1900,22 @@ export type Database = {
         Args: { "p_business_id": string; "p_kind": string };
         Returns: string;
       };
+      "plan_of": {
+        Args: { "p_user_id": string };
+        Returns: {
+          "event_cost": number;
+          "monthly_events": number;
+          "name": string;
+          "participant_cost": number;
+          "participants": number;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "plans";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "pos_approve_receipt": {
         Args: { "p_receipt_id": string };
         Returns: Json;
@@ -1995,6 +2084,17 @@ export type Database = {
           "document_id": string;
           "job_id": string;
         }[];
+      };
+      "update_event": {
+        Args: {
+          "p_changes": Json;
+          "p_confirm_credit"?: boolean;
+          "p_event_id": string;
+          "p_max_cost"?: number;
+          "p_request_id": string;
+          "p_version": number;
+        };
+        Returns: Json;
       };
       "update_quotation": {
         Args: {

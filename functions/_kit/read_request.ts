@@ -119,6 +119,7 @@ export async function readJson<T>(
     code: "REQUEST_INVALID",
     title: "Invalid request",
     detail: `The request body is not as expected: ${describe(parsed.error)}`,
+    extensions: { fields: fieldsOf(parsed.error) },
   });
 }
 
@@ -144,6 +145,12 @@ function describe(error: z.ZodError): string {
     .join("; ");
 }
 
+/** What is wrong, for a program that points at it. */
+function fieldsOf(error: z.ZodError): string[] {
+  const fields = error.issues.map(({ path }) => shown(path.join(".")));
+  return [...new Set(fields)].slice(0, MAX_ISSUES);
+}
+
 /**
  * Reads a request's query as parameters of a given shape.
  *
@@ -165,7 +172,9 @@ export function readQuery<T>(req: Request, schema: z.ZodType<T>): T {
   const names = [...searchParams.keys()];
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) {
-    throw invalidQuery(`${shown(twice)} is there twice: send it once`);
+    throw invalidQuery(`${shown(twice)} is there twice: send it once`, [
+      shown(twice),
+    ]);
   }
   const parsed = schema.safeParse(Object.fromEntries(searchParams));
   if (parsed.success) return parsed.data;
@@ -174,6 +183,7 @@ export function readQuery<T>(req: Request, schema: z.ZodType<T>): T {
       .slice(0, MAX_ISSUES)
       .map(({ path, message }) => shown([...path, message].join(": ")))
       .join("; "),
+    fieldsOf(parsed.error),
   );
 }
 
@@ -181,12 +191,13 @@ function shown(text: string): string {
   return text.slice(0, MAX_CHARACTERS);
 }
 
-function invalidQuery(detail: string): Refusal {
+function invalidQuery(detail: string, fields: string[]): Refusal {
   return new Refusal({
     status: 400,
     code: "REQUEST_INVALID",
     title: "Invalid request",
     detail: `The query is not as expected: ${detail}`,
+    extensions: { fields },
   });
 }
 

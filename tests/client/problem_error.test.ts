@@ -8,7 +8,7 @@ import {
   ResponseNotStoredError,
 } from "../../shared/idempotency.ts";
 import { recorded, refused } from "../support/scripted_fetch.ts";
-import { toErrorEnvelope } from "../../functions/_kit/error_envelope.ts";
+import { toEnvelope } from "../../functions/_kit/envelope.ts";
 
 const asked = new Request("http://x/functions/v1/orders", { method: "POST" });
 
@@ -52,7 +52,7 @@ Deno.test("what may be sent again is what the server says", async () => {
 
 Deno.test("the other style of errors is read too", async () => {
   const error = new RequestInProgressError("order-17", 2);
-  const envelope = await toErrorEnvelope(refusalResponse(error, asked));
+  const envelope = await toEnvelope(refusalResponse(error, asked));
   const { code, detail, retryable, retryAfterMs } = await told(envelope);
   assertEquals({ code, detail, retryable, retryAfterMs }, {
     code: "REQUEST_IN_PROGRESS",

@@ -72,6 +72,10 @@ Deno.test({
         [201, 5, 15],
         [201, 5, 15],
         [201, 5, 15],
+        // Read for its id.
+        [201, 5, 15],
+        [409, 10, 15],
+        [200, 10, 5],
         [200, undefined, undefined],
         [200, undefined, undefined],
       ],
@@ -79,8 +83,9 @@ Deno.test({
     const [list, entries] = answers.slice(-2);
     assertEquals(list!.body.events.length, 4);
     assertEquals(
-      entries!.body.map(({ amount }: { amount: number }) => amount).sort(),
-      [-5, 20],
+      entries!.body.map(({ amount }: { amount: number }) => amount)
+        .sort((a: number, b: number) => a - b),
+      [-10, -5, 20],
     );
   },
 });

@@ -1,6 +1,6 @@
 -- Plans, credits and events: who may do what, which rows there can be, what create_event decides.
 begin;
-select plan(58);
+select plan(67);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -20,6 +20,14 @@ returns void language sql as $$
   values ('00000000-0000-4000-8000-00000000000a', coalesce(p_kind, case when p_amount > 0 then 'grant' else 'spend' end), p_amount, p_reason, p_request);
 $$;
 
+create function pg_temp.topped_up(p_amount integer) returns integer language plpgsql security definer as $$
+begin
+  insert into public.credit_entries (user_id, kind, amount, reason, request_id)
+  values ('00000000-0000-4000-8000-00000000000b', 'grant', p_amount, 'test', gen_random_uuid()::text);
+  return p_amount;
+end;
+$$;
+
 -- grants
 select results_eq(
   $$
@@ -36,7 +44,7 @@ select results_eq(
     cross join unnest(array['anon', 'authenticated', 'service_role']) as r (role)
     where c.oid in (
       'public.plans'::regclass, 'public.user_plans'::regclass, 'public.credit_balances'::regclass,
-      'public.credit_entries'::regclass, 'public.events'::regclass
+      'public.credit_entries'::regclass, 'public.event_edits'::regclass, 'public.events'::regclass
     )
     order by c.relname collate "C", r.role
   $$,
@@ -48,6 +56,9 @@ select results_eq(
       ('credit_entries', 'anon', null),
       ('credit_entries', 'authenticated', 'select'),
       ('credit_entries', 'service_role', 'select,insert'),
+      ('event_edits', 'anon', null),
+      ('event_edits', 'authenticated', 'select'),
+      ('event_edits', 'service_role', 'select'),
       ('events', 'anon', null),
       ('events', 'authenticated', 'select'),
       ('events', 'service_role', 'select,insert,update,delete'),
@@ -70,20 +81,28 @@ select results_eq(
       p.prosecdef,
       p.proconfig @> array['search_path=""']
     from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.proname in ('create_event', 'credit_entries_keep_balance')
+    where p.pronamespace = 'public'::regnamespace and p.proname in (
+        'cancel_event', 'create_event', 'credit_entries_keep_balance', 'event_as_told', 'hold_credit_balance', 'plan_of',
+        'update_event'
+      )
     order by p.proname collate "C"
   $$,
   $$
     values
+      ('cancel_event', false, true, false, true, true),
       ('create_event', false, true, false, true, true),
-      ('credit_entries_keep_balance', false, false, false, true, true)
+      ('credit_entries_keep_balance', false, false, false, true, true),
+      ('event_as_told', false, false, false, false, true),
+      ('hold_credit_balance', false, false, false, false, true),
+      ('plan_of', false, false, false, false, true),
+      ('update_event', false, true, false, true, true)
   $$,
-  'users create events, and nobody calls the trigger'
+  'users create, edit and cancel events, and nobody calls what is inside'
 );
 select is_empty(
   $$
     select c.relname from pg_class as c
-    where c.relname in ('plans', 'user_plans', 'credit_balances', 'credit_entries', 'events')
+    where c.relname in ('plans', 'user_plans', 'credit_balances', 'credit_entries', 'event_edits', 'events')
       and c.relnamespace = 'public'::regnamespace and not c.relrowsecurity
   $$,
   'row level security holds for all of them'
@@ -92,12 +111,16 @@ select policies_are('public', 'plans', array['plans_select_all']);
 select policies_are('public', 'user_plans', array['user_plans_select_own']);
 select policies_are('public', 'credit_balances', array['credit_balances_select_own']);
 select policies_are('public', 'credit_entries', array['credit_entries_select_own']);
-select policies_are('public', 'events', array['events_select_own']);
+select policies_are('public', 'events', array['events_select_own', 'events_update_own']);
+select policies_are('public', 'event_edits', array['event_edits_select_own']);
 
 -- rows there cannot be
 select throws_ok($$insert into public.plans values ('', 1, 1)$$, '23514', null, 'a plan has a name');
 select throws_ok($$insert into public.plans values ('x', -1, 1)$$, '23514', null, 'includes no fewer than 0 events');
 select throws_ok($$insert into public.plans values ('x', 1, 0)$$, '23514', null, 'and has a price');
+select throws_ok($$insert into public.plans values ('x', 1, 1, 0)$$, '23514', null, 'a participant at least');
+select throws_ok($$insert into public.plans values ('x', 1, 1, 1, 0)$$, '23514', null, 'a price for the next');
+select throws_ok($$insert into public.plans values ('x', 1, 1, 1, 100)$$, '23514', null, 'and no event that costs more than an entry may be');
 select throws_ok($$insert into public.user_plans values ('00000000-0000-4000-8000-00000000000a', 'no such')$$, '23503', null, 'nobody is on a plan that is not there');
 select throws_ok($$delete from public.plans where name = 'team'; insert into public.user_plans values ('00000000-0000-4000-8000-00000000000a', 'team')$$, '23503', null, 'nor on one that is gone');
 
@@ -159,12 +182,21 @@ select is((select count(*) from public.credit_balances), 0::bigint, 'and no bala
 select is(pg_temp.create_event('free-1') ->> 'outcome', 'created', 'the same request id of another user is another request');
 select is((select count(*) from public.plans where name = 'free'), 1::bigint, 'everybody signed in sees the plans');
 
+-- edits
+create temporary table edited as
+select public.update_event((select id from public.events), 'edit', 1, '{"title": "Wedding", "location": null}') as a;
+select ok(a @> '{"outcome": "updated", "cost": 0, "event": {"title": "Wedding", "location": null, "version": 2}}', 'an edit changes what it names') from edited;
+select is(public.update_event((select id from public.events), 'edit', 1, '{"title": "Wedding", "location": null}'), a, 'and its repeat nothing') from edited;
+select throws_ok($$select public.update_event((select id from public.events), 'cost', 2, '{"cost": 1}')$$, '22023', null, 'what is not the user''s to edit is refused');
+
 -- bounds, whoever comes past the function
 select throws_ok($$select public.create_event('r', '', now())$$, '23514', null, 'an event has a title');
 select throws_ok($$select public.create_event('r', repeat('x', 201), now())$$, '23514', null, 'of a length');
 select throws_ok($$select public.create_event('r', 'x', 'infinity')$$, '23514', null, 'a time');
 select throws_ok($$select public.create_event('r', 'x', null)$$, '23502', null, 'that is known');
 select throws_ok($$select public.create_event('r', 'x', '1999-12-31T23:59:59Z')$$, '23514', null, 'and within bounds');
+select throws_ok($$select public.create_event('r', 'x', now(), p_participants => 10001, p_confirm_credit => true)$$, '23514', null, 'of a number of people') from pg_temp.topped_up(20000);
+select throws_ok($$select public.create_event('r', 'x', now(), p_participants => null)$$, '23502', null, 'that is known');
 select throws_ok($$select public.create_event(null, 'x', now())$$, '23502', null, 'a request id');
 select throws_ok($$select public.create_event('r', 'x', now(), '')$$, '23514', null, 'a place with a name');
 select throws_ok($$select public.create_event('r', 'x', now(), null, repeat('x', 2001))$$, '23514', null, 'and a description of a length');

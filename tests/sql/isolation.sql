@@ -95,7 +95,7 @@ from (values
   (
     'authenticated', 'function', 'execute',
     'store_uploaded_document store_processed_document read_processed_documents store_training_dataset
-    reserve_gpu_hours create_event create_business my_business_ids pos_perform my_recognition_address
+    reserve_gpu_hours create_event update_event cancel_event create_business my_business_ids pos_perform my_recognition_address
     send_recognition share_recognition create_quotation update_quotation change_quotation_status lock_quotation
     quotation_document quotation_may_become write_quotation_lines'
   ),
@@ -107,7 +107,7 @@ from (values
   ),
   (
     'authenticated', 'table', 'select',
-    'businesses credit_balances credit_entries document_sequences events gpu_pools gpu_reservations locations
+    'businesses credit_balances credit_entries document_sequences event_edits events gpu_pools gpu_reservations locations
     payments plans products quotation_history quotations recognitions refund_lines refunds sale_lines sales
     stock stock_movements user_plans v_document_numbers'
   ),
@@ -117,7 +117,7 @@ from (values
   ('authenticated', 'table', 'select insert delete', 'document_chunks documents purchase_receipt_lines transfer_lines'),
   (
     'service_role', 'table', 'select',
-    'credit_balances document_sequences purchase_receipt_lines purchase_receipts quotation_history refund_lines
+    'credit_balances document_sequences event_edits purchase_receipt_lines purchase_receipts quotation_history refund_lines
     refunds sale_lines sales stock stock_movements transfer_lines transfers v_document_numbers'
   ),
   ('service_role', 'table', 'select insert', 'credit_entries'),
@@ -152,6 +152,7 @@ select * from (values
   ),
   ('authenticated', 'businesses', 'update', 'name time_zone'),
   ('authenticated', 'documents', 'update', 'title'),
+  ('authenticated', 'events', 'update', 'archived_at'),
   ('authenticated', 'gpu_reservations', 'insert', 'hours pool_id'),
   ('authenticated', 'locations', 'insert', 'business_id id name'),
   ('authenticated', 'locations', 'update', 'name'),
@@ -198,7 +199,7 @@ where p.prosecdef and (has_function_privilege('anon', p.oid, 'execute') or has_f
 select set_eq(
   'select * from pg_temp.open_doors',
   array[
-    'get_idempotency_status', 'reserve_gpu_hours', 'create_event', 'create_business', 'my_business_ids', 'pos_perform'
+    'get_idempotency_status', 'reserve_gpu_hours', 'create_event', 'update_event', 'cancel_event', 'create_business', 'my_business_ids', 'pos_perform'
   ],
   'few functions lend users their owner''s rights'
 );

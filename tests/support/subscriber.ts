@@ -8,20 +8,30 @@ export type Subscriber = Actor & { userId: string };
 /** Signs up a user on a plan that nobody else has. */
 export async function subscribe(
   stack: Stack,
-  { included, cost, credits = 0 }: {
+  { included, cost, credits = 0, participants = 20, participantCost = 1 }: {
     /** Events that the plan includes in a month. */
     included: number;
     /** Credits for each further one. */
     cost: number;
     /** Credits to begin with. */
     credits?: number;
+    /** Participants that the plan includes in an event. */
+    participants?: number;
+    /** Credits for each further one. */
+    participantCost?: number;
   },
 ): Promise<Subscriber> {
   const subscriber = await signUp(stack);
   const { client } = project(stack);
   const plan_name = unique("plan");
   await client.from("plans")
-    .insert({ name: plan_name, monthly_events: included, event_cost: cost })
+    .insert({
+      name: plan_name,
+      monthly_events: included,
+      event_cost: cost,
+      participants,
+      participant_cost: participantCost,
+    })
     .throwOnError();
   await client.from("user_plans")
     .insert({ user_id: subscriber.userId, plan_name }).throwOnError();

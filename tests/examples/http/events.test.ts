@@ -45,7 +45,11 @@ Deno.test("an event that the plan includes is created, for nothing", async () =>
     startsAt: "2027-06-01T18:00:00+00:00",
     location: "Roof",
     description: "Bring a friend",
+    participants: 1,
     cost: 0,
+    version: 1,
+    cancelledAt: null,
+    archivedAt: null,
   });
   assertEquals([answer.body.cost, answer.body.balance], [0, 9]);
   const { data } = await ada.client.from("events").select().throwOnError();
@@ -264,8 +268,9 @@ Deno.test("the months are counted apart, and what was paid for does not use up t
   );
   assertEquals(changed.length, 2);
   await stack().sql(
-    `insert into public.events (user_id, request_id, title, starts_at, cost)
-      values ($1, 'paid', 'Paid', now(), 5)`,
+    `insert into public.events
+        (user_id, request_id, title, starts_at, cost, is_included)
+      values ($1, 'paid', 'Paid', now(), 5, false)`,
     [ada.userId],
   );
   assertEquals(await statuses(), [201, 201, 409]);

@@ -70,6 +70,24 @@ const BAD_BODIES: [
     400,
     "REQUEST_INVALID",
   ],
+  [
+    "no participant",
+    { ...party, participants: 0 },
+    400,
+    "REQUEST_INVALID",
+  ],
+  [
+    "half a participant",
+    { ...party, participants: 1.5 },
+    400,
+    "REQUEST_INVALID",
+  ],
+  [
+    "10,001 participants",
+    { ...party, participants: 10_001 },
+    400,
+    "REQUEST_INVALID",
+  ],
   ["64 KiB and more", withTitle("x".repeat(65_536)), 413, "REQUEST_TOO_LARGE"],
 ];
 
@@ -132,15 +150,40 @@ Deno.test("a query that is not known, not valid or there twice is refused, and n
   assertEquals(await books(ada), before);
 });
 
-Deno.test("another method gets 405 with the two there are", async () => {
-  for (const method of ["PUT", "PATCH", "DELETE"]) {
-    const { status, body, headers } = await call(ada, {
-      method,
-      body: party,
-      key: unique("key"),
-    });
-    assertEquals([status, body.code], [405, "METHOD_NOT_ALLOWED"]);
-    assertEquals(headers.get("allow"), "GET, POST, OPTIONS");
+const ID = "00000000-0000-4000-8000-000000000000";
+
+Deno.test("another method gets 405 with those there are", async () => {
+  for (
+    const [path, allow, ...methods] of [
+      ["", "GET, POST, OPTIONS", "PUT", "PATCH", "DELETE"],
+      [`/${ID}`, "GET, PATCH, DELETE, OPTIONS", "PUT", "POST"],
+      [`/${ID}/cancel`, "POST, OPTIONS", "GET", "PATCH"],
+      [`/${ID}/restore`, "POST, OPTIONS", "GET", "DELETE"],
+    ] as const
+  ) {
+    for (const method of methods) {
+      const { status, body, headers } = await call(ada, {
+        query: path,
+        method,
+        ...(method === "GET" ? {} : { body: party, key: unique("key") }),
+      });
+      assertEquals([status, body.code], [405, "METHOD_NOT_ALLOWED"], path);
+      assertEquals(headers.get("allow"), allow);
+    }
+  }
+});
+
+Deno.test("a path that is no route, and an event that is none, are told apart", async () => {
+  for (
+    const [query, code] of [
+      ["/", "ROUTE_NOT_FOUND"],
+      [`/${ID}/again`, "ROUTE_NOT_FOUND"],
+      [`/${ID}`, "EVENT_NOT_FOUND"],
+      ["/17", "EVENT_NOT_FOUND"],
+    ]
+  ) {
+    const { status, body } = await call(ada, { method: "GET", query: query! });
+    assertEquals([status, body.code], [404, code!], query);
   }
 });
 
@@ -198,7 +241,7 @@ Deno.test("a duplicate is refused in the style that it asks for, a problem docum
   }
 });
 
-Deno.test("every refusal comes as an envelope to whoever asks for one, and what is no refusal as it is", async () => {
+Deno.test("every answer comes as an envelope to whoever asks for one", async () => {
   const eve = accepting(
     await subscribe(stack(), { included: 0, cost: 5, credits: 4 }),
     "application/json",
@@ -235,5 +278,66 @@ Deno.test("every refusal comes as an envelope to whoever asks for one, and what 
     );
   }
   const list = await call(eve, { method: "GET" });
-  assertEquals([list.status, list.body], [200, { events: [] }]);
+  assertEquals([list.status, list.body], [
+    200,
+    { success: true, data: { events: [] } },
+  ]);
+});
+
+Deno.test("a success is wrapped as its replay is, and stored once for either style", async () => {
+  const eve = await subscribe(stack(), { included: 1, cost: 5 });
+  const key = unique("key");
+  const bare = await call(eve, { body: party, key });
+  const wrapped = await call(accepting(eve, "application/json"), {
+    body: party,
+    key,
+  });
+  assertEquals([wrapped.status, wrapped.replayed], [201, true]);
+  assertEquals(wrapped.body, { success: true, data: bare.body });
+  assertEquals(wrapped.headers.get("vary")?.includes("Accept"), true);
+});
+
+const inRussian = (who: Subscriber): Subscriber => ({
+  ...who,
+  headers: { ...who.headers, "Accept-Language": "ru-RU, ru;q=0.9, en;q=0.8" },
+});
+
+Deno.test("refusals are in Russian to whoever prefers it, of every layer, with the codes and figures that they have in English", async () => {
+  const user = await subscribe(stack(), { included: 0, cost: 22, credits: 4 });
+  const eve = inRussian(user);
+  const key = unique("key");
+  const question = await call(eve, { body: party, key });
+  assertEquals(question.status, 409);
+  assertEquals(question.headers.get("content-language"), "ru");
+  assertEquals(question.body.title, "Нужно подтвердить списание кредитов");
+  assert(question.body.detail.includes("нужно 22 кредита, у вас 4."));
+  assertEquals(
+    [question.body.code, question.body.cost],
+    ["CREDIT_CONFIRMATION_REQUIRED", 22],
+  );
+  const requests: [Parameters<typeof call>[1], string][] = [
+    [{ body: party, key, query: CONFIRM }, "Пополните баланс"],
+    [{ body: withTitle("Other"), key }, "нужен новый ключ"],
+    [{ body: { startsAt: "soon" }, key: unique("key") }, "title, startsAt"],
+    [
+      { body: party, key: unique("key"), query: "?confirm_credit=x" },
+      "confirm",
+    ],
+    [{ body: party }, "Idempotency-Key"],
+    [{ method: "GET", query: `/${ID}` }, "нет события"],
+    [{ method: "PUT", body: party, key: unique("key") }, "Allow"],
+  ];
+  for (const [request, said] of requests) {
+    const { body, headers } = await call(eve, request);
+    assert(body.detail.includes(said), body.detail);
+    assertEquals(headers.get("content-type"), "application/problem+json");
+  }
+  const english = await call(user, { body: party, key });
+  assertEquals(english.headers.get("content-language"), "en");
+  assert(english.body.detail.includes("it costs 22 credits"));
+  const wrapped = await call(accepting(eve, "application/json"), {
+    body: party,
+    key,
+  });
+  assert(wrapped.body.error.message.includes("22 кредита"));
 });

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import {
   asksForEnvelope,
-  toErrorEnvelope,
-  withErrorStyle,
-} from "../../../../functions/_kit/error_envelope.ts";
+  toEnvelope,
+  withEnvelope,
+} from "../../../../functions/_kit/envelope.ts";
 import {
   memoryLedger,
   problemResponse,
@@ -21,7 +21,7 @@ const asking = (accept?: string) =>
 Deno.test("the envelope of a problem has its code and detail, and keeps status and headers", async () => {
   const error = new RequestInProgressError("order-17", 2);
   const problem = refusalResponse(error, asking());
-  const envelope = await toErrorEnvelope(problem);
+  const envelope = await toEnvelope(problem);
   assertEquals(envelope.status, 409);
   assertEquals(envelope.headers.get("content-type"), "application/json");
   assertEquals(envelope.headers.get("retry-after"), "2");
@@ -47,19 +47,19 @@ Deno.test("two duplicates of a plain operation give 201 and 409, and the 409 has
   const answer = async () => {
     const { status, body, headers } = await create();
     if (status === 409) resolve();
-    return await toErrorEnvelope(Response.json(body, { status, headers }));
+    return await toEnvelope(Response.json(body, { status, headers }));
   };
   const [created, refused] = (await Promise.all([answer(), answer()]))
     .sort((a, b) => a.status - b.status);
   assertEquals([created!.status, refused!.status], [201, 409]);
-  assertEquals(await created!.json(), { id: 1 });
+  assertEquals(await created!.json(), { success: true, data: { id: 1 } });
   const { success, error } = await refused!.json();
   assertEquals([success, Object.keys(error)], [false, ["code", "message"]]);
   assertEquals(error.code, "REQUEST_IN_PROGRESS");
 });
 
 Deno.test("the envelope of a problem keeps the members that it adds to the standard's", async () => {
-  const envelope = await toErrorEnvelope(problemResponse({
+  const envelope = await toEnvelope(problemResponse({
     status: 409,
     code: "COSTS",
     title: "Costs",
@@ -74,10 +74,33 @@ Deno.test("the envelope of a problem keeps the members that it adds to the stand
   });
 });
 
-Deno.test("an answer without a problem document, or with one that has no code, stays as it is", async () => {
+Deno.test("the envelope of a success has its body as data", async () => {
+  const created = Response.json({ event: { id: 1 } }, {
+    status: 201,
+    headers: { "X-Idempotency-Stored": "true" },
+  });
+  const envelope = await toEnvelope(created);
+  assertEquals(envelope.status, 201);
+  assertEquals(envelope.headers.get("x-idempotency-stored"), "true");
+  assertEquals(await envelope.json(), {
+    success: true,
+    data: { event: { id: 1 } },
+  });
+});
+
+Deno.test("the envelope of what fails the authentication has its code and message", async () => {
+  const refused = Response.json({ message: "Invalid token", code: "AUTH" }, {
+    status: 401,
+  });
+  assertEquals(await (await toEnvelope(refused)).json(), {
+    success: false,
+    error: { code: "AUTH", message: "Invalid token" },
+  });
+});
+
+Deno.test("an answer without JSON, or an error that has no code, stays as it is", async () => {
   for (
     const response of [
-      Response.json({ a: 1 }, { status: 201 }),
       new Response("down", { status: 502 }),
       new Response(null, { status: 204 }),
       Response.json({ type: "about:blank", status: 404 }, {
@@ -87,7 +110,7 @@ Deno.test("an answer without a problem document, or with one that has no code, s
     ]
   ) {
     const body = await response.clone().text();
-    const same = await toErrorEnvelope(response);
+    const same = await toEnvelope(response);
     assertEquals([same, await same.text()], [response, body]);
   }
 });
@@ -108,12 +131,14 @@ const ACCEPTS: [accept: string | undefined, envelope: boolean][] = [
 for (const [accept, envelope] of ACCEPTS) {
   Deno.test(`Accept: ${accept ?? "(none)"} asks for ${envelope ? "an envelope" : "a problem document"}`, async () => {
     assertEquals(asksForEnvelope(asking(accept)), envelope);
-    const handler = withErrorStyle((req) =>
+    const handler = withEnvelope((req) =>
       Promise.resolve(
         refusalResponse(new RequestInProgressError("order-17", 2), req),
       )
     );
-    const body = await (await handler(asking(accept))).json();
+    const answer = await handler(asking(accept));
+    assertEquals(answer.headers.get("vary"), "Accept");
+    const body = await answer.json();
     assertEquals("success" in body, envelope);
     assertEquals("type" in body, !envelope);
   });

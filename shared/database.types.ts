@@ -398,6 +398,164 @@ export type Database = {
         };
         Relationships: [];
       };
+      "inventory_correction_lines": {
+        Row: {
+          "business_id": string;
+          "correction_id": string;
+          "product_id": string;
+          "quantity": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "correction_id": string;
+          "product_id": string;
+          "quantity": number;
+        };
+        Update: {
+          "business_id"?: string;
+          "correction_id"?: string;
+          "product_id"?: string;
+          "quantity"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "inventory_correction_lines_correction_fkey";
+            columns: ["business_id", "correction_id"];
+            isOneToOne: false;
+            referencedRelation: "inventory_corrections";
+            referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "inventory_correction_lines_product_fkey";
+            columns: ["business_id", "product_id"];
+            isOneToOne: false;
+            referencedRelation: "products";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "inventory_corrections": {
+        Row: {
+          "approved_at": string | null;
+          "approved_by": string | null;
+          "business_id": string;
+          "created_at": string;
+          "created_by": string;
+          "id": string;
+          "location_id": string;
+          "reason": string;
+          "status": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "approved_at"?: string | null;
+          "approved_by"?: string | null;
+          "business_id": string;
+          "created_at"?: string;
+          "created_by"?: string;
+          "id"?: string;
+          "location_id": string;
+          "reason": string;
+          "status"?: string;
+        };
+        Update: {
+          "approved_at"?: string | null;
+          "approved_by"?: string | null;
+          "business_id"?: string;
+          "created_at"?: string;
+          "created_by"?: string;
+          "id"?: string;
+          "location_id"?: string;
+          "reason"?: string;
+          "status"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "inventory_corrections_location_fkey";
+            columns: ["business_id", "location_id"];
+            isOneToOne: false;
+            referencedRelation: "locations";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "inventory_count_lines": {
+        Row: {
+          "business_id": string;
+          "count_id": string;
+          "counted": number;
+          "difference": number;
+          "expected": number;
+          "product_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "count_id": string;
+          "counted": number;
+          "difference"?: never;
+          "expected": number;
+          "product_id": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "count_id"?: string;
+          "counted"?: number;
+          "difference"?: never;
+          "expected"?: number;
+          "product_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "inventory_count_lines_count_fkey";
+            columns: ["business_id", "count_id"];
+            isOneToOne: false;
+            referencedRelation: "inventory_counts";
+            referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "inventory_count_lines_product_fkey";
+            columns: ["business_id", "product_id"];
+            isOneToOne: false;
+            referencedRelation: "products";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "inventory_counts": {
+        Row: {
+          "business_id": string;
+          "counted_by": string;
+          "created_at": string;
+          "id": string;
+          "location_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "counted_by": string;
+          "created_at"?: string;
+          "id"?: string;
+          "location_id": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "counted_by"?: string;
+          "created_at"?: string;
+          "id"?: string;
+          "location_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "inventory_counts_location_fkey";
+            columns: ["business_id", "location_id"];
+            isOneToOne: false;
+            referencedRelation: "locations";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
       "locations": {
         Row: {
           "business_id": string;
@@ -567,6 +725,7 @@ export type Database = {
           "name": string;
           "price": number;
           "sku": string;
+          "tax_rate": number;
         };
         ComputedFields: never;
         Insert: {
@@ -576,6 +735,7 @@ export type Database = {
           "name": string;
           "price": number;
           "sku": string;
+          "tax_rate"?: number;
         };
         Update: {
           "business_id"?: string;
@@ -584,6 +744,7 @@ export type Database = {
           "name"?: string;
           "price"?: number;
           "sku"?: string;
+          "tax_rate"?: number;
         };
         Relationships: [
           {
@@ -925,6 +1086,7 @@ export type Database = {
           "quantity": number;
           "refund_id": string;
           "sale_id": string;
+          "tax": number;
           "total": number;
         };
         ComputedFields: never;
@@ -934,6 +1096,7 @@ export type Database = {
           "quantity": number;
           "refund_id": string;
           "sale_id": string;
+          "tax": number;
           "total": number;
         };
         Update: {
@@ -942,6 +1105,7 @@ export type Database = {
           "quantity"?: number;
           "refund_id"?: string;
           "sale_id"?: string;
+          "tax"?: number;
           "total"?: number;
         };
         Relationships: [
@@ -961,6 +1125,42 @@ export type Database = {
           },
         ];
       };
+      "refund_payments": {
+        Row: {
+          "amount": number;
+          "business_id": string;
+          "method": string;
+          "position": number;
+          "reference": string | null;
+          "refund_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "amount": number;
+          "business_id": string;
+          "method": string;
+          "position": number;
+          "reference"?: string | null;
+          "refund_id": string;
+        };
+        Update: {
+          "amount"?: number;
+          "business_id"?: string;
+          "method"?: string;
+          "position"?: number;
+          "reference"?: string | null;
+          "refund_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "refund_payments_refund_fkey";
+            columns: ["business_id", "refund_id"];
+            isOneToOne: false;
+            referencedRelation: "refunds";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
       "refunds": {
         Row: {
           "business_id": string;
@@ -969,6 +1169,7 @@ export type Database = {
           "number": string;
           "refunded_by": string;
           "sale_id": string;
+          "tax": number;
           "total": number;
         };
         ComputedFields: never;
@@ -979,6 +1180,7 @@ export type Database = {
           "number": string;
           "refunded_by": string;
           "sale_id": string;
+          "tax": number;
           "total": number;
         };
         Update: {
@@ -988,6 +1190,7 @@ export type Database = {
           "number"?: string;
           "refunded_by"?: string;
           "sale_id"?: string;
+          "tax"?: number;
           "total"?: number;
         };
         Relationships: [
@@ -1007,6 +1210,8 @@ export type Database = {
           "quantity": number;
           "refunded_quantity": number;
           "sale_id": string;
+          "tax": number;
+          "tax_rate": number;
           "total": number;
           "unit_price": number;
         };
@@ -1017,6 +1222,8 @@ export type Database = {
           "quantity": number;
           "refunded_quantity"?: number;
           "sale_id": string;
+          "tax"?: never;
+          "tax_rate": number;
           "total"?: never;
           "unit_price": number;
         };
@@ -1026,6 +1233,8 @@ export type Database = {
           "quantity"?: number;
           "refunded_quantity"?: number;
           "sale_id"?: string;
+          "tax"?: never;
+          "tax_rate"?: number;
           "total"?: never;
           "unit_price"?: number;
         };
@@ -1046,6 +1255,48 @@ export type Database = {
           },
         ];
       };
+      "sale_payments": {
+        Row: {
+          "amount": number;
+          "business_id": string;
+          "change": number | null;
+          "method": string;
+          "position": number;
+          "reference": string | null;
+          "sale_id": string;
+          "tendered": number | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          "amount": number;
+          "business_id": string;
+          "change"?: never;
+          "method": string;
+          "position": number;
+          "reference"?: string | null;
+          "sale_id": string;
+          "tendered"?: number | null;
+        };
+        Update: {
+          "amount"?: number;
+          "business_id"?: string;
+          "change"?: never;
+          "method"?: string;
+          "position"?: number;
+          "reference"?: string | null;
+          "sale_id"?: string;
+          "tendered"?: number | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "sale_payments_sale_fkey";
+            columns: ["business_id", "sale_id"];
+            isOneToOne: false;
+            referencedRelation: "sales";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
       "sales": {
         Row: {
           "business_id": string;
@@ -1055,6 +1306,7 @@ export type Database = {
           "location_id": string;
           "number": string;
           "sold_by": string;
+          "tax": number;
           "total": number;
         };
         ComputedFields: never;
@@ -1066,6 +1318,7 @@ export type Database = {
           "location_id": string;
           "number": string;
           "sold_by": string;
+          "tax": number;
           "total": number;
         };
         Update: {
@@ -1076,6 +1329,7 @@ export type Database = {
           "location_id"?: string;
           "number"?: string;
           "sold_by"?: string;
+          "tax"?: number;
           "total"?: number;
         };
         Relationships: [
@@ -1164,6 +1418,91 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "stock";
             referencedColumns: ["business_id", "location_id", "product_id"];
+          },
+        ];
+      };
+      "supplier_return_lines": {
+        Row: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "return_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "product_id": string;
+          "quantity": number;
+          "return_id": string;
+        };
+        Update: {
+          "business_id"?: string;
+          "product_id"?: string;
+          "quantity"?: number;
+          "return_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "supplier_return_lines_product_fkey";
+            columns: ["business_id", "product_id"];
+            isOneToOne: false;
+            referencedRelation: "products";
+            referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "supplier_return_lines_return_fkey";
+            columns: ["business_id", "return_id"];
+            isOneToOne: false;
+            referencedRelation: "supplier_returns";
+            referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "supplier_returns": {
+        Row: {
+          "approved_at": string | null;
+          "approved_by": string | null;
+          "business_id": string;
+          "created_at": string;
+          "created_by": string;
+          "id": string;
+          "location_id": string;
+          "number": string | null;
+          "status": string;
+          "supplier": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "approved_at"?: string | null;
+          "approved_by"?: string | null;
+          "business_id": string;
+          "created_at"?: string;
+          "created_by"?: string;
+          "id"?: string;
+          "location_id": string;
+          "number"?: string | null;
+          "status"?: string;
+          "supplier": string;
+        };
+        Update: {
+          "approved_at"?: string | null;
+          "approved_by"?: string | null;
+          "business_id"?: string;
+          "created_at"?: string;
+          "created_by"?: string;
+          "id"?: string;
+          "location_id"?: string;
+          "number"?: string | null;
+          "status"?: string;
+          "supplier"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "supplier_returns_location_fkey";
+            columns: ["business_id", "location_id"];
+            isOneToOne: false;
+            referencedRelation: "locations";
+            referencedColumns: ["business_id", "id"];
           },
         ];
       };
@@ -1916,8 +2255,20 @@ export type Database = {
           isSetofReturn: false;
         };
       };
-      "pos_approve_receipt": {
-        Args: { "p_receipt_id": string };
+      "pos_approve": {
+        Args: { "p_id": string; "p_kind": string };
+        Returns: Json;
+      };
+      "pos_hold_stock": {
+        Args: {
+          "p_business_id": string;
+          "p_location_id": string;
+          "p_product_ids": (string)[];
+        };
+        Returns: undefined;
+      };
+      "pos_import_count": {
+        Args: { "p_location_id": string; "p_request": Json };
         Returns: Json;
       };
       "pos_lines": {
@@ -1938,10 +2289,14 @@ export type Database = {
         Args: { "p_to_status": string; "p_transfer_id": string };
         Returns: Json;
       };
+      "pos_payments": {
+        Args: { "p_payments": Json; "p_total": number };
+        Returns: Json;
+      };
       "pos_perform": {
         Args: {
-          "p_fingerprint"?: string;
-          "p_idempotency_key"?: string;
+          "p_fingerprint": string;
+          "p_idempotency_key": string;
           "p_operation": string;
           "p_request"?: Json;
           "p_subject_id"?: string;
@@ -1968,6 +2323,10 @@ export type Database = {
           "p_title": string;
         };
         Returns: undefined;
+      };
+      "pos_tax_in": {
+        Args: { "p_amount": number; "p_tax_rate": number };
+        Returns: number;
       };
       "quotation_document": { Args: { "p_id": string }; Returns: Json };
       "quotation_may_become": {

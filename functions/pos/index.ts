@@ -5,16 +5,26 @@ import { createMiddleware } from "hono/factory";
 import { HTTPException } from "hono/http-exception";
 import type { Database } from "../../shared/database.types.ts";
 import {
-  admitWithoutKey,
   corsHeaders,
   fingerprintRequest,
+  KeyMissingError,
   readIdempotencyKey,
 } from "../../shared/idempotency.ts";
-import { readJson, requireMethod } from "../_kit/read_request.ts";
+import { requireMethod } from "../_kit/read_request.ts";
 import { Refusal, refuse } from "../_kit/refuse.ts";
 import { perform } from "./perform.ts";
 import { readSale, readStock } from "./read.ts";
 import { readId, readPage, writes } from "./requests.ts";
+
+// What tills of before this one look at to tell a replay. They go on working.
+const REPLAY_OF_OLD = "X-Idempotent-Replay";
+
+const headers = {
+  ...corsHeaders,
+  "Access-Control-Expose-Headers": `${
+    corsHeaders["Access-Control-Expose-Headers"]
+  }, ${REPLAY_OF_OLD}`,
+};
 
 /**
  * CORS as the other functions have it; Supabase's adapter for Hono leaves it to
@@ -22,11 +32,14 @@ import { readId, readPage, writes } from "./requests.ts";
  */
 const cors = createMiddleware(async (c, next) => {
   if (c.req.method === "OPTIONS") {
-    return new Response(null, { status: 204, headers: corsHeaders });
+    return new Response(null, { status: 204, headers });
   }
   await next();
-  for (const [name, value] of Object.entries(corsHeaders)) {
+  for (const [name, value] of Object.entries(headers)) {
     c.res.headers.set(name, value);
+  }
+  if (c.res.headers.has("X-Idempotency-Replay")) {
+    c.res.headers.set(REPLAY_OF_OLD, "true");
   }
   return undefined;
 });
@@ -37,24 +50,23 @@ const app = new Hono()
   .use(cors)
   .use(withSupabase<Database>({ auth: "user" }));
 
-for (const { operation, schema } of writes) {
+for (const { operation, read } of writes) {
   app.all(`/${operation}`, async (c) => {
     const req = c.req.raw;
     requireMethod(req, "POST");
     const { userClaims, ...clients } = c.var.supabaseContext;
     const key = readIdempotencyKey(req);
-    const mark = key === null
-      ? admitWithoutKey(operation, "optional")
-      : (answer: Response) => answer;
-    const fingerprint = key && await fingerprintRequest(req.clone());
+    // Goods and money hang on it: a till that forgets it would sell twice.
+    if (key === null) throw new KeyMissingError();
+    const fingerprint = await fingerprintRequest(req.clone());
     const id = c.req.param("id");
-    const answer = await perform(clients, userClaims!.id, {
+    return await perform(clients, userClaims!.id, {
       operation,
       ...(id === undefined ? {} : { subjectId: readId(id) }),
-      ...(schema === null ? {} : { request: await readJson(req, schema) }),
-      ...(key && fingerprint ? { key, fingerprint } : {}),
+      request: await read?.(req),
+      key,
+      fingerprint,
     });
-    return mark(answer);
   });
 }
 

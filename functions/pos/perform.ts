@@ -15,6 +15,9 @@ export type PosOperation =
   | "pos/sales"
   | "pos/sales/:id/refund"
   | "pos/purchases/receipts/:id/approve"
+  | "pos/purchases/returns/:id/approve"
+  | "pos/inventory/corrections/:id/approve"
+  | "pos/locations/:id/counts"
   | "pos/transfers/:id/send"
   | "pos/transfers/:id/receive";
 
@@ -24,11 +27,10 @@ export interface PosRequest {
   /** What the path names. */
   subjectId?: string;
   /** The body, as checked. */
-  request?: Record<string, unknown>;
-  /** Without one nothing protects from a repeat. */
-  key?: string;
-  /** SHA-256, 64 lower-case hexadecimal digits; goes with the key. */
-  fingerprint?: string;
+  request?: Record<string, unknown> | undefined;
+  key: string;
+  /** SHA-256, 64 lower-case hexadecimal digits. */
+  fingerprint: string;
 }
 
 // What pos_refuse raises with it.
@@ -49,7 +51,7 @@ interface Clients {
 
 /**
  * Performs an operation in one round trip and one transaction, together with
- * its key where there is one.
+ * its key.
  *
  * @returns The answer: of this run, marked as stored, or of an earlier one.
  * @throws {Refusal} 403, 404 or 409: nothing was done, and the key is free.
@@ -65,19 +67,12 @@ export async function perform(
 ): Promise<Response> {
   const { data: answer, error } = await supabase.rpc("pos_perform", {
     p_operation: operation,
+    p_idempotency_key: key,
+    p_fingerprint: fingerprint,
     ...(subjectId === undefined ? {} : { p_subject_id: subjectId }),
     ...(request === undefined ? {} : { p_request: request as Json }),
-    ...(key === undefined || fingerprint === undefined
-      ? {}
-      : { p_idempotency_key: key, p_fingerprint: fingerprint }),
   });
   if (error !== null) throw refusalOf(error, operation);
-  if (key === undefined) {
-    return new Response(answer.response, {
-      status: answer.status_code!,
-      headers: answer.response_headers as Record<string, string>,
-    });
-  }
   if (answer.outcome === "replay") {
     const identity = { userId, scope: operation, key };
     countReplay(supabaseLedger(supabaseAdmin), identity);

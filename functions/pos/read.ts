@@ -10,18 +10,31 @@ export interface Sale {
   locationId: string;
   currency: string;
   total: number;
+  /** What the total holds of tax. */
+  tax: number;
   lines: {
     productId: string;
     quantity: number;
     unitPrice: number;
+    /** In hundredths of a percent. */
+    taxRate: number;
     total: number;
+    tax: number;
     refundedQuantity: number;
+  }[];
+  payments: {
+    method: string;
+    amount: number;
+    tendered: number | null;
+    change: number | null;
+    reference: string | null;
   }[];
   /** The newest first, at most {@link MAX_REFUNDS}. */
   refunds: {
     refundId: string;
     number: string;
     total: number;
+    tax: number;
     createdAt: string;
   }[];
   createdAt: string;
@@ -42,12 +55,14 @@ export async function readSale(
 ): Promise<Sale | null> {
   const { data: sale, error } = await supabase.from("sales")
     .select(`
-      id, number, location_id, currency, total, created_at,
-      lines:sale_lines(product_id, quantity, unit_price, total, refunded_quantity),
-      refunds(id, number, total, created_at)
+      id, number, location_id, currency, total, tax, created_at,
+      lines:sale_lines(product_id, quantity, unit_price, tax_rate, total, tax, refunded_quantity),
+      payments:sale_payments(method, amount, tendered, change, reference),
+      refunds(id, number, total, tax, created_at)
     `)
     .eq("id", saleId)
     .order("product_id", { referencedTable: "lines" })
+    .order("position", { referencedTable: "payments" })
     .order("created_at", { referencedTable: "refunds", ascending: false })
     .limit(MAX_REFUNDS, { referencedTable: "refunds" })
     .maybeSingle();
@@ -59,17 +74,22 @@ export async function readSale(
     locationId: sale.location_id,
     currency: sale.currency,
     total: sale.total,
+    tax: sale.tax,
     lines: sale.lines.map((line) => ({
       productId: line.product_id,
       quantity: line.quantity,
       unitPrice: line.unit_price,
+      taxRate: line.tax_rate,
       total: line.total!,
+      tax: line.tax!,
       refundedQuantity: line.refunded_quantity,
     })),
+    payments: sale.payments,
     refunds: sale.refunds.map((refund) => ({
       refundId: refund.id,
       number: refund.number,
       total: refund.total,
+      tax: refund.tax,
       createdAt: refund.created_at,
     })),
     createdAt: sale.created_at,

@@ -1,6 +1,7 @@
 import { z } from "zod";
-import { readQuery } from "../_kit/read_request.ts";
+import { readJson, readQuery, storableText } from "../_kit/read_request.ts";
 import { Refusal } from "../_kit/refuse.ts";
+import { readCount } from "./count.ts";
 import type { PosOperation } from "./perform.ts";
 
 // The bounds are those of the database's pos_lines.
@@ -17,24 +18,54 @@ const Lines = z
     "names a product twice: add the quantities up",
   );
 
-const SaleRequest = z.object({ locationId: z.guid(), lines: Lines });
+const amount = z.int().min(1);
+const reference = storableText(100).exactOptional();
+const method = z.enum(["cash", "card", "transfer", "voucher"]);
+
+/** Without payments: the total in cash. */
+const SaleRequest = z.object({
+  locationId: z.guid(),
+  lines: Lines,
+  payments: z.array(
+    z.strictObject({
+      method,
+      amount,
+      tendered: amount.exactOptional(),
+      reference,
+    }).refine(
+      ({ method, amount, tendered }) =>
+        tendered === undefined || (method === "cash" && tendered >= amount),
+      "only cash is tendered, and no less than the amount",
+    ),
+  ).max(10).exactOptional(),
+});
 
 /** Without lines: all that is left of the sale. */
-const RefundRequest = z.object({ lines: Lines.optional() });
+const RefundRequest = z.object({
+  lines: Lines.optional(),
+  payments: z.array(z.strictObject({ method, amount, reference })).max(10)
+    .exactOptional(),
+});
+
+const json = <T>(schema: z.ZodType<T>) => (req: Request) =>
+  readJson(req, schema);
 
 /**
  * The routes that write: each is the scope of its keys, and names the operation
- * to the database. Schema `null`: the path says it all.
+ * to the database. Without `read` the path says it all.
  */
 export const writes: {
   operation: PosOperation;
-  schema: z.ZodType<Record<string, unknown>> | null;
+  read?: (req: Request) => Promise<Record<string, unknown>>;
 }[] = [
-  { operation: "pos/sales", schema: SaleRequest },
-  { operation: "pos/sales/:id/refund", schema: RefundRequest },
-  { operation: "pos/purchases/receipts/:id/approve", schema: null },
-  { operation: "pos/transfers/:id/send", schema: null },
-  { operation: "pos/transfers/:id/receive", schema: null },
+  { operation: "pos/sales", read: json(SaleRequest) },
+  { operation: "pos/sales/:id/refund", read: json(RefundRequest) },
+  { operation: "pos/purchases/receipts/:id/approve" },
+  { operation: "pos/purchases/returns/:id/approve" },
+  { operation: "pos/transfers/:id/send" },
+  { operation: "pos/transfers/:id/receive" },
+  { operation: "pos/inventory/corrections/:id/approve" },
+  { operation: "pos/locations/:id/counts", read: readCount },
 ];
 
 const Page = z.object({

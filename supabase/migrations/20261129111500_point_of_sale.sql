@@ -181,6 +181,7 @@ create table public.products (
   sku text not null,
   name text not null,
   price bigint not null,
+  tax_rate integer not null default 0,
   created_at timestamptz not null default now(),
   constraint products_pkey primary key (id),
   constraint products_business_id_id_key unique (business_id, id),
@@ -188,10 +189,12 @@ create table public.products (
   constraint products_sku_has_1_to_64_characters check (char_length(sku) between 1 and 64),
   constraint products_name_has_1_to_200_characters check (char_length(name) between 1 and 200),
   -- 200 lines of 10,000 pieces at the highest price stay below 2^53, up to which a JSON number is exact
-  constraint products_price_is_0_to_4000000000 check (price between 0 and 4000000000)
+  constraint products_price_is_0_to_4000000000 check (price between 0 and 4000000000),
+  constraint products_tax_rate_is_0_to_10000 check (tax_rate between 0 and 10000)
 );
 
-comment on column public.products.price is 'Of one piece, in the smallest unit of the business''s currency.';
+comment on column public.products.price is 'Of one piece, tax included, in the smallest unit of the business''s currency.';
+comment on column public.products.tax_rate is 'Hundredths of a percent: 1900 is 19 %.';
 comment on table public.products is 'What can be sold. What is on the books keeps the price that it was sold at.';
 
 alter table public.locations enable row level security;
@@ -218,7 +221,8 @@ create policy products_update_as_manager on public.products
 revoke all on public.locations, public.products from public, anon, authenticated, service_role;
 -- the id too: a client that repeats an insert whose answer was lost finds it taken
 grant select, insert (id, business_id, name), update (name) on public.locations to authenticated;
-grant select, insert (id, business_id, sku, name, price), update (sku, name, price) on public.products to authenticated;
+grant select, insert (id, business_id, sku, name, price, tax_rate), update (sku, name, price, tax_rate)
+  on public.products to authenticated;
 grant select, insert, update, delete on public.locations, public.products to service_role;
 
 -- Stock, and the movements it is the sum of.
@@ -243,7 +247,7 @@ create table public.stock (
 -- each sale updates it in place
 with (fillfactor = 70);
 
-comment on table public.stock is 'How many pieces of a product a location holds; no row: none ever came in.';
+comment on table public.stock is 'How many pieces of a product a location holds; no row: none.';
 
 create index stock_business_id_product_id_idx on public.stock (business_id, product_id);
 
@@ -262,15 +266,24 @@ create table public.stock_movements (
   constraint stock_movements_document_moves_a_product_once_per_location
     unique (business_id, location_id, product_id, document_id),
   constraint stock_movements_reason_is_known
-    check (reason in ('sale', 'refund', 'receipt', 'transfer_sent', 'transfer_received')),
-  constraint stock_movements_go_the_way_of_their_reason
-    check (case when reason in ('sale', 'transfer_sent') then quantity < 0 else quantity > 0 end)
+    check (
+      reason in (
+        'sale', 'refund', 'receipt', 'supplier_return', 'transfer_sent', 'transfer_received', 'correction', 'count'
+      )
+    ),
+  constraint stock_movements_go_the_way_of_their_reason check (
+    case
+      when reason in ('sale', 'supplier_return', 'transfer_sent') then quantity < 0
+      when reason in ('correction', 'count') then quantity <> 0
+      else quantity > 0
+    end
+  )
 );
 
 comment on table public.stock_movements is 'Goods that came or went, and the document that says why. Rows are added, never changed.';
 comment on column public.stock_movements.quantity is 'Pieces: positive came in, negative went out.';
 comment on column public.stock_movements.document_id is
-  'The sale, refund, purchase receipt or transfer, as reason says.';
+  'The sale, refund, purchase receipt, supplier return, transfer, correction or count, as reason says.';
 
 create function public.stock_movements_add_to_stock() returns trigger
 language plpgsql
@@ -398,6 +411,23 @@ revoke all on function public.pos_lines(jsonb) from public, anon, authenticated,
 -- then stock rows by product, then the counter of document numbers. An operation touches the stock
 -- of one location only.
 
+-- For goods that go both ways: the rows are locked, or made, in one pass by product.
+create function public.pos_hold_stock(p_business_id uuid, p_location_id uuid, p_product_ids uuid[]) returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  insert into public.stock as s (business_id, location_id, product_id, quantity)
+  select p_business_id, p_location_id, p.id, 0
+  from unnest(p_product_ids) as p (id)
+  order by p.id
+  on conflict (business_id, location_id, product_id) do update set quantity = s.quantity;
+$$;
+
+comment on function public.pos_hold_stock(uuid, uuid, uuid[]) is
+  'Locks the stock of products at a location until the end of the transaction, also where there is none yet.';
+
 create function public.pos_move_stock(
   p_business_id uuid,
   p_location_id uuid,
@@ -411,11 +441,15 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_direction constant integer := case when p_reason in ('sale', 'transfer_sent') then -1 else 1 end;
+  v_direction constant integer := case when p_reason in ('sale', 'supplier_return', 'transfer_sent') then -1 else 1 end;
   v_short jsonb;
   v_constraint text;
 begin
-  if v_direction < 0 then
+  if p_reason in ('correction', 'count') then
+    perform public.pos_hold_stock(
+      p_business_id, p_location_id, array(select l.product_id from unnest(p_lines) as l)
+    );
+  elsif v_direction < 0 then
     perform
     from public.stock as s
     where s.business_id = p_business_id
@@ -423,11 +457,13 @@ begin
       and s.product_id in (select l.product_id from unnest(p_lines) as l)
     order by s.product_id
     for update;
+  end if;
 
+  if p_reason not in ('refund', 'receipt', 'transfer_received') then
     -- A statement of its own: it sees what was committed while the one before waited for its locks.
     select jsonb_agg(
       jsonb_build_object(
-        'productId', p.id, 'sku', p.sku, 'asked', l.quantity, 'available', coalesce(s.quantity, 0)
+        'productId', p.id, 'sku', p.sku, 'asked', abs(l.quantity), 'available', coalesce(s.quantity, 0)
       )
       order by p.sku
     )
@@ -436,7 +472,7 @@ begin
     join public.products as p on p.business_id = p_business_id and p.id = l.product_id
     left join public.stock as s
       on s.business_id = p_business_id and s.location_id = p_location_id and s.product_id = l.product_id
-    where coalesce(s.quantity, 0) < l.quantity;
+    where coalesce(s.quantity, 0) + v_direction * l.quantity < 0;
 
     if v_short is not null then
       perform public.pos_refuse(
@@ -475,7 +511,108 @@ $$;
 comment on function public.pos_move_stock(uuid, uuid, uuid, text, public.pos_line[]) is
   'Moves the goods of a document in or out of a location. SQLSTATE PT422: too few are there, or too many would be.';
 
-revoke all on function public.pos_move_stock(uuid, uuid, uuid, text, public.pos_line[])
+revoke all on function
+  public.pos_hold_stock(uuid, uuid, uuid[]),
+  public.pos_move_stock(uuid, uuid, uuid, text, public.pos_line[])
+  from public, anon, authenticated, service_role;
+
+-- Money: what an amount holds of tax, and that documents add up.
+
+create function public.pos_tax_in(p_amount bigint, p_tax_rate integer) returns bigint
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$ select (2 * p_amount * p_tax_rate + 10000 + p_tax_rate) / (2 * (10000 + p_tax_rate)); $$;
+
+comment on function public.pos_tax_in(bigint, integer) is
+  'The tax that an amount includes, rounded half up; the rate in hundredths of a percent.';
+
+-- At the end of the transaction, when all of a document is there, whoever wrote it.
+create function public.documents_add_up() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_table constant text := tg_argv[0];
+  v_key constant text := tg_argv[1];
+  v_row constant jsonb := to_jsonb(case when tg_op = 'DELETE' then old else new end);
+  v_document record;
+begin
+  execute format(
+    $query$
+      select
+        d.total, d.tax,
+        (select row(coalesce(sum(l.total), 0), coalesce(sum(l.tax), 0))::text from public.%1$I as l
+         where l.business_id = d.business_id and l.%3$I = d.id) as lines,
+        (select coalesce(sum(p.amount), 0) from public.%2$I as p
+         where p.business_id = d.business_id and p.%3$I = d.id) as paid
+      from public.%4$I as d
+      where d.business_id = $1 and d.id = $2
+    $query$,
+    rtrim(v_table, 's') || '_lines', rtrim(v_table, 's') || '_payments', v_key, v_table
+  )
+  into v_document
+  using (v_row ->> 'business_id')::uuid, (v_row ->> case when tg_table_name = v_table then 'id' else v_key end)::uuid;
+
+  if v_document.lines <> row(v_document.total, v_document.tax)::text or v_document.paid <> v_document.total then
+    raise exception 'writing to %: total % and tax % have to be those of the lines, %, and of the payments, %',
+      v_table, v_document.total, v_document.tax, v_document.lines, v_document.paid
+      using errcode = '23514', constraint = v_table || '_add_up';
+  end if;
+
+  return null;
+end;
+$$;
+
+comment on function public.documents_add_up() is
+  'Compares a document''s total and tax with its lines and payments. SQLSTATE 23514: they differ.';
+
+-- What was paid with, as a request says it; all in cash where it does not.
+create function public.pos_payments(p_payments jsonb, p_total bigint) returns jsonb
+language plpgsql
+immutable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_paid bigint;
+begin
+  if p_payments is null then
+    return case
+      when p_total = 0 then '[]'::jsonb
+      else jsonb_build_array(jsonb_build_object('method', 'cash', 'amount', p_total))
+    end;
+  end if;
+
+  if jsonb_typeof(p_payments) <> 'array' or jsonb_array_length(p_payments) > 10 then
+    raise exception 'reading payments: expected an array of at most 10' using errcode = '22023';
+  end if;
+
+  select coalesce(sum(p.amount), 0) into v_paid
+  from jsonb_to_recordset(p_payments) as p (amount bigint);
+
+  if v_paid <> p_total then
+    perform public.pos_refuse(
+      422, 'PAYMENTS_DIFFER', 'Payments differ from the total',
+      format('The payments add up to %s and the total is %s: ask for the difference, and send them under a new key', v_paid, p_total),
+      jsonb_build_object('total', p_total, 'paid', v_paid)
+    );
+  end if;
+
+  return p_payments;
+end;
+$$;
+
+comment on function public.pos_payments(jsonb, bigint) is
+  'Reads [{"method", "amount", "tendered", "reference"}]. SQLSTATE PT422: they do not add up to the total; 22023: no such list.';
+
+revoke all on function
+  public.pos_tax_in(bigint, integer),
+  public.documents_add_up(),
+  public.pos_payments(jsonb, bigint)
   from public, anon, authenticated, service_role;
 
 -- Sales. Written by pos_record_sale alone: the API only reads them.
@@ -487,6 +624,7 @@ create table public.sales (
   number text not null,
   currency text not null,
   total bigint not null,
+  tax bigint not null,
   sold_by uuid not null,
   created_at timestamptz not null default now(),
   constraint sales_pkey primary key (id),
@@ -496,11 +634,13 @@ create table public.sales (
     references public.locations (business_id, id),
   constraint sales_number_is_an_invoice_number check (number ~ '^INV-[0-9]{6}-[0-9]{4,}$'),
   constraint sales_currency_is_3_uppercase_letters check (currency ~ '^[A-Z]{3}$'),
-  constraint sales_total_is_0_to_what_json_holds_exactly check (total between 0 and 9007199254740991)
+  constraint sales_total_is_0_to_what_json_holds_exactly check (total between 0 and 9007199254740991),
+  constraint sales_tax_is_a_part_of_the_total check (tax between 0 and total)
 );
 
 comment on table public.sales is 'What was sold, with the number of its invoice.';
 comment on column public.sales.total is 'The sum of the lines, in the smallest unit of the currency.';
+comment on column public.sales.tax is 'What the total holds of tax: the sum of the lines''.';
 comment on column public.sales.sold_by is
   'Who recorded it. No foreign key: the sale stays on the books when the account goes.';
 
@@ -512,7 +652,9 @@ create table public.sale_lines (
   product_id uuid not null,
   quantity integer not null,
   unit_price bigint not null,
+  tax_rate integer not null,
   total bigint not null generated always as (quantity * unit_price) stored,
+  tax bigint not null generated always as (public.pos_tax_in(quantity * unit_price, tax_rate)) stored,
   refunded_quantity integer not null default 0,
   constraint sale_lines_pkey primary key (business_id, sale_id, product_id),
   constraint sale_lines_sale_fkey foreign key (business_id, sale_id)
@@ -521,24 +663,65 @@ create table public.sale_lines (
     references public.products (business_id, id),
   constraint sale_lines_quantity_is_1_to_10000 check (quantity between 1 and 10000),
   constraint sale_lines_unit_price_is_0_to_4000000000 check (unit_price between 0 and 4000000000),
+  constraint sale_lines_tax_rate_is_0_to_10000 check (tax_rate between 0 and 10000),
   constraint sale_lines_refunded_is_never_more_than_sold check (refunded_quantity between 0 and quantity)
 );
 
-comment on column public.sale_lines.unit_price is 'What one piece cost when it was sold.';
+comment on column public.sale_lines.unit_price is 'What one piece cost when it was sold, tax included.';
+comment on column public.sale_lines.tax_rate is 'Of the product when it was sold, in hundredths of a percent.';
 comment on table public.sale_lines is 'The products of a sale, and how many of them came back.';
 
 create index sale_lines_business_id_product_id_idx on public.sale_lines (business_id, product_id);
 
+create table public.sale_payments (
+  business_id uuid not null,
+  sale_id uuid not null,
+  position integer not null,
+  method text not null,
+  amount bigint not null,
+  tendered bigint,
+  change bigint generated always as (tendered - amount) stored,
+  reference text,
+  constraint sale_payments_pkey primary key (business_id, sale_id, position),
+  constraint sale_payments_sale_fkey foreign key (business_id, sale_id)
+    references public.sales (business_id, id),
+  constraint sale_payments_method_is_known check (method in ('cash', 'card', 'transfer', 'voucher')),
+  constraint sale_payments_amount_is_positive check (amount > 0),
+  constraint sale_payments_only_cash_is_tendered
+    check (tendered is null or (method = 'cash' and tendered between amount and 9007199254740991)),
+  constraint sale_payments_reference_has_1_to_100_characters check (char_length(reference) between 1 and 100)
+);
+
+comment on table public.sale_payments is 'What a sale was paid with; together its total.';
+comment on column public.sale_payments.tendered is 'What was handed over in cash.';
+comment on column public.sale_payments.reference is 'What names the payment elsewhere, for instance at the card''s terminal.';
+
+create constraint trigger sales_add_up
+  after insert or update of total, tax on public.sales
+  deferrable initially deferred
+  for each row execute function public.documents_add_up('sales', 'sale_id');
+create constraint trigger sale_lines_add_up
+  after insert or delete or update of sale_id, quantity, unit_price, tax_rate on public.sale_lines
+  deferrable initially deferred
+  for each row execute function public.documents_add_up('sales', 'sale_id');
+create constraint trigger sale_payments_add_up
+  after insert or delete or update of sale_id, amount on public.sale_payments
+  deferrable initially deferred
+  for each row execute function public.documents_add_up('sales', 'sale_id');
+
 alter table public.sales enable row level security;
 alter table public.sale_lines enable row level security;
+alter table public.sale_payments enable row level security;
 
 create policy sales_select_as_member on public.sales
   for select to authenticated using (business_id in (select public.my_business_ids()));
 create policy sale_lines_select_as_member on public.sale_lines
   for select to authenticated using (business_id in (select public.my_business_ids()));
+create policy sale_payments_select_as_member on public.sale_payments
+  for select to authenticated using (business_id in (select public.my_business_ids()));
 
-revoke all on public.sales, public.sale_lines from public, anon, authenticated, service_role;
-grant select on public.sales, public.sale_lines to authenticated, service_role;
+revoke all on public.sales, public.sale_lines, public.sale_payments from public, anon, authenticated, service_role;
+grant select on public.sales, public.sale_lines, public.sale_payments to authenticated, service_role;
 
 create function public.pos_record_sale(p_request jsonb) returns json
 language plpgsql
@@ -552,7 +735,10 @@ declare
   v_lines constant public.pos_line[] := public.pos_lines(p_request -> 'lines');
   v_business_id uuid;
   v_unknown jsonb;
-  v_sale json;
+  v_priced jsonb;
+  v_total bigint;
+  v_payments jsonb;
+  v_sale public.sales;
 begin
   select l.business_id into v_business_id
   from public.locations as l
@@ -581,52 +767,80 @@ begin
 
   perform public.pos_move_stock(v_business_id, v_location_id, v_sale_id, 'sale', v_lines);
 
-  -- one statement, so that total and lines are made of the same prices
-  with priced as materialized (
-    select l.product_id, l.quantity, p.price
-    from unnest(v_lines) as l
-    join public.products as p on p.business_id = v_business_id and p.id = l.product_id
-  ), sale as (
-    insert into public.sales (id, business_id, location_id, number, currency, total, sold_by)
-    select
-      v_sale_id, v_business_id, v_location_id, public.get_next_invoice_number(v_business_id), b.currency,
-      (select sum(p.quantity * p.price) from priced as p), auth.uid()
-    from public.businesses as b
-    where b.id = v_business_id
-    returning *
-  ), lines as (
-    insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price)
-    select s.business_id, s.id, p.product_id, p.quantity, p.price
-    from sale as s
-    cross join priced as p
-    returning *
-  )
-  select json_build_object(
-    'saleId', s.id,
-    'number', s.number,
-    'locationId', s.location_id,
-    'currency', s.currency,
-    'total', s.total,
+  -- once, so that total and lines are made of the same prices
+  select
+    jsonb_agg(
+      jsonb_build_object(
+        'product_id', l.product_id, 'quantity', l.quantity, 'unit_price', p.price, 'tax_rate', p.tax_rate
+      )
+    ),
+    sum(l.quantity * p.price)
+  into v_priced, v_total
+  from unnest(v_lines) as l
+  join public.products as p on p.business_id = v_business_id and p.id = l.product_id;
+
+  v_payments := public.pos_payments(p_request -> 'payments', v_total);
+
+  insert into public.sales (id, business_id, location_id, number, currency, total, tax, sold_by)
+  select
+    v_sale_id, v_business_id, v_location_id, public.get_next_invoice_number(v_business_id), b.currency, v_total,
+    (
+      select sum(public.pos_tax_in(p.quantity * p.unit_price, p.tax_rate))
+      from jsonb_to_recordset(v_priced) as p (quantity integer, unit_price bigint, tax_rate integer)
+    ),
+    auth.uid()
+  from public.businesses as b
+  where b.id = v_business_id
+  returning * into v_sale;
+
+  insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price, tax_rate)
+  select v_business_id, v_sale_id, p.*
+  from jsonb_to_recordset(v_priced) as p (product_id uuid, quantity integer, unit_price bigint, tax_rate integer);
+
+  insert into public.sale_payments (business_id, sale_id, method, amount, tendered, reference, position)
+  select v_business_id, v_sale_id, p.*
+  from rows from (
+    jsonb_to_recordset(v_payments) as (method text, amount bigint, tendered bigint, reference text)
+  ) with ordinality as p;
+
+  return json_build_object(
+    'saleId', v_sale.id,
+    'number', v_sale.number,
+    'locationId', v_sale.location_id,
+    'currency', v_sale.currency,
+    'total', v_sale.total,
+    'tax', v_sale.tax,
     'lines', (
       select json_agg(
         json_build_object(
-          'productId', l.product_id, 'quantity', l.quantity, 'unitPrice', l.unit_price, 'total', l.total
+          'productId', l.product_id, 'quantity', l.quantity, 'unitPrice', l.unit_price, 'taxRate', l.tax_rate,
+          'total', l.total, 'tax', l.tax
         )
         order by l.product_id
       )
-      from lines as l
+      from public.sale_lines as l
+      where l.business_id = v_business_id and l.sale_id = v_sale_id
     ),
-    'createdAt', s.created_at
-  )
-  into v_sale
-  from sale as s;
-
-  return v_sale;
+    'payments', (
+      select coalesce(
+        json_agg(
+          json_build_object(
+            'method', p.method, 'amount', p.amount, 'tendered', p.tendered, 'change', p.change, 'reference', p.reference
+          )
+          order by p.position
+        ),
+        '[]'
+      )
+      from public.sale_payments as p
+      where p.business_id = v_business_id and p.sale_id = v_sale_id
+    ),
+    'createdAt', v_sale.created_at
+  );
 end;
 $$;
 
 comment on function public.pos_record_sale(jsonb) is
-  'Takes the goods of a sale out of stock and writes its invoice. Request: locationId, lines of productId and quantity.';
+  'Takes the goods of a sale out of stock and writes its invoice. Request: locationId, lines of productId and quantity, payments.';
 
 revoke all on function public.pos_record_sale(jsonb) from public, anon, authenticated, service_role;
 
@@ -638,15 +852,18 @@ create table public.refunds (
   sale_id uuid not null,
   number text not null,
   total bigint not null,
+  tax bigint not null,
   refunded_by uuid not null,
   created_at timestamptz not null default now(),
   constraint refunds_pkey primary key (id),
+  constraint refunds_business_id_id_key unique (business_id, id),
   constraint refunds_business_id_id_sale_id_key unique (business_id, id, sale_id),
   constraint refunds_business_id_number_key unique (business_id, number),
   constraint refunds_sale_fkey foreign key (business_id, sale_id)
     references public.sales (business_id, id),
   constraint refunds_number_is_a_return_number check (number ~ '^RET-[0-9]{6}-[0-9]{4,}$'),
-  constraint refunds_total_is_0_to_what_json_holds_exactly check (total between 0 and 9007199254740991)
+  constraint refunds_total_is_0_to_what_json_holds_exactly check (total between 0 and 9007199254740991),
+  constraint refunds_tax_is_a_part_of_the_total check (tax between 0 and total)
 );
 
 comment on table public.refunds is 'Returns of goods of one sale, each with a number of its own.';
@@ -663,6 +880,7 @@ create table public.refund_lines (
   product_id uuid not null,
   quantity integer not null,
   total bigint not null,
+  tax bigint not null,
   constraint refund_lines_pkey primary key (business_id, refund_id, sale_id, product_id),
   constraint refund_lines_refund_fkey foreign key (business_id, refund_id, sale_id)
     references public.refunds (business_id, id, sale_id),
@@ -673,6 +891,8 @@ create table public.refund_lines (
 
 comment on table public.refund_lines is 'Which products of the sale came back, and how many.';
 comment on column public.refund_lines.total is 'Set by the trigger: the pieces at the price they were sold at.';
+comment on column public.refund_lines.tax is
+  'Set by the trigger: what the tax of all that came back grows by, so that it ends as that of the sale.';
 
 create index refund_lines_business_id_sale_id_product_id_idx
   on public.refund_lines (business_id, sale_id, product_id);
@@ -689,7 +909,11 @@ begin
   update public.sale_lines as l
   set refunded_quantity = l.refunded_quantity + new.quantity
   where l.business_id = new.business_id and l.sale_id = new.sale_id and l.product_id = new.product_id
-  returning new.quantity * l.unit_price into new.total;
+  returning
+    new.quantity * l.unit_price,
+    public.pos_tax_in(l.refunded_quantity * l.unit_price, l.tax_rate)
+      - public.pos_tax_in((l.refunded_quantity - new.quantity) * l.unit_price, l.tax_rate)
+  into new.total, new.tax;
 
   return new;
 end;
@@ -702,17 +926,51 @@ create trigger refund_lines_count_at_the_sale
   before insert on public.refund_lines
   for each row execute function public.refund_lines_count_at_the_sale();
 
+create table public.refund_payments (
+  business_id uuid not null,
+  refund_id uuid not null,
+  position integer not null,
+  method text not null,
+  amount bigint not null,
+  reference text,
+  constraint refund_payments_pkey primary key (business_id, refund_id, position),
+  constraint refund_payments_refund_fkey foreign key (business_id, refund_id)
+    references public.refunds (business_id, id),
+  constraint refund_payments_method_is_known check (method in ('cash', 'card', 'transfer', 'voucher')),
+  constraint refund_payments_amount_is_positive check (amount > 0),
+  constraint refund_payments_reference_has_1_to_100_characters check (char_length(reference) between 1 and 100)
+);
+
+comment on table public.refund_payments is 'How the money of a refund was given back; together its total.';
+
+create constraint trigger refunds_add_up
+  after insert or update of total, tax on public.refunds
+  deferrable initially deferred
+  for each row execute function public.documents_add_up('refunds', 'refund_id');
+create constraint trigger refund_lines_add_up
+  after insert or delete or update of refund_id, total, tax on public.refund_lines
+  deferrable initially deferred
+  for each row execute function public.documents_add_up('refunds', 'refund_id');
+create constraint trigger refund_payments_add_up
+  after insert or delete or update of refund_id, amount on public.refund_payments
+  deferrable initially deferred
+  for each row execute function public.documents_add_up('refunds', 'refund_id');
+
 alter table public.refunds enable row level security;
 alter table public.refund_lines enable row level security;
+alter table public.refund_payments enable row level security;
 
 create policy refunds_select_as_member on public.refunds
   for select to authenticated using (business_id in (select public.my_business_ids()));
 create policy refund_lines_select_as_member on public.refund_lines
   for select to authenticated using (business_id in (select public.my_business_ids()));
+create policy refund_payments_select_as_member on public.refund_payments
+  for select to authenticated using (business_id in (select public.my_business_ids()));
 
-revoke all on public.refunds, public.refund_lines from public, anon, authenticated, service_role;
+revoke all on public.refunds, public.refund_lines, public.refund_payments
+  from public, anon, authenticated, service_role;
 revoke all on function public.refund_lines_count_at_the_sale() from public, anon, authenticated, service_role;
-grant select on public.refunds, public.refund_lines to authenticated, service_role;
+grant select on public.refunds, public.refund_lines, public.refund_payments to authenticated, service_role;
 
 create function public.pos_refund_sale(p_sale_id uuid, p_request jsonb) returns json
 language plpgsql
@@ -725,7 +983,10 @@ declare
   v_sale public.sales;
   v_lines public.pos_line[];
   v_over jsonb;
-  v_refund json;
+  v_total bigint;
+  v_tax bigint;
+  v_payments jsonb;
+  v_refund public.refunds;
 begin
   select s.* into v_sale
   from public.sales as s
@@ -780,54 +1041,155 @@ begin
 
   perform public.pos_move_stock(v_sale.business_id, v_sale.location_id, v_refund_id, 'refund', v_lines);
 
-  with refund as (
-    insert into public.refunds (id, business_id, sale_id, number, total, refunded_by)
-    select
-      v_refund_id, v_sale.business_id, v_sale.id, public.get_next_return_number(v_sale.business_id),
-      (
-        select sum(l.quantity * s.unit_price)
-        from unnest(v_lines) as l
-        join public.sale_lines as s
-          on s.business_id = v_sale.business_id and s.sale_id = v_sale.id and s.product_id = l.product_id
-      ),
-      auth.uid()
-    returning *
-  ), lines as (
-    insert into public.refund_lines (business_id, refund_id, sale_id, product_id, quantity)
-    select r.business_id, r.id, r.sale_id, l.product_id, l.quantity
-    from refund as r
-    cross join unnest(v_lines) as l
-    returning *
+  -- The sale is locked: nothing else of it comes back meanwhile.
+  select
+    sum(l.quantity * s.unit_price),
+    sum(
+      public.pos_tax_in((s.refunded_quantity + l.quantity) * s.unit_price, s.tax_rate)
+        - public.pos_tax_in(s.refunded_quantity * s.unit_price, s.tax_rate)
+    )
+  into v_total, v_tax
+  from unnest(v_lines) as l
+  join public.sale_lines as s
+    on s.business_id = v_sale.business_id and s.sale_id = v_sale.id and s.product_id = l.product_id;
+
+  v_payments := public.pos_payments(p_request -> 'payments', v_total);
+
+  insert into public.refunds (id, business_id, sale_id, number, total, tax, refunded_by)
+  values (
+    v_refund_id, v_sale.business_id, v_sale.id, public.get_next_return_number(v_sale.business_id), v_total, v_tax,
+    auth.uid()
   )
-  select json_build_object(
-    'refundId', r.id,
-    'number', r.number,
-    'saleId', r.sale_id,
+  returning * into v_refund;
+
+  insert into public.refund_lines (business_id, refund_id, sale_id, product_id, quantity)
+  select v_sale.business_id, v_refund_id, v_sale.id, l.product_id, l.quantity
+  from unnest(v_lines) as l;
+
+  insert into public.refund_payments (business_id, refund_id, method, amount, reference, position)
+  select v_sale.business_id, v_refund_id, p.*
+  from rows from (jsonb_to_recordset(v_payments) as (method text, amount bigint, reference text))
+    with ordinality as p;
+
+  return json_build_object(
+    'refundId', v_refund.id,
+    'number', v_refund.number,
+    'saleId', v_refund.sale_id,
     'currency', v_sale.currency,
-    'total', r.total,
+    'total', v_refund.total,
+    'tax', v_refund.tax,
     'lines', (
       select json_agg(
-        json_build_object('productId', l.product_id, 'quantity', l.quantity, 'total', l.total)
+        json_build_object('productId', l.product_id, 'quantity', l.quantity, 'total', l.total, 'tax', l.tax)
         order by l.product_id
       )
-      from lines as l
+      from public.refund_lines as l
+      where l.business_id = v_refund.business_id and l.refund_id = v_refund.id
     ),
-    'createdAt', r.created_at
-  )
-  into v_refund
-  from refund as r;
-
-  return v_refund;
+    'payments', (
+      select coalesce(
+        json_agg(json_build_object('method', p.method, 'amount', p.amount, 'reference', p.reference) order by p.position),
+        '[]'
+      )
+      from public.refund_payments as p
+      where p.business_id = v_refund.business_id and p.refund_id = v_refund.id
+    ),
+    'createdAt', v_refund.created_at
+  );
 end;
 $$;
 
 comment on function public.pos_refund_sale(uuid, jsonb) is
-  'Takes goods of a sale back into stock and writes the refund. Request: lines, or all that is left of the sale.';
+  'Takes goods of a sale back into stock and writes the refund. Request: lines, or all that is left of the sale; payments.';
 
 revoke all on function public.pos_refund_sale(uuid, jsonb) from public, anon, authenticated, service_role;
 
--- Purchase receipts: members write drafts through the API; approving one, a manager's matter, brings
--- the goods into stock and gives it its number.
+-- Drafts. Members write purchase receipts, supplier returns, transfers and inventory corrections
+-- through the API, with their lines; what moves the goods is an operation, and then they are no
+-- drafts any more.
+
+-- A policy cannot do this: it sees the draft of before an approval that commits a moment later. The
+-- lock waits for that commit, and holds the next approval back until this line is in.
+--
+-- security definer: locking the document takes a right to update it, which signed-in users have not.
+create function public.lines_need_a_draft() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_table constant text := tg_argv[0];
+  v_line constant jsonb := to_jsonb(case when tg_op = 'DELETE' then old else new end);
+  v_id constant uuid := (v_line ->> tg_argv[1])::uuid;
+  v_status text;
+begin
+  execute format(
+    $query$
+      select d.status
+      from public.%I as d
+      where d.business_id = $1 and d.id = $2
+        and (auth.uid() is null or public.my_role_in(d.business_id) is not null)
+      for no key update
+    $query$,
+    v_table
+  )
+  into v_status
+  using (v_line ->> 'business_id')::uuid, v_id;
+
+  -- Null where the draft itself is being deleted, or the foreign key will say so. Or it is somebody
+  -- else's: the policies refuse the line after this trigger, and nothing is to be told before.
+  if v_status <> 'draft' then
+    raise exception 'changing a line of % %: it is %', v_table, v_id, v_status
+      using errcode = 'PT409', hint = 'Write another document.';
+  end if;
+
+  return case when tg_op = 'DELETE' then old else new end;
+end;
+$$;
+
+comment on function public.lines_need_a_draft() is
+  'SQLSTATE PT409: the document of a line is no draft any more.';
+
+-- Once for all lines of a statement: a delivery has thousands. So many as an answer can hold.
+create function public.lines_are_at_most_10000() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  execute format(
+    $query$
+      select l.%2$I
+      from public.%1$I as l
+      join (select distinct n.business_id, n.%2$I from new_lines as n) as n using (business_id, %2$I)
+      group by l.%2$I
+      having count(*) > 10000
+      limit 1
+    $query$,
+    tg_table_name, tg_argv[0]
+  )
+  into v_id;
+
+  if v_id is not null then
+    raise exception 'adding lines to %: it would have more than 10000, the most there may be', v_id
+      using errcode = 'PT409', hint = 'Write another document.';
+  end if;
+
+  return null;
+end;
+$$;
+
+comment on function public.lines_are_at_most_10000() is 'SQLSTATE PT409: a document has more than 10000 lines.';
+
+revoke all on function public.lines_need_a_draft(), public.lines_are_at_most_10000()
+  from public, anon, authenticated, service_role;
+
+-- Purchase receipts: approving one, a manager's matter, brings the goods into stock and gives it its
+-- number.
 
 create table public.purchase_receipts (
   id uuid not null default gen_random_uuid(),
@@ -877,56 +1239,13 @@ comment on table public.purchase_receipt_lines is 'What was delivered.';
 create index purchase_receipt_lines_business_id_product_id_idx
   on public.purchase_receipt_lines (business_id, product_id);
 
--- A policy cannot do this: it sees the draft of before an approval that commits a moment later. The
--- lock waits for that commit, and holds the next approval back until this line is in.
---
--- security definer: locking the receipt takes a right to update it, which signed-in users have not.
-create function public.purchase_receipt_lines_need_a_draft() returns trigger
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_line constant public.purchase_receipt_lines := case when tg_op = 'DELETE' then old else new end;
-  v_status text;
-begin
-  select r.status into v_status
-  from public.purchase_receipts as r
-  where r.business_id = v_line.business_id and r.id = v_line.receipt_id
-    and (auth.uid() is null or public.my_role_in(r.business_id) is not null)
-  for no key update;
-
-  -- The draft itself is being deleted, or the foreign key will say so. Or it is somebody else's: the
-  -- policies refuse the line after this trigger, and nothing of the receipt is to be told before.
-  if not found then
-    return v_line;
-  end if;
-
-  if v_status <> 'draft' then
-    raise exception 'changing a line of purchase receipt %: it is approved', v_line.receipt_id
-      using errcode = 'PT409', hint = 'Write another receipt.';
-  end if;
-
-  if tg_op = 'INSERT' and (
-    select count(*) >= 200
-    from public.purchase_receipt_lines as l
-    where l.business_id = v_line.business_id and l.receipt_id = v_line.receipt_id
-  ) then
-    raise exception 'adding a line to purchase receipt %: it has 200, the most there may be', v_line.receipt_id
-      using errcode = 'PT409', hint = 'Write another receipt.';
-  end if;
-
-  return v_line;
-end;
-$$;
-
-comment on function public.purchase_receipt_lines_need_a_draft() is
-  'SQLSTATE PT409: the receipt of a line is approved, or has 200 lines.';
-
-create trigger purchase_receipt_lines_need_a_draft
+create trigger lines_need_a_draft
   before insert or update or delete on public.purchase_receipt_lines
-  for each row execute function public.purchase_receipt_lines_need_a_draft();
+  for each row execute function public.lines_need_a_draft('purchase_receipts', 'receipt_id');
+create trigger lines_are_at_most_10000
+  after insert on public.purchase_receipt_lines
+  referencing new table as new_lines
+  for each statement execute function public.lines_are_at_most_10000('receipt_id');
 
 alter table public.purchase_receipts enable row level security;
 alter table public.purchase_receipt_lines enable row level security;
@@ -952,88 +1271,429 @@ create policy purchase_receipt_lines_delete_as_member on public.purchase_receipt
 
 revoke all on public.purchase_receipts, public.purchase_receipt_lines
   from public, anon, authenticated, service_role;
-revoke all on function public.purchase_receipt_lines_need_a_draft() from public, anon, authenticated, service_role;
 grant select, insert (id, business_id, location_id, supplier), delete on public.purchase_receipts to authenticated;
 grant select, insert, update (quantity), delete on public.purchase_receipt_lines to authenticated;
 grant select on public.purchase_receipts, public.purchase_receipt_lines to service_role;
 
-create function public.pos_approve_receipt(p_receipt_id uuid) returns json
+-- Returns of goods to a supplier: approving one takes them out of stock. Its number is one of the
+-- same row as those of refunds.
+
+create table public.supplier_returns (
+  id uuid not null default gen_random_uuid(),
+  business_id uuid not null,
+  location_id uuid not null,
+  supplier text not null,
+  status text not null default 'draft',
+  number text,
+  created_by uuid not null default auth.uid(),
+  created_at timestamptz not null default now(),
+  approved_by uuid,
+  approved_at timestamptz,
+  constraint supplier_returns_pkey primary key (id),
+  constraint supplier_returns_business_id_id_key unique (business_id, id),
+  constraint supplier_returns_business_id_number_key unique (business_id, number),
+  constraint supplier_returns_location_fkey foreign key (business_id, location_id)
+    references public.locations (business_id, id),
+  constraint supplier_returns_supplier_has_1_to_200_characters check (char_length(supplier) between 1 and 200),
+  constraint supplier_returns_status_is_known check (status in ('draft', 'approved')),
+  constraint supplier_returns_number_is_a_return_number check (number ~ '^RET-[0-9]{6}-[0-9]{4,}$'),
+  constraint supplier_returns_only_approved_has_number_and_approval
+    check (num_nonnulls(number, approved_by, approved_at) = case when status = 'approved' then 3 else 0 end)
+);
+
+comment on table public.supplier_returns is 'Goods that go back to a supplier from a location.';
+
+create index supplier_returns_business_id_location_id_idx on public.supplier_returns (business_id, location_id);
+
+create table public.supplier_return_lines (
+  business_id uuid not null,
+  return_id uuid not null,
+  product_id uuid not null,
+  quantity integer not null,
+  constraint supplier_return_lines_pkey primary key (business_id, return_id, product_id),
+  constraint supplier_return_lines_return_fkey foreign key (business_id, return_id)
+    references public.supplier_returns (business_id, id) on delete cascade,
+  constraint supplier_return_lines_product_fkey foreign key (business_id, product_id)
+    references public.products (business_id, id),
+  constraint supplier_return_lines_quantity_is_1_to_1000000 check (quantity between 1 and 1000000)
+);
+
+comment on table public.supplier_return_lines is 'What goes back.';
+
+create index supplier_return_lines_business_id_product_id_idx on public.supplier_return_lines (business_id, product_id);
+
+create trigger lines_need_a_draft
+  before insert or update or delete on public.supplier_return_lines
+  for each row execute function public.lines_need_a_draft('supplier_returns', 'return_id');
+create trigger lines_are_at_most_10000
+  after insert on public.supplier_return_lines
+  referencing new table as new_lines
+  for each statement execute function public.lines_are_at_most_10000('return_id');
+
+alter table public.supplier_returns enable row level security;
+alter table public.supplier_return_lines enable row level security;
+
+create policy supplier_returns_select_as_member on public.supplier_returns
+  for select to authenticated using (business_id in (select public.my_business_ids()));
+create policy supplier_returns_insert_as_member on public.supplier_returns
+  for insert to authenticated with check (business_id in (select public.my_business_ids()));
+create policy supplier_returns_delete_draft_as_member on public.supplier_returns
+  for delete to authenticated
+  using (business_id in (select public.my_business_ids()) and status = 'draft');
+
+create policy supplier_return_lines_select_as_member on public.supplier_return_lines
+  for select to authenticated using (business_id in (select public.my_business_ids()));
+create policy supplier_return_lines_insert_as_member on public.supplier_return_lines
+  for insert to authenticated with check (business_id in (select public.my_business_ids()));
+create policy supplier_return_lines_update_as_member on public.supplier_return_lines
+  for update to authenticated
+  using (business_id in (select public.my_business_ids()))
+  with check (business_id in (select public.my_business_ids()));
+create policy supplier_return_lines_delete_as_member on public.supplier_return_lines
+  for delete to authenticated using (business_id in (select public.my_business_ids()));
+
+revoke all on public.supplier_returns, public.supplier_return_lines from public, anon, authenticated, service_role;
+grant select, insert (id, business_id, location_id, supplier), delete on public.supplier_returns to authenticated;
+grant select, insert, update (quantity), delete on public.supplier_return_lines to authenticated;
+grant select on public.supplier_returns, public.supplier_return_lines to service_role;
+
+-- Corrections of stock: what broke, was lost or was found. A member writes it down, a manager approves.
+
+create table public.inventory_corrections (
+  id uuid not null default gen_random_uuid(),
+  business_id uuid not null,
+  location_id uuid not null,
+  reason text not null,
+  status text not null default 'draft',
+  created_by uuid not null default auth.uid(),
+  created_at timestamptz not null default now(),
+  approved_by uuid,
+  approved_at timestamptz,
+  constraint inventory_corrections_pkey primary key (id),
+  constraint inventory_corrections_business_id_id_key unique (business_id, id),
+  constraint inventory_corrections_location_fkey foreign key (business_id, location_id)
+    references public.locations (business_id, id),
+  constraint inventory_corrections_reason_has_1_to_200_characters check (char_length(reason) between 1 and 200),
+  constraint inventory_corrections_status_is_known check (status in ('draft', 'approved')),
+  constraint inventory_corrections_only_approved_has_approval
+    check (num_nonnulls(approved_by, approved_at) = case when status = 'approved' then 2 else 0 end)
+);
+
+comment on table public.inventory_corrections is 'Differences of a location''s stock that have a reason.';
+
+create index inventory_corrections_business_id_location_id_idx on public.inventory_corrections (business_id, location_id);
+
+create table public.inventory_correction_lines (
+  business_id uuid not null,
+  correction_id uuid not null,
+  product_id uuid not null,
+  quantity integer not null,
+  constraint inventory_correction_lines_pkey primary key (business_id, correction_id, product_id),
+  constraint inventory_correction_lines_correction_fkey foreign key (business_id, correction_id)
+    references public.inventory_corrections (business_id, id) on delete cascade,
+  constraint inventory_correction_lines_product_fkey foreign key (business_id, product_id)
+    references public.products (business_id, id),
+  constraint inventory_correction_lines_quantity_is_at_most_1000000_and_not_0 check (abs(quantity) <= 1000000 and quantity <> 0)
+);
+
+comment on table public.inventory_correction_lines is 'How many pieces more there are, or with a minus fewer.';
+
+create index inventory_correction_lines_business_id_product_id_idx on public.inventory_correction_lines (business_id, product_id);
+
+create trigger lines_need_a_draft
+  before insert or update or delete on public.inventory_correction_lines
+  for each row execute function public.lines_need_a_draft('inventory_corrections', 'correction_id');
+create trigger lines_are_at_most_10000
+  after insert on public.inventory_correction_lines
+  referencing new table as new_lines
+  for each statement execute function public.lines_are_at_most_10000('correction_id');
+
+alter table public.inventory_corrections enable row level security;
+alter table public.inventory_correction_lines enable row level security;
+
+create policy inventory_corrections_select_as_member on public.inventory_corrections
+  for select to authenticated using (business_id in (select public.my_business_ids()));
+create policy inventory_corrections_insert_as_member on public.inventory_corrections
+  for insert to authenticated with check (business_id in (select public.my_business_ids()));
+create policy inventory_corrections_delete_draft_as_member on public.inventory_corrections
+  for delete to authenticated
+  using (business_id in (select public.my_business_ids()) and status = 'draft');
+
+create policy inventory_correction_lines_select_as_member on public.inventory_correction_lines
+  for select to authenticated using (business_id in (select public.my_business_ids()));
+create policy inventory_correction_lines_insert_as_member on public.inventory_correction_lines
+  for insert to authenticated with check (business_id in (select public.my_business_ids()));
+create policy inventory_correction_lines_update_as_member on public.inventory_correction_lines
+  for update to authenticated
+  using (business_id in (select public.my_business_ids()))
+  with check (business_id in (select public.my_business_ids()));
+create policy inventory_correction_lines_delete_as_member on public.inventory_correction_lines
+  for delete to authenticated using (business_id in (select public.my_business_ids()));
+
+revoke all on public.inventory_corrections, public.inventory_correction_lines from public, anon, authenticated, service_role;
+grant select, insert (id, business_id, location_id, reason), delete on public.inventory_corrections to authenticated;
+grant select, insert, update (quantity), delete on public.inventory_correction_lines to authenticated;
+grant select on public.inventory_corrections, public.inventory_correction_lines to service_role;
+
+-- Approving a draft moves its goods and, where it has a number, gives it one. Whoever is second finds
+-- another status.
+create function public.pos_approve(p_kind text, p_id uuid) returns json
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
-  v_receipt public.purchase_receipts;
+  v_table constant text := case p_kind
+    when 'receipt' then 'purchase_receipts'
+    when 'return' then 'supplier_returns'
+    when 'correction' then 'inventory_corrections'
+  end;
+  v_name constant text := replace(rtrim(v_table, 's'), '_', ' ');
+  v_title constant text := upper(left(v_name, 1)) || substr(v_name, 2);
+  v_document jsonb;
+  v_business_id uuid;
   v_lines public.pos_line[];
 begin
-  select r.* into v_receipt
-  from public.purchase_receipts as r
-  where r.id = p_receipt_id and public.my_role_in(r.business_id) is not null
-  for no key update;
+  execute format(
+    'select to_jsonb(d) from public.%I as d where d.id = $1 and public.my_role_in(d.business_id) is not null for no key update',
+    v_table
+  )
+  into v_document
+  using p_id;
 
-  if not found then
+  if v_document is null then
     perform public.pos_refuse(
-      404, 'RECEIPT_NOT_FOUND', 'Purchase receipt not found',
-      format('There is no purchase receipt %s in a business of yours: check the id', p_receipt_id)
+      404, upper(p_kind) || '_NOT_FOUND', v_title || ' not found',
+      format('There is no %s %s in a business of yours: check the id', v_name, p_id)
     );
   end if;
 
-  if public.my_role_in(v_receipt.business_id) not in ('owner', 'manager') then
+  v_business_id := (v_document ->> 'business_id')::uuid;
+
+  if public.my_role_in(v_business_id) not in ('owner', 'manager') then
     perform public.pos_refuse(
       403, 'ROLE_REQUIRED', 'Role required',
-      'Approving a purchase receipt takes a manager or the owner of the business: ask one of them'
+      format('Approving a %s takes a manager or the owner of the business: ask one of them', v_name)
     );
   end if;
 
-  if v_receipt.status <> 'draft' then
+  if v_document ->> 'status' <> 'draft' then
     perform public.pos_refuse(
-      409, 'RECEIPT_NOT_DRAFT', 'Purchase receipt not a draft',
-      format('Purchase receipt %s has been approved already, as %s', v_receipt.id, v_receipt.number),
-      jsonb_build_object('state', v_receipt.status, 'number', v_receipt.number)
+      409, upper(p_kind) || '_NOT_DRAFT', v_title || ' not a draft',
+      format('%s %s has been approved already%s', v_title, p_id, ', as ' || (v_document ->> 'number')),
+      jsonb_build_object('state', v_document ->> 'status', 'number', v_document ->> 'number')
     );
   end if;
 
-  select array_agg(row(l.product_id, l.quantity)::public.pos_line order by l.product_id) into v_lines
-  from public.purchase_receipt_lines as l
-  where l.business_id = v_receipt.business_id and l.receipt_id = v_receipt.id;
+  execute format(
+    'select array_agg(row(l.product_id, l.quantity)::public.pos_line order by l.product_id)
+    from public.%I as l where l.business_id = $1 and l.%I = $2',
+    rtrim(v_table, 's') || '_lines', p_kind || '_id'
+  )
+  into v_lines
+  using v_business_id, p_id;
 
   if v_lines is null then
     perform public.pos_refuse(
-      409, 'RECEIPT_EMPTY', 'Purchase receipt empty',
-      format('Purchase receipt %s has no lines: add what was delivered', v_receipt.id)
+      409, upper(p_kind) || '_EMPTY', v_title || ' empty',
+      format('%s %s has no lines: add what it is about', v_title, p_id)
     );
   end if;
 
-  perform public.pos_move_stock(v_receipt.business_id, v_receipt.location_id, v_receipt.id, 'receipt', v_lines);
+  perform public.pos_move_stock(
+    v_business_id, (v_document ->> 'location_id')::uuid, p_id,
+    case p_kind when 'return' then 'supplier_return' else p_kind end, v_lines
+  );
 
-  update public.purchase_receipts as r
-  set
-    status = 'approved',
-    number = public.get_next_receipt_number(r.business_id),
-    approved_by = auth.uid(),
-    approved_at = now()
-  where r.id = v_receipt.id
-  returning r.* into v_receipt;
+  execute format(
+    'update public.%1$I as d set status = ''approved'', approved_by = auth.uid(), approved_at = now()%2$s
+    where d.id = $1 returning to_jsonb(d)',
+    v_table,
+    case p_kind
+      when 'receipt' then ', number = public.get_next_receipt_number(d.business_id)'
+      when 'return' then ', number = public.get_next_return_number(d.business_id)'
+    end
+  )
+  into v_document
+  using p_id;
 
   return json_build_object(
-    'receiptId', v_receipt.id,
-    'number', v_receipt.number,
-    'locationId', v_receipt.location_id,
-    'status', v_receipt.status,
+    p_kind || 'Id', p_id,
+    'number', v_document ->> 'number',
+    'locationId', v_document ->> 'location_id',
+    'status', v_document ->> 'status',
     'lines', (
       select json_agg(json_build_object('productId', l.product_id, 'quantity', l.quantity) order by l.product_id)
       from unnest(v_lines) as l
     ),
-    'approvedAt', v_receipt.approved_at
+    'approvedAt', v_document ->> 'approved_at'
   );
 end;
 $$;
 
-comment on function public.pos_approve_receipt(uuid) is
-  'Brings the goods of a draft into stock and gives it its number.';
+comment on function public.pos_approve(text, uuid) is
+  'Moves the goods of a draft and gives it its number. Kinds: receipt, return (to a supplier), correction (has no number).';
 
-revoke all on function public.pos_approve_receipt(uuid) from public, anon, authenticated, service_role;
+revoke all on function public.pos_approve(text, uuid) from public, anon, authenticated, service_role;
+
+-- Physical counts. Written by pos_import_count alone: the API only reads them.
+
+create table public.inventory_counts (
+  id uuid not null default gen_random_uuid(),
+  business_id uuid not null,
+  location_id uuid not null,
+  counted_by uuid not null,
+  created_at timestamptz not null default now(),
+  constraint inventory_counts_pkey primary key (id),
+  constraint inventory_counts_business_id_id_key unique (business_id, id),
+  constraint inventory_counts_location_fkey foreign key (business_id, location_id)
+    references public.locations (business_id, id)
+);
+
+comment on table public.inventory_counts is 'What somebody counted at a location.';
+comment on column public.inventory_counts.counted_by is
+  'Who brought it in. No foreign key: the count stays on the books when the account goes.';
+
+create index inventory_counts_business_id_location_id_idx on public.inventory_counts (business_id, location_id);
+
+create table public.inventory_count_lines (
+  business_id uuid not null,
+  count_id uuid not null,
+  product_id uuid not null,
+  expected integer not null,
+  counted integer not null,
+  difference integer not null generated always as (counted - expected) stored,
+  constraint inventory_count_lines_pkey primary key (business_id, count_id, product_id),
+  constraint inventory_count_lines_count_fkey foreign key (business_id, count_id)
+    references public.inventory_counts (business_id, id),
+  constraint inventory_count_lines_product_fkey foreign key (business_id, product_id)
+    references public.products (business_id, id),
+  constraint inventory_count_lines_expected_is_not_negative check (expected >= 0),
+  constraint inventory_count_lines_counted_is_0_to_1000000000 check (counted between 0 and 1000000000)
+);
+
+comment on table public.inventory_count_lines is 'What was counted of each product, and what the books said at that moment.';
+
+create index inventory_count_lines_business_id_product_id_idx
+  on public.inventory_count_lines (business_id, product_id);
+
+alter table public.inventory_counts enable row level security;
+alter table public.inventory_count_lines enable row level security;
+
+create policy inventory_counts_select_as_member on public.inventory_counts
+  for select to authenticated using (business_id in (select public.my_business_ids()));
+create policy inventory_count_lines_select_as_member on public.inventory_count_lines
+  for select to authenticated using (business_id in (select public.my_business_ids()));
+
+revoke all on public.inventory_counts, public.inventory_count_lines from public, anon, authenticated, service_role;
+grant select on public.inventory_counts, public.inventory_count_lines to authenticated, service_role;
+
+create function public.pos_import_count(p_location_id uuid, p_request jsonb) returns json
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_count_id constant uuid := gen_random_uuid();
+  v_business_id uuid;
+  v_unknown jsonb;
+  v_counted public.pos_line[];
+  v_differences public.pos_line[];
+begin
+  select l.business_id into v_business_id
+  from public.locations as l
+  where l.id = p_location_id and public.my_role_in(l.business_id) is not null;
+
+  if not found then
+    perform public.pos_refuse(
+      404, 'LOCATION_NOT_FOUND', 'Location not found',
+      format('There is no location %s in a business of yours: check the id', p_location_id)
+    );
+  end if;
+
+  if public.my_role_in(v_business_id) not in ('owner', 'manager') then
+    perform public.pos_refuse(
+      403, 'ROLE_REQUIRED', 'Role required',
+      'Bringing in a count takes a manager or the owner of the business: ask one of them'
+    );
+  end if;
+
+  if jsonb_typeof(p_request -> 'lines') is distinct from 'array'
+    or jsonb_array_length(p_request -> 'lines') not between 1 and 10000
+  then
+    raise exception 'reading a count: expected 1 to 10000 lines' using errcode = '22023';
+  end if;
+
+  if (
+    select count(distinct l.sku) < count(*)
+    from jsonb_to_recordset(p_request -> 'lines') as l (sku text)
+  ) then
+    raise exception 'reading a count: each line needs a SKU of its own' using errcode = '22023';
+  end if;
+
+  select
+    jsonb_agg(l.sku order by l.sku) filter (where p.id is null),
+    array_agg(row(p.id, l.counted)::public.pos_line order by p.id)
+  into v_unknown, v_counted
+  from jsonb_to_recordset(p_request -> 'lines') as l (sku text, counted integer)
+  left join public.products as p on p.business_id = v_business_id and p.sku = l.sku;
+
+  if v_unknown is not null then
+    perform public.pos_refuse(
+      404, 'PRODUCT_NOT_FOUND', 'Product not found',
+      format('The business has no product %s: check the SKUs', left(v_unknown ->> 0, 100)),
+      jsonb_build_object('skus', jsonb_path_query_array(v_unknown, '$[0 to 99]'))
+    );
+  end if;
+
+  -- Held from here on: what is expected is what the difference is booked against.
+  perform public.pos_hold_stock(v_business_id, p_location_id, array(select c.product_id from unnest(v_counted) as c));
+
+  insert into public.inventory_counts (id, business_id, location_id, counted_by)
+  values (v_count_id, v_business_id, p_location_id, auth.uid());
+
+  insert into public.inventory_count_lines (business_id, count_id, product_id, expected, counted)
+  select v_business_id, v_count_id, c.product_id, s.quantity, c.quantity
+  from unnest(v_counted) as c
+  join public.stock as s
+    on s.business_id = v_business_id and s.location_id = p_location_id and s.product_id = c.product_id;
+
+  select array_agg(row(l.product_id, l.difference)::public.pos_line order by l.product_id) into v_differences
+  from public.inventory_count_lines as l
+  where l.business_id = v_business_id and l.count_id = v_count_id and l.difference <> 0;
+
+  perform public.pos_move_stock(v_business_id, p_location_id, v_count_id, 'count', coalesce(v_differences, '{}'));
+
+  return json_build_object(
+    'countId', v_count_id,
+    'locationId', p_location_id,
+    'counted', cardinality(v_counted),
+    'differences', (
+      select coalesce(
+        json_agg(
+          json_build_object(
+            'productId', l.product_id, 'sku', p.sku, 'expected', l.expected, 'counted', l.counted,
+            'difference', l.difference
+          )
+          order by p.sku
+        ),
+        '[]'
+      )
+      from public.inventory_count_lines as l
+      join public.products as p on p.business_id = l.business_id and p.id = l.product_id
+      where l.business_id = v_business_id and l.count_id = v_count_id and l.difference <> 0
+    ),
+    'createdAt', now()
+  );
+end;
+$$;
+
+comment on function public.pos_import_count(uuid, jsonb) is
+  'Books the difference between what was counted at a location and what the books say. Request: lines of sku and counted.';
+
+revoke all on function public.pos_import_count(uuid, jsonb) from public, anon, authenticated, service_role;
 
 -- Transfers between two locations of a business: a draft through the API, then sent, then received.
 -- What has been sent and not received is on the way: no location's stock has it.
@@ -1092,51 +1752,13 @@ comment on table public.transfer_lines is 'What is transferred.';
 
 create index transfer_lines_business_id_product_id_idx on public.transfer_lines (business_id, product_id);
 
--- For the reasons given with purchase_receipt_lines_need_a_draft.
-create function public.transfer_lines_need_a_draft() returns trigger
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-declare
-  v_line constant public.transfer_lines := case when tg_op = 'DELETE' then old else new end;
-  v_status text;
-begin
-  select t.status into v_status
-  from public.transfers as t
-  where t.business_id = v_line.business_id and t.id = v_line.transfer_id
-    and (auth.uid() is null or public.my_role_in(t.business_id) is not null)
-  for no key update;
-
-  if not found then
-    return v_line;
-  end if;
-
-  if v_status <> 'draft' then
-    raise exception 'changing a line of transfer %: it is %', v_line.transfer_id, v_status
-      using errcode = 'PT409', hint = 'Write another transfer.';
-  end if;
-
-  if tg_op = 'INSERT' and (
-    select count(*) >= 200
-    from public.transfer_lines as l
-    where l.business_id = v_line.business_id and l.transfer_id = v_line.transfer_id
-  ) then
-    raise exception 'adding a line to transfer %: it has 200, the most there may be', v_line.transfer_id
-      using errcode = 'PT409', hint = 'Write another transfer.';
-  end if;
-
-  return v_line;
-end;
-$$;
-
-comment on function public.transfer_lines_need_a_draft() is
-  'SQLSTATE PT409: the transfer of a line has been sent, or has 200 lines.';
-
-create trigger transfer_lines_need_a_draft
+create trigger lines_need_a_draft
   before insert or update or delete on public.transfer_lines
-  for each row execute function public.transfer_lines_need_a_draft();
+  for each row execute function public.lines_need_a_draft('transfers', 'transfer_id');
+create trigger lines_are_at_most_10000
+  after insert on public.transfer_lines
+  referencing new table as new_lines
+  for each statement execute function public.lines_are_at_most_10000('transfer_id');
 
 alter table public.transfers enable row level security;
 alter table public.transfer_lines enable row level security;
@@ -1161,7 +1783,6 @@ create policy transfer_lines_delete_as_member on public.transfer_lines
   for delete to authenticated using (business_id in (select public.my_business_ids()));
 
 revoke all on public.transfers, public.transfer_lines from public, anon, authenticated, service_role;
-revoke all on function public.transfer_lines_need_a_draft() from public, anon, authenticated, service_role;
 grant select, insert (id, business_id, from_location_id, to_location_id), delete on public.transfers to authenticated;
 grant select, insert, update (quantity), delete on public.transfer_lines to authenticated;
 grant select on public.transfers, public.transfer_lines to service_role;
@@ -1265,10 +1886,10 @@ revoke all on function public.pos_move_transfer(uuid, text) from public, anon, a
 --                             for it, which another request may change. All of the transaction goes.
 create function public.pos_perform(
   p_operation text,
+  p_idempotency_key text,
+  p_fingerprint text,
   p_subject_id uuid default null,
-  p_request jsonb default '{}',
-  p_idempotency_key text default null,
-  p_fingerprint text default null
+  p_request jsonb default '{}'
 ) returns public.idempotency_answer
 language plpgsql
 volatile
@@ -1285,13 +1906,11 @@ begin
       using errcode = '42501', hint = 'Send a user''s access token.';
   end if;
 
-  if p_idempotency_key is not null then
-    -- 3 days: a till that lost its network on Friday retries on Monday
-    v_answer := idempotency.claim_in_transaction(p_operation, p_idempotency_key, p_fingerprint, 259200);
+  -- 3 days: a till that lost its network on Friday retries on Monday
+  v_answer := idempotency.claim_in_transaction(p_operation, p_idempotency_key, p_fingerprint, 259200);
 
-    if v_answer.outcome <> 'claimed' then
-      return v_answer;
-    end if;
+  if v_answer.outcome <> 'claimed' then
+    return v_answer;
   end if;
 
   begin
@@ -1306,7 +1925,14 @@ begin
         v_answer.status_code := 201;
         v_answer.response := public.pos_refund_sale(p_subject_id, p_request);
       when 'pos/purchases/receipts/:id/approve' then
-        v_answer.response := public.pos_approve_receipt(p_subject_id);
+        v_answer.response := public.pos_approve('receipt', p_subject_id);
+      when 'pos/purchases/returns/:id/approve' then
+        v_answer.response := public.pos_approve('return', p_subject_id);
+      when 'pos/inventory/corrections/:id/approve' then
+        v_answer.response := public.pos_approve('correction', p_subject_id);
+      when 'pos/locations/:id/counts' then
+        v_answer.status_code := 201;
+        v_answer.response := public.pos_import_count(p_subject_id, p_request);
       when 'pos/transfers/:id/send' then
         v_answer.response := public.pos_move_transfer(p_subject_id, 'sent');
       when 'pos/transfers/:id/receive' then
@@ -1332,22 +1958,16 @@ begin
       ) || (v_refusal::jsonb -> 'extensions');
   end;
 
-  if p_idempotency_key is null then
-    v_answer.outcome := 'completed';
-    v_answer.response_encoding := 'text';
-    return v_answer;
-  end if;
-
   return idempotency.complete_in_transaction(p_operation, p_idempotency_key, v_answer);
 end;
 $$;
 
-comment on function public.pos_perform(text, uuid, jsonb, text, text) is
-  'Performs an operation of the point of sale, once per key where there is one: completed, replay, mismatch, …, with the answer. SQLSTATE PT403, PT404, PT409: refused, and the key is free.';
+comment on function public.pos_perform(text, text, text, uuid, jsonb) is
+  'Performs an operation of the point of sale, once per key: completed, replay, mismatch, …, with the answer. SQLSTATE PT403, PT404, PT409: refused, and the key is free.';
 
-revoke all on function public.pos_perform(text, uuid, jsonb, text, text)
+revoke all on function public.pos_perform(text, text, text, uuid, jsonb)
   from public, anon, authenticated, service_role;
-grant execute on function public.pos_perform(text, uuid, jsonb, text, text) to authenticated;
+grant execute on function public.pos_perform(text, text, text, uuid, jsonb) to authenticated;
 
 -- Every number in use, for the queries that look for gaps and duplicates.
 
@@ -1366,6 +1986,10 @@ from (
   union all
   select r.business_id, 'return', r.number, r.id
   from public.refunds as r
+  union all
+  select r.business_id, 'return', r.number, r.id
+  from public.supplier_returns as r
+  where r.number is not null
   union all
   select r.business_id, 'receipt', r.number, r.id
   from public.purchase_receipts as r

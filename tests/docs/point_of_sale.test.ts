@@ -20,7 +20,8 @@ function hasCurl(): boolean {
 }
 
 Deno.test({
-  name: "the recipe's lines of shell open a shop, sell, refund and transfer",
+  name:
+    "the recipe's lines of shell open a shop, sell, refund, transfer, correct, send back and count",
   ignore: !hasCurl(),
   async fn() {
     const { apiUrl, publishableKey } = stack();
@@ -34,11 +35,14 @@ Deno.test({
     const [receiptLine, approved, sold, again, short, refund, ...rest] = text(
       stdout,
     ).trim().split("\n").map((line) => JSON.parse(line));
-    const [transferLine, sent, received, counter, warehouse, ...others] = rest;
+    const [transferLine, sent, received, ...evening] = rest;
+    const [, corrected, , returned, counted, ...where] = evening;
+    const [counter, warehouse, ...others] = where;
     assertEquals([receiptLine[0].quantity, transferLine[0].quantity], [12, 4]);
     assertMatch(approved.number, /^RCP-\d{6}-0001$/);
     assertMatch(sold.number, /^INV-\d{6}-0001$/);
-    assertEquals([sold.total, again], [2580, sold]);
+    assertEquals([sold.total, sold.tax, again], [2580, 169, sold]);
+    assertEquals(sold.payments[0].change, 420);
     assertEquals(
       [short.code, short.products[0].available],
       ["INSUFFICIENT_STOCK", 10],
@@ -47,9 +51,15 @@ Deno.test({
     assertEquals(refund.total, 1290);
     assertMatch(sent.number, /^TRF-\d{6}-0001$/);
     assertEquals([sent.status, received.status], ["sent", "received"]);
+    assertEquals(corrected.lines[0].quantity, -1);
+    assertMatch(returned.number, /^RET-\d{6}-0002$/);
+    assertEquals(
+      [counted.differences[0].expected, counted.differences[0].difference],
+      [5, -1],
+    );
     assertEquals(
       [counter, warehouse].map(({ stock }) => stock[0].quantity),
-      [7, 4],
+      [4, 4],
     );
     assertEquals(others, []);
   },

@@ -107,18 +107,22 @@ from (values
   ),
   (
     'authenticated', 'table', 'select',
-    'businesses credit_balances credit_entries document_sequences event_edits events gpu_pools gpu_reservations locations
-    payments plans products quotation_history quotations recognitions refund_lines refunds sale_lines sales
+    'businesses credit_balances credit_entries document_sequences event_edits events gpu_pools gpu_reservations
+    inventory_count_lines inventory_counts locations payments plans products quotation_history quotations recognitions
+    refund_lines refund_payments refunds sale_lines sale_payments sales
     stock stock_movements user_plans v_document_numbers'
   ),
   ('authenticated', 'table', 'select insert', 'processing_jobs training_dataset_documents training_datasets training_jobs'),
-  ('authenticated', 'table', 'select delete', 'memberships purchase_receipts quotation_lines recognition_addresses
-    recognition_shares transfers'),
-  ('authenticated', 'table', 'select insert delete', 'document_chunks documents purchase_receipt_lines transfer_lines'),
+  ('authenticated', 'table', 'select delete', 'inventory_corrections memberships purchase_receipts quotation_lines
+    recognition_addresses recognition_shares supplier_returns transfers'),
+  ('authenticated', 'table', 'select insert delete', 'document_chunks documents inventory_correction_lines
+    purchase_receipt_lines supplier_return_lines transfer_lines'),
   (
     'service_role', 'table', 'select',
-    'credit_balances document_sequences event_edits purchase_receipt_lines purchase_receipts quotation_history refund_lines
-    refunds sale_lines sales stock stock_movements transfer_lines transfers v_document_numbers'
+    'credit_balances document_sequences event_edits inventory_correction_lines inventory_corrections inventory_count_lines
+    inventory_counts purchase_receipt_lines purchase_receipts quotation_history refund_lines refund_payments refunds
+    sale_lines sale_payments sales stock stock_movements supplier_return_lines supplier_returns transfer_lines transfers
+    v_document_numbers'
   ),
   ('service_role', 'table', 'select insert', 'credit_entries'),
   ('service_role', 'table', 'select delete', 'quotations quotation_lines'),
@@ -154,12 +158,14 @@ select * from (values
   ('authenticated', 'documents', 'update', 'title'),
   ('authenticated', 'events', 'update', 'archived_at'),
   ('authenticated', 'gpu_reservations', 'insert', 'hours pool_id'),
+  ('authenticated', 'inventory_correction_lines', 'update', 'quantity'),
+  ('authenticated', 'inventory_corrections', 'insert', 'business_id id location_id reason'),
   ('authenticated', 'locations', 'insert', 'business_id id name'),
   ('authenticated', 'locations', 'update', 'name'),
   ('authenticated', 'memberships', 'insert', 'business_id role user_id'),
   ('authenticated', 'memberships', 'update', 'role'),
-  ('authenticated', 'products', 'insert', 'business_id id name price sku'),
-  ('authenticated', 'products', 'update', 'name price sku'),
+  ('authenticated', 'products', 'insert', 'business_id id name price sku tax_rate'),
+  ('authenticated', 'products', 'update', 'name price sku tax_rate'),
   ('authenticated', 'purchase_receipt_lines', 'update', 'quantity'),
   ('authenticated', 'purchase_receipts', 'insert', 'business_id id location_id supplier'),
   ('authenticated', 'quotation_lines', 'insert', 'description position quantity quotation_id tax_basis_points unit_price_minor'),
@@ -168,6 +174,8 @@ select * from (values
   ('authenticated', 'recognition_addresses', 'insert', 'user_id'),
   ('authenticated', 'recognition_shares', 'insert', 'evidence_weight recipient_address recipient_id recognition_id request_id'),
   ('authenticated', 'recognitions', 'insert', 'category message points recipient_address recipient_id request_id tags'),
+  ('authenticated', 'supplier_return_lines', 'update', 'quantity'),
+  ('authenticated', 'supplier_returns', 'insert', 'business_id id location_id supplier'),
   ('authenticated', 'training_jobs', 'update', 'error_message provider_file_id provider_job_id status'),
   ('authenticated', 'transfer_lines', 'update', 'quantity'),
   ('authenticated', 'transfers', 'insert', 'business_id from_location_id id to_location_id'),

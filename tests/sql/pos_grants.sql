@@ -5,9 +5,10 @@ select plan(44);
 -- The whole list, so that what is added has to be added here.
 create temporary table pos_tables (name text);
 insert into pos_tables values
-  ('businesses'), ('document_sequences'), ('locations'), ('memberships'), ('products'),
-  ('purchase_receipt_lines'), ('purchase_receipts'), ('refund_lines'), ('refunds'), ('sale_lines'),
-  ('sales'), ('stock'), ('stock_movements'), ('transfer_lines'), ('transfers');
+  ('businesses'), ('document_sequences'), ('inventory_correction_lines'), ('inventory_corrections'),
+  ('inventory_count_lines'), ('inventory_counts'), ('locations'), ('memberships'), ('products'),
+  ('purchase_receipt_lines'), ('purchase_receipts'), ('refund_lines'), ('refund_payments'), ('refunds'), ('sale_lines'),
+  ('sale_payments'), ('sales'), ('supplier_return_lines'), ('supplier_returns'), ('stock'), ('stock_movements'), ('transfer_lines'), ('transfers');
 
 select results_eq(
   $$
@@ -23,17 +24,25 @@ select results_eq(
     values
       ('businesses', array['select']),
       ('document_sequences', array['select']),
+      ('inventory_correction_lines', array['select', 'insert', 'delete']),
+      ('inventory_corrections', array['select', 'delete']),
+      ('inventory_count_lines', array['select']),
+      ('inventory_counts', array['select']),
       ('locations', array['select']),
       ('memberships', array['select', 'delete']),
       ('products', array['select']),
       ('purchase_receipt_lines', array['select', 'insert', 'delete']),
       ('purchase_receipts', array['select', 'delete']),
       ('refund_lines', array['select']),
+      ('refund_payments', array['select']),
       ('refunds', array['select']),
       ('sale_lines', array['select']),
+      ('sale_payments', array['select']),
       ('sales', array['select']),
       ('stock', array['select']),
       ('stock_movements', array['select']),
+      ('supplier_return_lines', array['select', 'insert', 'delete']),
+      ('supplier_returns', array['select', 'delete']),
       ('transfer_lines', array['select', 'insert', 'delete']),
       ('transfers', array['select', 'delete'])
   $$,
@@ -53,14 +62,18 @@ select results_eq(
   $$
     values
       ('businesses', 'UPDATE', 'name, time_zone'),
+      ('inventory_correction_lines', 'UPDATE', 'quantity'),
+      ('inventory_corrections', 'INSERT', 'business_id, id, location_id, reason'),
       ('locations', 'INSERT', 'business_id, id, name'),
       ('locations', 'UPDATE', 'name'),
       ('memberships', 'INSERT', 'business_id, role, user_id'),
       ('memberships', 'UPDATE', 'role'),
-      ('products', 'INSERT', 'business_id, id, name, price, sku'),
-      ('products', 'UPDATE', 'name, price, sku'),
+      ('products', 'INSERT', 'business_id, id, name, price, sku, tax_rate'),
+      ('products', 'UPDATE', 'name, price, sku, tax_rate'),
       ('purchase_receipt_lines', 'UPDATE', 'quantity'),
       ('purchase_receipts', 'INSERT', 'business_id, id, location_id, supplier'),
+      ('supplier_return_lines', 'UPDATE', 'quantity'),
+      ('supplier_returns', 'INSERT', 'business_id, id, location_id, supplier'),
       ('transfer_lines', 'UPDATE', 'quantity'),
       ('transfers', 'INSERT', 'business_id, from_location_id, id, to_location_id')
   $$,
@@ -94,32 +107,37 @@ select results_eq(
       p.prosecdef
     from pg_proc as p
     where p.pronamespace = 'public'::regnamespace
-      and p.proname ~ '^(pos_|my_business|my_role|create_business|document_period|next_document|get_next|stock_|refund_lines|purchase_receipt|transfer_lines)'
+      and p.proname ~ '^(pos_|my_business|my_role|create_business|document_period|next_document|get_next|stock_|refund_lines|lines_|documents_)'
     order by p.proname collate "C"
   $$,
   $$
     values
       ('create_business', true, false, true),
       ('document_period', false, false, false),
+      ('documents_add_up', false, false, true),
       ('get_next_invoice_number', false, true, false),
       ('get_next_receipt_number', false, true, false),
       ('get_next_return_number', false, true, false),
       ('get_next_transfer_number', false, true, false),
+      ('lines_are_at_most_10000', false, false, true),
+      ('lines_need_a_draft', false, false, true),
       ('my_business_ids', true, false, true),
       ('my_role_in', false, false, false),
       ('next_document_number', false, true, true),
-      ('pos_approve_receipt', false, false, false),
+      ('pos_approve', false, false, false),
+      ('pos_hold_stock', false, false, false),
+      ('pos_import_count', false, false, false),
       ('pos_lines', false, false, false),
       ('pos_move_stock', false, false, false),
       ('pos_move_transfer', false, false, false),
+      ('pos_payments', false, false, false),
       ('pos_perform', true, false, true),
       ('pos_record_sale', false, false, false),
       ('pos_refund_sale', false, false, false),
       ('pos_refuse', false, false, false),
-      ('purchase_receipt_lines_need_a_draft', false, false, true),
+      ('pos_tax_in', false, false, false),
       ('refund_lines_count_at_the_sale', false, false, true),
-      ('stock_movements_add_to_stock', false, false, true),
-      ('transfer_lines_need_a_draft', false, false, true)
+      ('stock_movements_add_to_stock', false, false, true)
   $$,
   'users call what is for users, nobody what is inside'
 );
@@ -127,7 +145,7 @@ select results_eq(
 select is_empty(
   $$
     select p.proname from pg_proc as p
-    where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(pos_|my_business|my_role|create_business|document_|next_|get_next|stock_|refund_|purchase_|transfer_)'
+    where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(pos_|my_business|my_role|create_business|document_|next_|get_next|stock_|refund_|lines_|documents_)'
       and (has_function_privilege('anon', p.oid, 'execute') or not p.proconfig @> array['search_path=""'])
   $$,
   'none is open to anon or leaves its search path open'
@@ -175,7 +193,7 @@ $$;
 
 set local role authenticated;
 select throws_ok($$select public.create_business('x', 'EUR')$$, '42501', null, 'nobody signed in, no business');
-select throws_ok($$select public.pos_perform('pos/sales')$$, '42501', null, 'and no sale');
+select throws_ok($$select public.pos_perform('pos/sales', 'key-1', repeat('a', 64))$$, '42501', null, 'and no sale');
 select is_empty($$select * from public.businesses$$, 'and nothing to be seen');
 
 select pg_temp.sign_in('e') \g /dev/null
@@ -190,7 +208,7 @@ select throws_ok($$insert into public.locations (business_id, name) values ('000
 select throws_ok($$insert into public.purchase_receipt_lines values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-0000000000d2', 1)$$, '42501', null, 'no line');
 select throws_ok($$insert into public.memberships (business_id, user_id, role) values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-00000000000e', 'cashier')$$, '42501', null, 'and does not join by themselves');
 select throws_ok($$insert into public.transfers (business_id, from_location_id, to_location_id) values ('00000000-0000-4000-8000-0000000000b2', '00000000-0000-4000-8000-0000000000f3', '00000000-0000-4000-8000-0000000000f1')$$, '23503', null, 'a transfer does not leave the business');
-select throws_ok($$select public.pos_perform('pos/purchases/receipts/:id/approve', '00000000-0000-4000-8000-0000000000c1')$$, 'PT404', null, 'what is not theirs is not found');
+select throws_ok($$select public.pos_perform('pos/purchases/receipts/:id/approve', 'key-1', repeat('a', 64), '00000000-0000-4000-8000-0000000000c1')$$, 'PT404', null, 'what is not theirs is not found');
 
 select pg_temp.sign_in('c') \g /dev/null
 select is((select count(*) from public.memberships), 3::bigint, 'a cashier sees who else is there');
@@ -199,14 +217,14 @@ select is(pg_temp.reached($$update public.products set price = 1$$), 0::bigint, 
 select is(pg_temp.reached($$update public.locations set name = 'mine'$$), 0::bigint, 'renames no location');
 select is(pg_temp.reached($$update public.businesses set name = 'mine'$$), 0::bigint, 'nor the business');
 select is(pg_temp.reached($$update public.memberships set role = 'manager'$$), 0::bigint, 'promotes nobody');
-select throws_ok($$select public.pos_perform('pos/purchases/receipts/:id/approve', '00000000-0000-4000-8000-0000000000c1')$$, 'PT403', null, 'and approves no receipt');
+select throws_ok($$select public.pos_perform('pos/purchases/receipts/:id/approve', 'key-1', repeat('a', 64), '00000000-0000-4000-8000-0000000000c1')$$, 'PT403', null, 'and approves no receipt');
 select throws_ok($$insert into public.stock values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', '00000000-0000-4000-8000-0000000000d1', 5)$$, '42501', null, 'nobody writes stock');
 select throws_ok($$insert into public.purchase_receipts (business_id, location_id, supplier, status) values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'x', 'approved')$$, '42501', null, 'or a receipt that is approved already');
 
 select pg_temp.sign_in('b') \g /dev/null
 select is(pg_temp.reached($$update public.products set price = 260 where sku = 'tea'$$), 1::bigint, 'a manager prices');
 select is(pg_temp.reached($$update public.memberships set role = 'owner' where user_id = auth.uid()$$), 0::bigint, 'but does not become the owner');
-select is((select (public.pos_perform('pos/purchases/receipts/:id/approve', '00000000-0000-4000-8000-0000000000c1')).status_code), 200, 'and approves');
+select is((select (public.pos_perform('pos/purchases/receipts/:id/approve', 'key-1', repeat('a', 64), '00000000-0000-4000-8000-0000000000c1')).status_code), 200, 'and approves');
 
 select pg_temp.sign_in('a') \g /dev/null
 select throws_ok($$insert into public.memberships (business_id, user_id, role) values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-00000000000e', 'owner')$$, '42501', null, 'the owner adds no second owner');

@@ -1,6 +1,6 @@
 -- What the point of sale's tables promise about any row, whoever writes it.
 begin;
-select plan(35);
+select plan(52);
 
 insert into public.businesses (id, name, currency) values ('00000000-0000-4000-8000-0000000000b1', 'Tea', 'EUR'), ('00000000-0000-4000-8000-0000000000b2', 'Pots', 'EUR');
 insert into public.locations (id, business_id, name) values
@@ -40,6 +40,9 @@ select pg_temp.refused($$select pg_temp.moved(10, 'receipt', '00000000-0000-4000
 select pg_temp.refused($$select pg_temp.moved(1, 'gift')$$, 'stock_movements_reason_is_known');
 select pg_temp.refused($$select pg_temp.moved(1, 'sale')$$, 'stock_movements_go_the_way_of_their_reason');
 select pg_temp.refused($$select pg_temp.moved(-1, 'transfer_received')$$, 'stock_movements_go_the_way_of_their_reason');
+select pg_temp.refused($$select pg_temp.moved(1, 'supplier_return')$$, 'stock_movements_go_the_way_of_their_reason');
+select pg_temp.refused($$select pg_temp.moved(0, 'count')$$, 'stock_movements_go_the_way_of_their_reason');
+select pg_temp.refused($$select pg_temp.moved(-7, 'correction')$$, 'stock_quantity_is_not_negative');
 select is((select quantity from public.stock), 6, 'what was refused has moved nothing');
 
 select pg_temp.refused($$insert into public.businesses (name, currency) values ('', 'EUR')$$, 'businesses_name_has_1_to_100_characters');
@@ -47,17 +50,40 @@ select pg_temp.refused($$insert into public.businesses (name, currency) values (
 select pg_temp.refused($$insert into public.businesses (name, currency, time_zone) values ('x', 'EUR', '')$$, 'businesses_time_zone_is_known_to_postgres');
 select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'x', 'x', -1)$$, 'products_price_is_0_to_4000000000');
 select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'x', 'x', 4000000001)$$, 'products_price_is_0_to_4000000000');
+select pg_temp.refused($$insert into public.products (business_id, sku, name, price, tax_rate) values ('00000000-0000-4000-8000-0000000000b1', 'x', 'x', 1, 10001)$$, 'products_tax_rate_is_0_to_10000');
 select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'tea', 'x', 1)$$, 'products_business_id_sku_key');
 
-insert into public.sales (id, business_id, location_id, number, currency, total, sold_by) values
-  ('00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'INV-202510-0001', 'EUR', 1250, gen_random_uuid());
-insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price) values
-  ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000d1', 5, 250);
-select is((select total from public.sale_lines), 1250::bigint, 'a line adds itself up');
+insert into public.sales (id, business_id, location_id, number, currency, total, tax, sold_by) values
+  ('00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'INV-202510-0001', 'EUR', 1250, 200, gen_random_uuid());
+insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price, tax_rate) values
+  ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000d1', 5, 250, 1900);
+select is((select row(total, tax)::text from public.sale_lines), '(1250,200)', 'a line adds itself up');
+select results_eq(
+  $$select a, r, public.pos_tax_in(a, r) from (values (107::bigint, 700), (8, 700), (7, 700), (3, 10000), (1, 10000), (0, 1900), (40000000000000, 10000)) as t (a, r)$$,
+  $$values (107::bigint, 700, 7::bigint), (8, 700, 1), (7, 700, 0), (3, 10000, 2), (1, 10000, 1), (0, 1900, 0), (40000000000000, 10000, 20000000000000)$$,
+  'tax is rounded half up'
+);
+
+-- what a sale holds is compared at the end of the transaction, whoever writes it
+select pg_temp.refused($$set constraints all immediate$$, 'sales_add_up');
+insert into public.sale_payments (business_id, sale_id, position, method, amount, tendered) values
+  ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', 1, 'cash', 1000, 1100);
+select is((select change from public.sale_payments), 100::bigint, 'what was tendered beyond the amount is given back');
+select pg_temp.refused($$set constraints all immediate$$, 'sales_add_up');
+insert into public.sale_payments (business_id, sale_id, position, method, amount) values
+  ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', 2, 'card', 250);
+select lives_ok($$set constraints all immediate$$, 'paid for as a whole it adds up');
+select pg_temp.refused($$update public.sale_payments set amount = 251 where position = 2$$, 'sales_add_up');
+select pg_temp.refused($$delete from public.sale_payments where position = 2$$, 'sales_add_up');
+select pg_temp.refused($$update public.sale_lines set tax_rate = 700$$, 'sales_add_up');
+select pg_temp.refused($$update public.sales set total = 1251$$, 'sales_add_up');
+select pg_temp.refused($$update public.sale_payments set tendered = 300 where position = 2$$, 'sale_payments_only_cash_is_tendered');
+select pg_temp.refused($$update public.sale_payments set tendered = 999 where position = 1$$, 'sale_payments_only_cash_is_tendered');
+set constraints all deferred;
 
 create function pg_temp.sale(p_business text, p_location text, p_number text, p_total bigint) returns void language sql as $$
-  insert into public.sales (business_id, location_id, number, currency, total, sold_by)
-  values (('00000000-0000-4000-8000-0000000000' || p_business)::uuid, ('00000000-0000-4000-8000-0000000000' || p_location)::uuid, p_number, 'EUR', p_total, gen_random_uuid());
+  insert into public.sales (business_id, location_id, number, currency, total, tax, sold_by)
+  values (('00000000-0000-4000-8000-0000000000' || p_business)::uuid, ('00000000-0000-4000-8000-0000000000' || p_location)::uuid, p_number, 'EUR', p_total, 0, gen_random_uuid());
 $$;
 select pg_temp.refused($$select pg_temp.sale('b1', 'f1', 'INV-202510-0001', 1)$$, 'sales_business_id_number_key');
 select pg_temp.refused($$select pg_temp.sale('b1', 'f1', 'INV-202510-001', 1)$$, 'sales_number_is_an_invoice_number');
@@ -66,15 +92,15 @@ select pg_temp.refused($$select pg_temp.sale('b1', 'f3', 'INV-202510-0002', 1)$$
 select lives_ok($$select pg_temp.sale('b2', 'f3', 'INV-202510-0001', 1)$$, 'another business has the same number');
 select pg_temp.refused($$update public.sale_lines set quantity = 10001$$, 'sale_lines_quantity_is_1_to_10000');
 
-insert into public.refunds (id, business_id, sale_id, number, total, refunded_by) values
-  ('00000000-0000-4000-8000-000000000061', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', 'RET-202510-0001', 750, gen_random_uuid()),
-  ('00000000-0000-4000-8000-000000000062', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', 'RET-202510-0002', 750, gen_random_uuid());
+insert into public.refunds (id, business_id, sale_id, number, total, tax, refunded_by) values
+  ('00000000-0000-4000-8000-000000000061', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', 'RET-202510-0001', 750, 120, gen_random_uuid()),
+  ('00000000-0000-4000-8000-000000000062', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', 'RET-202510-0002', 750, 120, gen_random_uuid());
 create function pg_temp.refund_line(p_refund text, p_quantity integer) returns void language sql as $$
   insert into public.refund_lines (business_id, refund_id, sale_id, product_id, quantity)
   values ('00000000-0000-4000-8000-0000000000b1', ('00000000-0000-4000-8000-0000000000' || p_refund)::uuid, '00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000d1', p_quantity);
 $$;
 select lives_ok($$select pg_temp.refund_line('61', 3)$$, 'three of five come back');
-select is((select row(total, (select refunded_quantity from public.sale_lines))::text from public.refund_lines), '(750,3)', 'at the price they were sold at, and counted');
+select is((select row(total, tax, (select refunded_quantity from public.sale_lines))::text from public.refund_lines), '(750,120,3)', 'at the price they were sold at, with its tax, and counted');
 select pg_temp.refused($$select pg_temp.refund_line('62', 3)$$, 'sale_lines_refunded_is_never_more_than_sold');
 
 create function pg_temp.transfer(p_to text, p_status text, p_number text) returns void language sql as $$
@@ -92,6 +118,17 @@ insert into public.purchase_receipts (id, business_id, location_id, supplier, cr
 select pg_temp.refused($$update public.purchase_receipts set status = 'approved'$$, 'purchase_receipts_only_approved_has_number_and_approval');
 select pg_temp.refused($$update public.purchase_receipts set number = 'RCP-202510-0001'$$, 'purchase_receipts_only_approved_has_number_and_approval');
 select pg_temp.refused($$insert into public.purchase_receipt_lines values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-0000000000d2', 1)$$, 'purchase_receipt_lines_product_fkey');
+
+insert into public.products (business_id, sku, name, price)
+select '00000000-0000-4000-8000-0000000000b1', 'bulk-' || n, 'Cup', 1 from generate_series(1, 10001) as n;
+create function pg_temp.receipt_line(p_where text) returns void language plpgsql as $$
+begin
+  execute 'insert into public.purchase_receipt_lines
+    select p.business_id, ''00000000-0000-4000-8000-0000000000c1'', p.id, 1 from public.products as p where p.sku ' || p_where;
+end;
+$$;
+select throws_ok($$select pg_temp.receipt_line('like ''bulk-%''')$$, 'PT409', null, 'a receipt has at most 10000 lines');
+select lives_ok($$select pg_temp.receipt_line('between ''bulk-1'' and ''bulk-9''')$$, 'and may have thousands');
 
 select results_eq(
   $$select kind collate "default", number, period, counter from public.v_document_numbers where business_id = '00000000-0000-4000-8000-0000000000b1' order by number$$,

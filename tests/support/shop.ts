@@ -40,9 +40,17 @@ export async function openShop(owner: Actor): Promise<Shop> {
 export async function addProduct(
   { owner, businessId }: Shop,
   price = 250,
+  taxRate = 0,
+  sku = unique("sku"),
 ): Promise<string> {
   const { data } = await owner.client.from("products")
-    .insert({ business_id: businessId, sku: unique("sku"), name: "Tea", price })
+    .insert({
+      business_id: businessId,
+      sku,
+      name: "Tea",
+      price,
+      tax_rate: taxRate,
+    })
     .select("id").single().throwOnError();
   return data.id;
 }
@@ -67,6 +75,52 @@ export async function draftReceipt(
     lines.map(([product_id, quantity]) => ({
       business_id: businessId,
       receipt_id: data.id,
+      product_id,
+      quantity,
+    })),
+  ).throwOnError();
+  return data.id;
+}
+
+/** Writes a return to a supplier, not approved. */
+export async function draftReturn(
+  { owner: { client }, businessId, counter }: Shop,
+  lines: Lines,
+): Promise<string> {
+  const { data } = await client.from("supplier_returns")
+    .insert({
+      business_id: businessId,
+      location_id: counter,
+      supplier: "Leaf & Co",
+    })
+    .select("id").single().throwOnError();
+  await client.from("supplier_return_lines").insert(
+    lines.map(([product_id, quantity]) => ({
+      business_id: businessId,
+      return_id: data.id,
+      product_id,
+      quantity,
+    })),
+  ).throwOnError();
+  return data.id;
+}
+
+/** Writes a correction of the counter's stock, not approved. */
+export async function draftCorrection(
+  { owner: { client }, businessId, counter }: Shop,
+  lines: Lines,
+): Promise<string> {
+  const { data } = await client.from("inventory_corrections")
+    .insert({
+      business_id: businessId,
+      location_id: counter,
+      reason: "broken",
+    })
+    .select("id").single().throwOnError();
+  await client.from("inventory_correction_lines").insert(
+    lines.map(([product_id, quantity]) => ({
+      business_id: businessId,
+      correction_id: data.id,
       product_id,
       quantity,
     })),
@@ -109,6 +163,7 @@ export async function fill(
     stack,
     shop.owner,
     `pos/purchases/receipts/${receiptId}/approve`,
+    { key: unique("key") },
   );
   assertEquals(status, 200);
 }
@@ -128,11 +183,11 @@ export function sell(
   stack: Pick<Stack, "apiUrl">,
   shop: Shop,
   lines: Lines,
-  key?: string,
+  key = unique("key"),
 ): Promise<CallAnswer> {
   return call(stack, shop.owner, "pos/sales", {
     body: saleOf(shop.counter, lines),
-    ...(key === undefined ? {} : { key }),
+    key,
   });
 }
 
@@ -158,7 +213,7 @@ export interface Books {
   gaps: unknown[];
   /** Products whose stock is not the sum of its movements. */
   imbalances: unknown[];
-  /** Sales and refunds whose total is not that of their lines. */
+  /** Sales and refunds whose total or tax is not that of lines and payments. */
   wrongTotals: unknown[];
   /** Sale lines whose refunds are not what they count, or more than was sold. */
   wrongRefunds: unknown[];
@@ -201,26 +256,38 @@ export async function booksOf(
         using (business_id, location_id, product_id)
       where s.business_id = $1
       group by s.location_id, s.product_id, s.quantity
-      having s.quantity < 0 or s.quantity is distinct from sum(m.quantity)`,
+      having s.quantity < 0 or s.quantity <> coalesce(sum(m.quantity), 0)`,
     ),
     wrongTotals: await rows(
-      `select s.number from public.sales as s
-      join public.sale_lines as l on l.sale_id = s.id
-      where s.business_id = $1 group by s.number, s.total
-      having s.total <> sum(l.quantity::numeric * l.unit_price)
+      `select d.number from public.sales as d
+      cross join lateral (
+        select sum(l.quantity::numeric * l.unit_price) as total,
+          sum(round(l.quantity::numeric * l.unit_price * l.tax_rate / (10000 + l.tax_rate))) as tax
+        from public.sale_lines as l where l.sale_id = d.id
+      ) as l
+      where d.business_id = $1 and (
+        d.total <> l.total or d.tax <> l.tax or d.total <>
+          (select coalesce(sum(p.amount), 0) from public.sale_payments as p where p.sale_id = d.id)
+      )
       union all
-      select r.number from public.refunds as r
-      join public.refund_lines as l on l.refund_id = r.id
-      where r.business_id = $1 group by r.number, r.total
-      having r.total <> sum(l.total)`,
+      select d.number from public.refunds as d
+      cross join lateral (
+        select sum(l.total) as total, sum(l.tax) as tax
+        from public.refund_lines as l where l.refund_id = d.id
+      ) as l
+      where d.business_id = $1 and (
+        d.total <> l.total or d.tax <> l.tax or d.total <>
+          (select coalesce(sum(p.amount), 0) from public.refund_payments as p where p.refund_id = d.id)
+      )`,
     ),
     wrongRefunds: await rows(
       `select l.sale_id, l.product_id from public.sale_lines as l
       left join public.refund_lines as r using (business_id, sale_id, product_id)
       where l.business_id = $1
-      group by l.sale_id, l.product_id, l.quantity, l.refunded_quantity
+      group by l.sale_id, l.product_id, l.quantity, l.refunded_quantity, l.tax
       having l.refunded_quantity <> coalesce(sum(r.quantity), 0)
-        or l.refunded_quantity > l.quantity`,
+        or l.refunded_quantity > l.quantity
+        or l.refunded_quantity = l.quantity and sum(r.tax) <> l.tax`,
     ),
   };
 }

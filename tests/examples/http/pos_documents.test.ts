@@ -41,26 +41,30 @@ async function sold(quantity: number, price?: number) {
   return { productId, saleId: body.saleId as string };
 }
 
-const refund = (saleId: string, lines?: Lines, key?: string, actor = ada) =>
+const refund = (
+  saleId: string,
+  lines?: Lines,
+  key = unique("key"),
+  actor = ada,
+) =>
   call(stack(), actor, `pos/sales/${saleId}/refund`, {
     body: lines === undefined ? {} : { lines: linesOf(lines) },
-    ...(key === undefined ? {} : { key }),
+    key,
   });
 
-const approve = (receiptId: string, key?: string, actor: Actor = ada) =>
-  call(stack(), actor, `pos/purchases/receipts/${receiptId}/approve`, {
-    ...(key === undefined ? {} : { key }),
-  });
+const approve = (
+  receiptId: string,
+  key = unique("key"),
+  actor: Actor = ada,
+) =>
+  call(stack(), actor, `pos/purchases/receipts/${receiptId}/approve`, { key });
 
 const move = (
   transferId: string,
   step: "send" | "receive",
-  key?: string,
+  key = unique("key"),
   actor: Actor = ada,
-) =>
-  call(stack(), actor, `pos/transfers/${transferId}/${step}`, {
-    ...(key === undefined ? {} : { key }),
-  });
+) => call(stack(), actor, `pos/transfers/${transferId}/${step}`, { key });
 
 const atCounter = (productId: string) => stockOf(shop, shop.counter, productId);
 const inWarehouse = (productId: string) =>
@@ -310,24 +314,9 @@ Deno.test("a document that has left its draft takes no line and loses none", asy
   assertEquals(tries.map(({ error }) => error?.code), Array(6).fill("PT409"));
 });
 
-Deno.test("a draft holds 200 lines and can be thrown away with them", async () => {
-  const { data: products } = await ada.client.from("products").insert(
-    Array.from({ length: 201 }, (_, n) => ({
-      business_id: shop.businessId,
-      sku: unique(`bulk-${n}`),
-      name: "Cup",
-      price: 1,
-    })),
-  ).select("id").throwOnError();
-  const lines: Lines = products.map(({ id }) => [id, 1]);
-  const receiptId = await draftReceipt(shop, lines.slice(0, 200));
-  const { error } = await ada.client.from("purchase_receipt_lines").insert({
-    business_id: shop.businessId,
-    receipt_id: receiptId,
-    product_id: lines[200]![0],
-    quantity: 1,
-  });
-  assertEquals(error?.code, "PT409");
+Deno.test("a draft can be thrown away with its lines", async () => {
+  const products = [await addProduct(shop), await addProduct(shop)];
+  const receiptId = await draftReceipt(shop, products.map((id) => [id, 1]));
   await ada.client.from("purchase_receipts").delete().eq("id", receiptId)
     .throwOnError();
   const { data } = await ada.client.from("purchase_receipt_lines").select()

@@ -10,6 +10,7 @@ import {
   saleOf,
   sell,
   type Shop,
+  stockOf,
 } from "../../support/shop.ts";
 import {
   type Actor,
@@ -27,6 +28,9 @@ const WRITES = [
   `pos/purchases/receipts/${ID}/approve`,
   `pos/transfers/${ID}/send`,
   `pos/transfers/${ID}/receive`,
+  `pos/purchases/returns/${ID}/approve`,
+  `pos/inventory/corrections/${ID}/approve`,
+  `pos/locations/${ID}/counts`,
 ];
 const READS = [`pos/sales/${ID}`, `pos/locations/${ID}/stock`];
 
@@ -149,29 +153,39 @@ Deno.test("an id that is none is refused before anything is looked up", async ()
   ];
   assertEquals(
     answers.map(({ status, body }) => [status, body.code]),
-    Array(6).fill([400, "REQUEST_INVALID"]),
+    Array(WRITES.length + 1).fill([400, "REQUEST_INVALID"]),
   );
 });
 
-Deno.test("the environment brings tills to send keys, without a deploy", async () => {
+Deno.test("every route that writes needs a key, whatever the environment says, and without one nothing is done", async () => {
   const tea = await addProduct(shop);
   await fill(stack(), shop, [[tea, 9]]);
-  const under = async (enforcement: string, key?: string) => {
-    Deno.env.set("IDEMPOTENCY_ENFORCEMENT", enforcement);
-    try {
-      const answer = await sell(stack(), shop, [[tea, 1]], key);
-      const { status, body, headers } = answer;
-      return [status, body.code, headers.get("x-idempotency-missing")];
-    } finally {
-      Deno.env.delete("IDEMPOTENCY_ENFORCEMENT");
+  Deno.env.set("IDEMPOTENCY_ENFORCEMENT", "optional");
+  try {
+    for (const path of WRITES) {
+      const { status, body } = await call(stack(), ada, path, {
+        body: saleOf(shop.counter, [[tea, 1]]),
+      });
+      assertEquals([status, body.code], [400, "IDEMPOTENCY_KEY_MISSING"]);
     }
-  };
-  assertEquals(await under("pos=optional"), [201, undefined, null]);
-  assertEquals(await under("pos=warn"), [201, undefined, "true"]);
-  const refused = [400, "IDEMPOTENCY_KEY_MISSING", null];
-  assertEquals(await under("pos/sales=required"), refused);
-  const admitted = [201, undefined, null];
-  assertEquals(await under("pos/sales=required", unique("key")), admitted);
+  } finally {
+    Deno.env.delete("IDEMPOTENCY_ENFORCEMENT");
+  }
+  assertEquals(await stockOf(shop, shop.counter, tea), 9);
+});
+
+Deno.test("a replay says so in the words of older tills too, also to pages on another origin", async () => {
+  const tea = await addProduct(shop);
+  await fill(stack(), shop, [[tea, 9]]);
+  const key = unique("key");
+  const first = await sell(stack(), shop, [[tea, 1]], key);
+  assertEquals(first.headers.get("x-idempotent-replay"), null);
+  const { headers } = await sell(stack(), shop, [[tea, 1]], key);
+  for (const name of ["x-idempotency-replay", "x-idempotent-replay"]) {
+    assertEquals(headers.get(name), "true");
+    const exposed = headers.get("access-control-expose-headers") ?? "";
+    assert(exposed.toLowerCase().includes(name), exposed);
+  }
 });
 
 Deno.test("a malformed key is refused, and nothing is sold", async () => {
@@ -194,7 +208,11 @@ Deno.test("a body that is too large, or no JSON by its own word, is refused", as
   assertEquals([large.status, large.body.code], [413, "REQUEST_TOO_LARGE"]);
   const response = await fetch(`${stack().apiUrl}/functions/v1/pos/sales`, {
     method: "POST",
-    headers: { ...ada.headers, "Content-Type": "text/plain" },
+    headers: {
+      ...ada.headers,
+      "Content-Type": "text/plain",
+      "Idempotency-Key": unique("key"),
+    },
     body: "{}",
   });
   assertEquals([response.status, (await response.json()).code], [

@@ -6,7 +6,9 @@ import { runs } from "../../support/runs.ts";
 import {
   addProduct,
   assertBooks,
+  draftCorrection,
   draftReceipt,
+  draftReturn,
   draftTransfer,
   type Lines,
   linesOf,
@@ -44,6 +46,16 @@ const step = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("send"), basket }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("give back"), basket }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant("correct"),
+      of: fc.nat(),
+      basket,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("count"), basket }) },
   {
     weight: 2,
     arbitrary: fc.record({ do: fc.constant("receive"), of: fc.nat() }),
@@ -65,7 +77,7 @@ interface Model {
   takings: bigint;
 }
 
-Deno.test("whatever is delivered, sold, refunded and transferred, stock is the sum of its movements, money is exact, and each answer is what the goods allow", async () => {
+Deno.test("whatever is delivered, sold, refunded, transferred, given back, corrected and counted, stock is the sum of its movements, money is exact, and each answer is what the goods allow", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.nat(4_000_000_000), {
@@ -76,8 +88,10 @@ Deno.test("whatever is delivered, sold, refunded and transferred, stock is the s
       async (prices, steps) => {
         const shop = await openShop(ada);
         const products: string[] = [];
-        for (const price of prices) {
-          products.push(await addProduct(shop, price));
+        for (const [index, price] of prices.entries()) {
+          products.push(
+            await addProduct(shop, price, index * 700, `sku-${index}`),
+          );
         }
         const model: Model = {
           counter: Array(PRODUCTS).fill(0),
@@ -113,8 +127,14 @@ async function take(
   model: Model,
 ): Promise<void> {
   const lines: Lines = (basket ?? []).map(([p, n]) => [products[p]!, n]);
-  const post = async (path: string, expected: number, body: unknown = {}) => {
-    const answer = await call(stack(), ada, path, { body, key: unique("key") });
+  const post = async (
+    path: string,
+    expected: number,
+    body: unknown = {},
+    headers: Record<string, string> = {},
+  ) => {
+    const key = unique("key");
+    const answer = await call(stack(), ada, path, { body, key, headers });
     assertEquals(answer.status, expected, `${path}: ${answer.body.detail}`);
     return answer.body;
   };
@@ -162,6 +182,45 @@ async function take(
       sale.left[p]! -= n;
       model.counter[p]! += n;
     }
+  } else if (what === "give back") {
+    const id = await draftReturn(shop, lines);
+    const enough = fits(model.counter);
+    await post(`pos/purchases/returns/${id}/approve`, enough ? 200 : 422);
+    if (enough) { for (const [p, n] of basket!) model.counter[p]! -= n; }
+  } else if (what === "correct") {
+    // Each second product the other way.
+    const changes = basket!.map(([p, n]): [number, number] => [
+      p,
+      (p + of) % 2 === 0 ? n : -n,
+    ]);
+    const id = await draftCorrection(
+      shop,
+      changes.map(([p, n]) => [products[p]!, n]),
+    );
+    const allowed = changes.every(([p, n]) => model.counter[p]! + n >= 0);
+    await post(
+      `pos/inventory/corrections/${id}/approve`,
+      allowed ? 200 : 422,
+    );
+    if (allowed) { for (const [p, n] of changes) model.counter[p]! += n; }
+  } else if (what === "count") {
+    const rows = basket!.map(([p, n]) => `sku-${p},${n}\n`).join("");
+    const { differences } = await post(
+      `pos/locations/${shop.counter}/counts`,
+      201,
+      `sku,counted\n${rows}`,
+      { "Content-Type": "text/csv" },
+    );
+    assertEquals(
+      differences.map(({ sku, difference }: Record<string, unknown>) => [
+        sku,
+        difference,
+      ]),
+      basket!.map(([p, n]) => [`sku-${p}`, n - model.counter[p]!])
+        .filter(([, difference]) => difference !== 0)
+        .sort(([a], [b]) => `${a}` < `${b}` ? -1 : 1),
+    );
+    for (const [p, n] of basket!) model.counter[p] = n;
   } else if (what === "send") {
     const id = await draftTransfer(shop, lines);
     const enough = fits(model.counter);

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import type { Json } from "../../../shared/database.types.ts";
 import { call } from "../../support/call.ts";
 import { tripsOf } from "../../support/database_calls.ts";
@@ -154,27 +154,6 @@ Deno.test("the key of one sale does not pay for another: 422, and nothing is sol
   assertEquals(await stockOf(shop, shop.counter, tea), 9);
 });
 
-Deno.test("without a key each request is a sale of its own, and nothing is stored", async () => {
-  const tea = await stocked(10);
-  const [first, second] = [
-    await sell(stack(), shop, [[tea, 1]]),
-    await sell(stack(), shop, [[tea, 1]]),
-  ];
-  assertEquals([first.status, second.status], [201, 201]);
-  assert(first.body.saleId !== second.body.saleId);
-  assertEquals(first.headers.get("x-idempotency-stored"), null);
-  assertEquals(
-    first.headers.get("content-type")?.split(";")[0],
-    "application/json",
-  );
-  const refused = await sell(stack(), shop, [[tea, 100]]);
-  assertEquals([refused.status, refused.body.code], [
-    422,
-    "INSUFFICIENT_STOCK",
-  ]);
-  assertEquals(await stockOf(shop, shop.counter, tea), 8);
-});
-
 Deno.test("what is on the books keeps the price that it was sold at", async () => {
   const tea = await stocked(10, 100);
   const { body } = await sell(stack(), shop, [[tea, 3]], unique("key"));
@@ -184,6 +163,97 @@ Deno.test("what is on the books keeps the price that it was sold at", async () =
     method: "GET",
   });
   assertEquals([read.body.total, read.body.lines[0].unitPrice], [300, 100]);
+});
+
+Deno.test("tax and payments of a sale add up in the smallest unit, rounded half up a line, with what was tendered", async () => {
+  const [tea, pot, gift] = [
+    await addProduct(shop, 1290, 700),
+    await addProduct(shop, 2990, 1900),
+    await addProduct(shop, 0, 1900),
+  ];
+  await fill(stack(), shop, [[tea, 9], [pot, 9], [gift, 9]]);
+  const payments = [
+    { method: "card", amount: 4000, reference: "terminal 7" },
+    { method: "cash", amount: 1570, tendered: 2000 },
+  ];
+  const { status, body } = await call(stack(), ada, "pos/sales", {
+    body: {
+      ...saleOf(shop.counter, [[tea, 2], [pot, 1], [gift, 1]]),
+      payments,
+    },
+    key: unique("key"),
+  });
+  assertEquals(status, 201);
+  // 2580 × 7/107 = 168.79, 2990 × 19/119 = 477.39
+  assertEquals([body.total, body.tax], [5570, 169 + 477]);
+  assertEquals(
+    new Map(
+      body.lines.map((
+        { productId, taxRate, total, tax }: Record<string, unknown>,
+      ) => [
+        productId,
+        [taxRate, total, tax],
+      ]),
+    ),
+    new Map([[tea, [700, 2580, 169]], [pot, [1900, 2990, 477]], [gift, [
+      1900,
+      0,
+      0,
+    ]]]),
+  );
+  const told = [
+    {
+      method: "card",
+      amount: 4000,
+      tendered: null,
+      change: null,
+      reference: "terminal 7",
+    },
+    {
+      method: "cash",
+      amount: 1570,
+      tendered: 2000,
+      change: 430,
+      reference: null,
+    },
+  ];
+  assertEquals(body.payments, told);
+  const read = await call(stack(), ada, `pos/sales/${body.saleId}`, {
+    method: "GET",
+  });
+  assertEquals([read.body.tax, read.body.payments], [646, told]);
+});
+
+Deno.test("without payments a sale is paid in cash; payments that do not add up sell nothing, and it is told what would", async () => {
+  const tea = await stocked(9, 250);
+  const plain = await sell(stack(), shop, [[tea, 2]]);
+  assertEquals(plain.body.payments, [
+    {
+      method: "cash",
+      amount: 500,
+      tendered: null,
+      change: null,
+      reference: null,
+    },
+  ]);
+  const free = await stocked(1, 0);
+  assertEquals((await sell(stack(), shop, [[free, 1]])).body.payments, []);
+  const key = unique("key");
+  const pay = (amount: number) =>
+    call(stack(), ada, "pos/sales", {
+      body: {
+        ...saleOf(shop.counter, [[tea, 2]]),
+        payments: [{ method: "card", amount }],
+      },
+      key,
+    });
+  const refused = await pay(499);
+  assertEquals(
+    [refused.status, refused.body.code, refused.body.total, refused.body.paid],
+    [422, "PAYMENTS_DIFFER", 500, 499],
+  );
+  assertEquals((await pay(499)).replayed, true);
+  assertEquals(await stockOf(shop, shop.counter, tea), 7);
 });
 
 Deno.test("the largest sale there can be adds up to the last cent", async () => {
@@ -288,6 +358,12 @@ Deno.test("a sale that is malformed is refused, whatever is wrong, and leaves th
       })),
     },
     { ...sale, locationId: "counter" },
+    { ...sale, payments: [{ method: "gold", amount: 250 }] },
+    { ...sale, payments: [{ method: "cash", amount: 0 }] },
+    { ...sale, payments: [{ method: "cash", amount: 2.5 }] },
+    { ...sale, payments: [{ method: "cash", amount: 250, tendered: 249 }] },
+    { ...sale, payments: [{ method: "card", amount: 250, tendered: 300 }] },
+    { ...sale, payments: Array(11).fill({ method: "cash", amount: 1 }) },
     [],
     null,
   ];
@@ -310,6 +386,8 @@ Deno.test("who calls the database past the function meets the same bounds", asyn
   const perform = (lines: unknown) =>
     ada.client.rpc("pos_perform", {
       p_operation: "pos/sales",
+      p_idempotency_key: unique("key"),
+      p_fingerprint: "a".repeat(64),
       p_request: { locationId: shop.counter, lines } as Json,
     });
   const line = { productId: tea, quantity: 1 };

@@ -171,12 +171,17 @@ Deno.test("whatever moves the same products at once, in whatever order they are 
         }),
     ),
     ...receipts.map((id) =>
-      call(stack(), ada, `pos/purchases/receipts/${id}/approve`)
+      call(stack(), ada, `pos/purchases/receipts/${id}/approve`, {
+        key: unique("key"),
+      })
     ),
     ...transfers.map(async (id) => {
-      const sent = await call(stack(), ada, `pos/transfers/${id}/send`);
+      const key = unique("key");
+      const sent = await call(stack(), ada, `pos/transfers/${id}/send`, {
+        key,
+      });
       assertEquals(sent.status, 200);
-      return call(stack(), ada, `pos/transfers/${id}/receive`);
+      return call(stack(), ada, `pos/transfers/${id}/receive`, { key });
     }),
   ]);
   const failed = answers.filter(({ status }) => status > 201);
@@ -202,7 +207,9 @@ Deno.test("a line that comes while its receipt is being approved is in it with i
         product_id: pot!,
         quantity: 5,
       }),
-      call(stack(), ada, `pos/purchases/receipts/${receiptId}/approve`),
+      call(stack(), ada, `pos/purchases/receipts/${receiptId}/approve`, {
+        key: unique("key"),
+      }),
     ]);
     assertEquals(approved.status, 200);
     if (error !== null) assertEquals(error.code, "PT409");
@@ -250,8 +257,9 @@ async function performAs(
   await tx`select set_config('role', 'authenticated', true),
     set_config('request.jwt.claims', ${claims}, true)`;
   const [answer] = await tx<{ outcome: string; response: string }[]>`
-    select * from public.pos_perform('pos/sales', null, ${
+    select * from public.pos_perform(
+      'pos/sales', ${key}, ${"a".repeat(64)}, null, ${
     JSON.stringify(saleOf(shop.counter, [[product, 1]]))
-  }::text::jsonb, ${key}, ${"a".repeat(64)})`;
+  }::text::jsonb)`;
   return answer!;
 }

@@ -17,6 +17,7 @@ import {
   stockOf,
 } from "../../support/shop.ts";
 import { type Actor, signUp, withStack } from "../../support/stack.ts";
+import { untilBlockedBy } from "../../support/until_blocked_by.ts";
 
 const AT_ONCE = 50;
 const ROUNDS = 2;
@@ -244,6 +245,47 @@ Deno.test("a sale whose transaction is rolled back gives back the goods, the num
   );
   assertEquals((await sql.begin(perform)).outcome, "replay");
   assertEquals((await assertBooks(stack(), shop)).sales, 1);
+});
+
+Deno.test("a count that comes while goods are being sold waits, and counts against what is left, also of a product that it is the first to know", async () => {
+  const { shop, products: [tea] } = await stockedShop(10);
+  const cup = await addProduct(shop, 250, 0, "cup");
+  const { data } = await ada.client.from("products").select("sku")
+    .eq("id", tea!).single().throwOnError();
+  const count = () =>
+    call(stack(), ada, `pos/locations/${shop.counter}/counts`, {
+      body: `sku,counted\n${data.sku},5\ncup,3\n`,
+      headers: { "Content-Type": "text/csv" },
+      key: unique("key"),
+    });
+  let counting: ReturnType<typeof count>[] = [];
+  await sql.begin(async (tx) => {
+    await performAs(tx, shop, tea!, unique("key"));
+    const [session] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid`;
+    counting = [count(), count()];
+    await untilBlockedBy(sql, session!.pid);
+  });
+  const answers = await Promise.all(counting);
+  assertEquals(answers.map(({ status }) => status), [201, 201]);
+  const differences = answers.map(({ body }) => body.differences)
+    .sort((a, b) => b.length - a.length);
+  assertEquals(
+    differences[0].map(({ expected, difference }: Record<string, unknown>) => [
+      expected,
+      difference,
+    ]).sort(),
+    [[0, 3], [9, -4]],
+  );
+  assertEquals(differences[1], []);
+  assertEquals(
+    [
+      await stockOf(shop, shop.counter, tea!),
+      await stockOf(shop, shop.counter, cup),
+    ],
+    [5, 3],
+  );
+  await assertBooks(stack(), shop);
 });
 
 /** As the API does it: one transaction under the caller's role and claims. */

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { z } from "zod";
 import {
   createOps,
   isLoopback,
@@ -20,11 +21,25 @@ export const UNPROTECTED: FunctionSettings = {
   verifyJwt: true,
 };
 
+const Credits = z.object({ amount: z.int().min(1).max(100) });
+
 const FOLDER = new URL("pages/", import.meta.url);
 const SAMPLE = new URL("../demo/taking-effect-once.md", import.meta.url);
 
+const PAGES: Readonly<Record<string, string>> = {
+  "/": "/try.html",
+  "/events": "/events.html",
+  "/till": "/till.html",
+};
+
 // Each lies in the folder under its path.
 const FILES = [
+  "/attempt.js",
+  "/events.js",
+  "/forms.css",
+  "/network.js",
+  "/till.js",
+  "/till/shop.js",
   "/try.css",
   "/try.js",
   "/try/document.js",
@@ -47,7 +62,7 @@ export function createPages(
     if (path === "/client.js") return await (client ??= bundle());
     if (path === "/project.json") return JSON.stringify({ publishableKey });
     if (path === "/sample.md") return await readFile(SAMPLE, "utf8");
-    return path === "/" || FILES.includes(path)
+    return path in PAGES || FILES.includes(path)
       ? await readFile(new URL(fileOf(path).slice(1), FOLDER), "utf8")
       : null;
   };
@@ -57,6 +72,9 @@ export function createPages(
     if (pathname === "/ops" || pathname.startsWith("/ops/")) {
       return await serveOps(ops, token, request);
     }
+    if (pathname === "/credits" && request.method === "POST") {
+      return await grantCredits(request, apiUrl, secretKey);
+    }
     if (!["GET", "HEAD"].includes(request.method)) return null;
     const content = await read(pathname);
     if (content === null) return null;
@@ -65,7 +83,56 @@ export function createPages(
 }
 
 function fileOf(path: string): string {
-  return path === "/" ? "/try.html" : path;
+  return PAGES[path] ?? path;
+}
+
+/**
+ * Grants credits to whoever is signed in, once for each key: what a project does
+ * in the webhook of its payment provider.
+ */
+async function grantCredits(
+  request: Request,
+  apiUrl: string,
+  secretKey: string,
+): Promise<Response> {
+  const { headers } = request;
+  const key = headers.get("idempotency-key");
+  const said = Credits.safeParse(await request.json().catch(() => null));
+  if (!key || !said.success) {
+    return Response.json({ message: "Send a key, and an amount of 1 to 100" }, {
+      status: 400,
+    });
+  }
+  const signedIn = await fetch(`${apiUrl}/auth/v1/user`, {
+    headers: {
+      apikey: headers.get("apikey") ?? "",
+      authorization: headers.get("authorization") ?? "",
+    },
+  });
+  const user = await signedIn.json();
+  if (!signedIn.ok) return Response.json(user, { status: signedIn.status });
+  const granted = await fetch(
+    `${apiUrl}/rest/v1/credit_entries?on_conflict=user_id,kind,request_id`,
+    {
+      method: "POST",
+      headers: {
+        "apikey": secretKey,
+        "content-type": "application/json",
+        "prefer": "resolution=ignore-duplicates",
+      },
+      body: JSON.stringify({
+        user_id: user.id,
+        kind: "grant",
+        amount: said.data.amount,
+        reason: "given by the local stack",
+        request_id: key,
+      }),
+    },
+  );
+  if (granted.ok) await granted.body?.cancel();
+  return granted.ok
+    ? Response.json({ amount: said.data.amount })
+    : Response.json(await granted.json(), { status: granted.status });
 }
 
 /**

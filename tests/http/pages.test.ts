@@ -29,7 +29,7 @@ async function loadedBy(page: string): Promise<Map<string, string>> {
     // What is bundled loads nothing.
     if (path === "/client.js") return;
     const links = text.matchAll(
-      /(?:src|href)="(?!data:|\/ops"|[#$])([^"]+)"|from "(\.[^"]+)"/g,
+      /(?:src|href)="(?!data:|\/(?:ops|events|till)?"|[#$])([^"]+)"|from "(\.[^"]+)"/g,
     );
     for (const [, link, module] of links) {
       await visit(new URL(link ?? module!, `http://x${path}`).pathname);
@@ -39,8 +39,15 @@ async function loadedBy(page: string): Promise<Map<string, string>> {
   return texts;
 }
 
-Deno.test("both pages and all they load are served under a strict policy", async () => {
-  for (const [page, files] of [["/", 7], ["/ops/", 11]] as const) {
+Deno.test("every page and all it loads are served under a strict policy", async () => {
+  for (
+    const [page, files] of [
+      ["/", 8],
+      ["/events", 7],
+      ["/till", 8],
+      ["/ops/", 11],
+    ] as const
+  ) {
     const loaded = await loadedBy(page);
     assert(loaded.size >= files, `${page} loads ${[...loaded.keys()]}`);
     assertEquals(
@@ -54,7 +61,7 @@ Deno.test("both pages and all they load are served under a strict policy", async
 });
 
 Deno.test("a page is read, not written, and nothing beside it is served", async () => {
-  for (const path of ["/", "/ops/"]) {
+  for (const path of ["/", "/events", "/till", "/ops/"]) {
     const head = await get(path, { method: "HEAD" });
     assertEquals([head.status, await head.text()], [200, ""]);
     const post = await get(path, { method: "POST", body: "{}" });

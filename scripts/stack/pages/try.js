@@ -7,6 +7,7 @@ import {
   readFile,
   upload,
 } from "./try/document.js";
+import { connectSwitches } from "./network.js";
 import { clearLanes, onLane, press as pressed, presses } from "./try/lanes.js";
 import {
   isSession,
@@ -18,7 +19,6 @@ import {
 import {
   currentAttempt,
   dropAttempt,
-  faults,
   newAttempt,
   sendWith,
   sendWithout,
@@ -184,15 +184,7 @@ $("file").addEventListener("change", ({ target }) => {
   if (file) void take(file);
 });
 
-for (const name of ["cut", "lossy", "slow"]) {
-  $(name).addEventListener("change", ({ target }) => {
-    faults[name] = target.checked;
-    // What the browser says when a cable is plugged in again.
-    if (name === "cut" && !target.checked) {
-      globalThis.dispatchEvent(new Event("online"));
-    }
-  });
-}
+connectSwitches("cut", "lossy", "slow");
 
 addEventListener("online", resume);
 addEventListener("storage", (event) => {

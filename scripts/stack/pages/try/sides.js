@@ -1,6 +1,7 @@
 // The two sides: the same request over the same network, without protection and
 // with it.
 import { currentDocument, noteDocument } from "./document.js";
+import { badFetch } from "../network.js";
 import { endJoined, endLane, openLane } from "./lanes.js";
 import { freshToken, publishableKey, SessionOver } from "./project.js";
 
@@ -10,24 +11,6 @@ const { createIdempotentFetch, problemOf } = await import(CLIENT);
 
 const UNPROTECTED = "/functions/v1/process-document-unprotected";
 const PROTECTED = "/functions/v1/process-document";
-const SLOW_MS = 3000;
-
-/** What is wrong with the network now. */
-export const faults = { cut: false, lossy: false, slow: false };
-
-/** `fetch` over this network. */
-async function badFetch(input, init) {
-  if (faults.cut) throw new TypeError("network cut");
-  const response = await fetch(input, init);
-  if (faults.lossy) {
-    // Read to its end, so that the server has done its part.
-    await response.arrayBuffer();
-    throw new TypeError("answer lost");
-  }
-  if (faults.slow) await pause(SLOW_MS, init?.signal);
-  if (faults.cut) throw new TypeError("network cut");
-  return response;
-}
 
 const idempotentFetch = createIdempotentFetch({
   match: ({ url }) => new URL(url).pathname === PROTECTED,
@@ -153,14 +136,4 @@ function waitingFor(ms) {
   return navigator.onLine
     ? `again in ${(ms / 1000).toFixed(1)} s`
     : "offline: waits";
-}
-
-function pause(ms, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
 }

@@ -21,7 +21,11 @@ export type ArchivableTable<Database> = unknown extends Database ? string
   : never;
 
 /** What {@link ArchiveError} was thrown for. */
-export type ArchiveErrorCode = "DATABASE_FAILED" | "QUERY_INVALID";
+export type ArchiveErrorCode =
+  | "ARCHIVING_NOT_ALLOWED"
+  | "DATABASE_FAILED"
+  | "QUERY_INVALID"
+  | "VALUE_TAKEN";
 
 /** A call of this module that could not do its part. */
 export class ArchiveError extends Error {
@@ -30,7 +34,9 @@ export class ArchiveError extends Error {
   constructor(
     /**
      * `QUERY_INVALID`: the request is wrong, and the message tells its sender
-     * what to mend. `DATABASE_FAILED`: the message is for logs, the cause is
+     * what to mend. `ARCHIVING_NOT_ALLOWED`: the row does not meet the table's
+     * condition. `VALUE_TAKEN`: a newer row has a value that is unique among
+     * those in use. `DATABASE_FAILED`: the message is for logs, the cause is
      * what the database said, and the call may be made again.
      */
     readonly code: ArchiveErrorCode,
@@ -45,7 +51,8 @@ export class ArchiveError extends Error {
  * Archives a row; one that is archived already stays as it is.
  *
  * @returns Whether there is such a row, as far as the caller may know.
- * @throws {ArchiveError} `DATABASE_FAILED` when the database fails.
+ * @throws {ArchiveError} `ARCHIVING_NOT_ALLOWED` when the row does not meet the
+ * table's condition, `DATABASE_FAILED` when the database fails.
  *
  * @example
  * ```ts
@@ -72,6 +79,13 @@ export async function archive(
   const archived_at = new Date().toISOString();
   const { data, error } = await supabase.from(table).update({ archived_at })
     .eq("id", id).is("archived_at", null).select("id");
+  if (error?.code === "23514") {
+    throw new ArchiveError(
+      "ARCHIVING_NOT_ALLOWED",
+      `Cannot archive ${table} ${id}: rows like this one are always in use`,
+      { cause: error },
+    );
+  }
   if (error) throw failed(`Cannot archive ${table} ${id}`, error);
   return data.length > 0 || await exists(supabase, table, id);
 }
@@ -80,7 +94,8 @@ export async function archive(
  * Restores an archived row; one that is in use already stays as it is.
  *
  * @returns Whether there is such a row, as far as the caller may know.
- * @throws {ArchiveError} `DATABASE_FAILED` when the database fails.
+ * @throws {ArchiveError} `VALUE_TAKEN` when a row in use has a value that is to
+ * be unique, `DATABASE_FAILED` when the database fails.
  */
 export function restore<Database>(
   supabase: SupabaseClient<Database>,
@@ -92,9 +107,17 @@ export async function restore(
   table: string,
   id: string,
 ): Promise<boolean> {
-  const { data, error } = await supabase.from(table)
-    .update({ archived_at: null })
-    .eq("id", id).not("archived_at", "is", null).select("id");
+  const { data, error } = await askForArchived(
+    supabase.from(table).update({ archived_at: null })
+      .eq("id", id).not("archived_at", "is", null).select("id"),
+  );
+  if (error?.code === "23505") {
+    throw new ArchiveError(
+      "VALUE_TAKEN",
+      `Cannot restore ${table} ${id}: a row in use has a value that has to be unique, change that one first`,
+      { cause: error },
+    );
+  }
   if (error) throw failed(`Cannot restore ${table} ${id}`, error);
   return data.length > 0 || await exists(supabase, table, id);
 }
@@ -104,8 +127,9 @@ async function exists(
   table: string,
   id: string,
 ): Promise<boolean> {
-  const { data, error } = await supabase.from(table).select("id")
-    .eq("id", id).maybeSingle();
+  const { data, error } = await askForArchived(
+    supabase.from(table).select("id").eq("id", id),
+  ).maybeSingle();
   if (error) throw failed(`Cannot read ${table} ${id}`, error);
   return data !== null;
 }
@@ -148,13 +172,40 @@ export function includeArchived(req: Request): boolean {
   return value === "true";
 }
 
+const ASK = "X-Include-Archived";
+
 /** A query of supabase-js, as far as it is used here. */
-interface Filterable<Query> {
+interface Askable<Query> {
+  setHeader(name: string, value: string): Query;
+}
+
+interface Filterable<Query> extends Askable<Query> {
   is(column: "archived_at", value: null): Query;
 }
 
 /**
- * Leaves archived rows out of a query, unless they were asked for.
+ * Lets a query, or a call of a function, see archived rows: for whoever does not
+ * hold the secret key a policy keeps them out otherwise.
+ *
+ * @example
+ * ```ts
+ * import type { SupabaseClient } from "@supabase/supabase-js";
+ * import { askForArchived } from "./archive.ts";
+ *
+ * const archivedOnes = (supabase: SupabaseClient) =>
+ *   askForArchived(supabase.from("customers").select("name"))
+ *     .not("archived_at", "is", null);
+ * ```
+ */
+export function askForArchived<Query extends Askable<Query>>(
+  query: Query,
+): Query {
+  return query.setHeader(ASK, "true");
+}
+
+/**
+ * Leaves archived rows out of a query, or asks for them. The filter says what a
+ * policy holds anyway, and is what the partial index is found by.
  *
  * @example
  * ```ts
@@ -169,7 +220,7 @@ export function leaveOutArchived<Query extends Filterable<Query>>(
   query: Query,
   included: boolean,
 ): Query {
-  return included ? query : query.is("archived_at", null);
+  return included ? askForArchived(query) : query.is("archived_at", null);
 }
 
 const INCLUDED = "X-Archived-Included";

@@ -616,6 +616,55 @@ export type Database = {
           },
         ];
       };
+      "organization_members": {
+        Row: {
+          "created_at": string;
+          "organization_id": string;
+          "role": string;
+          "user_id": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "organization_id": string;
+          "role"?: string;
+          "user_id": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "organization_id"?: string;
+          "role"?: string;
+          "user_id"?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "organization_members_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "organizations": {
+        Row: {
+          "created_at": string;
+          "id": string;
+          "name": string;
+        };
+        ComputedFields: never;
+        Insert: {
+          "created_at"?: string;
+          "id"?: string;
+          "name": string;
+        };
+        Update: {
+          "created_at"?: string;
+          "id"?: string;
+          "name"?: string;
+        };
+        Relationships: [];
+      };
       "payments": {
         Row: {
           "amount": number;
@@ -848,10 +897,12 @@ export type Database = {
           "changed_by": string | null;
           "from_status": string | null;
           "id": number;
+          "organization_id": string | null;
+          "owner_id": string;
           "quotation_id": string;
           "request_id": string | null;
           "to_status": string | null;
-          "user_id": string;
+          "user_id": string | null;
           "version": number;
         };
         ComputedFields: never;
@@ -861,10 +912,12 @@ export type Database = {
           "changed_by"?: string | null;
           "from_status"?: string | null;
           "id"?: never;
+          "organization_id"?: string | null;
+          "owner_id"?: never;
           "quotation_id": string;
           "request_id"?: string | null;
           "to_status"?: string | null;
-          "user_id": string;
+          "user_id"?: string | null;
           "version": number;
         };
         Update: {
@@ -873,13 +926,23 @@ export type Database = {
           "changed_by"?: string | null;
           "from_status"?: string | null;
           "id"?: never;
+          "organization_id"?: string | null;
+          "owner_id"?: never;
           "quotation_id"?: string;
           "request_id"?: string | null;
           "to_status"?: string | null;
-          "user_id"?: string;
+          "user_id"?: string | null;
           "version"?: number;
         };
-        Relationships: [];
+        Relationships: [
+          {
+            foreignKeyName: "quotation_history_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
       };
       "quotation_lines": {
         Row: {
@@ -891,7 +954,6 @@ export type Database = {
           "tax_basis_points": number;
           "tax_minor": number;
           "unit_price_minor": number;
-          "user_id": string;
         };
         ComputedFields: never;
         Insert: {
@@ -903,7 +965,6 @@ export type Database = {
           "tax_basis_points"?: number;
           "tax_minor"?: never;
           "unit_price_minor": number;
-          "user_id"?: string;
         };
         Update: {
           "description"?: string;
@@ -914,15 +975,14 @@ export type Database = {
           "tax_basis_points"?: number;
           "tax_minor"?: never;
           "unit_price_minor"?: number;
-          "user_id"?: string;
         };
         Relationships: [
           {
             foreignKeyName: "quotation_lines_quotation_fkey";
-            columns: ["user_id", "quotation_id"];
+            columns: ["quotation_id"];
             isOneToOne: false;
             referencedRelation: "quotations";
-            referencedColumns: ["user_id", "id"];
+            referencedColumns: ["id"];
           },
         ];
       };
@@ -935,12 +995,14 @@ export type Database = {
           "id": string;
           "last_request_id": string | null;
           "net_minor": number;
+          "organization_id": string | null;
+          "owner_id": string;
           "request_id": string;
           "status": string;
           "tax_minor": number;
           "total_minor": number;
           "updated_at": string;
-          "user_id": string;
+          "user_id": string | null;
           "valid_until": string | null;
           "version": number;
         };
@@ -953,12 +1015,14 @@ export type Database = {
           "id"?: string;
           "last_request_id"?: string | null;
           "net_minor"?: number;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
           "request_id"?: string;
           "status"?: string;
           "tax_minor"?: number;
           "total_minor"?: never;
           "updated_at"?: string;
-          "user_id"?: string;
+          "user_id"?: string | null;
           "valid_until"?: string | null;
           "version"?: number;
         };
@@ -970,16 +1034,26 @@ export type Database = {
           "id"?: string;
           "last_request_id"?: string | null;
           "net_minor"?: number;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
           "request_id"?: string;
           "status"?: string;
           "tax_minor"?: number;
           "total_minor"?: never;
           "updated_at"?: string;
-          "user_id"?: string;
+          "user_id"?: string | null;
           "valid_until"?: string | null;
           "version"?: number;
         };
-        Relationships: [];
+        Relationships: [
+          {
+            foreignKeyName: "quotations_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
       };
       "recognition_addresses": {
         Row: {
@@ -1782,6 +1856,10 @@ export type Database = {
       };
     };
     Functions: {
+      "archived_rows_included": {
+        Args: Record<PropertyKey, never>;
+        Returns: boolean;
+      };
       "cancel_event": { Args: { "p_event_id": string }; Returns: Json };
       "change_quotation_status": {
         Args: {
@@ -1817,8 +1895,16 @@ export type Database = {
         };
         Returns: Json;
       };
+      "create_organization": {
+        Args: { "p_id"?: string; "p_name": string };
+        Returns: string;
+      };
       "create_quotation": {
-        Args: { "p_quotation": Json; "p_request_id": string };
+        Args: {
+          "p_organization_id"?: string;
+          "p_quotation": Json;
+          "p_request_id": string;
+        };
         Returns: Json;
       };
       "disable_soft_delete": {
@@ -1833,10 +1919,20 @@ export type Database = {
         Args: { "p_business_id": string };
         Returns: string;
       };
-      "enable_soft_delete": {
-        Args: { "p_list_columns"?: (string)[]; "p_table": unknown };
-        Returns: undefined;
-      };
+      "enable_soft_delete":
+        | {
+          Args: { "p_condition": string; "p_table": unknown };
+          Returns: undefined;
+        }
+        | {
+          Args: {
+            "p_condition"?: string;
+            "p_list_columns"?: (string)[];
+            "p_table": unknown;
+            "p_unique_for_ever"?: (string)[];
+          };
+          Returns: undefined;
+        };
       "event_as_told": {
         Args: {
           "p_event": Omit<
@@ -2210,12 +2306,14 @@ export type Database = {
           "id": string;
           "last_request_id": string | null;
           "net_minor": number;
+          "organization_id": string | null;
+          "owner_id": string;
           "request_id": string;
           "status": string;
           "tax_minor": number;
           "total_minor": number;
           "updated_at": string;
-          "user_id": string;
+          "user_id": string | null;
           "valid_until": string | null;
           "version": number;
         };
@@ -2230,6 +2328,11 @@ export type Database = {
         Args: { "p_roles"?: (string)[] };
         Returns: string[];
       };
+      "my_organization_ids": {
+        Args: { "p_roles"?: (string)[] };
+        Returns: string[];
+      };
+      "my_owner_ids": { Args: Record<PropertyKey, never>; Returns: string[] };
       "my_recognition_address": {
         Args: Record<PropertyKey, never>;
         Returns: string;
@@ -2343,6 +2446,10 @@ export type Database = {
           "title": string;
         }[];
       };
+      "require_membership": {
+        Args: { "p_organization_id": string };
+        Returns: undefined;
+      };
       "reserve_gpu_hours": {
         Args: {
           "p_fingerprint": string;
@@ -2443,6 +2550,10 @@ export type Database = {
           "document_id": string;
           "job_id": string;
         }[];
+      };
+      "unique_among_live_rows": {
+        Args: { "p_table": unknown; "p_unique_for_ever": (string)[] };
+        Returns: undefined;
       };
       "update_event": {
         Args: {

@@ -49,7 +49,9 @@ type Continue = (idempotency: IdempotencyContext) => Promise<Response>;
  * ```
  */
 export function idempotentRoute(
-  config: IdempotencyConfig & { scope: string },
+  config:
+    & Omit<IdempotencyConfig, "scope">
+    & { scope: NonNullable<IdempotencyConfig["scope"]> },
 ): MiddlewareHandler<IdempotentEnv> {
   const protect = withIdempotency(
     config,

@@ -10,12 +10,22 @@ import {
   restore,
 } from "../../shared/archive.ts";
 import type { Database } from "../../shared/database.types.ts";
-import { corsHeaders } from "../../shared/idempotency.ts";
+import {
+  corsHeaders,
+  type IdempotencyConfig,
+} from "../../shared/idempotency.ts";
 import {
   type AppEnv,
   type IdempotentEnv,
   idempotentRoute,
 } from "../_kit/idempotent_route.ts";
+import {
+  ORGANIZATION_HEADER,
+  organizationOf,
+  organizationOrUser,
+  requireMembership,
+  scopeInOrganization,
+} from "../_kit/organization.ts";
 import { readJson, requireMethod } from "../_kit/read_request.ts";
 import { type ProblemTable, Refusal, refuse } from "../_kit/refuse.ts";
 import { StoreError } from "../_kit/store_error.ts";
@@ -42,6 +52,7 @@ import {
 /** How what stands against a change of a quotation is told over HTTP. */
 const problems: ProblemTable<QuotationErrorCode> = {
   AMOUNT_TOO_LARGE: { status: 422, title: "Amount too large" },
+  ORGANIZATION_NOT_FOUND: { status: 404, title: "Organisation not found" },
   QUOTATION_ARCHIVED: { status: 409, title: "Quotation archived" },
   QUOTATION_CHANGED: { status: 412, title: "Quotation changed meanwhile" },
   QUOTATION_EMPTY: { status: 409, title: "Quotation has no lines" },
@@ -58,7 +69,7 @@ const headers = exposeArchived({
   ...corsHeaders,
   "Access-Control-Allow-Headers": `${
     corsHeaders["Access-Control-Allow-Headers"]
-  }, if-match`,
+  }, if-match, ${ORGANIZATION_HEADER.toLowerCase()}`,
   "Access-Control-Expose-Headers": `${
     corsHeaders["Access-Control-Expose-Headers"]
   }, ETag, Location`,
@@ -66,7 +77,12 @@ const headers = exposeArchived({
 
 // Each kind of write has keys of its own. A client without one is warned: the
 // environment takes it from there (IDEMPOTENCY_ENFORCEMENT).
-const once = (scope: string) => idempotentRoute({ scope, enforcement: "warn" });
+const once = (scope: string, config: Pick<IdempotencyConfig, "user"> = {}) =>
+  idempotentRoute({
+    scope: scopeInOrganization(scope),
+    enforcement: "warn",
+    ...config,
+  });
 
 type Asked = Pick<Context<AppEnv>, "env" | "req">;
 
@@ -88,8 +104,16 @@ for (
 
 routes.get("/quotations", async (c) => {
   const query = listQuery(c.req.raw);
-  // One more than asked for tells whether there is another page.
-  const found = await storeOf(c).list({ ...query, limit: query.limit + 1 });
+  const organization = organizationOf(c.req.raw);
+  const found = await storeOf(c).list({
+    ...query,
+    ownerId: organization ?? c.env.userClaims!.id,
+    // One more than asked for tells whether there is another page.
+    limit: query.limit + 1,
+  });
+  if (found.length === 0 && organization !== null) {
+    await requireMembership(c.env.supabase, organization);
+  }
   const quotations = found.slice(0, query.limit);
   const last = quotations.at(-1);
   const nextCursor = found.length > query.limit && last
@@ -106,7 +130,8 @@ routes.get("/quotations", async (c) => {
 routes.post("/quotations", once("quotations"), async (c) => {
   const draft = await readJson(c.req.raw, WholeQuotation);
   const requestId = await c.var.idempotency.effectKey("create-quotation");
-  const quotation = await storeOf(c).create(requestId, draft);
+  const organization = organizationOf(c.req.raw);
+  const quotation = await storeOf(c).create(requestId, draft, organization);
   return answer(quotation, {
     status: 201,
     headers: { Location: `quotations/${quotation.id}` },
@@ -159,7 +184,8 @@ routes.post(
 routes.on(
   ["POST", "PATCH"],
   "/quotations/:id/status",
-  once("quotations/:id/status"),
+  // Colleagues who send one key mean one change of status.
+  once("quotations/:id/status", { user: organizationOrUser }),
   async (c) => {
     const { status } = await readJson(c.req.raw, StatusChange);
     const change = await changeOf(c, "change-quotation-status");

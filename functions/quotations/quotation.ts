@@ -42,6 +42,8 @@ export interface QuotationLine extends LineDraft {
 /** A quotation without its lines. Amounts are in minor units of the currency. */
 export interface QuotationSummary extends Omit<QuotationDraft, "lines"> {
   id: string;
+  /** Whose members share it; `null`: it is its author's own. */
+  organizationId: string | null;
   status: QuotationStatus;
   /** Counted up at every change. */
   version: number;
@@ -60,6 +62,7 @@ export interface Quotation extends QuotationSummary {
 
 const SummaryRow = z.object({
   id: z.guid(),
+  organization_id: z.guid().nullable(),
   status: z.enum(STATUSES),
   version: z.int(),
   customer_name: z.string(),
@@ -86,7 +89,7 @@ const Row = SummaryRow.extend({
 
 /** The columns that {@link summaryOf} reads. */
 export const SUMMARY_COLUMNS =
-  "id, status, version, customer_name, currency, valid_until, net_minor, tax_minor, total_minor, created_at, updated_at, archived_at";
+  "id, organization_id, status, version, customer_name, currency, valid_until, net_minor, tax_minor, total_minor, created_at, updated_at, archived_at";
 
 /** A row of `quotations`, checked. */
 export function summaryOf(row: unknown): QuotationSummary {
@@ -112,6 +115,7 @@ export function quotationOf(document: unknown): Quotation {
 function toSummary(row: z.output<typeof SummaryRow>): QuotationSummary {
   return {
     id: row.id,
+    organizationId: row.organization_id,
     status: row.status,
     version: row.version,
     customerName: row.customer_name,
@@ -129,6 +133,7 @@ function toSummary(row: z.output<typeof SummaryRow>): QuotationSummary {
 /** Why a quotation stays as it is. */
 export type QuotationErrorCode =
   | "AMOUNT_TOO_LARGE"
+  | "ORGANIZATION_NOT_FOUND"
   | "QUOTATION_ARCHIVED"
   | "QUOTATION_CHANGED"
   | "QUOTATION_EMPTY"

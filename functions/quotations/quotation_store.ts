@@ -1,5 +1,5 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
-import { leaveOutArchived } from "../../shared/archive.ts";
+import { askForArchived, leaveOutArchived } from "../../shared/archive.ts";
 import type { Database, Json } from "../../shared/database.types.ts";
 import { StoreError } from "../_kit/store_error.ts";
 import {
@@ -30,6 +30,8 @@ export interface Position {
 
 /** Which quotations to list. */
 export interface ListQuery {
+  /** Whose: an organisation's or a user's. */
+  ownerId: string;
   limit: number;
   after: Position | null;
   status: QuotationStatus | null;
@@ -46,9 +48,14 @@ export interface ListQuery {
 export interface QuotationStore {
   /** The newest first. */
   list(query: ListQuery): Promise<QuotationSummary[]>;
-  /** The quotation; `null` when the caller has none with this id. */
+  /** The quotation, archived or not; `null` when the caller has none with this id. */
   read(id: string): Promise<Quotation | null>;
-  create(requestId: string, draft: QuotationDraft): Promise<Quotation>;
+  /** @param organization Whose it is to be; `null`: the caller's own. */
+  create(
+    requestId: string,
+    draft: QuotationDraft,
+    organization: string | null,
+  ): Promise<Quotation>;
   /** Changes the fields that are named; `lines` replace all lines. */
   update(
     id: string,
@@ -67,9 +74,10 @@ export function quotationStore(
   supabase: SupabaseClient<Database>,
 ): QuotationStore {
   return {
-    async list({ limit, after, status, includeArchived }) {
+    async list({ ownerId, limit, after, status, includeArchived }) {
       let query = leaveOutArchived(
-        supabase.from("quotations").select(SUMMARY_COLUMNS),
+        supabase.from("quotations").select(SUMMARY_COLUMNS)
+          .eq("owner_id", ownerId),
         includeArchived,
       );
       if (status !== null) query = query.eq("status", status);
@@ -88,16 +96,17 @@ export function quotationStore(
       return data.map(summaryOf);
     },
     async read(id) {
-      const { data, error } = await supabase.rpc("quotation_document", {
-        p_id: id,
-      });
+      const { data, error } = await askForArchived(
+        supabase.rpc("quotation_document", { p_id: id }),
+      );
       if (error) throw new StoreError(`Cannot read quotation ${id}`, error);
       return data === null ? null : quotationOf(data);
     },
-    async create(requestId, draft) {
+    async create(requestId, draft, organization) {
       const { data, error } = await supabase.rpc("create_quotation", {
         p_quotation: toColumns(draft),
         p_request_id: requestId,
+        ...(organization === null ? {} : { p_organization_id: organization }),
       });
       if (error) throw refusedChange("Cannot create the quotation", error);
       return quotationOf(data);
@@ -154,6 +163,10 @@ const AMOUNT_TOO_LARGE: Meaning = [
 
 // What the database raises, and what that means to whoever asked.
 const MEANINGS: Record<string, Meaning> = {
+  OR001: [
+    "ORGANIZATION_NOT_FOUND",
+    "you are no member of that organisation: check X-Organization-Id",
+  ],
   QT000: ["QUOTATION_NOT_FOUND", "you have no such quotation: check the id"],
   SD001: ["QUOTATION_ARCHIVED", "it is archived: restore it first"],
   QT001: [

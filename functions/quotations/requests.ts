@@ -64,7 +64,7 @@ const Place = z.tuple([z.iso.datetime({ offset: true }), z.guid()]);
  * @throws {Refusal} 400 when its query is not as expected.
  * @throws {ArchiveError} When it does not say clearly whether archived ones too.
  */
-export function listQuery(req: Request): ListQuery {
+export function listQuery(req: Request): Omit<ListQuery, "ownerId"> {
   const { cursor: after, ...rest } = readQuery(req, Query);
   return { ...rest, after, includeArchived: includeArchived(req) };
 }

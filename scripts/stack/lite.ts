@@ -19,7 +19,7 @@ export interface Lite {
 }
 
 // lite prints every database error with its stack, those of a healthy run included.
-const insideLite = new AsyncLocalStorage<true>();
+const insideLite = new AsyncLocalStorage<Request | "setting up">();
 
 /**
  * Sets lite up on a database; serves `/auth/v1` and `/rest/v1` to whoever has a
@@ -31,7 +31,10 @@ export function createLite(
   schemas: readonly string[] = ["public"],
 ): Lite {
   keepGrantsAsMigrated(database);
-  setContextAtOnce(database);
+  setContextAtOnce(database, () => {
+    const served = insideLite.getStore();
+    return served instanceof Request ? served : undefined;
+  });
   database.connection.normalizeDbError = asPostgrestError;
   muteConsole();
   const app = new App(
@@ -53,17 +56,20 @@ export function createLite(
   );
   return {
     createAuthTables: () =>
-      insideLite.run(true, () => app.ensureSystemSchema()),
+      insideLite.run("setting up", () => app.ensureSystemSchema()),
     warmUp: async () => {
       await app.init();
       await insideLite.run(
-        true,
+        "setting up",
         () => database.connection.introspect({ useCache: true }),
       );
     },
     forgetSchema: () => database.connection.clearSchemaCache(),
     fetch: async (request) => {
-      const response = await insideLite.run(true, () => app.fetch(request));
+      const response = await insideLite.run(
+        request,
+        () => app.fetch(request),
+      );
       if (response.status >= 500) {
         const { pathname } = new URL(request.url);
         logFailure(

@@ -3,8 +3,28 @@
 -- Soft delete for any table, in one line: select enable_soft_delete('quotations');
 --
 -- A row is archived by setting archived_at and restored by setting it back to null. It stays its
--- owner's: policies do not change, and queries leave archived rows out by themselves, along a
+-- owner's, who does not see it unless they ask for archived rows; lists of live rows go along a
 -- partial index. Deleting for good is left to the service role.
+
+-- Users ask with a header of the Data API, and functions of one's own with
+-- set_config('archive.included', 'true', true).
+create function public.archived_rows_included() returns boolean
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  -- A setting that was set in an earlier transaction of the session is empty, not null.
+  return coalesce(nullif(current_setting('archive.included', true), ''), 'false') = 'true'
+    or coalesce(
+      nullif(current_setting('request.headers', true), '')::json ->> 'x-include-archived', 'false'
+    ) = 'true';
+end;
+$$;
+
+comment on function public.archived_rows_included() is
+  'Whether this request asks for archived rows: with the header X-Include-Archived: true, or by the setting archive.included.';
 
 create function public.archived_rows_are_only_restored() returns trigger
 language plpgsql
@@ -45,11 +65,92 @@ $$;
 comment on function public.archived_rows_are_only_restored() is
   'Keeps archived rows as they were until they are restored. SQLSTATE SD001: something else was to be changed.';
 
--- Adds the column, the index and the guard to one table.
+-- Makes the unique constraints of a table count among its live rows only: else an archived value would
+-- stand in the way of a new row for ever. Says what is left, and what ON CONFLICT has to name now.
+create function public.unique_among_live_rows(p_table regclass, p_unique_for_ever text[]) returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_unique record;
+  v_unknown text;
+begin
+  select u.name into v_unknown
+  from unnest(p_unique_for_ever) as u (name)
+  where not exists (
+    select from pg_catalog.pg_index as i
+    join pg_catalog.pg_class as c on c.oid = i.indexrelid
+    where i.indrelid = p_table and i.indisunique and c.relname = u.name
+  )
+  limit 1;
+
+  if found then
+    raise exception 'enabling soft delete on %: it has no unique constraint %', p_table, coalesce(quote_ident(v_unknown), 'null')
+      using errcode = '42704';
+  end if;
+
+  for v_unique in
+    select
+      c.relname as name,
+      i.indexrelid::regclass as index,
+      k.oid is not null as is_constraint,
+      pg_get_indexdef(i.indexrelid) as definition,
+      i.indpred is not null as has_condition,
+      case
+        when exists (
+          select from pg_catalog.pg_constraint as f where f.contype = 'f' and f.conindid = i.indexrelid
+        ) then 'a foreign key refers to it'
+        when k.condeferrable then 'it is deferrable'
+        when i.indisreplident then 'it is the replica identity'
+      end as obstacle
+    from pg_catalog.pg_index as i
+    join pg_catalog.pg_class as c on c.oid = i.indexrelid
+    left join pg_catalog.pg_constraint as k on k.conindid = i.indexrelid and k.contype = 'u' and k.conrelid = p_table
+    where i.indrelid = p_table
+      and i.indisunique
+      and not i.indisprimary
+      and not i.indisexclusion
+      and i.indisvalid
+      and c.relname <> all (p_unique_for_ever)
+      and pg_get_expr(i.indpred, i.indrelid) is distinct from '(archived_at IS NULL)'
+      and coalesce(pg_get_expr(i.indpred, i.indrelid) not like '% AND (archived\_at IS NULL))', true)
+    order by c.relname
+  loop
+    if v_unique.obstacle is not null then
+      raise warning 'enabling soft delete on %: % stays unique among archived rows too, since %',
+        p_table, quote_ident(v_unique.name), v_unique.obstacle;
+      continue;
+    end if;
+
+    if v_unique.is_constraint then
+      execute format('alter table %s drop constraint %I', p_table, v_unique.name);
+    else
+      execute format('drop index %s', v_unique.index);
+    end if;
+
+    execute v_unique.definition
+      || case when v_unique.has_condition then ' and archived_at is null' else ' where archived_at is null' end;
+    raise notice 'enabling soft delete on %: % is unique among live rows; ON CONFLICT has to say "where archived_at is null"',
+      p_table, quote_ident(v_unique.name);
+  end loop;
+end;
+$$;
+
+comment on function public.unique_among_live_rows(regclass, text[]) is
+  'Part of enable_soft_delete: frees the values of archived rows for new ones, but for the named constraints.';
+
+-- Adds the column, the index, the guard and the policy to one table.
 --
 -- security invoker, and granted to nobody: only a table's owner may alter it, which is the role
 -- that runs migrations.
-create function public.enable_soft_delete(p_table regclass, p_list_columns text[] default null)
+create function public.enable_soft_delete(
+  p_table regclass,
+  p_list_columns text[] default null,
+  p_condition text default null,
+  p_unique_for_ever text[] default null
+)
 returns void
 language plpgsql
 volatile
@@ -146,6 +247,39 @@ begin
     );
   end if;
 
+  if exists (
+    select from pg_catalog.pg_constraint as k
+    where k.conrelid = p_table and k.conname = 'archived_only_if_allowed'
+  ) then
+    execute format('alter table %s drop constraint archived_only_if_allowed', p_table);
+  end if;
+
+  if p_condition is not null then
+    execute format(
+      'alter table %s add constraint archived_only_if_allowed check (archived_at is null or (%s) is true)',
+      p_table, p_condition
+    );
+  end if;
+
+  -- A later call that does not speak of them leaves them as the first one did.
+  if p_unique_for_ever is not null or not exists (
+    select from pg_catalog.pg_trigger as t
+    where t.tgrelid = p_table and t.tgname = 'archived_rows_are_only_restored'
+  ) then
+    perform public.unique_among_live_rows(p_table, coalesce(p_unique_for_ever, '{}'));
+  end if;
+
+  -- A row that this transaction archives is still seen in it: an update has to see what it made.
+  if not exists (
+    select from pg_catalog.pg_policy as p where p.polrelid = p_table and p.polname = 'archived_rows_on_request'
+  ) then
+    execute format(
+      'create policy archived_rows_on_request on %s as restrictive for select to public '
+      'using (archived_at is null or archived_at = now() or (select public.archived_rows_included()))',
+      p_table
+    );
+  end if;
+
   -- Triggers run in the order of their names: this one has to see what the caller wants before
   -- another one counts a version up.
   execute format(
@@ -170,8 +304,20 @@ begin
 end;
 $$;
 
-comment on function public.enable_soft_delete(regclass, text[]) is
-  'Lets rows of a table be archived and restored; may be called again, also for another list of columns. For migrations.';
+comment on function public.enable_soft_delete(regclass, text[], text, text[]) is
+  'Lets rows of a table be archived and restored, where a condition is given those that meet it; may be called again, also for another list of columns. The condition of the last call holds. For migrations.';
+
+create function public.enable_soft_delete(p_table regclass, p_condition text) returns void
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select public.enable_soft_delete(p_table => p_table, p_list_columns => null, p_condition => p_condition);
+$$;
+
+comment on function public.enable_soft_delete(regclass, text) is
+  'The same for the rows that meet a condition: select enable_soft_delete(''roles'', ''not is_system''). For migrations.';
 
 create function public.disable_soft_delete(p_table regclass) returns void
 language plpgsql
@@ -181,6 +327,7 @@ set search_path = ''
 as $$
 declare
   v_has_archived boolean;
+  v_unique record;
 begin
   if not exists (
     select from pg_catalog.pg_trigger as t
@@ -199,13 +346,38 @@ begin
   end if;
 
   execute format('drop trigger archived_rows_are_only_restored on %s', p_table);
+  execute format('drop policy if exists archived_rows_on_request on %s', p_table);
+
+  -- They would go with the column that they name.
+  for v_unique in
+    select
+      i.indexrelid::regclass as index,
+      regexp_replace(
+        regexp_replace(pg_get_indexdef(i.indexrelid), ' WHERE \(archived_at IS NULL\)$', ''),
+        ' WHERE \((.*) AND \(archived_at IS NULL\)\)$', ' WHERE \1'
+      ) as definition
+    from pg_catalog.pg_index as i
+    where i.indrelid = p_table
+      and i.indisunique
+      and pg_get_expr(i.indpred, i.indrelid) ~ '(^| AND )\(archived_at IS NULL\)\)?$'
+  loop
+    execute format('drop index %s', v_unique.index);
+    execute v_unique.definition;
+  end loop;
+
   execute format('alter table %s drop column archived_at', p_table);
 end;
 $$;
 
 comment on function public.disable_soft_delete(regclass) is
-  'Takes enable_soft_delete back, but for the right to delete, which is not given back to anybody. For migrations.';
+  'Takes enable_soft_delete back, but for the right to delete, which is not given back to anybody; what was a unique constraint is a unique index. For migrations.';
 
 revoke all on function public.archived_rows_are_only_restored() from public, anon, authenticated, service_role;
-revoke all on function public.enable_soft_delete(regclass, text[]) from public, anon, authenticated, service_role;
+revoke all on function public.archived_rows_included() from public, anon, authenticated, service_role;
+revoke all on function public.unique_among_live_rows(regclass, text[]) from public, anon, authenticated, service_role;
+revoke all on function public.enable_soft_delete(regclass, text[], text, text[])
+  from public, anon, authenticated, service_role;
+revoke all on function public.enable_soft_delete(regclass, text) from public, anon, authenticated, service_role;
 revoke all on function public.disable_soft_delete(regclass) from public, anon, authenticated, service_role;
+-- The policy asks as whoever reads.
+grant execute on function public.archived_rows_included() to anon, authenticated;

@@ -5,7 +5,9 @@
 
 create table public.quotations (
   id uuid not null default gen_random_uuid(),
-  user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
+  user_id uuid references auth.users (id) on delete cascade,
+  organization_id uuid references public.organizations (id) on delete cascade,
+  owner_id uuid not null default auth.uid(),
   request_id text not null default 'idem_' || gen_random_uuid(),
   last_request_id text,
   version integer not null default 1,
@@ -19,8 +21,9 @@ create table public.quotations (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   constraint quotations_pkey primary key (id),
-  constraint quotations_user_id_id_key unique (user_id, id),
-  constraint quotations_user_id_request_id_key unique (user_id, request_id),
+  constraint quotations_owner_id_request_id_key unique (owner_id, request_id),
+  constraint quotations_belong_to_a_user_or_an_organization check (num_nonnulls(user_id, organization_id) = 1),
+  constraint quotations_owner_is_either check (owner_id = coalesce(organization_id, user_id)),
   constraint quotations_request_id_has_1_to_256_characters check (char_length(request_id) between 1 and 256),
   constraint quotations_last_request_id_has_1_to_256_characters check (char_length(last_request_id) between 1 and 256),
   constraint quotations_version_starts_at_1 check (version >= 1),
@@ -31,7 +34,9 @@ create table public.quotations (
   constraint quotations_amounts_are_not_negative check (net_minor >= 0 and tax_minor >= 0)
 );
 
-comment on table public.quotations is 'Offers of a user to a customer. Amounts are in minor units of the currency.';
+comment on table public.quotations is
+  'Offers of a user, or of an organisation, to a customer. Amounts are in minor units of the currency.';
+comment on column public.quotations.organization_id is 'Whose members share it; null: it is its author''s own.';
 comment on column public.quotations.request_id is
   'The request that made it: the same for every attempt, so that all of them find one quotation.';
 comment on column public.quotations.last_request_id is 'The request that changed it last, where one said so.';
@@ -40,7 +45,6 @@ comment on column public.quotations.valid_until is 'The last day, in UTC, on whi
 comment on column public.quotations.net_minor is 'The sum of the lines'' net amounts, kept by a trigger on them.';
 
 create table public.quotation_lines (
-  user_id uuid not null default auth.uid(),
   quotation_id uuid not null,
   position smallint not null,
   description text not null,
@@ -52,9 +56,9 @@ create table public.quotation_lines (
   net_minor bigint not null generated always as (round(quantity * unit_price_minor)::bigint) stored,
   tax_minor bigint not null
     generated always as (round(round(quantity * unit_price_minor) * tax_basis_points / 10000)::bigint) stored,
-  constraint quotation_lines_pkey primary key (user_id, quotation_id, position),
-  constraint quotation_lines_quotation_fkey foreign key (user_id, quotation_id)
-    references public.quotations (user_id, id) on delete cascade,
+  constraint quotation_lines_pkey primary key (quotation_id, position),
+  constraint quotation_lines_quotation_fkey foreign key (quotation_id)
+    references public.quotations (id) on delete cascade,
   constraint quotation_lines_position_is_1_to_100 check (position between 1 and 100),
   constraint quotation_lines_description_has_1_to_200_characters check (char_length(description) between 1 and 200),
   constraint quotation_lines_quantity_is_positive check (quantity > 0),
@@ -70,7 +74,9 @@ comment on column public.quotation_lines.tax_basis_points is 'Hundredths of a pe
 -- No foreign key to the quotation: that it was deleted belongs to its history.
 create table public.quotation_history (
   id bigint generated always as identity,
-  user_id uuid not null references auth.users (id) on delete cascade,
+  user_id uuid references auth.users (id) on delete cascade,
+  organization_id uuid references public.organizations (id) on delete cascade,
+  owner_id uuid not null generated always as (coalesce(organization_id, user_id)) stored,
   quotation_id uuid not null,
   action text not null,
   from_status text,
@@ -80,7 +86,7 @@ create table public.quotation_history (
   changed_at timestamptz not null default now(),
   request_id text,
   constraint quotation_history_pkey primary key (id),
-  constraint quotation_history_user_id_request_id_key unique (user_id, request_id),
+  constraint quotation_history_owner_id_request_id_key unique (owner_id, request_id),
   constraint quotation_history_action_is_known
     check (action in ('created', 'updated', 'status_changed', 'archived', 'restored', 'deleted'))
 );
@@ -91,45 +97,61 @@ comment on column public.quotation_history.changed_by is 'Who did it; null: the 
 comment on column public.quotation_history.request_id is
   'The same for every attempt at one request: a change whose answer was lost is found here and not made again.';
 
-create index quotation_history_user_id_quotation_id_idx on public.quotation_history (user_id, quotation_id, id);
+create index quotation_history_owner_id_quotation_id_idx on public.quotation_history (owner_id, quotation_id, id);
+-- Where an account or an organisation ends, what was theirs is looked for.
+create index quotations_user_id_idx on public.quotations (user_id);
+create index quotations_organization_id_idx on public.quotations (organization_id);
+create index quotation_history_user_id_idx on public.quotation_history (user_id);
+create index quotation_history_organization_id_idx on public.quotation_history (organization_id);
 
-select public.enable_soft_delete('public.quotations', array['user_id', 'created_at', 'id']);
+create trigger quotations_belong_to_their_author
+  before insert on public.quotations
+  for each row execute function public.row_belongs_to_its_author();
+
+-- A request is the same one for ever: its quotation may be archived, and is not made again.
+select public.enable_soft_delete(
+  'public.quotations',
+  p_list_columns => array['owner_id', 'created_at', 'id'],
+  p_unique_for_ever => array['quotations_owner_id_request_id_key']
+);
 
 alter table public.quotations enable row level security;
 alter table public.quotation_lines enable row level security;
 alter table public.quotation_history enable row level security;
 
-create policy quotations_select_own on public.quotations
-  for select to authenticated using ((select auth.uid()) = user_id);
-create policy quotations_insert_own on public.quotations
-  for insert to authenticated with check ((select auth.uid()) = user_id);
-create policy quotations_update_own on public.quotations
-  for update to authenticated using ((select auth.uid()) = user_id) with check ((select auth.uid()) = user_id);
+create policy quotations_select_as_owner on public.quotations
+  for select to authenticated using (owner_id in (select public.my_owner_ids()));
+create policy quotations_insert_as_owner on public.quotations
+  for insert to authenticated with check (owner_id in (select public.my_owner_ids()));
+create policy quotations_update_as_owner on public.quotations
+  for update to authenticated
+  using (owner_id in (select public.my_owner_ids())) with check (owner_id in (select public.my_owner_ids()));
 
-create policy quotation_lines_select_own on public.quotation_lines
-  for select to authenticated using ((select auth.uid()) = user_id);
-create policy quotation_lines_insert_own on public.quotation_lines
-  for insert to authenticated with check ((select auth.uid()) = user_id);
-create policy quotation_lines_delete_own on public.quotation_lines
-  for delete to authenticated using ((select auth.uid()) = user_id);
+-- The lines of those that the caller sees.
+create policy quotation_lines_select_with_quotation on public.quotation_lines
+  for select to authenticated using (exists (select from public.quotations as q where q.id = quotation_id));
+create policy quotation_lines_insert_with_quotation on public.quotation_lines
+  for insert to authenticated with check (exists (select from public.quotations as q where q.id = quotation_id));
+create policy quotation_lines_delete_with_quotation on public.quotation_lines
+  for delete to authenticated using (exists (select from public.quotations as q where q.id = quotation_id));
 
-create policy quotation_history_select_own on public.quotation_history
-  for select to authenticated using ((select auth.uid()) = user_id);
+create policy quotation_history_select_as_owner on public.quotation_history
+  for select to authenticated using (owner_id in (select public.my_owner_ids()));
 
 revoke all on public.quotations, public.quotation_lines, public.quotation_history
   from public, anon, authenticated, service_role;
 revoke all on sequence public.quotation_history_id_seq from public, anon, authenticated, service_role;
-grant select, insert (request_id, customer_name, currency, valid_until),
+grant select, insert (organization_id, request_id, customer_name, currency, valid_until),
   update (status, customer_name, currency, valid_until, last_request_id, archived_at)
   on public.quotations to authenticated;
 grant select, insert (quotation_id, position, description, quantity, unit_price_minor, tax_basis_points), delete
   on public.quotation_lines to authenticated;
 grant select on public.quotation_history to authenticated, service_role;
 -- Totals and versions follow from the rest, for the service role too.
-grant select, insert (user_id, request_id, customer_name, currency, valid_until),
+grant select, insert (user_id, organization_id, request_id, customer_name, currency, valid_until),
   update (status, customer_name, currency, valid_until, last_request_id, archived_at), delete
   on public.quotations to service_role;
-grant select, insert (user_id, quotation_id, position, description, quantity, unit_price_minor, tax_basis_points), delete
+grant select, insert (quotation_id, position, description, quantity, unit_price_minor, tax_basis_points), delete
   on public.quotation_lines to service_role;
 
 -- What a quotation may become, what may still be changed, and what is written down about it.
@@ -171,7 +193,7 @@ begin
     end if;
 
     if new.status = 'sent'
-      and not exists (select from public.quotation_lines as l where l.user_id = new.user_id and l.quotation_id = new.id)
+      and not exists (select from public.quotation_lines as l where l.quotation_id = new.id)
     then
       raise exception 'sending quotation %: it has no lines', old.id using errcode = 'QT003';
     end if;
@@ -275,27 +297,32 @@ set search_path = ''
 as $$
 begin
   if tg_op = 'DELETE' then
-    -- A user who is deleted takes quotations and history along; then there is nothing to write.
-    insert into public.quotation_history (user_id, quotation_id, action, from_status, version, changed_by)
-    select old.user_id, old.id, 'deleted', old.status, old.version, auth.uid()
-    from auth.users as u
-    where u.id = old.user_id;
+    -- Whose quotations they were may be gone, and history with them; then there is nothing to write.
+    insert into public.quotation_history (
+      user_id, organization_id, quotation_id, action, from_status, version, changed_by
+    )
+    select old.user_id, old.organization_id, old.id, 'deleted', old.status, old.version, auth.uid()
+    where exists (select from auth.users as u where u.id = old.user_id)
+      or exists (select from public.organizations as o where o.id = old.organization_id);
 
     return null;
   end if;
 
   if tg_op = 'INSERT' then
-    insert into public.quotation_history (user_id, quotation_id, action, to_status, version, changed_by, request_id)
-    values (new.user_id, new.id, 'created', new.status, new.version, auth.uid(), new.request_id);
+    insert into public.quotation_history (
+      user_id, organization_id, quotation_id, action, to_status, version, changed_by, request_id
+    )
+    values (new.user_id, new.organization_id, new.id, 'created', new.status, new.version, auth.uid(), new.request_id);
 
     return null;
   end if;
 
   insert into public.quotation_history (
-    user_id, quotation_id, action, from_status, to_status, version, changed_by, request_id
+    user_id, organization_id, quotation_id, action, from_status, to_status, version, changed_by, request_id
   )
   values (
     new.user_id,
+    new.organization_id,
     new.id,
     case
       when new.status <> old.status then 'status_changed'
@@ -313,9 +340,9 @@ begin
   -- Both can be asked for in one update, past the functions; the request is told with the first.
   if new.status <> old.status and new.archived_at is not null and old.archived_at is null then
     insert into public.quotation_history (
-      user_id, quotation_id, action, from_status, to_status, version, changed_by
+      user_id, organization_id, quotation_id, action, from_status, to_status, version, changed_by
     )
-    values (new.user_id, new.id, 'archived', new.status, new.status, new.version, auth.uid());
+    values (new.user_id, new.organization_id, new.id, 'archived', new.status, new.status, new.version, auth.uid());
   end if;
 
   return null;
@@ -355,7 +382,7 @@ as $$
     (
       select jsonb_agg(to_jsonb(l) order by l.position)
       from public.quotation_lines as l
-      where l.user_id = q.user_id and l.quotation_id = q.id
+      where l.quotation_id = q.id
     ),
     '[]'
   ))
@@ -375,6 +402,9 @@ as $$
 declare
   v_quotation public.quotations;
 begin
+  -- That it is archived is told apart from that there is none.
+  perform set_config('archive.included', 'true', true);
+
   -- An attempt at the same request that is still at it is waited for here; what it has done is
   -- then seen below.
   select * into v_quotation from public.quotations as q where q.id = p_id for no key update;
@@ -385,7 +415,7 @@ begin
 
   if exists (
     select from public.quotation_history as h
-    where h.user_id = v_quotation.user_id and h.request_id = p_request_id and h.quotation_id = p_id
+    where h.owner_id = v_quotation.owner_id and h.request_id = p_request_id and h.quotation_id = p_id
   ) then
     return null;
   end if;
@@ -425,7 +455,8 @@ $$;
 comment on function public.write_quotation_lines(uuid, jsonb) is
   'Writes the lines of a quotation that has none: [{description, quantity, unit_price_minor, tax_basis_points}].';
 
-create function public.create_quotation(p_quotation jsonb, p_request_id text) returns jsonb
+create function public.create_quotation(p_quotation jsonb, p_request_id text, p_organization_id uuid default null)
+returns jsonb
 language plpgsql
 volatile
 security invoker
@@ -434,20 +465,25 @@ as $$
 declare
   v_id uuid;
 begin
-  insert into public.quotations (request_id, customer_name, currency, valid_until)
+  perform public.require_membership(p_organization_id);
+  -- A request that made one which is archived by now is answered with it.
+  perform set_config('archive.included', 'true', true);
+
+  insert into public.quotations (organization_id, request_id, customer_name, currency, valid_until)
   values (
+    p_organization_id,
     p_request_id,
     p_quotation ->> 'customer_name',
     p_quotation ->> 'currency',
     (p_quotation ->> 'valid_until')::date
   )
-  on conflict (user_id, request_id) do nothing
+  on conflict (owner_id, request_id) do nothing
   returning id into v_id;
 
   if v_id is null then
     select q.id into v_id
     from public.quotations as q
-    where q.user_id = (select auth.uid()) and q.request_id = p_request_id;
+    where q.owner_id = coalesce(p_organization_id, (select auth.uid())) and q.request_id = p_request_id;
   else
     perform public.write_quotation_lines(v_id, p_quotation -> 'lines');
   end if;
@@ -456,8 +492,8 @@ begin
 end;
 $$;
 
-comment on function public.create_quotation(jsonb, text) is
-  'Makes a draft, once for each request: {customer_name, currency, valid_until, lines}.';
+comment on function public.create_quotation(jsonb, text, uuid) is
+  'Makes a draft, once for each request: {customer_name, currency, valid_until, lines}. SQLSTATE OR001: no such organisation.';
 
 create function public.update_quotation(p_id uuid, p_changes jsonb, p_versions integer[], p_request_id text)
 returns jsonb
@@ -486,7 +522,7 @@ begin
   where q.id = p_id;
 
   if p_changes ? 'lines' then
-    delete from public.quotation_lines as l where l.user_id = v_quotation.user_id and l.quotation_id = p_id;
+    delete from public.quotation_lines as l where l.quotation_id = p_id;
     perform public.write_quotation_lines(p_id, p_changes -> 'lines');
   end if;
 
@@ -530,13 +566,13 @@ comment on function public.change_quotation_status(uuid, text, integer[], text) 
 revoke all on function public.quotation_document(uuid) from public, anon, authenticated, service_role;
 revoke all on function public.lock_quotation(uuid, integer[], text) from public, anon, authenticated, service_role;
 revoke all on function public.write_quotation_lines(uuid, jsonb) from public, anon, authenticated, service_role;
-revoke all on function public.create_quotation(jsonb, text) from public, anon, authenticated, service_role;
+revoke all on function public.create_quotation(jsonb, text, uuid) from public, anon, authenticated, service_role;
 revoke all on function public.update_quotation(uuid, jsonb, integer[], text) from public, anon, authenticated, service_role;
 revoke all on function public.change_quotation_status(uuid, text, integer[], text)
   from public, anon, authenticated, service_role;
 grant execute on function public.quotation_document(uuid) to authenticated, service_role;
 grant execute on function public.lock_quotation(uuid, integer[], text) to authenticated;
 grant execute on function public.write_quotation_lines(uuid, jsonb) to authenticated;
-grant execute on function public.create_quotation(jsonb, text) to authenticated;
+grant execute on function public.create_quotation(jsonb, text, uuid) to authenticated;
 grant execute on function public.update_quotation(uuid, jsonb, integer[], text) to authenticated;
 grant execute on function public.change_quotation_status(uuid, text, integer[], text) to authenticated;

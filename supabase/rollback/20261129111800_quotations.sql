@@ -2,7 +2,7 @@
 
 drop function public.change_quotation_status(uuid, text, integer[], text);
 drop function public.update_quotation(uuid, jsonb, integer[], text);
-drop function public.create_quotation(jsonb, text);
+drop function public.create_quotation(jsonb, text, uuid);
 drop function public.write_quotation_lines(uuid, jsonb);
 drop function public.lock_quotation(uuid, integer[], text);
 drop function public.quotation_document(uuid);

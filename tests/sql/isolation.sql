@@ -126,6 +126,14 @@ from (values
   ),
   ('service_role', 'table', 'select insert', 'credit_entries'),
   ('service_role', 'table', 'select delete', 'quotations quotation_lines'),
+  ('anon', 'function', 'execute', 'archived_rows_included'),
+  (
+    'authenticated', 'function', 'execute',
+    'archived_rows_included my_organization_ids my_owner_ids require_membership create_organization'
+  ),
+  ('authenticated', 'table', 'select', 'organizations'),
+  ('authenticated', 'table', 'select delete', 'organization_members'),
+  ('service_role', 'table', 'select insert update delete', 'organizations organization_members'),
   (
     'service_role', 'table', 'select insert update delete',
     'businesses document_chunks documents events gpu_pools gpu_reservations locations memberships payments plans
@@ -164,12 +172,15 @@ select * from (values
   ('authenticated', 'locations', 'update', 'name'),
   ('authenticated', 'memberships', 'insert', 'business_id role user_id'),
   ('authenticated', 'memberships', 'update', 'role'),
+  ('authenticated', 'organizations', 'update', 'name'),
+  ('authenticated', 'organization_members', 'insert', 'organization_id role user_id'),
+  ('authenticated', 'organization_members', 'update', 'role'),
   ('authenticated', 'products', 'insert', 'business_id id name price sku tax_rate'),
   ('authenticated', 'products', 'update', 'name price sku tax_rate'),
   ('authenticated', 'purchase_receipt_lines', 'update', 'quantity'),
   ('authenticated', 'purchase_receipts', 'insert', 'business_id id location_id supplier'),
   ('authenticated', 'quotation_lines', 'insert', 'description position quantity quotation_id tax_basis_points unit_price_minor'),
-  ('authenticated', 'quotations', 'insert', 'currency customer_name request_id valid_until'),
+  ('authenticated', 'quotations', 'insert', 'currency customer_name organization_id request_id valid_until'),
   ('authenticated', 'quotations', 'update', 'archived_at currency customer_name last_request_id status valid_until'),
   ('authenticated', 'recognition_addresses', 'insert', 'user_id'),
   ('authenticated', 'recognition_shares', 'insert', 'evidence_weight recipient_address recipient_id recognition_id request_id'),
@@ -179,8 +190,8 @@ select * from (values
   ('authenticated', 'training_jobs', 'update', 'error_message provider_file_id provider_job_id status'),
   ('authenticated', 'transfer_lines', 'update', 'quantity'),
   ('authenticated', 'transfers', 'insert', 'business_id from_location_id id to_location_id'),
-  ('service_role', 'quotation_lines', 'insert', 'description position quantity quotation_id tax_basis_points unit_price_minor user_id'),
-  ('service_role', 'quotations', 'insert', 'currency customer_name request_id user_id valid_until'),
+  ('service_role', 'quotation_lines', 'insert', 'description position quantity quotation_id tax_basis_points unit_price_minor'),
+  ('service_role', 'quotations', 'insert', 'currency customer_name organization_id request_id user_id valid_until'),
   ('service_role', 'quotations', 'update', 'archived_at currency customer_name last_request_id status valid_until')
 ) as g (role, name, privilege, columns);
 
@@ -207,7 +218,8 @@ where p.prosecdef and (has_function_privilege('anon', p.oid, 'execute') or has_f
 select set_eq(
   'select * from pg_temp.open_doors',
   array[
-    'get_idempotency_status', 'reserve_gpu_hours', 'create_event', 'update_event', 'cancel_event', 'create_business', 'my_business_ids', 'pos_perform'
+    'get_idempotency_status', 'reserve_gpu_hours', 'create_event', 'update_event', 'cancel_event', 'create_business', 'my_business_ids', 'pos_perform',
+    'create_organization', 'my_organization_ids'
   ],
   'few functions lend users their owner''s rights'
 );

@@ -1,6 +1,6 @@
 -- enable_soft_delete on fresh tables: what it adds, what it takes away, what it refuses.
 begin;
-select plan(41);
+select plan(57);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -16,7 +16,8 @@ create table public."Customers; drop" (
   user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
   "sort by" text not null,
   price integer not null default 0,
-  doubled integer generated always as (price * 2) stored
+  doubled integer generated always as (price * 2) stored,
+  constraint "one price; each" unique (user_id, "sort by", price)
 );
 alter table public."Customers; drop" enable row level security;
 create policy own on public."Customers; drop" to authenticated
@@ -34,7 +35,7 @@ create function pg_temp.live_indexes(p_table regclass) returns setof text langua
     order by k.position
   ), ', ')
   from pg_index as i
-  where i.indrelid = p_table and pg_get_expr(i.indpred, i.indrelid) = '(archived_at IS NULL)'
+  where i.indrelid = p_table and not i.indisunique and pg_get_expr(i.indpred, i.indrelid) = '(archived_at IS NULL)'
   order by 1;
 $$;
 
@@ -70,6 +71,8 @@ select ok(
 insert into public."Customers; drop" (user_id, "sort by")
 select '00000000-0000-4000-8000-00000000000a', n::text from generate_series(1, 2000) as n;
 update public."Customers; drop" set archived_at = now() where "sort by"::integer > 20;
+-- What this transaction archives it sees: these were archived before.
+update public."Customers; drop" set archived_at = now() - interval '1 hour' where archived_at is not null;
 analyze public."Customers; drop";
 
 create function pg_temp.plan_of(p_query text) returns text language plpgsql as $$
@@ -115,7 +118,10 @@ select throws_ok(
 select lives_ok($$update public."Customers; drop" set archived_at = null where "sort by" = '1'$$, 'a user restores');
 select lives_ok($$update public."Customers; drop" set price = 5 where "sort by" = '1'$$, 'and then changes it');
 select lives_ok($$update public."Customers; drop" set archived_at = now(), price = 6 where "sort by" = '1'$$, 'or both at once');
-select is((select count(*) from public."Customers; drop"), 2000::bigint, 'archived rows are still the user''s');
+select is((select count(*) from public."Customers; drop"), 20::bigint, 'archived rows are out of sight');
+select set_config('archive.included', 'true', true) \g /dev/null
+select is((select count(*) from public."Customers; drop"), 2000::bigint, 'and still the user''s, who asks for them');
+select set_config('archive.included', '', true) \g /dev/null
 
 select pg_temp.sign_in('00000000-0000-4000-8000-00000000000b') \g /dev/null
 select is_empty(
@@ -143,6 +149,72 @@ select lives_ok($$select public.disable_soft_delete('public."Customers; drop"')$
 select hasnt_column('public', 'Customers; drop', 'archived_at', 'the column is gone');
 select hasnt_trigger('public', 'Customers; drop', 'archived_rows_are_only_restored', 'the guard too');
 
+-- values of archived rows are free for new ones
+create table public.labels (
+  id integer primary key,
+  name text constraint labels_name_key unique,
+  code text,
+  request_id text constraint labels_request_id_key unique,
+  barcode text constraint labels_barcode_key unique,
+  is_system boolean,
+  constraint labels_code_key unique nulls not distinct (code) include (name)
+);
+create unique index labels_code_of_system on public.labels (lower(code)) where is_system or id > 5;
+create table public.stickers (barcode text references public.labels (barcode));
+
+create view pg_temp.unique_labels as
+select c.relname || ' ' || regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING btree ', '') as unique_index
+from pg_index as i
+join pg_class as c on c.oid = i.indexrelid
+where i.indrelid = 'public.labels'::regclass and i.indisunique and not i.indisprimary;
+
+select lives_ok(
+  $$select public.enable_soft_delete('public.labels', p_condition => 'not is_system', p_unique_for_ever => array['labels_request_id_key'])$$,
+  'with a condition, and a constraint that is to hold for ever'
+);
+select set_eq(
+  'select * from pg_temp.unique_labels',
+  array[
+    'labels_barcode_key (barcode)',
+    'labels_code_key (code) INCLUDE (name) NULLS NOT DISTINCT WHERE (archived_at IS NULL)',
+    'labels_code_of_system (lower(code)) WHERE ((is_system OR (id > 5)) AND (archived_at IS NULL))',
+    'labels_name_key (name) WHERE (archived_at IS NULL)',
+    'labels_request_id_key (request_id)'
+  ],
+  'unique constraints count among live rows, but for those that were named and those that a foreign key needs'
+);
+select lives_ok($$select public.enable_soft_delete('public.labels', 'not is_system')$$, 'the short form, and a second call');
+select is(
+  (select count(*) from pg_temp.unique_labels where unique_index ~ 'archived_at'), 3::bigint, 'leave unique constraints as they are'
+);
+
+insert into public.labels (id, name, code, is_system) values (1, 'a', 'a', false), (2, 'b', 'b', true), (3, 'c', 'c', null);
+select throws_ok($$insert into public.labels (id, name) values (4, 'a')$$, '23505', null, 'two live rows do not share a value');
+select lives_ok($$update public.labels set archived_at = now() where id = 1$$, 'a row that meets the condition is archived');
+select lives_ok($$insert into public.labels (id, name, code) values (4, 'a', 'x')$$, 'and its value is free');
+select throws_ok($$update public.labels set archived_at = null where id = 1$$, '23505', null, 'until somebody has it');
+select throws_ok($$update public.labels set archived_at = now() where id = 2$$, '23514', null, 'one that does not meet it stays');
+select throws_ok($$update public.labels set archived_at = now() where id = 3$$, '23514', null, 'nor one of which nobody knows');
+select throws_ok(
+  $$select public.enable_soft_delete('public.labels', p_unique_for_ever => array['labels_pkey; drop'])$$, '42704', null,
+  'a constraint that is none is refused'
+);
+select lives_ok($$select public.enable_soft_delete('public.labels')$$, 'without a condition');
+select lives_ok($$update public.labels set archived_at = now() where id = 2$$, 'every row may go');
+delete from public.labels where archived_at is not null;
+select lives_ok($$select public.disable_soft_delete('public.labels')$$, 'taken back');
+select set_eq(
+  'select * from pg_temp.unique_labels',
+  array[
+    'labels_barcode_key (barcode)',
+    'labels_code_key (code) INCLUDE (name) NULLS NOT DISTINCT',
+    'labels_code_of_system (lower(code)) WHERE (is_system OR (id > 5))',
+    'labels_name_key (name)',
+    'labels_request_id_key (request_id)'
+  ],
+  'all are as they were'
+);
+
 create view public.some_customers as select * from public."Customers; drop";
 create table public.mistyped (id integer primary key, archived_at date);
 create table public.keyless (note text);
@@ -158,19 +230,21 @@ select throws_ok(
 select throws_ok($$select public.enable_soft_delete(null)$$, '42P01', null, 'and no table');
 select lives_ok($$select public.enable_soft_delete('public.parted')$$, 'a partitioned table is not refused');
 
-grant execute on function public.enable_soft_delete(regclass, text[]) to service_role;
+grant execute on function public.enable_soft_delete(regclass, text[], text, text[]) to service_role;
 set local role service_role;
 select throws_ok(
   $$select public.enable_soft_delete('public.keyless', array['note'])$$, '42501', null, 'only the owner of a table may'
 );
 reset role;
-revoke execute on function public.enable_soft_delete(regclass, text[]) from service_role;
+revoke execute on function public.enable_soft_delete(regclass, text[], text, text[]) from service_role;
 select is_empty(
   $$
     select p.proname, r.role
     from pg_proc as p, (values ('anon'), ('authenticated'), ('service_role')) as r (role)
     where p.pronamespace = 'public'::regnamespace
-      and p.proname in ('enable_soft_delete', 'disable_soft_delete', 'archived_rows_are_only_restored')
+      and p.proname in (
+        'enable_soft_delete', 'disable_soft_delete', 'archived_rows_are_only_restored', 'unique_among_live_rows'
+      )
       and has_function_privilege(r.role, p.oid, 'execute')
   $$,
   'no role of the API may call any of it'

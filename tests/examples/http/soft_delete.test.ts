@@ -1,5 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
-import { archive, restore } from "../../../shared/archive.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  archive,
+  ArchiveError,
+  askForArchived,
+  restore,
+} from "../../../shared/archive.ts";
 import { call } from "../../support/call.ts";
 import { unique } from "../../support/probe.ts";
 import {
@@ -47,9 +52,36 @@ Deno.test("DELETE archives: the row is left out of lists and details, and is sti
   assertEquals(list.headers.get("x-archived-count"), null);
   const detail = await get(`quotations/${gone.id}`, cara);
   assertEquals([detail.status, detail.body.code], [404, "QUOTATION_NOT_FOUND"]);
-  const { data } = await cara.client.from("quotations").select("archived_at")
-    .eq("id", gone.id).single().throwOnError();
-  assertEquals(data.archived_at, archivedAt);
+  const rows = () =>
+    cara.client.from("quotations").select("archived_at").eq("id", gone.id);
+  assertEquals((await rows().throwOnError()).data, []);
+  const { data } = await askForArchived(rows()).throwOnError();
+  assertEquals(data, [{ archived_at: archivedAt }]);
+});
+
+Deno.test("the Data API leaves archived rows out too, with their lines, until they are asked for by a header", async () => {
+  const cara = await signUp(stack());
+  const kept = await newQuotation(stack(), cara);
+  const gone = await newQuotation(stack(), cara);
+  await call(stack(), cara, `quotations/${gone.id}`, { method: "DELETE" });
+  const listed = async (path: string, header?: string) => {
+    const response = await fetch(`${stack().apiUrl}/rest/v1/${path}`, {
+      headers: {
+        ...cara.headers,
+        ...(header === undefined ? {} : { "X-Include-Archived": header }),
+      },
+    });
+    return (await response.json()).length;
+  };
+  const ofBoth = `quotation_id=in.(${kept.id},${gone.id})`;
+  assertEquals(await listed("quotations?select=id"), 1);
+  assertEquals(await listed("quotations?select=id", "false"), 1);
+  assertEquals(await listed("quotations?select=id", "true"), 2);
+  assertEquals(await listed(`quotation_lines?${ofBoth}`), 2);
+  assertEquals(await listed(`quotation_lines?${ofBoth}`, "true"), 4);
+  const document = (id: string) =>
+    cara.client.rpc("quotation_document", { p_id: id }).throwOnError();
+  assertEquals((await document(gone.id)).data, null);
 });
 
 Deno.test("?include_archived=true brings archived rows, and says so and how many", async () => {
@@ -180,11 +212,15 @@ Deno.test("who goes past the function neither deletes nor changes archived rows,
   assertEquals(await restore(ben.client, "quotations", id), false);
   assertEquals((await get(`quotations/${id}`)).status, 200);
   assertEquals(await archive(ada.client, "quotations", id), true);
-  const changed = await rows(ada).update({ customer_name: "x" }).eq("id", id);
-  assertEquals(changed.error?.code, "SD001");
-  const lines = await ada.client.from("quotation_lines").delete()
-    .eq("quotation_id", id);
-  assertEquals(lines.error?.code, "SD001");
+  const change = () =>
+    rows(ada).update({ customer_name: "x" }).eq("id", id).select("id");
+  const takeLines = () =>
+    ada.client.from("quotation_lines").delete().eq("quotation_id", id)
+      .select("position");
+  assertEquals((await change()).data, []);
+  assertEquals((await takeLines()).data, []);
+  assertEquals((await askForArchived(change())).error?.code, "SD001");
+  assertEquals((await askForArchived(takeLines())).error?.code, "SD001");
 });
 
 Deno.test("deleting for good is for the service role, and the audit trail outlives it", async () => {
@@ -221,7 +257,8 @@ Deno.test("a table of one's own is archived and restored with one line of SQL", 
   await stack().sql(`create table public.leads (
     id uuid primary key default gen_random_uuid(),
     user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
-    name text not null
+    name text not null,
+    constraint leads_user_id_name_key unique (user_id, name)
   )`);
   try {
     await stack().sql("alter table public.leads enable row level security");
@@ -240,10 +277,27 @@ Deno.test("a table of one's own is archived and restored with one line of SQL", 
     assertEquals(error?.code, "42501");
     const table = "leads" as "quotations";
     assertEquals(await archive(ada.client, table, data.id), true);
-    const live = () =>
-      leads(ada).select("id").is("archived_at", null).throwOnError();
+    const live = () => leads(ada).select("id").throwOnError();
     assertEquals((await live()).data, []);
+    const { data: second } = await leads(ada).insert({ name: "Ada" } as never)
+      .select("id").single().throwOnError();
+    const taken = await assertRejects(
+      () => restore(ada.client, table, data.id),
+      ArchiveError,
+    );
+    assertEquals(taken.code, "VALUE_TAKEN");
+    assertEquals(await archive(ada.client, table, second.id), true);
     assertEquals(await restore(ada.client, table, data.id), true);
+    assertEquals((await live()).data, [data]);
+    await stack().sql("delete from public.leads where id = $1", [second.id]);
+    await stack().sql(
+      "select public.enable_soft_delete('public.leads', $$name <> 'Ada'$$)",
+    );
+    const kept = await assertRejects(
+      () => archive(ada.client, table, data.id),
+      ArchiveError,
+    );
+    assertEquals(kept.code, "ARCHIVING_NOT_ALLOWED");
     assertEquals((await live()).data, [data]);
   } finally {
     await stack().sql("drop table public.leads");

@@ -1,0 +1,9 @@
+-- Undoes 20261129111710_organizations.sql. Every organisation is lost; take back first what belongs to them.
+
+drop function public.create_organization(text, uuid);
+drop table public.organization_members;
+drop table public.organizations;
+drop function public.row_belongs_to_its_author();
+drop function public.require_membership(uuid);
+drop function public.my_owner_ids();
+drop function public.my_organization_ids(text[]);

@@ -81,6 +81,1189 @@ export type Database = {
         };
         Relationships: [];
       };
+      "crm_agents": {
+        Row: {
+          "archived_at": string | null;
+          "commission_basis_points": number;
+          "created_at": string;
+          "email": string | null;
+          "id": string;
+          "name": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "phone": string | null;
+          "request_id": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "commission_basis_points"?: number;
+          "created_at"?: string;
+          "email"?: string | null;
+          "id"?: string;
+          "name": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "commission_basis_points"?: number;
+          "created_at"?: string;
+          "email"?: string | null;
+          "id"?: string;
+          "name"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_agents_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_audit": {
+        Row: {
+          "action": string;
+          "changed_at": string;
+          "changed_by": string | null;
+          "changes": NonNullable<Json>;
+          "http_method": string | null;
+          "id": number;
+          "idempotency_key": string | null;
+          "organization_id": string | null;
+          "owner_id": string;
+          "request_id": string | null;
+          "resource": string;
+          "route": string | null;
+          "row_id": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "action": string;
+          "changed_at"?: string;
+          "changed_by"?: string | null;
+          "changes": NonNullable<Json>;
+          "http_method"?: string | null;
+          "id"?: never;
+          "idempotency_key"?: string | null;
+          "organization_id"?: string | null;
+          "owner_id"?: never;
+          "request_id"?: string | null;
+          "resource": string;
+          "route"?: string | null;
+          "row_id": string;
+          "user_id"?: string | null;
+          "version": number;
+        };
+        Update: {
+          "action"?: string;
+          "changed_at"?: string;
+          "changed_by"?: string | null;
+          "changes"?: NonNullable<Json>;
+          "http_method"?: string | null;
+          "id"?: never;
+          "idempotency_key"?: string | null;
+          "organization_id"?: string | null;
+          "owner_id"?: never;
+          "request_id"?: string | null;
+          "resource"?: string;
+          "route"?: string | null;
+          "row_id"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_audit_organization_id_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_bookings": {
+        Row: {
+          "agent_id": string | null;
+          "archived_at": string | null;
+          "client_id": string;
+          "created_at": string;
+          "currency": string;
+          "ends_on": string;
+          "id": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "request_id": string;
+          "starts_on": string;
+          "status": string;
+          "title": string;
+          "total_minor": number;
+          "travellers": number;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "agent_id"?: string | null;
+          "archived_at"?: string | null;
+          "client_id": string;
+          "created_at"?: string;
+          "currency": string;
+          "ends_on": string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "request_id"?: string;
+          "starts_on": string;
+          "status"?: string;
+          "title": string;
+          "total_minor": number;
+          "travellers": number;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "agent_id"?: string | null;
+          "archived_at"?: string | null;
+          "client_id"?: string;
+          "created_at"?: string;
+          "currency"?: string;
+          "ends_on"?: string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "request_id"?: string;
+          "starts_on"?: string;
+          "status"?: string;
+          "title"?: string;
+          "total_minor"?: number;
+          "travellers"?: number;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_bookings_agent_id_fkey";
+            columns: ["owner_id", "agent_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_agents";
+            referencedColumns: ["owner_id", "id"];
+          },
+          {
+            foreignKeyName: "crm_bookings_client_id_fkey";
+            columns: ["owner_id", "client_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_clients";
+            referencedColumns: ["owner_id", "id"];
+          },
+          {
+            foreignKeyName: "crm_bookings_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_clients": {
+        Row: {
+          "archived_at": string | null;
+          "country": string | null;
+          "created_at": string;
+          "email": string | null;
+          "id": string;
+          "name": string;
+          "notes": string | null;
+          "organization_id": string | null;
+          "owner_id": string;
+          "phone": string | null;
+          "request_id": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "country"?: string | null;
+          "created_at"?: string;
+          "email"?: string | null;
+          "id"?: string;
+          "name": string;
+          "notes"?: string | null;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "country"?: string | null;
+          "created_at"?: string;
+          "email"?: string | null;
+          "id"?: string;
+          "name"?: string;
+          "notes"?: string | null;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_clients_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_daily_tours": {
+        Row: {
+          "archived_at": string | null;
+          "booking_id": string | null;
+          "created_at": string;
+          "currency": string;
+          "guide_id": string | null;
+          "id": string;
+          "name": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "places": number;
+          "price_minor": number;
+          "request_id": string;
+          "takes_place_on": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "vehicle_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "created_at"?: string;
+          "currency": string;
+          "guide_id"?: string | null;
+          "id"?: string;
+          "name": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "places": number;
+          "price_minor": number;
+          "request_id"?: string;
+          "takes_place_on": string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "vehicle_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "created_at"?: string;
+          "currency"?: string;
+          "guide_id"?: string | null;
+          "id"?: string;
+          "name"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "places"?: number;
+          "price_minor"?: number;
+          "request_id"?: string;
+          "takes_place_on"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "vehicle_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_daily_tours_booking_id_fkey";
+            columns: ["owner_id", "booking_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_bookings";
+            referencedColumns: ["owner_id", "id"];
+          },
+          {
+            foreignKeyName: "crm_daily_tours_guide_id_fkey";
+            columns: ["owner_id", "guide_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_guides";
+            referencedColumns: ["owner_id", "id"];
+          },
+          {
+            foreignKeyName: "crm_daily_tours_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "crm_daily_tours_vehicle_id_fkey";
+            columns: ["owner_id", "vehicle_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_vehicles";
+            referencedColumns: ["owner_id", "id"];
+          },
+        ];
+      };
+      "crm_entrance_fees": {
+        Row: {
+          "adult_minor": number;
+          "archived_at": string | null;
+          "child_minor": number;
+          "city": string;
+          "created_at": string;
+          "currency": string;
+          "id": string;
+          "name": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "request_id": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "valid_from": string | null;
+          "valid_until": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "adult_minor": number;
+          "archived_at"?: string | null;
+          "child_minor"?: number;
+          "city": string;
+          "created_at"?: string;
+          "currency": string;
+          "id"?: string;
+          "name": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "valid_from"?: string | null;
+          "valid_until"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "adult_minor"?: number;
+          "archived_at"?: string | null;
+          "child_minor"?: number;
+          "city"?: string;
+          "created_at"?: string;
+          "currency"?: string;
+          "id"?: string;
+          "name"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "valid_from"?: string | null;
+          "valid_until"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_entrance_fees_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_extra_expenses": {
+        Row: {
+          "amount_minor": number;
+          "archived_at": string | null;
+          "booking_id": string | null;
+          "created_at": string;
+          "currency": string;
+          "description": string;
+          "id": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "request_id": string;
+          "spent_on": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "amount_minor": number;
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "created_at"?: string;
+          "currency": string;
+          "description": string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "request_id"?: string;
+          "spent_on": string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "amount_minor"?: number;
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "created_at"?: string;
+          "currency"?: string;
+          "description"?: string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "request_id"?: string;
+          "spent_on"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_extra_expenses_booking_id_fkey";
+            columns: ["owner_id", "booking_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_bookings";
+            referencedColumns: ["owner_id", "id"];
+          },
+          {
+            foreignKeyName: "crm_extra_expenses_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_guides": {
+        Row: {
+          "archived_at": string | null;
+          "created_at": string;
+          "currency": string;
+          "daily_rate_minor": number;
+          "email": string | null;
+          "id": string;
+          "languages": (string)[];
+          "name": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "phone": string | null;
+          "request_id": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "currency": string;
+          "daily_rate_minor": number;
+          "email"?: string | null;
+          "id"?: string;
+          "languages"?: (string)[];
+          "name": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "currency"?: string;
+          "daily_rate_minor"?: number;
+          "email"?: string | null;
+          "id"?: string;
+          "languages"?: (string)[];
+          "name"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_guides_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_hotels": {
+        Row: {
+          "archived_at": string | null;
+          "city": string;
+          "country": string | null;
+          "created_at": string;
+          "id": string;
+          "name": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "phone": string | null;
+          "provider_id": string | null;
+          "request_id": string;
+          "stars": number | null;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "city": string;
+          "country"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "name": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "provider_id"?: string | null;
+          "request_id"?: string;
+          "stars"?: number | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "city"?: string;
+          "country"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "name"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "provider_id"?: string | null;
+          "request_id"?: string;
+          "stars"?: number | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_hotels_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "crm_hotels_provider_id_fkey";
+            columns: ["owner_id", "provider_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_providers";
+            referencedColumns: ["owner_id", "id"];
+          },
+        ];
+      };
+      "crm_invoices_payable": {
+        Row: {
+          "amount_minor": number;
+          "archived_at": string | null;
+          "booking_id": string | null;
+          "created_at": string;
+          "currency": string;
+          "due_on": string;
+          "id": string;
+          "issued_on": string;
+          "number": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "paid_minor": number;
+          "provider_id": string;
+          "request_id": string;
+          "status": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "amount_minor": number;
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "created_at"?: string;
+          "currency": string;
+          "due_on": string;
+          "id"?: string;
+          "issued_on": string;
+          "number": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "paid_minor"?: number;
+          "provider_id": string;
+          "request_id"?: string;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "amount_minor"?: number;
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "created_at"?: string;
+          "currency"?: string;
+          "due_on"?: string;
+          "id"?: string;
+          "issued_on"?: string;
+          "number"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "paid_minor"?: number;
+          "provider_id"?: string;
+          "request_id"?: string;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_invoices_payable_booking_id_fkey";
+            columns: ["owner_id", "booking_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_bookings";
+            referencedColumns: ["owner_id", "id"];
+          },
+          {
+            foreignKeyName: "crm_invoices_payable_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "crm_invoices_payable_provider_id_fkey";
+            columns: ["owner_id", "provider_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_providers";
+            referencedColumns: ["owner_id", "id"];
+          },
+        ];
+      };
+      "crm_invoices_receivable": {
+        Row: {
+          "amount_minor": number;
+          "archived_at": string | null;
+          "booking_id": string | null;
+          "client_id": string;
+          "created_at": string;
+          "currency": string;
+          "due_on": string;
+          "id": string;
+          "issued_on": string;
+          "number": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "paid_minor": number;
+          "request_id": string;
+          "status": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "amount_minor": number;
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "client_id": string;
+          "created_at"?: string;
+          "currency": string;
+          "due_on": string;
+          "id"?: string;
+          "issued_on": string;
+          "number": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "paid_minor"?: number;
+          "request_id"?: string;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "amount_minor"?: number;
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "client_id"?: string;
+          "created_at"?: string;
+          "currency"?: string;
+          "due_on"?: string;
+          "id"?: string;
+          "issued_on"?: string;
+          "number"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "paid_minor"?: number;
+          "request_id"?: string;
+          "status"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_invoices_receivable_booking_id_fkey";
+            columns: ["owner_id", "booking_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_bookings";
+            referencedColumns: ["owner_id", "id"];
+          },
+          {
+            foreignKeyName: "crm_invoices_receivable_client_id_fkey";
+            columns: ["owner_id", "client_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_clients";
+            referencedColumns: ["owner_id", "id"];
+          },
+          {
+            foreignKeyName: "crm_invoices_receivable_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_providers": {
+        Row: {
+          "archived_at": string | null;
+          "created_at": string;
+          "email": string | null;
+          "id": string;
+          "name": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "phone": string | null;
+          "request_id": string;
+          "tax_number": string | null;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "email"?: string | null;
+          "id"?: string;
+          "name": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "tax_number"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "email"?: string | null;
+          "id"?: string;
+          "name"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "tax_number"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_providers_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_restaurants": {
+        Row: {
+          "archived_at": string | null;
+          "city": string;
+          "country": string | null;
+          "created_at": string;
+          "cuisine": string | null;
+          "id": string;
+          "name": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "phone": string | null;
+          "request_id": string;
+          "seats": number | null;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "city": string;
+          "country"?: string | null;
+          "created_at"?: string;
+          "cuisine"?: string | null;
+          "id"?: string;
+          "name": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "seats"?: number | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "city"?: string;
+          "country"?: string | null;
+          "created_at"?: string;
+          "cuisine"?: string | null;
+          "id"?: string;
+          "name"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "seats"?: number | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_restaurants_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_roles": {
+        Row: {
+          "archived_at": string | null;
+          "created_at": string;
+          "id": string;
+          "is_system": boolean;
+          "name": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "permissions": (string)[];
+          "request_id": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "is_system"?: boolean;
+          "name": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "permissions"?: (string)[];
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "is_system"?: boolean;
+          "name"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "permissions"?: (string)[];
+          "request_id"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_roles_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      "crm_transfers": {
+        Row: {
+          "archived_at": string | null;
+          "booking_id": string | null;
+          "created_at": string;
+          "departs_at": string;
+          "from_place": string;
+          "id": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "passengers": number;
+          "request_id": string;
+          "to_place": string;
+          "updated_at": string;
+          "user_id": string | null;
+          "vehicle_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "created_at"?: string;
+          "departs_at": string;
+          "from_place": string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "passengers": number;
+          "request_id"?: string;
+          "to_place": string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "vehicle_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "booking_id"?: string | null;
+          "created_at"?: string;
+          "departs_at"?: string;
+          "from_place"?: string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "passengers"?: number;
+          "request_id"?: string;
+          "to_place"?: string;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "vehicle_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_transfers_booking_id_fkey";
+            columns: ["owner_id", "booking_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_bookings";
+            referencedColumns: ["owner_id", "id"];
+          },
+          {
+            foreignKeyName: "crm_transfers_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "crm_transfers_vehicle_id_fkey";
+            columns: ["owner_id", "vehicle_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_vehicles";
+            referencedColumns: ["owner_id", "id"];
+          },
+        ];
+      };
+      "crm_users": {
+        Row: {
+          "account_id": string | null;
+          "archived_at": string | null;
+          "created_at": string;
+          "email": string | null;
+          "full_name": string;
+          "id": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "phone": string | null;
+          "request_id": string;
+          "role_id": string | null;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "account_id"?: string | null;
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "email"?: string | null;
+          "full_name": string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "role_id"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "account_id"?: string | null;
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "email"?: string | null;
+          "full_name"?: string;
+          "id"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "phone"?: string | null;
+          "request_id"?: string;
+          "role_id"?: string | null;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_users_account_id_fkey";
+            columns: ["organization_id", "account_id"];
+            isOneToOne: false;
+            referencedRelation: "organization_members";
+            referencedColumns: ["organization_id", "user_id"];
+          },
+          {
+            foreignKeyName: "crm_users_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "crm_users_role_id_fkey";
+            columns: ["owner_id", "role_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_roles";
+            referencedColumns: ["owner_id", "id"];
+          },
+        ];
+      };
+      "crm_vehicles": {
+        Row: {
+          "archived_at": string | null;
+          "created_at": string;
+          "id": string;
+          "model": string;
+          "organization_id": string | null;
+          "owner_id": string;
+          "plate": string;
+          "provider_id": string | null;
+          "request_id": string;
+          "seats": number;
+          "updated_at": string;
+          "user_id": string | null;
+          "version": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "model": string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "plate": string;
+          "provider_id"?: string | null;
+          "request_id"?: string;
+          "seats": number;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Update: {
+          "archived_at"?: string | null;
+          "created_at"?: string;
+          "id"?: string;
+          "model"?: string;
+          "organization_id"?: string | null;
+          "owner_id"?: string;
+          "plate"?: string;
+          "provider_id"?: string | null;
+          "request_id"?: string;
+          "seats"?: number;
+          "updated_at"?: string;
+          "user_id"?: string | null;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "crm_vehicles_organization_fkey";
+            columns: ["organization_id"];
+            isOneToOne: false;
+            referencedRelation: "organizations";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "crm_vehicles_provider_id_fkey";
+            columns: ["owner_id", "provider_id"];
+            isOneToOne: false;
+            referencedRelation: "crm_providers";
+            referencedColumns: ["owner_id", "id"];
+          },
+        ];
+      };
       "document_chunks": {
         Row: {
           "content": string;
@@ -1906,6 +3089,30 @@ export type Database = {
           "p_request_id": string;
         };
         Returns: Json;
+      };
+      "crm_change": {
+        Args: {
+          "p_action": string;
+          "p_fields": Json;
+          "p_id": string;
+          "p_request": Json;
+          "p_resource": string;
+          "p_versions": (number)[];
+        };
+        Returns: Json;
+      };
+      "crm_create": {
+        Args: {
+          "p_fields": Json;
+          "p_organization_id": string;
+          "p_request": Json;
+          "p_resource": string;
+        };
+        Returns: Json;
+      };
+      "crm_refuse": {
+        Args: { "p_code": string; "p_constraint": string; "p_table": string };
+        Returns: undefined;
       };
       "disable_soft_delete": {
         Args: { "p_table": unknown };

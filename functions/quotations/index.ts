@@ -26,9 +26,11 @@ import {
   requireMembership,
   scopeInOrganization,
 } from "../_kit/organization.ts";
+import { pageOf } from "../_kit/paging.ts";
 import { readJson, requireMethod } from "../_kit/read_request.ts";
 import { type ProblemTable, Refusal, refuse } from "../_kit/refuse.ts";
 import { StoreError } from "../_kit/store_error.ts";
+import { ifMatch, versionTag } from "../_kit/versions.ts";
 import {
   type Quotation,
   QuotationError,
@@ -40,12 +42,9 @@ import {
   quotationStore,
 } from "./quotation_store.ts";
 import {
-  cursorAfter,
-  ifMatch,
   listQuery,
   QuotationChanges,
   StatusChange,
-  versionTag,
   WholeQuotation,
 } from "./requests.ts";
 
@@ -114,11 +113,7 @@ routes.get("/quotations", async (c) => {
   if (found.length === 0 && organization !== null) {
     await requireMembership(c.env.supabase, organization);
   }
-  const quotations = found.slice(0, query.limit);
-  const last = quotations.at(-1);
-  const nextCursor = found.length > query.limit && last
-    ? cursorAfter(last)
-    : null;
+  const { rows: quotations, nextCursor } = pageOf(found, query.limit);
   return Response.json({ quotations, nextCursor }, {
     headers: {
       ...archivedHeaders(quotations, query.includeArchived),

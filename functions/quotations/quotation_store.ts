@@ -1,6 +1,7 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { askForArchived, leaveOutArchived } from "../../shared/archive.ts";
 import type { Database, Json } from "../../shared/database.types.ts";
+import type { Position } from "../_kit/paging.ts";
 import { StoreError } from "../_kit/store_error.ts";
 import {
   type Quotation,
@@ -20,12 +21,6 @@ export interface Change {
   requestId: string;
   /** Versions the change was made for; `null`: whatever the version is. */
   versions: number[] | null;
-}
-
-/** Where a list goes on: after the quotation with this time and id. */
-export interface Position {
-  createdAt: string;
-  id: string;
 }
 
 /** Which quotations to list. */

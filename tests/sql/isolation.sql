@@ -131,9 +131,22 @@ from (values
     'authenticated', 'function', 'execute',
     'archived_rows_included my_organization_ids my_owner_ids require_membership create_organization'
   ),
+  ('authenticated', 'function', 'execute', 'crm_create crm_change crm_refuse'),
   ('authenticated', 'table', 'select', 'organizations'),
   ('authenticated', 'table', 'select delete', 'organization_members'),
   ('service_role', 'table', 'select insert update delete', 'organizations organization_members'),
+  (
+    'authenticated', 'table', 'select',
+    'crm_audit crm_agents crm_bookings crm_clients crm_daily_tours crm_entrance_fees crm_extra_expenses
+    crm_guides crm_hotels crm_invoices_payable crm_invoices_receivable crm_providers crm_restaurants crm_roles
+    crm_transfers crm_users crm_vehicles'
+  ),
+  (
+    'service_role', 'table', 'select delete',
+    'crm_audit crm_agents crm_bookings crm_clients crm_daily_tours crm_entrance_fees crm_extra_expenses
+    crm_guides crm_hotels crm_invoices_payable crm_invoices_receivable crm_providers crm_restaurants crm_roles
+    crm_transfers crm_users crm_vehicles'
+  ),
   (
     'service_role', 'table', 'select insert update delete',
     'businesses document_chunks documents events gpu_pools gpu_reservations locations memberships payments plans
@@ -193,7 +206,37 @@ select * from (values
   ('service_role', 'quotation_lines', 'insert', 'description position quantity quotation_id tax_basis_points unit_price_minor'),
   ('service_role', 'quotations', 'insert', 'currency customer_name organization_id request_id user_id valid_until'),
   ('service_role', 'quotations', 'update', 'archived_at currency customer_name last_request_id status valid_until')
-) as g (role, name, privilege, columns);
+) as g (role, name, privilege, columns)
+union all
+-- the resources of the CRM: their own columns, and those that say whose a new row is and by which request
+select r.role, g.name, p.privilege, (
+  select string_agg(c, ' ' order by c collate "C")
+  from regexp_split_to_table(
+    g.columns || case
+      when p.privilege = 'update' then ' archived_at'
+      when r.role = 'authenticated' then ' organization_id request_id'
+      else ' organization_id request_id user_id'
+    end, '\s+'
+  ) as c
+)
+from (values ('authenticated'), ('service_role')) as r (role), (values ('insert'), ('update')) as p (privilege), (values
+  ('crm_agents', 'commission_basis_points email name phone'),
+  ('crm_bookings', 'agent_id client_id currency ends_on starts_on status title total_minor travellers'),
+  ('crm_clients', 'country email name notes phone'),
+  ('crm_daily_tours', 'booking_id currency guide_id name places price_minor takes_place_on vehicle_id'),
+  ('crm_entrance_fees', 'adult_minor child_minor city currency name valid_from valid_until'),
+  ('crm_extra_expenses', 'amount_minor booking_id currency description spent_on'),
+  ('crm_guides', 'currency daily_rate_minor email languages name phone'),
+  ('crm_hotels', 'city country name phone provider_id stars'),
+  ('crm_invoices_payable', 'amount_minor booking_id currency due_on issued_on number paid_minor provider_id status'),
+  ('crm_invoices_receivable', 'amount_minor booking_id client_id currency due_on issued_on number paid_minor status'),
+  ('crm_providers', 'email name phone tax_number'),
+  ('crm_restaurants', 'city country cuisine name phone seats'),
+  ('crm_roles', 'name permissions'),
+  ('crm_transfers', 'booking_id departs_at from_place passengers to_place vehicle_id'),
+  ('crm_users', 'account_id email full_name phone role_id'),
+  ('crm_vehicles', 'model plate provider_id seats')
+) as g (name, columns);
 
 -- bag, not set: a second function of a name is another one
 select bag_eq('select * from pg_temp.may', 'select * from pg_temp.granted', 'each role may do what is in the list, and nothing else');

@@ -15,6 +15,7 @@ import { generatedSqlCheck } from "./check/generated_sql.ts";
 import { houseCheck } from "./check/house.ts";
 import { advisorsCheck, lintSqlCheck } from "./check/lint_sql.ts";
 import { releasesCheck, upgradesCheck } from "./check/releases.ts";
+import { openApiCheck } from "./check/openapi.ts";
 import { packageCheck } from "./check/package.ts";
 import { rollbackCheck } from "./check/rollback.ts";
 import { sourceChecks } from "./check/source.ts";
@@ -25,6 +26,7 @@ const checks: readonly Check[] = [
   generatedSqlCheck,
   releasesCheck,
   houseCheck,
+  openApiCheck,
   packageCheck,
   databaseTypesCheck,
   lintSqlCheck,

@@ -69,7 +69,10 @@ const Page = z.object(pageQuery);
 
 const routes = new Hono<AppEnv>();
 
-routes.get("/crm/openapi.json", () => Response.json(openapi));
+routes.all("/crm/openapi.json", (c) => {
+  requireMethod(c.req.raw, "GET", "HEAD");
+  return Response.json(openapi);
+});
 
 for (const [name, type] of Object.entries(resources)) {
   serve(name as ResourceName, type);

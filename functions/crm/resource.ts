@@ -127,8 +127,13 @@ export const text = (maxLength = 200) => storableText(maxLength);
 export const maybe = <T extends z.ZodType>(field: T) =>
   field.nullable().default(null as never);
 
-/** The id of a row of the same owner. */
-export const reference = z.guid();
+/** The id of a row of another resource, of the same owner. */
+export const reference = (resource: string) =>
+  z.guid().meta({ "x-references": resource });
+
+/** What only one row in use has. */
+export const unique = (field: z.ZodType<string>) =>
+  field.meta({ "x-unique": true });
 
 /** An amount in minor units of its currency, up to 10^12. */
 export const amount = z.int().min(0).max(1_000_000_000_000);

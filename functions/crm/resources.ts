@@ -13,6 +13,7 @@ import {
   resource,
   text,
   texts,
+  unique,
 } from "./resource.ts";
 
 const SOMEBODY = "00000000-0000-4000-8000-000000000001";
@@ -37,8 +38,8 @@ export const resources = {
     one: "a booking",
     fields: {
       title: text(),
-      clientId: reference,
-      agentId: maybe(reference),
+      clientId: reference("clients"),
+      agentId: maybe(reference("agents")),
       startsOn: day,
       endsOn: day,
       travellers: count(1, 1000),
@@ -91,9 +92,9 @@ export const resources = {
     fields: {
       name: text(),
       takesPlaceOn: day,
-      bookingId: maybe(reference),
-      guideId: maybe(reference),
-      vehicleId: maybe(reference),
+      bookingId: maybe(reference("bookings")),
+      guideId: maybe(reference("guides")),
+      vehicleId: maybe(reference("vehicles")),
       places: count(1, 1000),
       priceMinor: amount,
       currency,
@@ -148,7 +149,7 @@ export const resources = {
       amountMinor: amount,
       currency,
       spentOn: day,
-      bookingId: maybe(reference),
+      bookingId: maybe(reference("bookings")),
     },
     filters: ["bookingId", "spentOn"],
     examples: [
@@ -194,7 +195,7 @@ export const resources = {
       city: text(),
       country: maybe(country),
       stars: maybe(count(1, 5)),
-      providerId: maybe(reference),
+      providerId: maybe(reference("providers")),
       phone: maybe(phone),
     },
     filters: ["city", "country", "providerId"],
@@ -206,9 +207,9 @@ export const resources = {
   invoices_payable: resource({
     one: "a payable invoice",
     fields: {
-      number: text(50),
-      providerId: reference,
-      bookingId: maybe(reference),
+      number: unique(text(50)),
+      providerId: reference("providers"),
+      bookingId: maybe(reference("bookings")),
       amountMinor: amount,
       paidMinor: amount.default(0),
       currency,
@@ -244,9 +245,9 @@ export const resources = {
   invoices_receivable: resource({
     one: "a receivable invoice",
     fields: {
-      number: text(50),
-      clientId: reference,
-      bookingId: maybe(reference),
+      number: unique(text(50)),
+      clientId: reference("clients"),
+      bookingId: maybe(reference("bookings")),
       amountMinor: amount,
       paidMinor: amount.default(0),
       currency,
@@ -283,7 +284,7 @@ export const resources = {
       name: text(),
       email: maybe(email),
       phone: maybe(phone),
-      taxNumber: maybe(text(50)),
+      taxNumber: maybe(unique(text(50))),
     },
     filters: ["name", "taxNumber"],
     rules: "taxNumber is there once among those in use",
@@ -310,7 +311,7 @@ export const resources = {
   }),
   roles: resource({
     one: "a role",
-    fields: { name: text(100), permissions: texts.default([]) },
+    fields: { name: unique(text(100)), permissions: texts.default([]) },
     kept: { isSystem: z.boolean() },
     filters: ["name"],
     rules:
@@ -327,8 +328,8 @@ export const resources = {
       toPlace: text(),
       departsAt: moment,
       passengers: count(1, 1000),
-      bookingId: maybe(reference),
-      vehicleId: maybe(reference),
+      bookingId: maybe(reference("bookings")),
+      vehicleId: maybe(reference("vehicles")),
     },
     filters: ["bookingId", "vehicleId"],
     examples: [
@@ -350,10 +351,10 @@ export const resources = {
     one: "a user",
     fields: {
       fullName: text(),
-      accountId: maybe(reference),
+      accountId: maybe(z.guid()),
       email: maybe(email),
       phone: maybe(phone),
-      roleId: maybe(reference),
+      roleId: maybe(reference("roles")),
     },
     filters: ["accountId", "email", "roleId"],
     rules:
@@ -366,10 +367,10 @@ export const resources = {
   vehicles: resource({
     one: "a vehicle",
     fields: {
-      plate: text(20),
+      plate: unique(text(20)),
       model: text(),
       seats: count(1, 200),
-      providerId: maybe(reference),
+      providerId: maybe(reference("providers")),
     },
     filters: ["plate", "providerId"],
     rules: "plate is there once among those in use",

@@ -21,7 +21,8 @@ const problems: ProblemTable<TrainingErrorCode> = {
   NO_EXAMPLES: { status: 422, title: "No examples found" },
 };
 
-const GenerateRequest = z.object({
+/** The body of POST. */
+export const GenerateRequest = z.object({
   documentIds: z.array(z.guid()).min(1).max(MAX_DOCUMENTS),
   format: z.enum(["qa", "completion"]).default("qa"),
 });

@@ -5,7 +5,8 @@ import { corsHeaders, getIdempotencyStatus } from "../../shared/idempotency.ts";
 import { readQuery, requireMethod } from "../_kit/read_request.ts";
 import { Refusal, refuse } from "../_kit/refuse.ts";
 
-const StatusRequest = z.object({
+/** The query of GET. */
+export const StatusRequest = z.object({
   key: z.string({ error: "name the key" }),
   scope: z.string({ error: "name the scope, for instance the function" })
     .min(1).max(200),

@@ -22,7 +22,8 @@ import { processStoredDocument, processUpload } from "./process_document.ts";
 // What a multipart form needs around the file: boundaries and part headers.
 const MAX_FORM_BYTES = MAX_DOCUMENT_BYTES + 64 * 1024;
 
-const JsonRequest = z.object({ documentId: z.guid() });
+/** The body of POST where it is no form. */
+export const JsonRequest = z.object({ documentId: z.guid() });
 
 /** How what is wrong with a document is told over HTTP. */
 const problems: ProblemTable<DocumentErrorCode> = {

@@ -43,9 +43,11 @@ const RECIPIENT = "name the recipient, either recipientAddress or recipientId";
 
 const text = storableText(MAX_MESSAGE_CHARACTERS);
 
-// A `reason` and `tags` tell what others put into `message`, `category` and
-// `points`: with it those may be left out.
-const RecognitionRequest = z.object({
+/**
+ * The body of POST. A `reason` and `tags` tell what others put into `message`, `category` and
+ * `points`: with it those may be left out.
+ */
+export const RecognitionRequest = z.object({
   ...Recipient,
   message: text.optional(),
   reason: text.optional(),
@@ -61,12 +63,14 @@ const RecognitionRequest = z.object({
     "a message takes a category and points",
   );
 
-const ShareRequest = z.object({
+/** The body of POST to the shares of a recognition. */
+export const ShareRequest = z.object({
   ...Recipient,
   evidenceWeight: z.number().multipleOf(0.01).min(0).max(1).default(1),
 }).refine(oneRecipient, RECIPIENT);
 
-const ListRequest = z.object({
+/** The query of GET. */
+export const ListRequest = z.object({
   direction: z.enum(["sent", "received", "shared"]).default("received"),
   limit: z.coerce.number().int().min(1).max(100).default(20),
   before: z.iso.datetime({ offset: true }).optional(),

@@ -14,7 +14,8 @@ import { readJson, requireMethod } from "../_kit/read_request.ts";
 import { Refusal, refuse } from "../_kit/refuse.ts";
 import { StoreError } from "../_kit/store_error.ts";
 
-const ReserveRequest = z.object({
+/** The body of POST. */
+export const ReserveRequest = z.object({
   poolId: z.guid(),
   hours: z.int().min(1).max(10_000),
 });

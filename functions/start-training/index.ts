@@ -36,7 +36,8 @@ const problems: ProblemTable<
   },
 };
 
-const StartRequest = z.object({
+/** The body of POST. */
+export const StartRequest = z.object({
   datasetId: z.guid(),
   model: storableText(200),
 });

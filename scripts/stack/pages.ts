@@ -25,6 +25,7 @@ const Credits = z.object({ amount: z.int().min(1).max(100) });
 
 const FOLDER = new URL("pages/", import.meta.url);
 const SAMPLE = new URL("../demo/taking-effect-once.md", import.meta.url);
+const OPENAPI = new URL("../../functions/crm/openapi.json", import.meta.url);
 
 const PAGES: Readonly<Record<string, string>> = {
   "/": "/try.html",
@@ -61,6 +62,7 @@ export function createPages(
   const read = async (path: string): Promise<string | null> => {
     if (path === "/client.js") return await (client ??= bundle());
     if (path === "/project.json") return JSON.stringify({ publishableKey });
+    if (path === "/openapi.json") return await readFile(OPENAPI, "utf8");
     if (path === "/sample.md") return await readFile(SAMPLE, "utf8");
     return path in PAGES || FILES.includes(path)
       ? await readFile(new URL(fileOf(path).slice(1), FOLDER), "utf8")

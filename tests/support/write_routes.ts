@@ -1,0 +1,373 @@
+import { assertEquals } from "@std/assert";
+import openapi from "../../functions/crm/openapi.json" with { type: "json" };
+import type { Stack } from "../../scripts/stack/stack.ts";
+import { call, type CallAnswer } from "./call.ts";
+import { unique } from "./probe.ts";
+import {
+  addProduct,
+  draftReceipt,
+  draftTransfer,
+  fill,
+  openShop,
+  saleOf,
+  type Shop,
+} from "./shop.ts";
+import { type Actor, project, signUp } from "./stack.ts";
+
+/** A route that writes and takes keys, as the OpenAPI document tells of it. */
+export interface WriteRoute {
+  method: string;
+  /** Below `/functions/v1/`, with `{id}`. */
+  path: string;
+  status: number;
+  takesBody: boolean;
+  organizations: boolean;
+  /** Bodies that are right but for what they refer to. */
+  examples: Record<string, unknown>[];
+  schema: Schema | undefined;
+}
+
+interface Schema {
+  $ref?: string;
+  properties?: Record<string, Schema>;
+  anyOf?: Schema[];
+  "x-references"?: string;
+  "x-unique"?: boolean;
+}
+
+interface Operation {
+  parameters?: { $ref?: string }[];
+  requestBody?: {
+    content: {
+      "application/json": {
+        schema: Schema;
+        examples?: Record<string, { value: Record<string, unknown> }>;
+      };
+    };
+  };
+  responses: Record<string, unknown>;
+  "x-idempotency"?: unknown;
+}
+
+type Path = Record<string, Operation> & { parameters?: { $ref?: string }[] };
+
+const paths = openapi.paths as unknown as Record<string, Path>;
+const schemas = openapi.components.schemas as Record<string, Schema>;
+
+/** Every write route of every function. */
+export const writeRoutes: WriteRoute[] = Object.entries(paths).flatMap(
+  ([path, { parameters = [], ...operations }]) =>
+    Object.entries(operations as Record<string, Operation>)
+      .filter(([method, operation]) =>
+        method !== "delete" && operation["x-idempotency"] !== undefined
+      )
+      .map(([method, { requestBody, responses }]): WriteRoute => {
+        const json = requestBody?.content["application/json"];
+        const schema = json?.schema;
+        return {
+          method: method.toUpperCase(),
+          path: path.slice(1),
+          status: Number(Object.keys(responses)[0]),
+          takesBody: requestBody !== undefined,
+          organizations: parameters.some(({ $ref }) =>
+            $ref === "#/components/parameters/Organization"
+          ),
+          examples: Object.values(json?.examples ?? {}).map(({ value }) =>
+            value
+          ),
+          schema: schema?.$ref === undefined
+            ? schema
+            : schemas[schema.$ref.split("/").at(-1)!],
+        };
+      }),
+);
+
+/** One request of a route that takes effect. */
+export interface Attempt {
+  path: string;
+  body?: unknown;
+  /** Another body that would be right. */
+  other?: unknown;
+}
+
+type Prepare = (stack: Stack, actor: Actor) => Promise<Attempt>;
+
+/** Prepares a request of a route, with everything that it refers to. */
+export async function prepare(
+  route: WriteRoute,
+  stack: Stack,
+  actor: Actor,
+): Promise<Attempt> {
+  const name = `${route.method} ${route.path}`;
+  const special = PREPARATIONS[name];
+  if (special !== undefined) return await special(stack, actor);
+  const [body, other] = await bodiesOf(route, stack, actor);
+  if (!route.path.includes("{id}")) {
+    if (body !== undefined) return { path: route.path, body, other };
+    throw new Error(
+      `${name} has no example: give it two in the document, or say in tests/support/write_routes.ts how it is prepared`,
+    );
+  }
+  const [list, suffix = ""] = route.path.split("/{id}");
+  const creating = writeRoutes.find(({ method, path }) =>
+    method === "POST" && path === list
+  );
+  if (creating === undefined) {
+    throw new Error(
+      `Nothing of ${list} can be created: say in tests/support/write_routes.ts how ${name} is prepared`,
+    );
+  }
+  const { id } = await create(creating, stack, actor);
+  const path = `${list}/${id}`;
+  if (suffix === "/restore") {
+    const { status } = await call(stack, actor, path, { method: "DELETE" });
+    assertEquals(status, 200);
+  }
+  return { path: `${path}${suffix}`, body, other };
+}
+
+async function create(
+  route: WriteRoute,
+  stack: Stack,
+  actor: Actor,
+): Promise<{ id: string }> {
+  const { path, body } = await prepare(route, stack, actor);
+  const answer = await call(stack, actor, path, { body, key: unique("made") });
+  assertEquals(answer.status, route.status, JSON.stringify(answer.body));
+  return answer.body;
+}
+
+/** Two bodies of a route; what a route has no example of is a change of one field. */
+async function bodiesOf(
+  { examples, schema, path }: WriteRoute,
+  stack: Stack,
+  actor: Actor,
+): Promise<[unknown, unknown]> {
+  const fields = schema?.properties ?? {};
+  if (examples.length < 2) {
+    const whole = writeRoutes.find((route) =>
+      route.path === path.split("/{id}")[0] && route.method === "POST"
+    );
+    const [field, value] =
+      Object.entries(whole?.examples[0] ?? {}).find(([name]) =>
+        name in fields && !isReference(fields[name]!) &&
+        !isUnique(fields[name]!)
+      ) ?? [];
+    if (field === undefined) return [undefined, undefined];
+    return [{ [field]: value }, { [field]: whole!.examples[1]![field] }];
+  }
+  return [
+    await filledIn(examples[0]!, fields, stack, actor),
+    await filledIn(examples[1]!, fields, stack, actor),
+  ];
+}
+
+const referred = new WeakMap<Actor, Map<string, string>>();
+
+async function filledIn(
+  example: Record<string, unknown>,
+  fields: Record<string, Schema>,
+  stack: Stack,
+  actor: Actor,
+): Promise<Record<string, unknown>> {
+  const body = { ...example };
+  for (const [name, value] of Object.entries(example)) {
+    const schema = fields[name];
+    if (schema === undefined) continue;
+    const target = isReference(schema);
+    if (target !== undefined) {
+      const known = referred.get(actor) ?? new Map<string, string>();
+      referred.set(actor, known);
+      const creating = writeRoutes.find(({ path, method }) =>
+        path === `crm/${target}` && method === "POST"
+      )!;
+      if (!known.has(target)) {
+        known.set(target, (await create(creating, stack, actor)).id);
+      }
+      body[name] = known.get(target);
+    } else if (isUnique(schema)) {
+      body[name] = `${value}`.slice(0, 3) + crypto.randomUUID().slice(0, 13);
+    }
+  }
+  return body;
+}
+
+function isReference(schema: Schema): string | undefined {
+  return schema["x-references"] ??
+    schema.anyOf?.find((one) => one["x-references"])?.["x-references"];
+}
+
+function isUnique(schema: Schema): boolean {
+  return schema["x-unique"] === true ||
+    (schema.anyOf ?? []).some((one) => one["x-unique"]);
+}
+
+const documentOf = async ({ client }: Actor, content: string) => {
+  const { data } = await client.from("documents")
+    .insert({ title: "Guide", mime_type: "text/markdown", content })
+    .select("id").single().throwOnError();
+  return data.id;
+};
+
+const GUIDE = await Deno.readTextFile(
+  new URL("../fixtures/guide.md", import.meta.url),
+);
+
+async function processed(stack: Stack, actor: Actor): Promise<string> {
+  const documentId = await documentOf(actor, GUIDE);
+  const { status } = await call(stack, actor, "process-document", {
+    body: { documentId },
+  });
+  assertEquals(status, 200);
+  return documentId;
+}
+
+async function dataset(stack: Stack, actor: Actor): Promise<string> {
+  const { body } = await call(stack, actor, "generate-training-data", {
+    body: { documentIds: [await processed(stack, actor)] },
+  });
+  return body.datasetId;
+}
+
+const shops = new WeakMap<Actor, Promise<{ shop: Shop; product: string }>>();
+
+/** The shop of an actor, with a thousand pieces of one product. */
+function shopOf(stack: Stack, actor: Actor) {
+  const open = async () => {
+    const shop = await openShop(actor);
+    const product = await addProduct(shop);
+    await fill(stack, shop, [[product, 1_000]]);
+    return { shop, product };
+  };
+  const opened = shops.get(actor) ?? open();
+  shops.set(actor, opened);
+  return opened;
+}
+
+const colleagues = new WeakMap<Stack, Promise<Actor>>();
+
+/** Somebody who can be recognised. */
+function colleagueOf(stack: Stack): Promise<Actor> {
+  const found = colleagues.get(stack) ?? signUp(stack);
+  colleagues.set(stack, found);
+  return found;
+}
+
+async function recognitionFor(stack: Stack): Promise<Record<string, unknown>> {
+  const { client } = await colleagueOf(stack);
+  const { data } = await client.rpc("my_recognition_address").throwOnError();
+  return {
+    recipientAddress: data,
+    message: "It works",
+    category: "teamwork",
+    points: 5,
+  };
+}
+
+// Routes whose requests need more than an example: what they are about.
+const PREPARATIONS: Record<string, Prepare> = {
+  "POST generate-training-data": async (stack, actor) => {
+    const documentIds = [await processed(stack, actor)];
+    return {
+      path: "generate-training-data",
+      body: { documentIds },
+      other: { documentIds, format: "completion" },
+    };
+  },
+  "POST pos/sales": async (stack, actor) => {
+    const { shop, product } = await shopOf(stack, actor);
+    return {
+      path: "pos/sales",
+      body: saleOf(shop.counter, [[product, 1]]),
+      other: saleOf(shop.counter, [[product, 2]]),
+    };
+  },
+  "POST pos/sales/{id}/refund": async (stack, actor) => {
+    const { shop, product } = await shopOf(stack, actor);
+    const sale = await call(stack, actor, "pos/sales", {
+      body: saleOf(shop.counter, [[product, 2]]),
+      key: unique("sale"),
+    });
+    return {
+      path: `pos/sales/${sale.body.saleId}/refund`,
+      body: { lines: [{ productId: product, quantity: 1 }] },
+      other: { lines: [{ productId: product, quantity: 2 }] },
+    };
+  },
+  "POST pos/purchases/receipts/{id}/approve": async (stack, actor) => {
+    const { shop, product } = await shopOf(stack, actor);
+    const id = await draftReceipt(shop, [[product, 1]]);
+    return { path: `pos/purchases/receipts/${id}/approve` };
+  },
+  "POST pos/transfers/{id}/send": async (stack, actor) => {
+    const { shop, product } = await shopOf(stack, actor);
+    const id = await draftTransfer(shop, [[product, 1]]);
+    return { path: `pos/transfers/${id}/send` };
+  },
+  "POST pos/transfers/{id}/receive": async (stack, actor) => {
+    const { shop, product } = await shopOf(stack, actor);
+    const id = await draftTransfer(shop, [[product, 1]]);
+    const sent = await call(stack, actor, `pos/transfers/${id}/send`, {
+      key: unique("send"),
+    });
+    assertEquals(sent.status, 200);
+    return { path: `pos/transfers/${id}/receive` };
+  },
+  "POST process-document": async (_stack, actor) => ({
+    path: "process-document",
+    body: { documentId: await documentOf(actor, GUIDE) },
+    other: { documentId: await documentOf(actor, GUIDE) },
+  }),
+  "POST recognitions": async (stack) => {
+    const body = await recognitionFor(stack);
+    return { path: "recognitions", body, other: { ...body, points: 6 } };
+  },
+  "POST recognitions/{id}/shares": async (stack, actor) => {
+    const { body } = await call(stack, actor, "recognitions", {
+      body: await recognitionFor(stack),
+      key: unique("recognition"),
+    });
+    const { client } = await signUp(stack);
+    const { data } = await client.rpc("my_recognition_address").throwOnError();
+    return {
+      path: `recognitions/${body.recognitionId}/shares`,
+      body: { recipientAddress: data },
+      other: { recipientAddress: data, evidenceWeight: 0.5 },
+    };
+  },
+  "POST reserve-gpu": async (stack) => {
+    const { data } = await project(stack).client.from("gpu_pools")
+      .insert({ name: unique("pool"), hours_free: 100 })
+      .select("id").single().throwOnError();
+    return {
+      path: "reserve-gpu",
+      body: { poolId: data.id, hours: 1 },
+      other: { poolId: data.id, hours: 2 },
+    };
+  },
+  "POST start-training": async (stack, actor) => {
+    const datasetId = await dataset(stack, actor);
+    return {
+      path: "start-training",
+      body: { datasetId, model: "gpt-4o-mini" },
+      other: { datasetId, model: "gpt-4o" },
+    };
+  },
+};
+
+/** Sends a request of a route. */
+export function send(
+  stack: Stack,
+  actor: Actor,
+  { method, takesBody }: WriteRoute,
+  { path, body }: Attempt,
+  key?: string,
+  headers: Record<string, string> = {},
+): Promise<CallAnswer> {
+  return call(stack, actor, path, {
+    method,
+    headers,
+    ...(takesBody ? { body } : {}),
+    ...(key === undefined ? {} : { key }),
+  });
+}

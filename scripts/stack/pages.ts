@@ -27,9 +27,11 @@ const FOLDER = new URL("pages/", import.meta.url);
 const SAMPLE = new URL("../demo/taking-effect-once.md", import.meta.url);
 const OPENAPI = new URL("../../functions/crm/openapi.json", import.meta.url);
 
+// What a person types.
 const PAGES: Readonly<Record<string, string>> = {
   "/": "/try.html",
   "/events": "/events.html",
+  "/quotations": "/quotations.html",
   "/till": "/till.html",
 };
 
@@ -39,6 +41,8 @@ const FILES = [
   "/events.js",
   "/forms.css",
   "/network.js",
+  "/quotations.css",
+  "/quotations.js",
   "/till.js",
   "/till/shop.js",
   "/try.css",
@@ -64,7 +68,7 @@ export function createPages(
     if (path === "/project.json") return JSON.stringify({ publishableKey });
     if (path === "/openapi.json") return await readFile(OPENAPI, "utf8");
     if (path === "/sample.md") return await readFile(SAMPLE, "utf8");
-    return path in PAGES || FILES.includes(path)
+    return Object.hasOwn(PAGES, path) || FILES.includes(path)
       ? await readFile(new URL(fileOf(path).slice(1), FOLDER), "utf8")
       : null;
   };

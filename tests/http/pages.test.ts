@@ -46,6 +46,7 @@ Deno.test("every page and all it loads are served under a strict policy", async 
       ["/events", 7],
       ["/till", 8],
       ["/ops/", 11],
+      ["/quotations", 6],
     ] as const
   ) {
     const loaded = await loadedBy(page);
@@ -61,7 +62,11 @@ Deno.test("every page and all it loads are served under a strict policy", async 
 });
 
 Deno.test("a page is read, not written, and nothing beside it is served", async () => {
+<<<<<<< HEAD
   for (const path of ["/", "/events", "/till", "/ops/"]) {
+=======
+  for (const path of ["/", "/ops/", "/quotations"]) {
+>>>>>>> 90165fa (feat(stack): show quotations with their archive, on a page)
     const head = await get(path, { method: "HEAD" });
     assertEquals([head.status, await head.text()], [200, ""]);
     const post = await get(path, { method: "POST", body: "{}" });

@@ -253,16 +253,12 @@ function colleagueOf(stack: Stack): Promise<Actor> {
   return found;
 }
 
-async function recognitionFor(stack: Stack): Promise<Record<string, unknown>> {
-  const { client } = await colleagueOf(stack);
+async function addressOf({ client }: Actor): Promise<string> {
   const { data } = await client.rpc("my_recognition_address").throwOnError();
-  return {
-    recipientAddress: data,
-    message: "It works",
-    category: "teamwork",
-    points: 5,
-  };
+  return data!;
 }
+
+const THANKS = { message: "It works", category: "teamwork", points: 5 };
 
 // Routes whose requests need more than an example: what they are about.
 const PREPARATIONS: Record<string, Prepare> = {
@@ -319,20 +315,22 @@ const PREPARATIONS: Record<string, Prepare> = {
     other: { documentId: await documentOf(actor, GUIDE) },
   }),
   "POST recognitions": async (stack) => {
-    const body = await recognitionFor(stack);
+    const recipientAddress = await addressOf(await colleagueOf(stack));
+    const body = { ...THANKS, recipientAddress };
     return { path: "recognitions", body, other: { ...body, points: 6 } };
   },
   "POST recognitions/{id}/shares": async (stack, actor) => {
-    const { body } = await call(stack, actor, "recognitions", {
-      body: await recognitionFor(stack),
+    const recipientAddress = await addressOf(actor);
+    const colleague = await colleagueOf(stack);
+    const { body } = await call(stack, colleague, "recognitions", {
+      body: { ...THANKS, recipientAddress },
       key: unique("recognition"),
     });
-    const { client } = await signUp(stack);
-    const { data } = await client.rpc("my_recognition_address").throwOnError();
+    const shared = { recipientAddress: await addressOf(await signUp(stack)) };
     return {
       path: `recognitions/${body.recognitionId}/shares`,
-      body: { recipientAddress: data },
-      other: { recipientAddress: data, evidenceWeight: 0.5 },
+      body: shared,
+      other: { ...shared, evidenceWeight: 0.5 },
     };
   },
   "POST reserve-gpu": async (stack) => {

@@ -29,7 +29,7 @@ async function loadedBy(page: string): Promise<Map<string, string>> {
     // What is bundled loads nothing.
     if (path === "/client.js") return;
     const links = text.matchAll(
-      /(?:src|href)="(?!data:|\/(?:ops|events|till)?"|[#$])([^"]+)"|from "(\.[^"]+)"/g,
+      /(?:src|href)="(?!data:|\/(?:ops|events|quotations|till)?"|[#$])([^"]+)"|from "(\.[^"]+)"/g,
     );
     for (const [, link, module] of links) {
       await visit(new URL(link ?? module!, `http://x${path}`).pathname);
@@ -62,11 +62,7 @@ Deno.test("every page and all it loads are served under a strict policy", async 
 });
 
 Deno.test("a page is read, not written, and nothing beside it is served", async () => {
-<<<<<<< HEAD
-  for (const path of ["/", "/events", "/till", "/ops/"]) {
-=======
-  for (const path of ["/", "/ops/", "/quotations"]) {
->>>>>>> 90165fa (feat(stack): show quotations with their archive, on a page)
+  for (const path of ["/", "/events", "/till", "/ops/", "/quotations"]) {
     const head = await get(path, { method: "HEAD" });
     assertEquals([head.status, await head.text()], [200, ""]);
     const post = await get(path, { method: "POST", body: "{}" });

@@ -67,7 +67,8 @@ const NO_STORE = { "Cache-Control": "no-store" };
 
 const Page = z.object(pageQuery);
 
-const routes = new Hono<AppEnv>();
+/** What is served, for who compares it with what is documented. */
+export const routes = new Hono<AppEnv>();
 
 routes.all("/crm/openapi.json", (c) => {
   requireMethod(c.req.raw, "GET", "HEAD");

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import type { Hono } from "hono";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import openapi from "../../../functions/crm/openapi.json" with { type: "json" };
 import { call } from "../../support/call.ts";
@@ -163,6 +164,17 @@ Deno.test("every function is in the document, and takes the methods that it says
     [...new Set(paths.map((path) => path.split("/")[1]!))].sort(),
     names.sort(),
   );
+  for (const name of names) {
+    const { routes } = await import(`../../../functions/${name}/index.ts`);
+    if (routes === undefined) continue;
+    const served = (routes as Hono).routes
+      .map(({ path }) => path.replaceAll(/:(\w+)/g, "{$1}"))
+      .filter((path) => !path.includes("*"));
+    assertEquals(
+      [...new Set(served)].sort(),
+      paths.filter((path) => path.split("/")[1] === name).sort(),
+    );
+  }
   for (const [path, operations] of Object.entries(openapi.paths)) {
     const actor = "post" in operations && JSON.stringify(operations.post)
         .includes("secretKey")

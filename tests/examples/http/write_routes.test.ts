@@ -6,6 +6,7 @@ import { call } from "../../support/call.ts";
 import { newOrganization } from "../../support/organizations.ts";
 import { unique } from "../../support/probe.ts";
 import { type Actor, project, signUp, withStack } from "../../support/stack.ts";
+import { subscribe } from "../../support/subscriber.ts";
 import { prepare, send, writeRoutes } from "../../support/write_routes.ts";
 
 // A route is covered by being in the OpenAPI document, and is in it by the
@@ -22,7 +23,8 @@ let north: string;
 let countRows: string;
 
 Deno.test.beforeAll(async () => {
-  ada = await signUp(stack());
+  // Events beyond the plan are asked about first.
+  ada = await subscribe(stack(), { included: 1_000, cost: 1 });
   ben = await signUp(stack());
   north = await newOrganization(ada);
   const tables = await stack().sql<{ name: string }>(

@@ -1,5 +1,6 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
+import { askForArchived, leaveOutArchived } from "../../shared/archive.ts";
 import type { Database } from "../../shared/database.types.ts";
 import { StoreError } from "../_kit/store_error.ts";
 
@@ -192,18 +193,18 @@ export function eventStore(supabase: SupabaseClient<Database>): EventStore {
       return Cancellation.parse(data);
     },
     async read(id) {
-      const { data, error } = await supabase.from("events").select(COLUMNS)
-        .eq("id", id).maybeSingle();
+      const { data, error } = await askForArchived(
+        supabase.from("events").select(COLUMNS).eq("id", id),
+      ).maybeSingle();
       if (error) throw new StoreError(`Cannot read event ${id}`, error);
       return data && EventRow.parse(data);
     },
     async list({ limit, includeArchived }) {
       const all = supabase.from("events").select(COLUMNS);
-      const { data, error } =
-        await (includeArchived ? all : all.is("archived_at", null))
-          .order("created_at", { ascending: false })
-          .order("id")
-          .limit(limit);
+      const { data, error } = await leaveOutArchived(all, includeArchived)
+        .order("created_at", { ascending: false })
+        .order("id")
+        .limit(limit);
       if (error) throw new StoreError("Cannot list events", error);
       return z.array(EventRow).parse(data);
     },

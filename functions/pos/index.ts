@@ -14,7 +14,7 @@ import { requireMethod } from "../_kit/read_request.ts";
 import { Refusal, refuse } from "../_kit/refuse.ts";
 import { perform } from "./perform.ts";
 import { readSale, readStock } from "./read.ts";
-import { readId, readPage, writes } from "./requests.ts";
+import { readBody, readId, readPage, writes } from "./requests.ts";
 
 // What tills of before this one look at to tell a replay. They go on working.
 const REPLAY_OF_OLD = "X-Idempotent-Replay";
@@ -50,7 +50,8 @@ const app = new Hono()
   .use(cors)
   .use(withSupabase<Database>({ auth: "user" }));
 
-for (const { operation, read } of writes) {
+for (const write of writes) {
+  const { operation } = write;
   app.all(`/${operation}`, async (c) => {
     const req = c.req.raw;
     requireMethod(req, "POST");
@@ -63,7 +64,7 @@ for (const { operation, read } of writes) {
     return await perform(clients, userClaims!.id, {
       operation,
       ...(id === undefined ? {} : { subjectId: readId(id) }),
-      request: await read?.(req),
+      request: await readBody(req, write),
       key,
       fingerprint,
     });

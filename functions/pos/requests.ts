@@ -47,26 +47,32 @@ const RefundRequest = z.object({
     .exactOptional(),
 });
 
-const json = <T>(schema: z.ZodType<T>) => (req: Request) =>
-  readJson(req, schema);
-
 /**
  * The routes that write: each is the scope of its keys, and names the operation
- * to the database. Without `read` the path says it all.
+ * to the database. Without a body the path says it all.
  */
 export const writes: {
   operation: PosOperation;
-  read?: (req: Request) => Promise<Record<string, unknown>>;
+  body?: z.ZodType<Record<string, unknown>> | "csv";
 }[] = [
-  { operation: "pos/sales", read: json(SaleRequest) },
-  { operation: "pos/sales/:id/refund", read: json(RefundRequest) },
+  { operation: "pos/sales", body: SaleRequest },
+  { operation: "pos/sales/:id/refund", body: RefundRequest },
   { operation: "pos/purchases/receipts/:id/approve" },
   { operation: "pos/purchases/returns/:id/approve" },
   { operation: "pos/transfers/:id/send" },
   { operation: "pos/transfers/:id/receive" },
   { operation: "pos/inventory/corrections/:id/approve" },
-  { operation: "pos/locations/:id/counts", read: readCount },
+  { operation: "pos/locations/:id/counts", body: "csv" },
 ];
+
+/** Reads the body of a route that writes. */
+export async function readBody(
+  req: Request,
+  { body }: (typeof writes)[number],
+): Promise<Record<string, unknown> | undefined> {
+  if (body === undefined) return undefined;
+  return body === "csv" ? await readCount(req) : await readJson(req, body);
+}
 
 const Page = z.object({
   after: z.guid().optional(),

@@ -209,6 +209,14 @@ function operationOf(route: Route, schemas: Json): Json {
     tags: [route.tag],
     ...(route.auth === "user" ? {} : { security: SECURITY[route.auth] }),
     ...(parameters.length === 0 ? {} : { parameters }),
+    ...(route.csv === undefined ? {} : {
+      requestBody: {
+        required: true,
+        content: {
+          "text/csv": { schema: { type: "string" }, example: route.csv },
+        },
+      },
+    }),
     ...(route.body === undefined && route.examples === undefined
       ? {}
       : { requestBody: bodyOf(route, schemas) }),

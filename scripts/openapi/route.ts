@@ -32,6 +32,8 @@ export interface Route {
   examples?: readonly unknown[];
   /** Also a multipart form with a file. */
   form?: true;
+  /** A list of comma-separated values, with these columns. */
+  csv?: string;
   /** Whether the header for an organisation has a meaning. */
   organizations?: true;
   /** Whether `If-Match` has a meaning. */

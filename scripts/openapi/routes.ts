@@ -1,5 +1,12 @@
 import { z } from "zod";
 import { GenerateRequest } from "../../functions/generate-training-data/index.ts";
+import {
+  ConsentQuery,
+  CreateRequest as EventRequest,
+  ListQuery as EventsQuery,
+  ReadQuery as EventQuery,
+  UpdateRequest as EventChanges,
+} from "../../functions/events/requests.ts";
 import { StatusRequest } from "../../functions/idempotency-status/index.ts";
 import { writes } from "../../functions/pos/requests.ts";
 import { JsonRequest } from "../../functions/process-document/index.ts";
@@ -34,29 +41,7 @@ export const routes: readonly Route[] = [
     status: 200,
   },
   ...crm(),
-  {
-    method: "get",
-    path: "/events",
-    tag: "events",
-    summary: "Lists the caller's events",
-    auth: "user",
-    status: 200,
-  },
-  {
-    method: "post",
-    path: "/events",
-    tag: "events",
-    summary: "Creates an event, for credits where the plan does not cover it",
-    description:
-      "409 CREDIT_CONFIRMATION_REQUIRED says what it costs; send the same request with the same key and ?confirm_credit=1&max_cost=… to create it.",
-    auth: "user",
-    examples: [
-      { title: "Summer party", startsAt: "2027-06-21T18:00:00Z" },
-      { title: "Winter party", startsAt: "2027-12-21T18:00:00Z" },
-    ],
-    keys: { scope: "events", enforcement: "required" },
-    status: 201,
-  },
+  ...events(),
   {
     method: "post",
     path: "/generate-training-data",
@@ -84,17 +69,19 @@ export const routes: readonly Route[] = [
     query: StatusRequest,
     status: 200,
   },
-  ...writes.map(({ operation, schema }): Route => ({
+  ...writes.map(({ operation, body }): Route => ({
     method: "post",
     path: `/${operation.replace(/:(\w+)/g, "{$1}")}`,
     tag: "pos",
     summary: `Does ${operation} in one transaction`,
     auth: "user",
-    ...(schema === null ? {} : { body: schema }),
-    keys: { scope: operation, enforcement: "optional" },
-    status: operation === "pos/sales" || operation.endsWith("/refund")
-      ? 201
-      : 200,
+    ...(body === undefined
+      ? {}
+      : body === "csv"
+      ? { csv: "sku,counted\nTEA-1,12\n" }
+      : { body }),
+    keys: { scope: operation, enforcement: "required" },
+    status: /sales$|\/refund$|\/counts$/.test(operation) ? 201 : 200,
   })),
   {
     method: "get",
@@ -308,6 +295,82 @@ function crm(): Route[] {
     auth: "user",
     status: 200,
   }];
+}
+
+function events(): Route[] {
+  const shared = { tag: "events", auth: "user" } as const;
+  const keys = (scope: string) => ({ scope, enforcement: "required" }) as const;
+  const asks =
+    "409 CREDIT_CONFIRMATION_REQUIRED says what it costs; send the same request with the same key and ?confirm_credit=1&max_cost=… to have it done.";
+  const one = "/events/{id}";
+  return [
+    {
+      ...shared,
+      method: "get",
+      path: "/events",
+      summary: "Lists the caller's events",
+      query: EventsQuery,
+      status: 200,
+    },
+    {
+      ...shared,
+      method: "post",
+      path: "/events",
+      summary: "Creates an event, for credits where the plan does not cover it",
+      description: asks,
+      query: ConsentQuery,
+      body: EventRequest,
+      examples: [
+        { title: "Summer party", startsAt: "2027-06-21T18:00:00Z" },
+        { title: "Winter party", startsAt: "2027-12-21T18:00:00Z" },
+      ],
+      keys: keys("events"),
+      status: 201,
+    },
+    {
+      ...shared,
+      method: "get",
+      path: one,
+      summary: "Reads an event",
+      query: EventQuery,
+      status: 200,
+    },
+    {
+      ...shared,
+      method: "patch",
+      path: one,
+      summary: "Changes an event, for credits where it comes to cost more",
+      description: asks,
+      query: ConsentQuery,
+      body: EventChanges,
+      keys: keys("events/:id"),
+      status: 200,
+    },
+    {
+      ...shared,
+      method: "delete",
+      path: one,
+      summary: "Archives an event",
+      keys: keys("events/:id"),
+      status: 200,
+    },
+    {
+      ...shared,
+      method: "post",
+      path: `${one}/cancel`,
+      summary: "Cancels an event",
+      keys: keys("events/:id/cancel"),
+      status: 200,
+    },
+    {
+      ...shared,
+      method: "post",
+      path: `${one}/restore`,
+      summary: "Restores an event",
+      keys: keys("events/:id/restore"),
+      status: 200,
+    },
+  ];
 }
 
 function quotations(): Route[] {

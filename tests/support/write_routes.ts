@@ -5,7 +5,9 @@ import { call, type CallAnswer } from "./call.ts";
 import { unique } from "./probe.ts";
 import {
   addProduct,
+  draftCorrection,
   draftReceipt,
+  draftReturn,
   draftTransfer,
   fill,
   openShop,
@@ -39,7 +41,7 @@ interface Operation {
   parameters?: { $ref?: string }[];
   requestBody?: {
     content: {
-      "application/json": {
+      "application/json"?: {
         schema: Schema;
         examples?: Record<string, { value: Record<string, unknown> }>;
       };
@@ -88,6 +90,8 @@ export interface Attempt {
   body?: unknown;
   /** Another body that would be right. */
   other?: unknown;
+  /** What the body is, where it is not JSON. */
+  type?: string;
 }
 
 type Prepare = (stack: Stack, actor: Actor) => Promise<Attempt>;
@@ -258,10 +262,40 @@ async function addressOf({ client }: Actor): Promise<string> {
   return data!;
 }
 
+/** An event, in its first version. */
+async function eventOf(stack: Stack, actor: Actor): Promise<string> {
+  const { body } = await call(stack, actor, "events", {
+    body: { title: "Summer party", startsAt: "2027-06-21T18:00:00Z" },
+    key: unique("event"),
+  });
+  return body.event.id;
+}
+
 const THANKS = { message: "It works", category: "teamwork", points: 5 };
+
+// No count is what was counted before, so each is a difference to book.
+let counted = 0;
 
 // Routes whose requests need more than an example: what they are about.
 const PREPARATIONS: Record<string, Prepare> = {
+  "PATCH events/{id}": async (stack, actor) => ({
+    path: `events/${await eventOf(stack, actor)}`,
+    body: { version: 1, title: "Garden party" },
+    other: { version: 1, title: "Winter party" },
+  }),
+  "POST events/{id}/cancel": async (stack, actor) => ({
+    path: `events/${await eventOf(stack, actor)}/cancel`,
+  }),
+  "POST events/{id}/restore": async (stack, actor) => {
+    const path = `events/${await eventOf(stack, actor)}`;
+    const key = unique("archive");
+    const { status } = await call(stack, actor, path, {
+      method: "DELETE",
+      key,
+    });
+    assertEquals(status, 200);
+    return { path: `${path}/restore` };
+  },
   "POST generate-training-data": async (stack, actor) => {
     const documentIds = [await processed(stack, actor)];
     return {
@@ -294,6 +328,30 @@ const PREPARATIONS: Record<string, Prepare> = {
     const { shop, product } = await shopOf(stack, actor);
     const id = await draftReceipt(shop, [[product, 1]]);
     return { path: `pos/purchases/receipts/${id}/approve` };
+  },
+  "POST pos/purchases/returns/{id}/approve": async (stack, actor) => {
+    const { shop, product } = await shopOf(stack, actor);
+    const id = await draftReturn(shop, [[product, 1]]);
+    return { path: `pos/purchases/returns/${id}/approve` };
+  },
+  "POST pos/inventory/corrections/{id}/approve": async (stack, actor) => {
+    const { shop, product } = await shopOf(stack, actor);
+    const id = await draftCorrection(shop, [[product, -1]]);
+    return { path: `pos/inventory/corrections/${id}/approve` };
+  },
+  "POST pos/locations/{id}/counts": async (stack, actor) => {
+    const { shop, product } = await shopOf(stack, actor);
+    const { data } = await actor.client.from("products").select("sku")
+      .eq("id", product).single().throwOnError();
+    const counts = [1, 2].map(() =>
+      `sku,counted\n${data.sku},${2_000 + counted++}\n`
+    );
+    return {
+      path: `pos/locations/${shop.counter}/counts`,
+      body: counts[0],
+      other: counts[1],
+      type: "text/csv",
+    };
   },
   "POST pos/transfers/{id}/send": async (stack, actor) => {
     const { shop, product } = await shopOf(stack, actor);
@@ -358,13 +416,16 @@ export function send(
   stack: Stack,
   actor: Actor,
   { method, takesBody }: WriteRoute,
-  { path, body }: Attempt,
+  { path, body, type }: Attempt,
   key?: string,
   headers: Record<string, string> = {},
 ): Promise<CallAnswer> {
   return call(stack, actor, path, {
     method,
-    headers,
+    headers: {
+      ...(type === undefined ? {} : { "Content-Type": type }),
+      ...headers,
+    },
     ...(takesBody ? { body } : {}),
     ...(key === undefined ? {} : { key }),
   });

@@ -74,7 +74,7 @@ for (const route of writeRoutes) {
       { path = attempt.path, body = attempt.body } = {},
       headers: Record<string, string> = {},
       actor: Actor = ada,
-    ) => send(stack(), actor, route, { path, body }, key, headers);
+    ) => send(stack(), actor, route, { ...attempt, path, body }, key, headers);
 
     const [first, effect] = await effectOf(() => ask());
     assertEquals(first.status, route.status, JSON.stringify(first.body));
@@ -118,10 +118,9 @@ for (const route of writeRoutes) {
     assertEquals(foreign.replayed, false);
     if (foreign.status === first.status) {
       assertNotEquals(foreign.body, first.body);
-    } else {assert(
-        [403, 404, 422].includes(foreign.status),
-        `${foreign.status}`,
-      );}
+    } else {
+      assert([403, 404, 422].includes(foreign.status), `${foreign.status}`);
+    }
     if (route.organizations) {
       const headers = { "X-Organization-Id": north };
       assertEquals((await ask({}, headers)).replayed, false);

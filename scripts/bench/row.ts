@@ -16,6 +16,14 @@ export function percentile(numbers: readonly number[], p: number): number {
   return sorted[Math.max(0, index)] ?? NaN;
 }
 
+/** The middle one of the numbers, or the mean of the two in the middle. */
+export function median(numbers: readonly number[]): number {
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? NaN;
+  return sorted.length % 2 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
+}
+
 const WARM_UP = 30;
 
 /** Times calls of each kind, in ms; they take turns, so that noise meets all alike. */

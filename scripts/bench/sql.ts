@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { findPostgres } from "../cluster/postgres.ts";
-import { runCommand } from "../check/command.ts";
-import type { BenchRow } from "./row.ts";
+import { pgbench, psql } from "./pgbench.ts";
+import { type BenchRow, median } from "./row.ts";
 
 /** How long {@link benchSql} takes, and how hard it presses. */
 export interface SqlBenchOptions {
@@ -106,7 +105,13 @@ export async function benchSql(
           "--command",
           "vacuum analyze public.idempotency_keys",
         ]);
-        results.push(await pgbench(url, file, clients, seconds));
+        const { tps } = await pgbench(url, {
+          scripts: [join(FOLDER, `${file}.sql`)],
+          clients,
+          seconds,
+          variables: VARIABLES,
+        });
+        results.push(tps);
       }
     }
     rows.push({
@@ -118,70 +123,4 @@ export async function benchSql(
     });
   }
   return rows;
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? NaN;
-  return sorted.length % 2 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
-}
-
-async function psql(url: string, args: string[]): Promise<void> {
-  await run("psql", [
-    "--quiet",
-    "--no-psqlrc",
-    "--set=ON_ERROR_STOP=1",
-    ...args,
-    url,
-  ]);
-}
-
-async function pgbench(
-  url: string,
-  script: string,
-  clients: number,
-  seconds: number,
-): Promise<number> {
-  const printed = await run("pgbench", [
-    "--no-vacuum",
-    "--protocol=prepared",
-    `--client=${clients}`,
-    "--jobs=2",
-    `--time=${seconds}`,
-    `--file=${join(FOLDER, `${script}.sql`)}`,
-    ...Object.entries(VARIABLES).map(([name, value]) =>
-      `--define=${name}=${value}`
-    ),
-    url,
-  ], { PGOPTIONS: "-c role=service_role" });
-  const tps = /^tps = ([\d.]+)/m.exec(printed)?.[1];
-  if (tps === undefined) {
-    throw new Error(
-      `reading what pgbench printed for ${script}: no tps in ${printed}`,
-    );
-  }
-  return Number(tps);
-}
-
-async function run(
-  program: string,
-  args: string[],
-  env: Record<string, string> = {},
-): Promise<string> {
-  const postgres = findPostgres();
-  if (!postgres) {
-    throw new Error(
-      `running ${program}: no Postgres of version 15 or later found`,
-    );
-  }
-  const result = await runCommand(join(postgres.binDir, program), args, {
-    env,
-  });
-  if (result.code !== 0) {
-    throw new Error(
-      `running ${program}: exit code ${result.code}: ${result.stderr}`,
-    );
-  }
-  return result.stdout;
 }

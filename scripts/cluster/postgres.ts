@@ -153,7 +153,8 @@ export async function startCluster(
   }
 }
 
-interface Owner {
+/** Ids of a user of this machine. */
+export interface Owner {
   uid: number;
   gid: number;
 }
@@ -203,7 +204,8 @@ function majorVersion(binDir: string): number | null {
   }
 }
 
-function unprivilegedUser(): Owner | null {
+/** Whom servers run as that refuse to run as root; `null` where this process is not root. */
+export function unprivilegedUser(): Owner | null {
   if (Deno.uid() !== 0) return null;
   const accounts = Deno.readTextFileSync("/etc/passwd").split("\n")
     .map((line) => line.split(":"));
@@ -271,7 +273,8 @@ async function run(
   }
 }
 
-function freePort(): number {
+/** A loopback port that was free a moment ago. */
+export function freePort(): number {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();

@@ -1,0 +1,99 @@
+import { join } from "node:path";
+import { freePort, unprivilegedUser } from "./postgres.ts";
+
+/** A connection pooler in front of a throw-away cluster. */
+export interface Pooler extends AsyncDisposable {
+  /** Connection string through it. */
+  readonly url: string;
+}
+
+// Debian puts it where only root's PATH leads.
+const PROGRAMS = ["/usr/sbin/pgbouncer", "/usr/local/bin/pgbouncer"];
+const START_TIMEOUT_MS = 10_000;
+
+/**
+ * Starts PgBouncer in transaction mode, as hosted projects have a pooler on port
+ * 6543. `null` when the program is not there.
+ *
+ * @param url Connection string of the server behind it.
+ * @param connections To the server, at most.
+ */
+export async function startPgBouncer(
+  url: string,
+  connections: number,
+): Promise<Pooler | null> {
+  const program = PROGRAMS.find(exists);
+  if (program === undefined) return null;
+  const server = new URL(url);
+  const port = freePort();
+  const home = await Deno.makeTempDir({ prefix: "pgbouncer-" });
+  const config = join(home, "pgbouncer.ini");
+  await Deno.writeTextFile(
+    config,
+    `[databases]
+* = host=${server.hostname} port=${server.port} user=${server.username}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = ${connections}
+max_client_conn = 1000
+ignore_startup_parameters = extra_float_digits,options
+`,
+  );
+  const owner = unprivilegedUser();
+  if (owner) {
+    await Deno.chown(home, owner.uid, owner.gid);
+    await Deno.chown(config, owner.uid, owner.gid);
+  }
+  const child = new Deno.Command(program, {
+    args: ["--quiet", config],
+    cwd: "/",
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+    ...owner,
+  }).spawn();
+  const close = async () => {
+    child.kill("SIGINT");
+    await child.status;
+    await Deno.remove(home, { recursive: true });
+  };
+  try {
+    await untilListening(port);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  server.port = String(port);
+  return { url: server.href, [Symbol.asyncDispose]: close };
+}
+
+async function untilListening(port: number): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (true) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) {
+        throw new Error(
+          `starting pgbouncer: it does not listen on port ${port}`,
+          { cause: error },
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

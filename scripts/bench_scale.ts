@@ -8,6 +8,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import type { BenchRow } from "./bench/row.ts";
 import { benchScale } from "./bench/scale.ts";
 import { findPostgres, startCluster } from "./cluster/postgres.ts";
 import { migrate } from "./cluster/supabase_cluster.ts";
@@ -32,15 +33,15 @@ if (findPostgres()?.fromNpm !== false) {
 const cluster = await startCluster({ settings: DURABLE });
 try {
   await migrate(cluster.url);
-  const rows = await benchScale(cluster.url, {
+  const rows: BenchRow[] = [];
+  await benchScale(cluster.url, {
     keys,
     expired,
+    onRow: (row) => json ? console.log(JSON.stringify(row)) : rows.push(row),
     onProgress: (line) => console.error(line),
     ...(quick ? QUICK : {}),
   });
-  if (json) {
-    for (const row of rows) console.log(JSON.stringify(row));
-  } else {
+  if (!json) {
     printTable(
       ["name", "value", "unit", "baseline", "ratio"],
       rows.map((row) => [

@@ -36,6 +36,8 @@ export interface ScaleBenchOptions {
   grown?: number;
   /** Told what is being done. */
   onProgress?: (line: string) => void;
+  /** Given each figure as soon as it is there. */
+  onRow: (row: BenchRow) => void;
 }
 
 const FOLDER = fileURLToPath(new URL("./scale/", import.meta.url));
@@ -60,6 +62,7 @@ const VARIABLES = {
   fingerprint: "a".repeat(64),
   headers: '{"content-type":"application/json"}',
   token: "00000000-0000-4000-9000-000000000000",
+  reads: 0,
   turn: 0,
   turn_bare: 0,
 };
@@ -90,11 +93,10 @@ grant all on public.bench_plain to service_role`;
 export async function benchScale(
   url: string,
   options: ScaleBenchOptions,
-): Promise<BenchRow[]> {
+): Promise<void> {
   const sql = postgres(url, { max: 1, onnotice: () => {} });
   try {
-    const bench = new ScaleBench(url, sql, options);
-    return await bench.run();
+    await new ScaleBench(url, sql, options).run();
   } finally {
     await sql.end();
   }
@@ -104,12 +106,16 @@ class ScaleBench {
   #url;
   #sql;
   #options;
-  #rows: BenchRow[] = [];
+  #users;
   #keys = 0;
+  /** Bytes that a key takes, completed at once; of the log without pages that are written whole. */
+  #wal = 0;
+  #disk = 0;
 
   constructor(url: string, sql: postgres.Sql, options: ScaleBenchOptions) {
     this.#url = url;
     this.#sql = sql;
+    this.#users = usersFor(Math.max(...options.keys));
     this.#options = {
       expired: 1_000_000,
       rounds: 5,
@@ -120,9 +126,10 @@ class ScaleBench {
     };
   }
 
-  async run(): Promise<BenchRow[]> {
+  async run(): Promise<void> {
     const sizes = this.#options.keys.toSorted((a, b) => a - b);
     await this.#timed("what a key takes", () => this.#growth());
+    await this.#timed("days in a hurry", () => this.#days());
     for (const keys of sizes) {
       // Fewer are gone before a percentile has been seen.
       const expired = keys < FEWEST_TO_CLEAN_UP
@@ -131,18 +138,25 @@ class ScaleBench {
       await this.#timed(
         `fill up to ${keys} keys, and ${expired} that have expired`,
         () =>
-          fillKeys(this.#sql, { from: this.#keys, keys, expired, body: BODY }),
+          fillKeys(this.#sql, {
+            from: this.#keys,
+            keys,
+            users: this.#users,
+            expired,
+            body: BODY,
+          }),
       );
       this.#keys = keys;
       await this.#timed("replays", () => this.#replays());
       await this.#timed("latencies", () => this.#latencies());
       await this.#timed("queries", () => this.#queries());
+      if (keys === sizes[0]) {
+        await this.#timed("sessions", () => this.#sessions());
+      }
       if (expired > 0) {
         await this.#timed("cleanup", () => this.#cleanup(expired));
       }
     }
-    await this.#timed("sessions", () => this.#sessions());
-    return this.#rows;
   }
 
   /** What a key takes on disk and in the log, and how many updates stay heap-only. */
@@ -152,14 +166,22 @@ class ScaleBench {
       select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid
       from generate_series(0, 999) as n on conflict do nothing`;
     await sql.unsafe(PLAIN);
-    // A page that is written whole after a checkpoint says when the checkpoint was.
-    await sql`alter system set full_page_writes = off`;
-    await sql`select pg_reload_conf()`;
     const ledger = { script: "grow", table: "public.idempotency_keys" };
     const plain = { script: "grow_plain", table: "public.bench_plain" };
+    // Neither is of a key: a page that is written whole after a checkpoint, and what a vacuum logs
+    // when it happens to come by.
+    await sql`alter system set full_page_writes = off`;
+    for (const { table } of [ledger, plain]) {
+      await sql.unsafe(`alter table ${table} set (autovacuum_enabled = off)`);
+    }
+    await sql`select pg_reload_conf()`;
     for (const open of [0, 1000]) {
       const floor = await this.#grow(plain, open);
       const cost = await this.#grow(ledger, open);
+      if (open === 0) {
+        this.#wal = cost.WAL;
+        this.#disk = cost.heap + cost.indexes;
+      }
       const when = open === 0 ? "completed at once" : `${open} at work`;
       for (const name of ["heap", "indexes", "WAL"] as const) {
         this.#add(`a key, ${when}: ${name}`, cost[name], "bytes", floor[name]);
@@ -174,6 +196,43 @@ class ScaleBench {
     await sql`alter system reset full_page_writes`;
     await sql`select pg_reload_conf()`;
     await sql`drop table public.bench_plain`;
+    await sql`truncate public.idempotency_keys`;
+    await sql`alter table public.idempotency_keys reset (autovacuum_enabled)`;
+  }
+
+  /**
+   * Five days of a ledger whose day is short: what it takes in the end, beside
+   * what docs/scale.md reckons. Cleanup comes 24 times a day, autovacuum as by
+   * default: once a fifth of the table is dead.
+   */
+  async #days(): Promise<void> {
+    const sql = this.#sql;
+    const ttl = 6 * this.#options.seconds;
+    await sql`alter system set autovacuum_naptime = '1s'`;
+    await sql`select pg_reload_conf()`;
+    let over = false;
+    const traffic = this.#pgbench(["day"], {
+      seconds: 5 * ttl,
+      rate: TRAFFIC,
+      variables: { users: 1000, ttl },
+    }).finally(() => over = true);
+    while (!over) {
+      await new Promise((resolve) => setTimeout(resolve, ttl / 24 * 1000));
+      await sql`select public.cleanup_expired_idempotency_keys()`;
+    }
+    const { tps } = await traffic;
+    const [{ bytes }] = await sql<[{ bytes: number }]>`
+      select pg_total_relation_size('public.idempotency_keys')::float8 as bytes`;
+    const kept = tps * ttl * (1 + 1 / 24);
+    this.#add(
+      "after five short days: size, beside keys kept × bytes a key × 1.2",
+      bytes,
+      "bytes",
+      Math.round(kept * this.#disk * 1.2),
+    );
+    await sql`alter system reset autovacuum_naptime`;
+    await sql`select pg_reload_conf()`;
+    await sql`truncate public.idempotency_keys`;
   }
 
   async #grow(what: { script: string; table: string }, open: number) {
@@ -182,8 +241,7 @@ class ScaleBench {
     await sql.unsafe(`truncate ${what.table}`);
     await sql`checkpoint`;
     const before = await this.#updates(what.table);
-    const [{ lsn }] = await sql<[{ lsn: string }]>`
-      select pg_current_wal_insert_lsn() as lsn`;
+    const lsn = await this.#lsn();
     const each = open / CLIENTS;
     await this.#pgbench([what.script], {
       transactions: most + each,
@@ -191,10 +249,10 @@ class ScaleBench {
       // What is written does not depend on when it is flushed.
       settings: { synchronous_commit: "off" },
     });
-    const [{ wal, heap, indexes }] = await sql<
-      [{ wal: number; heap: number; indexes: number }]
+    const wal = await this.#walSince(lsn);
+    const [{ heap, indexes }] = await sql<
+      [{ heap: number; indexes: number }]
     >`select
-        pg_wal_lsn_diff(pg_current_wal_insert_lsn(), ${lsn}::pg_lsn)::float8 as wal,
         pg_relation_size(${what.table})::float8 as heap,
         pg_indexes_size(${what.table})::float8 as indexes`;
     const after = await this.#updates(what.table);
@@ -205,6 +263,19 @@ class ScaleBench {
       WAL: Math.round(wal / keys),
       hot: (after.hot - before.hot) / (after.all - before.all),
     };
+  }
+
+  async #lsn(): Promise<string> {
+    const [{ lsn }] = await this.#sql<[{ lsn: string }]>`
+      select pg_current_wal_insert_lsn() as lsn`;
+    return lsn;
+  }
+
+  /** Bytes written to the log since then. */
+  async #walSince(lsn: string): Promise<number> {
+    const [{ bytes }] = await this.#sql<[{ bytes: number }]>`
+      select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), ${lsn}::pg_lsn)::float8 as bytes`;
+    return bytes;
   }
 
   async #updates(table: string): Promise<{ all: number; hot: number }> {
@@ -238,12 +309,22 @@ class ScaleBench {
 
   /** All kinds in one run: noise, cache and log meet them alike. */
   async #latencies(): Promise<void> {
+    const sql = this.#sql;
+    await sql`checkpoint`;
+    const lsn = await this.#lsn();
     const { transactions } = await this.#pgbench(
       ["replay", "replay_bare", "write", "write_bare"],
       { weights: [1, 1, 2, 2], seconds: 6 * this.#options.seconds, log: true },
     );
     const [claim, complete] = inTurns(transactions, 2);
     const [insert, update] = inTurns(transactions, 3);
+    const wal = await this.#walSince(lsn);
+    this.#add(
+      this.#named("WAL a key, from a checkpoint on, ledger and bare alike"),
+      Math.round(wal / (claim.length + insert.length)),
+      "bytes",
+      this.#wal,
+    );
     const of = (script: number) =>
       transactions.filter((t) => t.script === script);
     const pairs: [string, Transaction[], Transaction[]][] = [
@@ -320,6 +401,8 @@ class ScaleBench {
   async #cleanup(expired: number): Promise<void> {
     const sql = this.#sql;
     const before = 6 * this.#options.seconds * 1000;
+    // What the queries before left to write is none of the calm.
+    await sql`checkpoint`;
     const stop = new AbortController();
     // Rather too long: it is cut off when cleanup has ended.
     const traffic = this.#traffic(expired, stop.signal);
@@ -414,7 +497,7 @@ class ScaleBench {
 
   /** Whole first runs by few sessions and many, of many users and of one. */
   async #sessions(): Promise<void> {
-    const users = usersFor(this.#keys);
+    const users = this.#users;
     await this.#sql`insert into auth.users (id)
       select ('00000000-0000-4000-8000-' || lpad((${users}::int + n)::text, 12, '0'))::uuid
       from generate_series(0, 999) as n on conflict do nothing`;
@@ -445,20 +528,24 @@ class ScaleBench {
       { name: "200 sessions through pgbouncer", clients: 200, through },
     ];
     const rates: number[][] = cases.map(() => []);
-    for (let round = 0; round < this.#options.rounds; round++) {
+    for (let round = 0; round < Math.min(3, this.#options.rounds); round++) {
       for (const [n, each] of cases.entries()) {
         await this
           .#sql`delete from public.idempotency_keys where scope = 'bench-sessions'`;
-        const { tps } = await this.#pgbench(["first_run"], {
+        const { transactions } = await this.#pgbench(["first_run"], {
           url: each.through ?? this.#url,
           clients: each.clients,
           // The same work for few and many, below the most keys that one user may have.
-          transactions: Math.ceil(this.#options.grown / 10 / each.clients),
+          transactions: Math.max(
+            20,
+            Math.ceil(this.#options.grown / 10 / each.clients),
+          ),
           // Prepared statements do not survive a change of connection.
           protocol: "extended",
           variables: { users: each.users ?? 1000, user_from: users },
+          log: true,
         });
-        rates[n]!.push(tps);
+        rates[n]!.push(rateOfAll(transactions));
       }
       await this.#sql`vacuum public.idempotency_keys`;
     }
@@ -487,7 +574,7 @@ class ScaleBench {
       variables: {
         ...VARIABLES,
         keys: this.#keys,
-        users: usersFor(this.#keys),
+        users: this.#users,
         ...variables,
       },
     });
@@ -504,7 +591,7 @@ class ScaleBench {
     baseline: number,
     ratio = value / baseline,
   ): void {
-    this.#rows.push({ name, value, unit, baseline, ratio });
+    this.#options.onRow({ name, value, unit, baseline, ratio });
   }
 
   async #timed(what: string, work: () => Promise<unknown>): Promise<void> {
@@ -529,4 +616,20 @@ function inTurns(
     turns.set(each.client, turn + 1);
   }
   return both;
+}
+
+/**
+ * Transactions per second while all clients were at it: between the last of
+ * their first ones, which waits for what a new session has to load, and the
+ * first of their last ones.
+ */
+function rateOfAll(transactions: readonly Transaction[]): number {
+  const clients = Map.groupBy(transactions, ({ client }) => client);
+  const ends = [...clients.values()].map((of) => of.map((t) => t.endedAt));
+  const from = Math.max(...ends.map((of) => Math.min(...of)));
+  const to = Math.min(...ends.map((of) => Math.max(...of)));
+  const within = transactions.filter(({ endedAt }) =>
+    endedAt > from && endedAt <= to
+  );
+  return within.length / (to - from) * 1000;
 }

@@ -4,36 +4,22 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
-import { findPostgres, startCluster } from "./cluster/postgres.ts";
+import { startCluster } from "./cluster/postgres.ts";
 import { migratedCluster } from "./cluster/supabase_cluster.ts";
+import { BenchCommand } from "./bench/command.ts";
 import { benchDirect, benchLatency } from "./bench/direct.ts";
 import { benchHttp } from "./bench/http.ts";
 import type { BenchRow } from "./bench/row.ts";
 import { benchSql } from "./bench/sql.ts";
-import { printTable } from "./table.ts";
 
-const USAGE = "Usage: deno task bench [--json] [--quick]";
-
-const { json, quick } = readArguments();
-if (findPostgres() === null) {
-  fail(
-    "bench: no Postgres server of version 15 or newer was found; on Debian: apt-get install postgresql-15",
-  );
-}
+const command = new BenchCommand("bench");
+const { json, quick } = command;
+command.needs("postgres");
 if (!json) {
   console.log("Ratios to bare statements and to doing nothing, same run.");
 }
 
-const rows = [...await sqlRows(), ...await httpRows()];
-if (json) {
-  for (const row of rows) console.log(JSON.stringify(row));
-} else {
-  printTable(
-    ["name", "value", "unit", "baseline", "ratio"],
-    rows.map((row) => [row.name, row.value, row.unit, row.baseline, row.ratio]),
-  );
-}
+command.print([...await sqlRows(), ...await httpRows()]);
 
 async function sqlRows(): Promise<BenchRow[]> {
   await using cluster = await migratedCluster();
@@ -54,22 +40,4 @@ async function httpRows(): Promise<BenchRow[]> {
   } finally {
     await cluster.close();
   }
-}
-
-function readArguments() {
-  try {
-    return parseArgs({
-      options: {
-        json: { type: "boolean", default: false },
-        quick: { type: "boolean", default: false },
-      },
-    }).values;
-  } catch (error) {
-    fail(`bench: ${(error as Error).message}. ${USAGE}`);
-  }
-}
-
-function fail(message: string): never {
-  console.error(message);
-  Deno.exit(1);
 }

@@ -4,16 +4,11 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
+import { BenchCommand } from "./bench/command.ts";
 import type { Toll } from "./bench/failover.ts";
 import { type PostgresTrial, tryPostgres } from "./bench/postgres_failover.ts";
 import { type RedisTrial, tryRedis } from "./bench/redis_failover.ts";
 import type { BenchRow } from "./bench/row.ts";
-import { findPostgres } from "./cluster/postgres.ts";
-import { hasRedis } from "./cluster/redis.ts";
-import { printTable } from "./table.ts";
-
-const USAGE = "Usage: deno task bench:failover [--json] [--quick]";
 
 const APPEND_ALWAYS = { appendonly: "yes", appendfsync: "always" };
 const APPEND_EVERY_SECOND = { appendonly: "yes", appendfsync: "everysec" };
@@ -65,18 +60,9 @@ const POSTGRES: Record<string, PostgresTrial> = {
 };
 const CLIENTS = ["redis", "ioredis"] as const;
 
-const { json, quick } = readArguments();
-if (!hasRedis()) {
-  fail(
-    "bench:failover: no redis-server was found; on Debian: apt-get install redis-server",
-  );
-}
-
-if (findPostgres() === null) {
-  fail(
-    "bench:failover: no Postgres server of version 15 or newer was found; on Debian: apt-get install postgresql-15",
-  );
-}
+const command = new BenchCommand("bench:failover");
+const { json, quick } = command;
+command.needs("postgres", "redis");
 
 const rows: [string, Toll][] = [];
 for (const [name, trial] of Object.entries(POSTGRES)) {
@@ -90,12 +76,12 @@ for (const [name, trial] of Object.entries(REDIS)) {
   }
 }
 
-if (json) {
-  for (const row of rows.flatMap(benchRows)) console.log(JSON.stringify(row));
-} else {
-  printTable(
+if (json) command.print(rows.flatMap(benchRows));
+else {
+  command.printAs(
+    rows,
     ["trial", "told", "lost", "ran", "forgotten", "held", "answers/s"],
-    rows.map(([name, toll]) => [
+    ([name, toll]) => [
       name,
       toll.told,
       toll.lostAnswers,
@@ -103,7 +89,7 @@ if (json) {
       toll.forgotten,
       toll.held,
       toll.rate,
-    ]),
+    ],
   );
 }
 
@@ -124,22 +110,4 @@ function benchRows([name, toll]: [string, Toll]): BenchRow[] {
       ratio: toll.forgotten / toll.ran,
     },
   ];
-}
-
-function readArguments() {
-  try {
-    return parseArgs({
-      options: {
-        json: { type: "boolean", default: false },
-        quick: { type: "boolean", default: false },
-      },
-    }).values;
-  } catch (error) {
-    fail(`bench:failover: ${(error as Error).message}. ${USAGE}`);
-  }
-}
-
-function fail(message: string): never {
-  console.error(message);
-  Deno.exit(1);
 }

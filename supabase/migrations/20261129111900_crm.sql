@@ -633,6 +633,7 @@ as $$
 declare
   v_table constant text := 'crm_' || p_resource;
   v_columns constant text := (select string_agg(quote_ident(k), ', ') from jsonb_object_keys(p_fields) as k);
+  v_code text;
   v_constraint text;
   v_row jsonb;
 begin
@@ -651,12 +652,18 @@ begin
   exception
     when unique_violation or foreign_key_violation or check_violation then
       get stacked diagnostics v_constraint = constraint_name;
-      perform public.crm_refuse(v_table, sqlstate, v_constraint);
+      v_code := sqlstate;
   end;
 
   execute format('select to_jsonb(r) from public.%I as r where r.owner_id = $1 and r.request_id = $2', v_table)
-  into strict v_row
+  into v_row
   using coalesce(p_organization_id, auth.uid()), p_request ->> 'id';
+
+  -- Another attempt at this request may be who has taken the value meanwhile.
+  if v_row is null then
+    perform public.crm_refuse(v_table, v_code, v_constraint);
+  end if;
+
   return v_row;
 end;
 $$;

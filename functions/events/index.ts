@@ -62,7 +62,8 @@ const once = (scope: string) =>
 
 type Asked = Pick<Context<AppEnv>, "env" | "req">;
 
-const routes = new Hono<AppEnv>();
+/** What is served, for who compares it with what is documented. */
+export const routes = new Hono<AppEnv>();
 
 for (
   const [path, ...methods] of [

@@ -91,6 +91,9 @@ app.all("/pos/locations/:id/stock", async (c) => {
 app.notFound((c) => refuseError(notFound("route", c.req.path), c.req.raw));
 app.onError((error, c) => refuseError(error, c.req.raw));
 
+/** What is served, for who compares it with what is documented. */
+export const routes = app;
+
 export default { fetch: (req: Request) => app.fetch(req) };
 
 /** The refusal of a request for what is not there, or is somebody else's. */

@@ -212,7 +212,12 @@ comment on column public.events.request_id is
 -- for counting a month's events
 create index events_user_id_created_at_idx on public.events (user_id, created_at desc, id);
 -- and for the list, newest first
-select public.enable_soft_delete('public.events', array['user_id', 'created_at', 'id']);
+-- A request is the same one for ever: its event may be archived, and is not made again.
+select public.enable_soft_delete(
+  'public.events',
+  p_list_columns => array['user_id', 'created_at', 'id'],
+  p_unique_for_ever => array['events_user_id_request_id_key']
+);
 
 alter table public.events enable row level security;
 

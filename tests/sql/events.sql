@@ -111,7 +111,7 @@ select policies_are('public', 'plans', array['plans_select_all']);
 select policies_are('public', 'user_plans', array['user_plans_select_own']);
 select policies_are('public', 'credit_balances', array['credit_balances_select_own']);
 select policies_are('public', 'credit_entries', array['credit_entries_select_own']);
-select policies_are('public', 'events', array['events_select_own', 'events_update_own']);
+select policies_are('public', 'events', array['archived_rows_on_request', 'events_select_own', 'events_update_own']);
 select policies_are('public', 'event_edits', array['event_edits_select_own']);
 
 -- rows there cannot be

@@ -165,7 +165,7 @@ Deno.test({
               (select count(*)::int from public.gpu_pools) as seeded,
               to_regclass('public.orders') is not null as kept`;
             assertEquals({ ...found }, {
-              migrations: 12,
+              migrations: migrations.length,
               seeded: 0,
               kept: true,
             });

@@ -87,6 +87,12 @@ async function runExamples(filter: string | undefined): Promise<Outcome> {
   const map = await Deno.makeTempFile({ suffix: ".json" });
   const imports = {
     ...configuration.imports,
+    // What deno.json says without saying it: a package brings what is below it.
+    ...Object.fromEntries(
+      Object.entries(configuration.imports)
+        .filter(([, to]) => /^npm:(@[^/]+\/)?[^/]+$/.test(to))
+        .map(([name, to]) => [`${name}/`, to.replace("npm:", "npm:/") + "/"]),
+    ),
     ...Object.fromEntries(
       Object.entries(configuration.exports).map(([entry, path]) => [
         entry.replace(".", PACKAGE),

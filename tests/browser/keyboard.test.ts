@@ -16,7 +16,7 @@ Deno.test("everything can be done with a keyboard alone", async () => {
   const focused = (id: string) => page.locator(`#${id}:focus`).waitFor();
 
   // Past the links to the other pages.
-  await press("Tab", "Tab", "Tab", "Tab");
+  await press("Tab", "Tab", "Tab", "Tab", "Tab");
   await focused("process");
   await press("Tab", "Tab", "Tab", "Tab", "Tab");
   await focused("cut");

@@ -1,11 +1,24 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
+import { exposeArchived } from "../../shared/archive.ts";
 import type { Database } from "../../shared/database.types.ts";
+import { corsHeaders } from "../../shared/idempotency.ts";
 import { Refusal } from "./refuse.ts";
 import { StoreError } from "./store_error.ts";
 
 /** The header that names the organisation for which a user acts. */
-export const ORGANIZATION_HEADER = "X-Organization-Id";
+const ORGANIZATION_HEADER = "X-Organization-Id";
+
+/** What a page may send to rows with versions that organisations own, and read. */
+export const organizationCors = exposeArchived({
+  ...corsHeaders,
+  "Access-Control-Allow-Headers": `${
+    corsHeaders["Access-Control-Allow-Headers"]
+  }, if-match, ${ORGANIZATION_HEADER.toLowerCase()}`,
+  "Access-Control-Expose-Headers": `${
+    corsHeaders["Access-Control-Expose-Headers"]
+  }, ETag, Location`,
+});
 
 /**
  * The organisation that a request is for; `null`: its user acts for nobody else.

@@ -4,18 +4,16 @@ import { z } from "zod";
 import {
   archivedHeaders,
   ArchiveError,
-  exposeArchived,
   includeArchived,
 } from "../../shared/archive.ts";
 import type { Database } from "../../shared/database.types.ts";
-import { corsHeaders } from "../../shared/idempotency.ts";
 import {
   type AppEnv,
   type IdempotentEnv,
   idempotentRoute,
 } from "../_kit/idempotent_route.ts";
 import {
-  ORGANIZATION_HEADER,
+  organizationCors,
   organizationOf,
   requireMembership,
   scopeInOrganization,
@@ -51,16 +49,6 @@ const problems: ProblemTable<ResourceErrorCode> = {
   SYSTEM_ROLE: { status: 409, title: "Role of the system" },
   VALUE_TAKEN: { status: 409, title: "Value taken" },
 };
-
-const headers = exposeArchived({
-  ...corsHeaders,
-  "Access-Control-Allow-Headers": `${
-    corsHeaders["Access-Control-Allow-Headers"]
-  }, if-match, ${ORGANIZATION_HEADER.toLowerCase()}`,
-  "Access-Control-Expose-Headers": `${
-    corsHeaders["Access-Control-Expose-Headers"]
-  }, ETag, Location`,
-});
 
 // Of one user, and of this moment.
 const NO_STORE = { "Cache-Control": "no-store" };
@@ -99,7 +87,7 @@ routes.onError((error, c) => {
 
 export default {
   fetch: withSupabase<Database>(
-    { auth: "user", cors: { headers } },
+    { auth: "user", cors: { headers: organizationCors } },
     async (req, context) => await routes.fetch(req, context),
   ),
 };

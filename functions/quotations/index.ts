@@ -5,22 +5,18 @@ import {
   archive,
   archivedHeaders,
   ArchiveError,
-  exposeArchived,
   includeArchived,
   restore,
 } from "../../shared/archive.ts";
 import type { Database } from "../../shared/database.types.ts";
-import {
-  corsHeaders,
-  type IdempotencyConfig,
-} from "../../shared/idempotency.ts";
+import type { IdempotencyConfig } from "../../shared/idempotency.ts";
 import {
   type AppEnv,
   type IdempotentEnv,
   idempotentRoute,
 } from "../_kit/idempotent_route.ts";
 import {
-  ORGANIZATION_HEADER,
+  organizationCors,
   organizationOf,
   organizationOrUser,
   requireMembership,
@@ -63,16 +59,6 @@ const problems: ProblemTable<QuotationErrorCode> = {
     title: "Status change not allowed",
   },
 };
-
-const headers = exposeArchived({
-  ...corsHeaders,
-  "Access-Control-Allow-Headers": `${
-    corsHeaders["Access-Control-Allow-Headers"]
-  }, if-match, ${ORGANIZATION_HEADER.toLowerCase()}`,
-  "Access-Control-Expose-Headers": `${
-    corsHeaders["Access-Control-Expose-Headers"]
-  }, ETag, Location`,
-});
 
 // Each kind of write has keys of its own. A client without one is warned: the
 // environment takes it from there (IDEMPOTENCY_ENFORCEMENT).
@@ -210,7 +196,7 @@ routes.onError((error, c) => {
 
 export default {
   fetch: withSupabase<Database>(
-    { auth: "user", cors: { headers } },
+    { auth: "user", cors: { headers: organizationCors } },
     async (req, context) => await routes.fetch(req, context),
   ),
 };

@@ -288,6 +288,34 @@ Deno.test("a count that comes while goods are being sold waits, and counts again
   await assertBooks(stack(), shop);
 });
 
+Deno.test("who is no member any more when the draft is free approves nothing", async () => {
+  const { shop, products: [tea] } = await stockedShop(1);
+  const cashier = await signUp(stack());
+  const membership = { business_id: shop.businessId, user_id: cashier.userId };
+  await ada.client.from("memberships")
+    .insert({ ...membership, role: "cashier" }).throwOnError();
+  const receiptId = await draftReceipt(shop, [[tea!, 5]]);
+  let approving: ReturnType<typeof call> | undefined;
+  await sql.begin(async (tx) => {
+    const [session] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid`;
+    await tx`select from public.purchase_receipts where id = ${receiptId}
+      for update`;
+    approving = call(
+      stack(),
+      cashier,
+      `pos/purchases/receipts/${receiptId}/approve`,
+      { key: unique("key") },
+    );
+    await untilBlockedBy(sql, session!.pid);
+    await ada.client.from("memberships").delete().match(membership)
+      .throwOnError();
+  });
+  const { status, body } = await approving!;
+  assertEquals([status, body.code], [403, "ROLE_REQUIRED"]);
+  assertEquals(await stockOf(shop, shop.counter, tea!), 1);
+});
+
 /** As the API does it: one transaction under the caller's role and claims. */
 async function performAs(
   tx: postgres.ISql,

@@ -68,5 +68,7 @@ export class BlockText {
 }
 
 function weight(space: string): number {
-  return ["", " ", "\t", "\n", "\n\n"].indexOf(space.replace(/\t+/, "\t"));
+  return space.endsWith("\t")
+    ? 2
+    : ["", " ", "\t", "\n", "\n\n"].indexOf(space);
 }

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { strFromU8, unzipSync } from "fflate";
 import { Parser } from "htmlparser2";
 import { BlockText } from "./block_text.ts";
+import { BoundedParser } from "./bounded_parser.ts";
 import { decodeText } from "./decode_text.ts";
 import { DocumentError, MAX_DEPTH, MAX_UNPACKED_BYTES } from "./document.ts";
 
@@ -86,7 +87,7 @@ function read(xml: string, text: BlockText): void {
   let depth = 0;
   let leftOut = 0;
   let isText = false;
-  const parser = new Parser({
+  const parser = new BoundedParser({
     onopentag(name) {
       elements++;
       if (++depth > MAX_DEPTH) throw broken(new Error("It nests too deep"));
@@ -129,7 +130,10 @@ function read(xml: string, text: BlockText): void {
           return text.endLine();
       }
     },
-  }, { xmlMode: true });
+  }, {
+    xmlMode: true,
+    onTooMuchWork: () => broken(new Error("It closes what is not open")),
+  });
   parser.write(xml);
   if (elements === 0 || depth > 0) throw broken(new Error("It ends too early"));
   parser.end();

@@ -1,5 +1,5 @@
-import { Parser } from "htmlparser2";
 import { BlockText } from "./block_text.ts";
+import { BoundedParser } from "./bounded_parser.ts";
 import { DocumentError, MAX_DEPTH } from "./document.ts";
 
 // https://html.spec.whatwg.org/multipage/rendering.html#flow-content-3: those
@@ -21,7 +21,8 @@ const LEFT_OUT = new Set(["script", "style", "template", "title"]);
  * The text of an HTML page: its blocks on lines of their own, the cells of a
  * table with tabs between them, and of an image what is there to be read.
  *
- * @throws {DocumentError} `BROKEN_DOCUMENT` when its elements are never closed.
+ * @throws {DocumentError} `BROKEN_DOCUMENT` when its elements are never closed, or
+ * others are while they are open.
  *
  * @example
  * ```ts
@@ -37,7 +38,7 @@ export function readHtml(html: string): string {
   let depth = 0;
   let leftOut = 0;
   let preformatted = 0;
-  const parser = new Parser({
+  const parser = new BoundedParser({
     onopentag(name, { alt }) {
       if (++depth > MAX_DEPTH) throw tooDeep();
       if (LEFT_OUT.has(name)) leftOut++;
@@ -58,7 +59,7 @@ export function readHtml(html: string): string {
       if (CELLS.has(name)) text.endCell();
       endBlock(text, name);
     },
-  });
+  }, { onTooMuchWork: tooDeep });
   parser.end(html);
   return text.toString();
 }

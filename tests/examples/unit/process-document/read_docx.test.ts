@@ -87,3 +87,12 @@ Deno.test("readDocx() refuses what is broken, encrypted or elsewhere", () => {
   assertEquals(refusal(docxOf("<w:p>".repeat(1e6))), "BROKEN_DOCUMENT");
   assertEquals(refusal(docxOf("<w:altChunk/>")), "UNREADABLE_TEXT");
 });
+
+Deno.test("readDocx() refuses to look for ever for what is closed and was never open", () => {
+  const depth = 9_000;
+  const bytes = docxOf(
+    "<a>".repeat(depth) + "</b>".repeat(100_000) + "</a>".repeat(depth),
+  );
+  assert(bytes.length < 4_096);
+  assertEquals(refusal(bytes), "BROKEN_DOCUMENT");
+});

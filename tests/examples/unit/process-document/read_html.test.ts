@@ -41,3 +41,22 @@ Deno.test("readHtml() reads deeper than a browser, and refuses what never ends",
   );
   assertEquals(error.code, "BROKEN_DOCUMENT");
 });
+
+Deno.test("readHtml() refuses to look for ever for what is closed and was never open", () => {
+  const open = "<div>".repeat(9_000);
+  assertEquals(readHtml(`${open}a${"</b>".repeat(100)}b`), "ab");
+  const error = assertThrows(
+    () => readHtml(open + "</b>".repeat(10_000)),
+    DocumentError,
+  );
+  assertEquals(error.code, "BROKEN_DOCUMENT");
+});
+
+Deno.test("readHtml() begins a row with its empty cells, also with white space between them", () => {
+  assertEquals(
+    readHtml(
+      "<table><tr><td>a</td></tr>\n<tr><td></td>\n<td>b</td></tr></table>",
+    ),
+    "a\n\tb",
+  );
+});

@@ -213,7 +213,7 @@ Deno.test("readPdf() refuses what unpacks to too much before it is unpacked", as
   assertEquals((await readPdf(blank)).text, "");
 });
 
-Deno.test("readPdf() lets images be as large together as they like", async () => {
+Deno.test("readPdf() lets images be larger together than all else", async () => {
   const image = packed("\0".repeat(MAX_UNPACKED_BYTES / 2), {
     dictionary: "/Subtype/Image/Width 4096/Height 4096",
   });
@@ -226,6 +226,15 @@ Deno.test("readPdf() lets images be as large together as they like", async () =>
     image,
   ]);
   assertEquals((await readPdf(pdf)).pages, 1);
+
+  // Each takes a few kilobytes, and time to be unpacked.
+  const many = pdfOf([
+    "<</Type/Catalog/Pages 2 0 R>>",
+    "<</Type/Pages/Count 1/Kids[3 0 R]>>",
+    "<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>",
+    ...Array.from({ length: 33 }, () => image),
+  ]);
+  assertEquals(await refusal(many), "DOCUMENT_TOO_LARGE");
 
   // The same dictionary before what is no image at all.
   const bomb = packed("q Q ".repeat(MAX_UNPACKED_BYTES / 4 + 1), {

@@ -37,7 +37,11 @@ async function arrive() {
   byId("hours").value = String(now.hours);
   byId("status").value = now.status ?? "";
   showScopeChosen(now.scope);
-  if (!isStory) loadRequests();
+  if (!isStory) {
+    // Its links lead on from here, and the figures may be a while.
+    redrawChart();
+    loadRequests();
+  }
   await look();
   if (before === null) return;
   // Whoever cannot see is told where they are.

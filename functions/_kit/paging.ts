@@ -46,6 +46,30 @@ export const pageQuery = {
     }),
 };
 
+interface Pageable<Query> {
+  lte(column: "created_at", value: string): Query;
+  or(filters: string): Query;
+  order(column: "created_at" | "id", options: { ascending: false }): Query;
+  limit(count: number): Query;
+}
+
+/** Takes the rows of a query that come after a place, the newest first. */
+export function newestFirst<Query extends Pageable<Query>>(
+  query: Query,
+  after: Position | null,
+  limit: number,
+): Query {
+  // The first condition follows from the second; the index knows it.
+  const rest = after === null
+    ? query
+    : query.lte("created_at", after.createdAt).or(
+      `created_at.lt."${after.createdAt}",id.lt.${after.id}`,
+    );
+  return rest.order("created_at", { ascending: false })
+    .order("id", { ascending: false })
+    .limit(limit);
+}
+
 /** One page of a list. */
 export interface Page<Row> {
   rows: Row[];

@@ -2,7 +2,7 @@ import type { SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
 import { askForArchived, leaveOutArchived } from "../../shared/archive.ts";
 import type { Database, Json } from "../../shared/database.types.ts";
-import type { Position } from "../_kit/paging.ts";
+import { newestFirst, type Position } from "../_kit/paging.ts";
 import { StoreError } from "../_kit/store_error.ts";
 import {
   columnOf,
@@ -130,17 +130,7 @@ export function resourceStore(
       for (const [field, value] of Object.entries(filters)) {
         query = query.eq(columnOf(field), value);
       }
-      if (after !== null) {
-        const { createdAt, id } = after;
-        // The first condition follows from the second; the index knows it.
-        query = query.lte("created_at", createdAt).or(
-          `created_at.lt."${createdAt}",id.lt.${id}`,
-        );
-      }
-      const { data, error } = await query
-        .order("created_at", { ascending: false })
-        .order("id", { ascending: false })
-        .limit(limit);
+      const { data, error } = await newestFirst(query, after, limit);
       if (error) throw new StoreError(`Cannot list ${name}`, error);
       return data.map((row) => shownRow(type, row));
     },

@@ -1,0 +1,127 @@
+/**
+ * Tries for as long as you like what a test run has no time for: workers and
+ * servers that are killed, clocks that jump, simulated schedules, hostile users,
+ * odd requests, load that does not end.
+ *
+ * `deno task soak [--minutes N] [--seed S] [--only NAME,NAME] [--json]`
+ *
+ * The minutes are shared out among the trials. `--only` takes the beginning of
+ * a name. What a trial needs and this machine lacks is skipped, and said. Ends
+ * with exit code 1 if a promise was broken.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { scheduleTrials } from "../tests/proof/simulation/trials.ts";
+import { anySeed, type Trial } from "../tests/proof/trial.ts";
+import { printTable } from "./table.ts";
+
+const USAGE =
+  "Usage: deno task soak [--minutes N] [--seed S] [--only NAME,NAME] [--json]";
+const MAX_SEED = 0xffff_ffff;
+
+const trials: readonly Trial[] = [
+  ...scheduleTrials,
+];
+
+/** A line of the table. */
+interface Row {
+  trial: string;
+  promise: string;
+  tried: number;
+  held: number;
+  seconds: number;
+  seed: number;
+}
+
+const { minutes, seed, chosen, json } = readArguments();
+const able = chosen.filter((trial) => {
+  const missing = trial.missing();
+  if (missing !== null) console.error(`skipped: ${trial.name} (${missing})`);
+  return missing === null;
+});
+if (able.length === 0) refuse("nothing is left to try");
+
+const seconds = minutes * 60 / able.length;
+console.error(
+  `${able.length} trials of ${seconds.toFixed(0)} s each, seed ${seed}`,
+);
+const rows: Row[] = [];
+const broken: string[] = [];
+for (const trial of able) {
+  console.error(`… ${trial.name}`);
+  const startedAt = performance.now();
+  for (const tally of await trial.run({ seed, seconds })) {
+    rows.push({
+      trial: trial.name,
+      promise: tally.promise,
+      tried: tally.tried,
+      held: tally.held,
+      seconds: Math.round((performance.now() - startedAt) / 1000),
+      seed,
+    });
+    broken.push(
+      ...tally.broken.map((report) =>
+        `${trial.name}: ${tally.promise}\n${report}`
+      ),
+    );
+  }
+}
+
+if (json) { for (const row of rows) console.log(JSON.stringify(row)); }
+else {
+  printTable(
+    ["trial", "promise", "tried", "held", "s", "seed"],
+    rows.map((row) => Object.values(row)),
+  );
+}
+for (const report of broken) console.error(`\nBROKEN  ${report}`);
+if (rows.some(({ tried, held }) => held < tried || tried === 0)) {
+  Deno.exitCode = 1;
+}
+
+function readArguments() {
+  const values = parse();
+  const minutes = Number(values.minutes);
+  if (!(minutes > 0 && minutes <= 7 * 24 * 60)) {
+    refuse(`--minutes ${values.minutes}: expected up to a week of them`);
+  }
+  const seed = values.seed === undefined ? anySeed() : Number(values.seed);
+  if (!(Number.isInteger(seed) && seed >= 0 && seed <= MAX_SEED)) {
+    refuse(
+      `--seed ${values.seed}: expected a whole number from 0 to ${MAX_SEED}`,
+    );
+  }
+  const names = values.only?.split(",").map((name) => name.trim());
+  const unknown = names?.find((name) =>
+    !trials.some((trial) => trial.name.startsWith(name))
+  );
+  if (unknown !== undefined) {
+    const known = trials.map(({ name }) => name).join(", ");
+    refuse(`--only ${unknown}: expected some of ${known}`);
+  }
+  const chosen = trials.filter(({ name }) =>
+    names?.some((start) => name.startsWith(start)) ?? true
+  );
+  return { minutes, seed, chosen, json: values.json };
+}
+
+function parse() {
+  try {
+    return parseArgs({
+      options: {
+        minutes: { type: "string", default: "60" },
+        seed: { type: "string" },
+        only: { type: "string" },
+        json: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    refuse((error as Error).message);
+  }
+}
+
+function refuse(message: string): never {
+  console.error(`soak: ${message}. ${USAGE}`);
+  Deno.exit(2);
+}

@@ -3020,6 +3020,7 @@ export type Database = {
       };
       "v_idempotency_stats": {
         Row: {
+          "as_of": string | null;
           "completed_count": number | null;
           "duration_p50_ms": number | null;
           "duration_p95_ms": number | null;
@@ -3030,7 +3031,7 @@ export type Database = {
           "refused_count": number | null;
           "replay_count": number | null;
           "replay_rate": number | null;
-          "scope": string;
+          "scope": string | null;
           "stuck_count": number | null;
           "total_count": number | null;
         };

@@ -120,8 +120,8 @@ async function measureAll(
     }
     await ask("beside them: select 1", "select 1");
     await ask(
-      "beside them: v_idempotency_stats",
-      "select * from public.v_idempotency_stats",
+      "beside them: counting for v_idempotency_stats",
+      "select * from idempotency.exact_statistics",
       1,
     );
     return rows;

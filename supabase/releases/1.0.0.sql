@@ -1838,7 +1838,7 @@ revoke all on function public.idempotency_count_replays(text, text, integer)
 grant execute on function public.idempotency_count_replays(text, text, integer) to service_role;
 
 -- security_invoker: the reader's row level security decides what is counted
-create view public.v_idempotency_stats with (security_invoker = true) as
+create view idempotency.exact_statistics with (security_invoker = true) as
 select
   s.scope,
   s.total_count,
@@ -1882,14 +1882,102 @@ cross join lateral (
   where c.scope = s.scope and c.hour >= date_trunc('hour', s.oldest_created_at, 'UTC')
 ) as r;
 
+comment on view idempotency.exact_statistics is
+  'What v_idempotency_stats shows, counted now.';
+
+revoke all on table idempotency.exact_statistics from public, anon, authenticated, service_role;
+grant select on table idempotency.exact_statistics to authenticated, service_role;
+
+-- Counting all keys of a large ledger takes seconds: for whoever sees all of them it is done ahead.
+create table idempotency.kept_statistics (
+  scope text primary key,
+  total_count bigint not null,
+  processing_count bigint not null,
+  completed_count bigint not null,
+  failed_count bigint not null,
+  refused_count bigint not null,
+  stuck_count bigint not null,
+  expired_count bigint not null,
+  replay_count bigint not null,
+  replay_rate double precision,
+  oldest_processing_seconds double precision,
+  duration_p50_ms double precision,
+  duration_p95_ms double precision,
+  as_of timestamptz not null
+);
+
+comment on table idempotency.kept_statistics is
+  'The statistics of a large ledger as they were counted last; empty in a small one.';
+
+revoke all on table idempotency.kept_statistics from public, anon, authenticated, service_role;
+-- the view reads it as its reader; a user sees no row of it
+grant select on table idempotency.kept_statistics to authenticated;
+grant select, insert, update, delete on table idempotency.kept_statistics to service_role;
+alter table idempotency.kept_statistics enable row level security;
+
+create policy "operators see statistics that were counted ahead"
+  on idempotency.kept_statistics for select to service_role using (true);
+
+create function idempotency.keep_statistics(p_from_keys bigint default 50000) returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_keys constant double precision := (
+    select c.reltuples from pg_catalog.pg_class as c where c.oid = 'public.idempotency_keys'::regclass
+  );
+begin
+  -- Ten million take about ten seconds. Counted every thousand they are a hundredth of one processor;
+  -- other numbers of keys cost in proportion.
+  if v_keys >= p_from_keys and exists (
+    select from idempotency.kept_statistics as k
+    where k.as_of > now() - least(v_keys * interval '0.1 milliseconds', interval '6 hours')
+  ) then
+    return;
+  end if;
+
+  delete from idempotency.kept_statistics;
+
+  if v_keys >= p_from_keys then
+    insert into idempotency.kept_statistics
+    select e.*, now() from idempotency.exact_statistics as e;
+  end if;
+end;
+$$;
+
+comment on function idempotency.keep_statistics(bigint) is
+  'Counts a ledger of at least so many keys ahead, unless that was done a short while ago.';
+
+revoke all on function idempotency.keep_statistics(bigint) from public, anon, authenticated, service_role;
+
+create view public.v_idempotency_stats with (security_invoker = true) as
+select
+  k.scope, k.total_count, k.processing_count, k.completed_count, k.failed_count, k.refused_count,
+  k.stuck_count, k.expired_count, k.replay_count, k.replay_rate, k.oldest_processing_seconds,
+  k.duration_p50_ms, k.duration_p95_ms, k.as_of
+from idempotency.kept_statistics as k
+-- older ones are left behind by a schedule that is no more
+where k.as_of > now() - interval '1 day'
+union all
+select
+  e.scope, e.total_count, e.processing_count, e.completed_count, e.failed_count, e.refused_count,
+  e.stuck_count, e.expired_count, e.replay_count, e.replay_rate, e.oldest_processing_seconds,
+  e.duration_p50_ms, e.duration_p95_ms, now()
+from idempotency.exact_statistics as e
+where not exists (
+  select from idempotency.kept_statistics as k where k.as_of > now() - interval '1 day'
+);
+
 comment on view public.v_idempotency_stats is
-  'One row per scope, over the keys the reader may see: counts by status, refusals (answers of 400 to 499), replays, ages and durations.';
+  'One row per scope, over the keys the reader may see: counts by status, refusals (answers of 400 to 499), replays, ages and durations, as of when. Exact for users and in a small ledger; counted ahead for operators of a large one.';
 
 revoke all on table public.v_idempotency_stats from public, anon, authenticated, service_role;
 grant select on table public.v_idempotency_stats to authenticated, service_role;
 
--- What operators look at, counted ahead: v_idempotency_stats reads every key, which at ten million
--- takes seconds. idempotency_refresh_statistics fills these tables from outside the claim's path.
+-- What operators look at, counted ahead by the hour: reading every key takes seconds at ten million.
+-- idempotency_refresh_statistics fills these tables from outside the claim's path.
 -- See docs/decisions/0010.
 
 create table idempotency.rollup (
@@ -2685,7 +2773,15 @@ begin
   perform cron.schedule(
     'count-idempotency-statistics',
     '*/5 * * * *',
-    'select * from public.idempotency_refresh_statistics(1000000)'
+    $command$
+    do $$
+    begin
+      perform public.idempotency_refresh_statistics(1000000);
+      commit;
+      perform idempotency.keep_statistics();
+    end;
+    $$
+  $command$
   );
 exception when others then
   raise notice 'pg_cron cannot be used (%): call cleanup_expired_idempotency_keys() from another scheduler; statistics are counted when somebody looks', sqlerrm;

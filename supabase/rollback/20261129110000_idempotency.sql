@@ -27,7 +27,7 @@ begin
 end;
 $$;
 
-drop view public.v_idempotency_stats;
+drop view public.v_idempotency_stats, idempotency.exact_statistics;
 drop function
   public.cleanup_expired_idempotency_keys, public.get_idempotency_status, public.idempotency_checkpoint,
   public.idempotency_claim, public.idempotency_claim_many, public.idempotency_complete,
@@ -41,8 +41,8 @@ drop function
 drop table public.idempotency_keys;
 -- without cascade: what others made of these tables is theirs, and has to go first
 drop table
-  idempotency.durations, idempotency.full_owners, idempotency.hours, idempotency.live_keys,
-  idempotency.open_keys, idempotency.replay_counts, idempotency.rollup;
+  idempotency.durations, idempotency.full_owners, idempotency.hours, idempotency.kept_statistics,
+  idempotency.live_keys, idempotency.open_keys, idempotency.replay_counts, idempotency.rollup;
 drop schema idempotency cascade;
 drop type public.idempotency_item_answer;
 drop type public.idempotency_answer;

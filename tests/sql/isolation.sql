@@ -72,7 +72,7 @@ from (values
   -- the ledger
   ('authenticated', 'function', 'execute', 'get_idempotency_status'),
   ('authenticated', 'idempotency function', 'execute', 'signed_in_owner'),
-  ('authenticated', 'table', 'select', 'v_idempotency_stats idempotency.replay_counts'),
+  ('authenticated', 'table', 'select', 'v_idempotency_stats idempotency.exact_statistics idempotency.kept_statistics idempotency.replay_counts'),
   (
     'service_role', 'function', 'execute',
     'idempotency_claim idempotency_renew idempotency_checkpoint idempotency_complete idempotency_fail
@@ -84,11 +84,11 @@ from (values
   ),
   ('service_role', 'idempotency function', 'execute', 'signed_in_owner version held_keys first_fence_since'),
   ('service_role', 'sequence', 'usage', 'idempotency.fence_seq'),
-  ('service_role', 'table', 'select', 'v_idempotency_stats'),
+  ('service_role', 'table', 'select', 'v_idempotency_stats idempotency.exact_statistics'),
   (
     'service_role', 'table', 'select insert update delete',
     'idempotency_keys idempotency.full_owners idempotency.replay_counts idempotency.rollup idempotency.hours
-    idempotency.durations idempotency.live_keys idempotency.open_keys'
+    idempotency.durations idempotency.live_keys idempotency.open_keys idempotency.kept_statistics'
   ),
 
   -- the other parts and the examples

@@ -1,6 +1,6 @@
 -- The numbers of the statistics view, replay counts and the status of a key.
 begin;
-select plan(17);
+select plan(22);
 
 set local role service_role;
 delete from public.idempotency_keys;
@@ -73,6 +73,25 @@ select results_eq(
 select is_empty(
   $$select from public.idempotency_keys where status = 'failed' and completed_at is null$$, 'whatever failed has ended'
 );
+
+-- counted ahead in a large ledger, for whoever sees all of it
+reset role;
+analyze public.idempotency_keys;
+select idempotency.keep_statistics(1000000000)\g /dev/null
+select is_empty('select from idempotency.kept_statistics', 'a small ledger is counted when somebody looks');
+select idempotency.keep_statistics(1)\g /dev/null
+delete from public.idempotency_keys where scope = 's' and idempotency_key = 'done-1';
+set local role service_role;
+select is((select total_count from public.v_idempotency_stats where scope = 's'), 5::bigint, 'a large one was counted ahead, as of when it says');
+reset role;
+update idempotency.kept_statistics set as_of = now() - interval '1 hour';
+set local role service_role;
+select is((select as_of from public.v_idempotency_stats where scope = 's'), now() - interval '1 hour', 'which is an hour ago');
+reset role;
+select idempotency.keep_statistics(1)\g /dev/null
+select is((select total_count from public.v_idempotency_stats where scope = 's'), 4::bigint, 'and is counted again in time');
+update idempotency.kept_statistics set total_count = 1000, as_of = now() - interval '2 days';
+select is((select total_count from public.v_idempotency_stats where scope = 's'), 4::bigint, 'what no schedule counts any more is counted when somebody looks');
 
 select * from finish();
 rollback;

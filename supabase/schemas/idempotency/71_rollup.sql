@@ -1,5 +1,5 @@
--- What operators look at, counted ahead: v_idempotency_stats reads every key, which at ten million
--- takes seconds. idempotency_refresh_statistics fills these tables from outside the claim's path.
+-- What operators look at, counted ahead by the hour: reading every key takes seconds at ten million.
+-- idempotency_refresh_statistics fills these tables from outside the claim's path.
 -- See docs/decisions/0010.
 
 create table idempotency.rollup (

@@ -219,7 +219,15 @@ begin
   perform cron.schedule(
     'count-idempotency-statistics',
     '*/5 * * * *',
-    'select * from public.idempotency_refresh_statistics(1000000)'
+    $command$
+    do $$
+    begin
+      perform public.idempotency_refresh_statistics(1000000);
+      commit;
+      perform idempotency.keep_statistics();
+    end;
+    $$
+  $command$
   );
 exception when others then
   raise notice 'pg_cron cannot be used (%): call cleanup_expired_idempotency_keys() from another scheduler; statistics are counted when somebody looks', sqlerrm;

@@ -1866,11 +1866,12 @@ from (
     count(*) filter (where k.expires_at <= now()) as expired_count,
     sum(k.attempt) as execution_count,
     min(k.created_at) as oldest_created_at,
-    extract(epoch from now() - min(k.claimed_at) filter (where k.status = 'processing'))::double precision
+    -- no time is below 0, where the clock was put back in between
+    extract(epoch from now() - min(least(k.claimed_at, now())) filter (where k.status = 'processing'))::double precision
       as oldest_processing_seconds,
-    percentile_cont(0.5) within group (order by extract(epoch from k.completed_at - k.claimed_at) * 1000)
+    percentile_cont(0.5) within group (order by greatest(extract(epoch from k.completed_at - k.claimed_at) * 1000, 0))
       filter (where k.status = 'completed') as duration_p50_ms,
-    percentile_cont(0.95) within group (order by extract(epoch from k.completed_at - k.claimed_at) * 1000)
+    percentile_cont(0.95) within group (order by greatest(extract(epoch from k.completed_at - k.claimed_at) * 1000, 0))
       filter (where k.status = 'completed') as duration_p95_ms
   from public.idempotency_keys as k
   group by k.scope
@@ -1933,7 +1934,7 @@ begin
   -- other numbers of keys cost in proportion.
   if v_keys >= p_from_keys and exists (
     select from idempotency.kept_statistics as k
-    where k.as_of > now() - least(v_keys * interval '0.1 milliseconds', interval '6 hours')
+    where k.as_of between now() - least(v_keys * interval '0.1 milliseconds', interval '6 hours') and now()
   ) then
     return;
   end if;
@@ -1958,8 +1959,8 @@ select
   k.stuck_count, k.expired_count, k.replay_count, k.replay_rate, k.oldest_processing_seconds,
   k.duration_p50_ms, k.duration_p95_ms, k.as_of
 from idempotency.kept_statistics as k
--- older ones are left behind by a schedule that is no more
-where k.as_of > now() - interval '1 day'
+-- others are left behind by a schedule that is no more, or by a clock that was ahead
+where k.as_of between now() - interval '1 day' and now()
 union all
 select
   e.scope, e.total_count, e.processing_count, e.completed_count, e.failed_count, e.refused_count,
@@ -1967,7 +1968,8 @@ select
   e.duration_p50_ms, e.duration_p95_ms, now()
 from idempotency.exact_statistics as e
 where not exists (
-  select from idempotency.kept_statistics as k where k.as_of > now() - interval '1 day'
+  select from idempotency.kept_statistics as k
+  where k.as_of between now() - interval '1 day' and now()
 );
 
 comment on view public.v_idempotency_stats is
@@ -2154,6 +2156,11 @@ begin
     v_state.barrier := null;
   end if;
 
+  -- the clock was put back since: until it gets there again nothing would be counted
+  if v_state.next_at > v_now then
+    v_state.next_at := v_now;
+  end if;
+
   -- Whoever took a fence up to next_fence has by now a transaction id, below this one: the tenth of
   -- a second is for the instructions between the two.
   if v_state.barrier is null and v_state.next_at < v_now - interval '100 milliseconds' then
@@ -2302,8 +2309,12 @@ begin
   insert into idempotency.hours as h (hour, scope, replays)
   select c.hour, c.scope, sum(c.replays)
   from idempotency.replay_counts as c
-  -- ten minutes: a count belongs to the hour in which its transaction began
-  where c.hour >= greatest(v_kept_from, date_trunc('hour', v_state.replays_at - interval '10 minutes', 'UTC'))
+  where c.hour >= case
+    -- the clock was put back since, nobody knows how far
+    when v_state.replays_at > v_now then v_kept_from
+    -- ten minutes: a count belongs to the hour in which its transaction began
+    else greatest(v_kept_from, date_trunc('hour', v_state.replays_at - interval '10 minutes', 'UTC'))
+  end
   group by c.hour, c.scope
   on conflict (hour, scope) do update set replays = excluded.replays
   where h.replays <> excluded.replays;

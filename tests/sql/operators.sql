@@ -1,7 +1,7 @@
 -- What operators are shown: counted ahead and equal to a count of the rows, whatever happened between
 -- two refreshes, and stuck keys exactly at any time.
 begin;
-select plan(64);
+select plan(66);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -209,6 +209,23 @@ select case when to_regclass('cron.job') is null then skip('pg_cron is not insta
     'both jobs are there'
   )
 end;
+-- the clock was six hours ahead, and has been put right
+update idempotency.rollup
+set next_fence = coalesce(next_fence, counted_fence), next_at = clock_timestamp() + interval '6 hours',
+  barrier = null, replays_at = clock_timestamp() + interval '6 hours';
+select pg_temp.claim('put-back', 1, 'put-back') \g /dev/null
+insert into idempotency.replay_counts (owner, scope, hour, replays)
+values ('', 'put-back', date_trunc('hour', clock_timestamp() - interval '3 hours', 'UTC'), 7);
+select public.idempotency_refresh_statistics(), pg_sleep(0.11) \g /dev/null
+select public.idempotency_refresh_statistics(), pg_sleep(0.11) \g /dev/null
+select public.idempotency_refresh_statistics(), pg_sleep(0.11) \g /dev/null
+select public.idempotency_refresh_statistics(), pg_sleep(0.11) \g /dev/null
+select is((select behind from public.idempotency_refresh_statistics()), 0::bigint, 'after the clock was put back counting goes on');
+select is(
+  (select replay_count from public.idempotency_scope_statistics() where scope = 'put-back'), 7::bigint,
+  'and no replay is left out'
+);
+
 select throws_ok('select * from public.idempotency_refresh_statistics(0)', '22023', 'refreshing idempotency statistics: at most 1 to 1000000 claims can be counted in one call, not 0', 'a refresh of none is refused');
 select throws_ok('select * from public.idempotency_scope_statistics(200)', '22023', 'reading idempotency statistics: there are 1 to 192 hours and 1 to 1000 scopes, not 200 and 50', 'and hours that are not kept');
 

@@ -94,11 +94,12 @@ from (
     count(*) filter (where k.expires_at <= now()) as expired_count,
     sum(k.attempt) as execution_count,
     min(k.created_at) as oldest_created_at,
-    extract(epoch from now() - min(k.claimed_at) filter (where k.status = 'processing'))::double precision
+    -- no time is below 0, where the clock was put back in between
+    extract(epoch from now() - min(least(k.claimed_at, now())) filter (where k.status = 'processing'))::double precision
       as oldest_processing_seconds,
-    percentile_cont(0.5) within group (order by extract(epoch from k.completed_at - k.claimed_at) * 1000)
+    percentile_cont(0.5) within group (order by greatest(extract(epoch from k.completed_at - k.claimed_at) * 1000, 0))
       filter (where k.status = 'completed') as duration_p50_ms,
-    percentile_cont(0.95) within group (order by extract(epoch from k.completed_at - k.claimed_at) * 1000)
+    percentile_cont(0.95) within group (order by greatest(extract(epoch from k.completed_at - k.claimed_at) * 1000, 0))
       filter (where k.status = 'completed') as duration_p95_ms
   from public.idempotency_keys as k
   group by k.scope
@@ -161,7 +162,7 @@ begin
   -- other numbers of keys cost in proportion.
   if v_keys >= p_from_keys and exists (
     select from idempotency.kept_statistics as k
-    where k.as_of > now() - least(v_keys * interval '0.1 milliseconds', interval '6 hours')
+    where k.as_of between now() - least(v_keys * interval '0.1 milliseconds', interval '6 hours') and now()
   ) then
     return;
   end if;
@@ -186,8 +187,8 @@ select
   k.stuck_count, k.expired_count, k.replay_count, k.replay_rate, k.oldest_processing_seconds,
   k.duration_p50_ms, k.duration_p95_ms, k.as_of
 from idempotency.kept_statistics as k
--- older ones are left behind by a schedule that is no more
-where k.as_of > now() - interval '1 day'
+-- others are left behind by a schedule that is no more, or by a clock that was ahead
+where k.as_of between now() - interval '1 day' and now()
 union all
 select
   e.scope, e.total_count, e.processing_count, e.completed_count, e.failed_count, e.refused_count,
@@ -195,7 +196,8 @@ select
   e.duration_p50_ms, e.duration_p95_ms, now()
 from idempotency.exact_statistics as e
 where not exists (
-  select from idempotency.kept_statistics as k where k.as_of > now() - interval '1 day'
+  select from idempotency.kept_statistics as k
+  where k.as_of between now() - interval '1 day' and now()
 );
 
 comment on view public.v_idempotency_stats is

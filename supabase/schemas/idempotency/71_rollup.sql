@@ -176,6 +176,11 @@ begin
     v_state.barrier := null;
   end if;
 
+  -- the clock was put back since: until it gets there again nothing would be counted
+  if v_state.next_at > v_now then
+    v_state.next_at := v_now;
+  end if;
+
   -- Whoever took a fence up to next_fence has by now a transaction id, below this one: the tenth of
   -- a second is for the instructions between the two.
   if v_state.barrier is null and v_state.next_at < v_now - interval '100 milliseconds' then
@@ -324,8 +329,12 @@ begin
   insert into idempotency.hours as h (hour, scope, replays)
   select c.hour, c.scope, sum(c.replays)
   from idempotency.replay_counts as c
-  -- ten minutes: a count belongs to the hour in which its transaction began
-  where c.hour >= greatest(v_kept_from, date_trunc('hour', v_state.replays_at - interval '10 minutes', 'UTC'))
+  where c.hour >= case
+    -- the clock was put back since, nobody knows how far
+    when v_state.replays_at > v_now then v_kept_from
+    -- ten minutes: a count belongs to the hour in which its transaction began
+    else greatest(v_kept_from, date_trunc('hour', v_state.replays_at - interval '10 minutes', 'UTC'))
+  end
   group by c.hour, c.scope
   on conflict (hour, scope) do update set replays = excluded.replays
   where h.replays <> excluded.replays;

@@ -31,7 +31,7 @@ export async function cleanUp(
   keeper: Keeper,
   { seconds = Infinity }: { seconds?: number } = {},
 ): Promise<Cleanup> {
-  const deadline = Date.now() + seconds * 1000;
+  const deadline = performance.now() + seconds * 1000;
   await refreshStatistics(keeper, { seconds: Math.min(seconds, 30) });
   for (let deleted = 0;;) {
     // Each call is a transaction, and stops after 5 seconds.
@@ -41,7 +41,7 @@ export async function cleanUp(
     const latest = row.cleanup_expired_idempotency_keys;
     deleted += latest;
     if (latest === 0) return { deleted, isDone: true };
-    if (Date.now() > deadline) return { deleted, isDone: false };
+    if (performance.now() > deadline) return { deleted, isDone: false };
   }
 }
 
@@ -79,7 +79,7 @@ export async function refreshStatistics(
   keeper: Keeper,
   { seconds = 30 }: RefreshOptions = {},
 ): Promise<Refreshed> {
-  const deadline = Date.now() + seconds * 1000;
+  const deadline = performance.now() + seconds * 1000;
   const parameters = { p_most: A_CALL };
   let target: number | undefined;
   let forNothing = 0;
@@ -92,7 +92,7 @@ export async function refreshStatistics(
     target -= counted;
     forNothing = counted === 0 ? forNothing + 1 : 0;
     const done = target <= 0 || behind === 0 ||
-      forNothing >= MOST_CALLS_FOR_NOTHING || Date.now() > deadline;
+      forNothing >= MOST_CALLS_FOR_NOTHING || performance.now() > deadline;
     if (done) return { asOf, behind };
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }

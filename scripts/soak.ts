@@ -12,6 +12,8 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { clockTrials } from "../tests/proof/clocks/trials.ts";
+import { loadTrials } from "../tests/proof/load/trials.ts";
 import { scheduleTrials } from "../tests/proof/simulation/trials.ts";
 import { anySeed, type Trial } from "../tests/proof/trial.ts";
 import { printTable } from "./table.ts";
@@ -22,6 +24,8 @@ const MAX_SEED = 0xffff_ffff;
 
 const trials: readonly Trial[] = [
   ...scheduleTrials,
+  ...clockTrials,
+  ...loadTrials,
 ];
 
 /** A line of the table. */

@@ -43,6 +43,8 @@ export interface ClusterOptions {
    * replication; `select pg_promote()` ends that.
    */
   standbyOf?: string;
+  /** Further environment variables of the server. */
+  env?: Record<string, string>;
 }
 
 const OLDEST_SUPPORTED = 15;
@@ -304,7 +306,7 @@ function spawnServer(
   { binDir }: PostgresInstallation,
   home: string,
   port: number,
-  { preload = [], settings = {} }: ClusterOptions,
+  { preload = [], settings = {}, env = {} }: ClusterOptions,
   owner: Owner | null,
 ): Deno.ChildProcess {
   const all: Record<string, string> = { ...FAST_SETTINGS, port: String(port) };
@@ -329,6 +331,7 @@ function spawnServer(
       ]),
     ],
     cwd: "/",
+    env,
     stdin: "piped",
     stdout: "null",
     stderr: "null",

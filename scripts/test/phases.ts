@@ -20,6 +20,8 @@ const SIMULATION = "tests/proof/simulation";
 const CRASH = "tests/proof/crash";
 const FAILOVER = "tests/proof/failover";
 const FAULTS = "tests/proof/faults";
+const CLOCKS = "tests/proof/clocks";
+const LOAD = "tests/proof/load";
 const ATTEMPTS = "tests/proof/attempts";
 const CLI = "tests/scripts/cli";
 const MIGRATE = "tests/scripts/migrate";
@@ -40,6 +42,8 @@ const APART = [
   CRASH,
   FAILOVER,
   FAULTS,
+  CLOCKS,
+  LOAD,
   ATTEMPTS,
   CLI,
   MIGRATE,
@@ -261,6 +265,11 @@ export const phases: readonly Phase[] = [
     name: "attempts that stall or crash",
     postgres: [],
     run: (filter) => runDenoTest([ATTEMPTS], filter),
+  },
+  {
+    name: "clocks and load",
+    postgres: [],
+    run: (filter) => runDenoTest([CLOCKS, LOAD], filter),
   },
   {
     name: "kills",

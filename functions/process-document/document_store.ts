@@ -36,7 +36,7 @@ export interface DocumentStore {
 }
 
 // What Postgres raises where store_processed_document finds no such document.
-const NO_DATA_FOUND = "P0002";
+const NOT_FOUND = "PT404";
 
 /** The store behind a client that acts as the caller. */
 export function documentStore(
@@ -60,7 +60,7 @@ export function documentStore(
         p_chunks: chunks.map(toRow),
         p_request_id: requestId,
       });
-      if (error?.code === NO_DATA_FOUND) return null;
+      if (error?.code === NOT_FOUND) return null;
       if (error) {
         throw new StoreError(
           `Cannot store the chunks of document ${documentId}`,

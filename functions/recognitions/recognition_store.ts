@@ -220,7 +220,7 @@ function refusalOf(
 ): RecognitionError | null {
   const recipient = recipientAddress ?? recipientId;
   switch (code) {
-    case "P0002":
+    case "PT404":
       return new RecognitionError(
         "RECIPIENT_NOT_FOUND",
         `Nobody can be recognised under ${recipient}: ask the recipient for ${

@@ -69,7 +69,7 @@ async function reserveGpuHours(
   });
   if (error === null) return data;
   switch (error.code) {
-    case "P0002":
+    case "PT404":
       throw new Refusal({
         status: 404,
         code: "POOL_NOT_FOUND",

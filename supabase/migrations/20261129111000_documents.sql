@@ -129,7 +129,7 @@ begin
   for no key update;
 
   if not found then
-    raise exception 'cannot store chunks: there is no document %', p_document_id using errcode = 'P0002';
+    raise exception 'cannot store chunks: there is no document %', p_document_id using errcode = 'PT404';
   end if;
 
   insert into public.processing_jobs (user_id, request_id, document_id, chunk_count, characters)
@@ -161,7 +161,7 @@ end;
 $$;
 
 comment on function public.store_processed_document(uuid, jsonb, text) is
-  'Replaces the chunks of a document and records the job, once for a request id; answers the job id. SQLSTATE P0002: no such document.';
+  'Replaces the chunks of a document and records the job, once for a request id; answers the job id. SQLSTATE PT404: no such document.';
 
 -- The same for a file that is not in documents yet: the document, its chunks and the job, all or nothing.
 create function public.store_uploaded_document(

@@ -104,7 +104,7 @@ begin
 
   -- Raised, and so not recorded: the claim is rolled back with everything else.
   if not exists (select from public.gpu_pools as p where p.id = p_pool_id) then
-    raise exception 'reserving GPU hours: there is no pool %', p_pool_id using errcode = 'P0002';
+    raise exception 'reserving GPU hours: there is no pool %', p_pool_id using errcode = 'PT404';
   end if;
 
   begin
@@ -154,7 +154,7 @@ end;
 $$;
 
 comment on function public.reserve_gpu_hours(uuid, integer, text, text) is
-  'Reserves hours once per key of the caller: completed, replay, mismatch, …, with the answer. SQLSTATE P0002: no such pool.';
+  'Reserves hours once per key of the caller: completed, replay, mismatch, …, with the answer. SQLSTATE PT404: no such pool.';
 
 revoke all on function public.reserve_gpu_hours(uuid, integer, text, text)
   from public, anon, authenticated, service_role;

@@ -135,7 +135,7 @@ begin
 
   if not found then
     raise exception 'looking for a recipient: nobody has the address or id %', coalesce(new.recipient_address, new.recipient_id)
-      using errcode = 'P0002';
+      using errcode = 'PT404';
   end if;
 
   if v_user_id <> new.recipient_id then
@@ -149,7 +149,7 @@ end;
 $$;
 
 comment on function public.recognitions_resolve_address() is
-  'Finds the recipient of a recognition or share by address or id. SQLSTATE P0002: nobody has it, or takes recognitions; 42501: the two disagree.';
+  'Finds the recipient of a recognition or share by address or id. SQLSTATE PT404: nobody has it, or takes recognitions; 42501: the two disagree.';
 
 revoke all on function public.recognitions_resolve_address() from public, anon, authenticated, service_role;
 
@@ -204,7 +204,7 @@ end;
 $$;
 
 comment on function public.send_recognition(text, uuid, text, text, integer, uuid, text[]) is
-  'Records a recognition by the caller, once for each request id. SQLSTATE P0002: nobody has the address or id; 23514: it is the caller''s own.';
+  'Records a recognition by the caller, once for each request id. SQLSTATE PT404: nobody has the address or id; 23514: it is the caller''s own.';
 
 revoke all on function public.send_recognition(text, uuid, text, text, integer, uuid, text[])
   from public, anon, authenticated, service_role;
@@ -250,7 +250,7 @@ end;
 $$;
 
 comment on function public.share_recognition(text, uuid, uuid, uuid, numeric) is
-  'Shows a recognition that the caller received to somebody else, once for each request id. SQLSTATE P0002: nobody has the address or id; 23503: the caller did not receive it; 23505: it was shared with them before; 23514: they are the caller.';
+  'Shows a recognition that the caller received to somebody else, once for each request id. SQLSTATE PT404: nobody has the address or id; 23503: the caller did not receive it; 23505: it was shared with them before; 23514: they are the caller.';
 
 revoke all on function public.share_recognition(text, uuid, uuid, uuid, numeric)
   from public, anon, authenticated, service_role;

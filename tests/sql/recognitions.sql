@@ -77,8 +77,8 @@ select is(
 );
 select is((select count(*) from public.recognitions), 1::bigint, 'and makes no second one');
 select is((select recipient_id from public.recognitions), '00000000-0000-4000-8000-00000000000b'::uuid, 'it is to whoever has the address');
-select throws_ok($$select pg_temp.send('r2', '00000000-0000-4000-9000-00000000000c')$$, 'P0002', null, 'an address that nobody has is refused');
-select throws_ok($$select pg_temp.send('r2', '00000000-0000-4000-8000-00000000000b')$$, 'P0002', null, 'a user id is no address');
+select throws_ok($$select pg_temp.send('r2', '00000000-0000-4000-9000-00000000000c')$$, 'PT404', null, 'an address that nobody has is refused');
+select throws_ok($$select pg_temp.send('r2', '00000000-0000-4000-8000-00000000000b')$$, 'PT404', null, 'a user id is no address');
 select pg_temp.refused($$send('r2', '00000000-0000-4000-9000-00000000000a')$$, 'recognitions_sender_is_not_the_recipient');
 select pg_temp.refused($$send('', '00000000-0000-4000-9000-00000000000b')$$, 'recognitions_request_id_has_1_to_256_characters');
 select pg_temp.refused($$send('r2', '00000000-0000-4000-9000-00000000000b', repeat('m', 1001))$$, 'recognitions_message_has_1_to_1000_characters');
@@ -111,7 +111,7 @@ select is(
 
 select pg_temp.sign_in('00000000-0000-4000-8000-00000000000c') \g /dev/null
 select is((select count(*) from public.recognitions), 0::bigint, 'others see none');
-select throws_ok($$select pg_temp.send('r1', '00000000-0000-4000-9000-00000000000b')$$, 'P0002', null, 'and a voided address is void');
+select throws_ok($$select pg_temp.send('r1', '00000000-0000-4000-9000-00000000000b')$$, 'PT404', null, 'and a voided address is void');
 
 -- by user id, and with tags
 select pg_temp.sign_in('00000000-0000-4000-8000-00000000000a') \g /dev/null
@@ -125,12 +125,12 @@ select results_eq(
   $$values (null::uuid, null::text, '{calm,kind}'::text[])$$,
   'tells no address, and keeps the tags'
 );
-select throws_ok($$select pg_temp.send_to('i2', '00000000-0000-4000-8000-00000000000c')$$, 'P0002', null, 'who has no address takes none');
+select throws_ok($$select pg_temp.send_to('i2', '00000000-0000-4000-8000-00000000000c')$$, 'PT404', null, 'who has no address takes none');
 select throws_ok(
   $$select pg_temp.send_to('i2', '00000000-0000-4000-8000-00000000000b', '{}', '00000000-0000-4000-9000-00000000000a')$$,
   '42501', null, 'an address and an id have to agree'
 );
-select throws_ok($$select pg_temp.send_to('i2', null)$$, 'P0002', null, 'somebody has to be named');
+select throws_ok($$select pg_temp.send_to('i2', null)$$, 'PT404', null, 'somebody has to be named');
 select pg_temp.refused($$send_to('i2', '00000000-0000-4000-8000-00000000000b', '{1,2,3,4,5,6,7,8,9,10,11}')$$, 'recognitions_has_at_most_10_tags');
 select pg_temp.refused($$send_to('i2', '00000000-0000-4000-8000-00000000000b', array[repeat('t', 401)])$$, 'recognitions_tags_have_at_most_400_characters');
 select pg_temp.refused($$send_to('i2', '00000000-0000-4000-8000-00000000000b', array[null])$$, 'recognitions_tags_are_texts');

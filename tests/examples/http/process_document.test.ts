@@ -185,7 +185,7 @@ Deno.test("a user can neither read nor write what hangs on another's document", 
     p_document_id: documentId,
     p_chunks: [],
   });
-  assertEquals(stored.error?.code, "P0002");
+  assertEquals(stored.error?.code, "PT404");
   assertEquals((await chunksOf(ada, documentId)).length, 1);
 });
 

@@ -12,6 +12,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { breakInTrial } from "../tests/proof/break_in/trials.ts";
 import { clockTrials } from "../tests/proof/clocks/trials.ts";
 import { loadTrials } from "../tests/proof/load/trials.ts";
 import { scheduleTrials } from "../tests/proof/simulation/trials.ts";
@@ -24,6 +25,7 @@ const MAX_SEED = 0xffff_ffff;
 
 const trials: readonly Trial[] = [
   ...scheduleTrials,
+  breakInTrial,
   ...clockTrials,
   ...loadTrials,
 ];

@@ -23,6 +23,7 @@ const FAULTS = "tests/proof/faults";
 const CLOCKS = "tests/proof/clocks";
 const LOAD = "tests/proof/load";
 const ATTEMPTS = "tests/proof/attempts";
+const BREAK_IN = "tests/proof/break_in";
 const CLI = "tests/scripts/cli";
 const MIGRATE = "tests/scripts/migrate";
 const STACK = "tests/scripts/stack";
@@ -45,6 +46,7 @@ const APART = [
   CLOCKS,
   LOAD,
   ATTEMPTS,
+  BREAK_IN,
   CLI,
   MIGRATE,
   STACK,

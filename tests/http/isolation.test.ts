@@ -103,21 +103,6 @@ Deno.test("who is not signed in sees nothing", async () => {
   assertEquals(response.status, 401);
 });
 
-Deno.test("a forged token is nobody's", async () => {
-  const [header, payload] = ada.headers.Authorization!.split(" ")[1]!.split(
-    ".",
-  );
-  const headers = {
-    ...ada.headers,
-    Authorization: `Bearer ${header}.${payload}.${"A".repeat(43)}`,
-  };
-  const response = await probe(stack(), { ...ada, headers }, {
-    key: unique("k"),
-  });
-  await response.body?.cancel();
-  assert(response.status === 401);
-});
-
 Deno.test("what may be stored is bounded, for the secret key too", async () => {
   const { client } = project(stack());
   const claimed = {

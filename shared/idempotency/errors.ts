@@ -295,13 +295,13 @@ export class NotOwnerError extends IdempotencyError {
   }
 }
 
-/** The user has more live keys than the ledger grants one user. */
+/** The user has more live keys, or more in them, than the ledger grants one user. */
 export class TooManyKeysError extends IdempotencyError {
   override readonly name = "TooManyKeysError";
   constructor(cause: unknown) {
     super(
       "TOO_MANY_KEYS",
-      "You hold more live idempotency keys than one user may: wait until some have expired",
+      "Your live idempotency keys are more, or hold more, than one user may have: wait until some have expired",
       { cause, retryAfterSeconds: 3600 },
     );
   }

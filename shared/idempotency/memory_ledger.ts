@@ -50,8 +50,8 @@ export interface MemoryLedgerOptions {
 /**
  * A ledger with the promises of the database's, in memory: for tests and for
  * work offline. It knows one process only, so it protects nothing that is
- * served by more than one. It takes any user id, keeps no metadata and no
- * failure's message, and drops expired keys as new ones come.
+ * served by more than one. It takes any user id, bounds none of them, keeps no
+ * metadata and no failure's message, and drops expired keys as new ones come.
  *
  * @example
  * ```ts

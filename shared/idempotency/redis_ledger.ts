@@ -173,8 +173,8 @@ return key
  * outgrow one Postgres and accept what their Redis promises. Scripts on the
  * server decide, by the server's clock: one trip a transition. A key is one
  * hash, so one slot of a cluster, and leaves by itself when its time is over.
- * It has no batches, notifications, statistics, or row level security, and
- * takes whatever user id it is given. The operators' page, their lists and
+ * It has no batches, notifications, statistics, or row level security, takes
+ * whatever user id it is given, and bounds none of them. The operators' page, their lists and
  * `idempotency_resolve` are of Postgres: here an operator settles a key with
  * `complete` or `fail` and the `owner` that its hash names.
  *

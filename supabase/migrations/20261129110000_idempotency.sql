@@ -201,44 +201,93 @@ comment on type public.idempotency_answer is
 -- a long one would get a lease that is already over, and whoever waited for a lock would judge
 -- leases by a clock from before the wait.
 
+-- Whoever may call a function chooses the keys, and with what is sent the answers: so what one user
+-- can pile up is bounded, in rows and in bytes. Rows that are the project's own are not.
+create table idempotency.limits (
+  only_row boolean primary key default true check (only_row),
+  keys integer not null default 10000 check (keys between 1 and 1000000),
+  bytes bigint not null default 1073741824 check (bytes between 1 and 1099511627776)
+);
+
+comment on table idempotency.limits is
+  'How many keys one owner may have, and how many bytes in all of them; change the row to have others.';
+comment on column idempotency.limits.bytes is
+  'Of answers, headers, steps and metadata, as they are stored.';
+
+insert into idempotency.limits default values;
+
 create table idempotency.full_owners (
   owner text primary key
 );
 
 comment on table idempotency.full_owners is
-  'Owners who had the most live keys that one may have when last counted.';
+  'Owners who had the most that one may have when last counted.';
 
+revoke all on table idempotency.limits from public, anon, authenticated, service_role;
 revoke all on table idempotency.full_owners from public, anon, authenticated, service_role;
+grant select, update on table idempotency.limits to service_role;
 grant select, insert, update, delete on table idempotency.full_owners to service_role;
+alter table idempotency.limits enable row level security;
 alter table idempotency.full_owners enable row level security;
 
-create policy "operators see who has the most keys"
+create policy "operators see how much one owner may have"
+  on idempotency.limits for select to service_role using (true);
+create policy "operators see who has the most that one may have"
   on idempotency.full_owners for select to service_role using (true);
 
--- Whoever may call a function chooses the keys, so the rows that one user can pile up are bounded.
+-- Of a value that lies apart from its row only its size is read, not the value.
+create function idempotency.stored_bytes(p_owner text) returns bigint
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+begin
+  return (
+    select coalesce(sum(
+      coalesce(pg_column_size(k.response), 0) + coalesce(pg_column_size(k.response_headers), 0)
+      + coalesce(pg_column_size(k.steps), 0) + coalesce(pg_column_size(k.metadata), 0)
+    ), 0)
+    from public.idempotency_keys as k
+    where k.owner = p_owner
+  );
+end;
+$$;
+
+comment on function idempotency.stored_bytes(text) is
+  'How many bytes the keys of an owner hold: answers, headers, steps and metadata, as they are stored.';
+
 -- Counting at each claim costs milliseconds for those with many keys; a sample finds them, and
 -- whoever was found is counted each time until there is room again. A sample alone would be no
 -- bound: it refuses one claim in 256 and grants the rest.
-create function idempotency.enforce_key_limit(p_owner text) returns void
+create function idempotency.enforce_limits(p_owner text) returns void
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
-  c_limit constant integer := 10000;
+  v_limits idempotency.limits;
   v_counted constant boolean := exists (select from idempotency.full_owners as f where f.owner = p_owner);
-  v_full boolean;
+  v_keys bigint;
+  v_bytes bigint;
 begin
+  select l.* into v_limits from idempotency.limits as l;
+
   -- rows that wait for cleanup count too: they fill the disk as well, and this stays index-only
-  select count(*) >= c_limit into v_full
+  select count(*) into v_keys
   from (
-    select from public.idempotency_keys as k where k.owner = p_owner limit c_limit
+    select from public.idempotency_keys as k where k.owner = p_owner limit v_limits.keys
   ) as keys;
 
-  if not v_full then
-    delete from idempotency.full_owners as f where f.owner = p_owner;
-    return;
+  -- looks at the rows themselves, so only where it decides
+  if v_keys < v_limits.keys then
+    v_bytes := idempotency.stored_bytes(p_owner);
+
+    if v_bytes < v_limits.bytes then
+      delete from idempotency.full_owners as f where f.owner = p_owner;
+      return;
+    end if;
   end if;
 
   -- where cleanup is late, or was never set up, nobody stays locked out because of it
@@ -256,8 +305,14 @@ begin
   end if;
 
   if v_counted then
-    raise exception 'claiming an idempotency key: the owner has % live keys, the most there may be', c_limit
-      using errcode = 'PT429', hint = 'Keys leave when their TTL ends.';
+    if v_keys >= v_limits.keys then
+      raise exception 'claiming an idempotency key: the owner has % live keys, the most there may be', v_keys
+        using errcode = 'PT429', hint = 'Keys leave when their TTL ends; idempotency.limits says how many there may be.';
+    end if;
+
+    raise exception 'claiming an idempotency key: the live keys of the owner hold % bytes, and may hold %', v_bytes, v_limits.bytes
+      using errcode = 'PT429',
+        hint = 'Keys leave when their TTL ends; keep less of an answer (keepBody), or say in idempotency.limits how much there may be.';
   end if;
 
   -- raising here would undo the mark, so the claim that was sampled is still granted
@@ -265,10 +320,53 @@ begin
 end;
 $$;
 
-comment on function idempotency.enforce_key_limit(text) is
-  'Raises PT429 when an owner has 10,000 keys; counts a sample of calls, and each call of those near the limit.';
+comment on function idempotency.enforce_limits(text) is
+  'Raises PT429 when an owner has as much as idempotency.limits allows; counts a sample of calls, and each call of those near the limit.';
 
-revoke all on function idempotency.enforce_key_limit(text) from public, anon, authenticated, service_role;
+-- For what a claim that was granted brings in the end: keys can be claimed while there is room, and
+-- many of them be given large answers later. What is small is bounded by the number of keys. What is
+-- large is weighed where its owner is known to be full, and else by chance, so that about once in
+-- 16 MiB somebody looks, however large each is.
+create function idempotency.has_room_for(p_owner text, p_bytes integer) returns boolean
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  c_small constant integer := 16384;
+  c_bytes_a_look constant integer := 16777216;
+  v_counted boolean;
+begin
+  if p_owner = '' or p_bytes <= c_small then
+    return true;
+  end if;
+
+  v_counted := exists (select from idempotency.full_owners as f where f.owner = p_owner);
+
+  if not v_counted and p_bytes < random() * c_bytes_a_look then
+    return true;
+  end if;
+
+  if idempotency.stored_bytes(p_owner) < (select l.bytes from idempotency.limits as l) then
+    return true;
+  end if;
+
+  -- Not where another session is about to: who holds rows of keys must not wait for it.
+  if not v_counted and pg_try_advisory_xact_lock(hashtextextended('full owner ' || p_owner, 0)) then
+    insert into idempotency.full_owners (owner) values (p_owner) on conflict do nothing;
+  end if;
+
+  return false;
+end;
+$$;
+
+comment on function idempotency.has_room_for(text, integer) is
+  'Whether an owner may store so many bytes more; weighs what is large, of those near the limit each time.';
+
+revoke all on function idempotency.stored_bytes(text) from public, anon, authenticated, service_role;
+revoke all on function idempotency.enforce_limits(text) from public, anon, authenticated, service_role;
+revoke all on function idempotency.has_room_for(text, integer) from public, anon, authenticated, service_role;
 
 create function public.idempotency_claim(
   p_owner text,
@@ -369,7 +467,7 @@ begin
 
     if v_key.owner is null then
       if p_owner <> '' and random() < 1.0 / 256 then
-        perform idempotency.enforce_key_limit(p_owner);
+        perform idempotency.enforce_limits(p_owner);
       end if;
 
       insert into public.idempotency_keys (
@@ -398,7 +496,7 @@ begin
       end if;
 
       if p_owner <> '' and exists (select from idempotency.full_owners as f where f.owner = p_owner) then
-        perform idempotency.enforce_key_limit(p_owner);
+        perform idempotency.enforce_limits(p_owner);
       end if;
     elsif v_key.expires_at <= v_now then
       -- a new generation: nothing of the old one may be seen through it
@@ -684,6 +782,11 @@ begin
       raise exception 'recording step %: the steps of key % would take % bytes, more than %', p_step, p_idempotency_key, pg_column_size(v_steps), c_most_bytes
         using errcode = '22023', hint = 'Store what is large elsewhere and record where.';
     end if;
+
+    if not idempotency.has_room_for(p_owner, pg_column_size(p_result)) then
+      raise exception 'recording step %: the live keys of the owner hold as many bytes as they may', p_step
+        using errcode = 'PT429', hint = 'Store what is large elsewhere and record where, or say in idempotency.limits how much there may be.';
+    end if;
   end if;
 
   -- after the wait for the lock
@@ -727,6 +830,8 @@ as $$
 declare
   v_now constant timestamptz := clock_timestamp();
   v_ttl constant interval := make_interval(secs => p_ttl_seconds);
+  v_response text := p_response;
+  v_response_encoding text := p_response_encoding;
   v_attempt integer;
   v_fence bigint;
 begin
@@ -752,12 +857,19 @@ begin
       end;
   end if;
 
+  -- The effect has happened, and that is recorded whatever it takes; a body that there is no room
+  -- for is not kept, as one that is too large.
+  if octet_length(p_response) > 16384 and not idempotency.has_room_for(p_owner, octet_length(p_response)) then
+    v_response := null;
+    v_response_encoding := 'none';
+  end if;
+
   update public.idempotency_keys as k
   set
     status = 'completed',
     status_code = p_status_code,
-    response = p_response,
-    response_encoding = p_response_encoding,
+    response = v_response,
+    response_encoding = v_response_encoding,
     response_headers = p_response_headers,
     completed_at = v_now,
     lease_expires_at = null,

@@ -42,6 +42,7 @@ drop table public.idempotency_keys;
 -- without cascade: what others made of these tables is theirs, and has to go first
 drop table
   idempotency.durations, idempotency.full_owners, idempotency.hours, idempotency.kept_statistics,
+  idempotency.limits,
   idempotency.live_keys, idempotency.open_keys, idempotency.replay_counts, idempotency.rollup;
 drop schema idempotency cascade;
 drop type public.idempotency_item_answer;

@@ -1,6 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { SignJWT } from "jose";
-import { supabaseLedger, withIdempotency } from "../../shared/idempotency.ts";
+import {
+  type OperationRun,
+  supabaseLedger,
+  TooManyKeysError,
+  withIdempotency,
+} from "../../shared/idempotency.ts";
 import { effects, probe, unique } from "../support/probe.ts";
 import {
   type Actor,
@@ -88,6 +93,56 @@ Deno.test("who holds too many keys is told so, and closes the ledger to nobody e
   const response = await probe(stack(), ada, { key: unique("key") });
   assertEquals(response.headers.get("x-idempotency-stored"), "true");
   await response.body?.cancel();
+});
+
+Deno.test("who has filled the ledger with answers gets no new keys, and what runs under old ones takes effect once", async () => {
+  const eve = await signUp(stack());
+  const large = crypto.getRandomValues(new Uint8Array(30_000)).toHex();
+  const kept = { key: unique("key"), body: { body: large } };
+  await (await probe(stack(), eve, kept)).body?.cancel();
+  const context = {
+    store: supabaseLedger(project(stack()).client),
+    userId: eve.userId,
+    route: unique("orders"),
+    key: unique("key"),
+  };
+  let runs = 0;
+  const run = (work: (run: OperationRun) => unknown) =>
+    withIdempotency(context, async (run) => {
+      runs++;
+      return { status: 201, body: await work(run) };
+    });
+  await assertRejects(() => run(() => Promise.reject(new Error("later"))));
+  const [limit] = await stack().sql<{ bytes: string }>(
+    "select bytes::text from idempotency.limits",
+  );
+  try {
+    await stack().sql("update idempotency.limits set bytes = 30000");
+    await stack().sql(
+      "insert into idempotency.full_owners (owner) values ($1)",
+      [eve.userId],
+    );
+    const effect = unique("effect");
+    const more = { key: unique("key"), body: { effect } };
+    const refused = await probe(stack(), eve, more);
+    assertEquals(await told(refused), [429, "TOO_MANY_KEYS"]);
+    assertEquals(await effects(stack(), effect), 0);
+    assertEquals(await (await probe(stack(), eve, kept)).text(), large);
+
+    await assertRejects(
+      () => run(({ step }) => step("charge", () => ({ large }))),
+      TooManyKeysError,
+    );
+    assertEquals((await run(() => large)).body, large);
+    const { status, body } = await run(() => large);
+    assertEquals([status, (body as { code: string }).code], [
+      409,
+      "RESPONSE_NOT_STORED",
+    ]);
+    assertEquals(runs, 3);
+  } finally {
+    await stack().sql(`update idempotency.limits set bytes = ${limit!.bytes}`);
+  }
 });
 
 Deno.test("an answer that the ledger refuses is not taken for none: the effect happens once", async () => {

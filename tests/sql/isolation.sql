@@ -90,6 +90,7 @@ from (values
     'idempotency_keys idempotency.full_owners idempotency.replay_counts idempotency.rollup idempotency.hours
     idempotency.durations idempotency.live_keys idempotency.open_keys idempotency.kept_statistics'
   ),
+  ('service_role', 'table', 'select update', 'idempotency.limits'),
 
   -- the other parts and the examples
   (

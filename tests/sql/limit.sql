@@ -1,6 +1,6 @@
--- How many keys one owner may hold, whoever asks for them.
+-- How much one owner may hold, whoever asks for it.
 begin;
-select plan(7);
+select plan(20);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 insert into public.idempotency_keys (owner, user_id, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
@@ -49,6 +49,76 @@ exception when sqlstate 'PT429' then
 end;
 $$;
 select ok(pg_temp.until_refused(), 'a sample finds who has too many');
+
+-- in bytes: much for one owner, and little for a test
+reset role;
+delete from idempotency.full_owners;
+update idempotency.limits set keys = 100, bytes = 1000000;
+create function pg_temp.noise(p_bytes integer) returns text language sql volatile as $$
+  -- what no compression makes smaller
+  select left(string_agg(md5(random()::text), ''), p_bytes) from generate_series(1, p_bytes / 32 + 1);
+$$;
+create function pg_temp.complete(p_owner text, p_key text, p_response text) returns text language sql as $$
+  select (public.idempotency_complete(p_owner, 's', p_key, k.owner_token, 200, p_response, 'text', '{}')).outcome
+  from public.idempotency_keys as k
+  where k.owner = p_owner and k.idempotency_key = p_key;
+$$;
+create function pg_temp.kept(p_owner text, p_key text) returns text language sql as $$
+  select k.status || ' ' || k.response_encoding from public.idempotency_keys as k
+  where k.owner = p_owner and k.idempotency_key = p_key;
+$$;
+set local role service_role;
+
+select pg_temp.claim('user_big', 'key-' || n) from generate_series(1, 5) as n \g /dev/null
+select pg_temp.complete('user_big', 'key-1', pg_temp.noise(1000000)) \g /dev/null
+select is(pg_temp.kept('user_big', 'key-1'), 'completed text', 'an answer that there is room for is kept');
+-- as a look by chance would have it
+insert into idempotency.full_owners values ('user_big');
+select throws_like(
+  $$select pg_temp.claim('user_big', 'one-more')$$, '%hold 10%bytes, and may hold 1000000%',
+  'an owner whose answers fill the room gets no more keys'
+);
+select throws_ok($$select pg_temp.claim('user_big', 'one-more')$$, 'PT429', null, 'with the refusal of too many keys');
+select is(pg_temp.claim('user_big', 'key-2'), 'in_progress', 'and goes on with those there are');
+select is(pg_temp.complete('user_big', 'key-2', pg_temp.noise(20000)), 'completed', 'the end of an attempt is recorded');
+select is(pg_temp.kept('user_big', 'key-2'), 'completed none', 'without a large body');
+select pg_temp.complete('user_big', 'key-3', pg_temp.noise(16000)) \g /dev/null
+select is(pg_temp.kept('user_big', 'key-3'), 'completed text', 'and with a small one');
+select throws_ok(
+  $$
+    select public.idempotency_checkpoint('user_big', 's', k.idempotency_key, k.owner_token, 'a', to_jsonb(pg_temp.noise(20000)), 60)
+    from public.idempotency_keys as k
+    where k.owner = 'user_big' and k.idempotency_key = 'key-4'
+  $$,
+  'PT429', null, 'a step leaves nothing large'
+);
+select is(pg_temp.claim('user_small', 'one-more'), 'claimed', 'others have room');
+insert into idempotency.full_owners values ('') on conflict do nothing;
+select pg_temp.claim('', 'large') \g /dev/null
+select pg_temp.complete('', 'large', pg_temp.noise(1100000)) \g /dev/null
+select is(pg_temp.kept('', 'large'), 'completed text', 'and the project itself is not limited');
+update idempotency.limits set bytes = 10000000;
+select is(pg_temp.claim('user_big', 'one-more'), 'claimed', 'where there may be more, there is');
+select is_empty($$select from idempotency.full_owners where owner <> ''$$, 'and an owner with room is weighed no longer');
+
+-- whoever is not marked is weighed by chance, once in 16 MiB
+create function pg_temp.until_not_kept() returns boolean language plpgsql as $$
+declare
+  v_large constant text := pg_temp.noise(4000000);
+begin
+  for v_number in 1..99 loop
+    perform pg_temp.claim('user_large', 'large-' || v_number);
+    perform pg_temp.complete('user_large', 'large-' || v_number, v_large);
+    if pg_temp.kept('user_large', 'large-' || v_number) = 'completed none' then
+      return true;
+    end if;
+  end loop;
+  return false;
+exception when sqlstate 'PT429' then
+  return true;
+end;
+$$;
+select ok(pg_temp.until_not_kept(), 'a sample finds who stores too much');
 
 select * from finish();
 rollback;

@@ -166,6 +166,11 @@ begin
       raise exception 'recording step %: the steps of key % would take % bytes, more than %', p_step, p_idempotency_key, pg_column_size(v_steps), c_most_bytes
         using errcode = '22023', hint = 'Store what is large elsewhere and record where.';
     end if;
+
+    if not idempotency.has_room_for(p_owner, pg_column_size(p_result)) then
+      raise exception 'recording step %: the live keys of the owner hold as many bytes as they may', p_step
+        using errcode = 'PT429', hint = 'Store what is large elsewhere and record where, or say in idempotency.limits how much there may be.';
+    end if;
   end if;
 
   -- after the wait for the lock
@@ -209,6 +214,8 @@ as $$
 declare
   v_now constant timestamptz := clock_timestamp();
   v_ttl constant interval := make_interval(secs => p_ttl_seconds);
+  v_response text := p_response;
+  v_response_encoding text := p_response_encoding;
   v_attempt integer;
   v_fence bigint;
 begin
@@ -234,12 +241,19 @@ begin
       end;
   end if;
 
+  -- The effect has happened, and that is recorded whatever it takes; a body that there is no room
+  -- for is not kept, as one that is too large.
+  if octet_length(p_response) > 16384 and not idempotency.has_room_for(p_owner, octet_length(p_response)) then
+    v_response := null;
+    v_response_encoding := 'none';
+  end if;
+
   update public.idempotency_keys as k
   set
     status = 'completed',
     status_code = p_status_code,
-    response = p_response,
-    response_encoding = p_response_encoding,
+    response = v_response,
+    response_encoding = v_response_encoding,
     response_headers = p_response_headers,
     completed_at = v_now,
     lease_expires_at = null,

@@ -1882,6 +1882,90 @@ comment on function public.idempotency_read_key(text, text, text) is
 revoke all on function public.idempotency_read_key(text, text, text) from public, anon, authenticated, service_role;
 grant execute on function public.idempotency_read_key(text, text, text) to service_role;
 
+-- An owner who is gone takes their keys along, with every answer. What an attempt did that nobody
+-- recorded the end of still has to be found out: such a key stays until it expires, as nobody's.
+-- Under a fence of its own, so that it is found however far the statistics have counted; with a token
+-- that nobody knows, so that the attempt records nothing any more.
+create function idempotency.keep_as_nobodys(p_key public.idempotency_keys) returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if p_key.status <> 'processing' or p_key.expires_at <= clock_timestamp() then
+    return;
+  end if;
+
+  p_key.owner := 'nobody ' || gen_random_uuid();
+  p_key.user_id := null;
+  p_key.owner_token := gen_random_uuid();
+  p_key.past_owners := null;
+  p_key.fence := nextval('idempotency.fence_seq');
+  insert into public.idempotency_keys select p_key.*;
+end;
+$$;
+
+comment on function idempotency.keep_as_nobodys(public.idempotency_keys) is
+  'Stores a key whose outcome nobody knows once more, as one that belongs to nobody; leaves out any other.';
+
+create function idempotency.forget_owner(p_owner text) returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_key public.idempotency_keys;
+begin
+  if coalesce(p_owner, '') = '' then
+    raise exception 'forgetting the owner of idempotency keys: the project itself stays' using errcode = '22023';
+  end if;
+
+  for v_key in
+    delete from public.idempotency_keys as k where k.owner = p_owner returning k.*
+  loop
+    perform idempotency.keep_as_nobodys(v_key);
+  end loop;
+
+  delete from idempotency.open_keys as o where o.owner = p_owner;
+  delete from idempotency.replay_counts as c where c.owner = p_owner;
+  delete from idempotency.full_owners as f where f.owner = p_owner;
+end;
+$$;
+
+comment on function idempotency.forget_owner(text) is
+  'For owners that are no account of auth.users: deletes their keys; those whose outcome nobody knows stay as nobody''s.';
+
+-- With an account of auth.users its keys go by their foreign key.
+create function idempotency.account_has_ended() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  -- else somebody deletes a key: it goes
+  if not exists (select from auth.users as u where u.id = old.user_id) then
+    perform idempotency.keep_as_nobodys(old);
+  end if;
+
+  return null;
+end;
+$$;
+
+create trigger account_has_ended
+  after delete on public.idempotency_keys
+  for each row
+  when (old.status = 'processing' and old.user_id is not null)
+  execute function idempotency.account_has_ended();
+
+revoke all on function idempotency.keep_as_nobodys(public.idempotency_keys) from public, anon, authenticated, service_role;
+revoke all on function idempotency.forget_owner(text) from public, anon, authenticated, service_role;
+revoke all on function idempotency.account_has_ended() from public, anon, authenticated, service_role;
+grant execute on function idempotency.keep_as_nobodys(public.idempotency_keys) to service_role;
+grant execute on function idempotency.forget_owner(text) to service_role;
+
 -- Replays write nothing on the claim's path. Edge functions count them in memory and hand the
 -- sums over about once a second, so a hot key costs one small update a second, not one a replay.
 
@@ -2701,6 +2785,11 @@ begin
   ));
 
   get diagnostics v_deleted = row_count;
+
+  -- of an account that has ended nothing is kept
+  delete from idempotency.full_owners as f
+  where not exists (select from public.idempotency_keys as k where k.owner = f.owner);
+
   return v_deleted;
 end;
 $$;

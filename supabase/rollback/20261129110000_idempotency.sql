@@ -36,14 +36,14 @@ drop function
   public.idempotency_read_key, public.idempotency_recent_keys, public.idempotency_recount_statistics,
   public.idempotency_refresh_statistics, public.idempotency_renew, public.idempotency_resolve,
   public.idempotency_scope_statistics, public.idempotency_settle_many, public.idempotency_stuck_keys,
-  public.idempotency_upkeep, idempotency.held_keys;
+  public.idempotency_upkeep, idempotency.held_keys, idempotency.keep_as_nobodys;
 -- before the types of its columns
 drop table public.idempotency_keys;
 -- without cascade: what others made of these tables is theirs, and has to go first
 drop table
   idempotency.durations, idempotency.full_owners, idempotency.hours, idempotency.kept_statistics,
-  idempotency.limits,
-  idempotency.live_keys, idempotency.open_keys, idempotency.replay_counts, idempotency.rollup;
+  idempotency.limits, idempotency.live_keys, idempotency.open_keys, idempotency.replay_counts,
+  idempotency.rollup;
 drop schema idempotency cascade;
 drop type public.idempotency_item_answer;
 drop type public.idempotency_answer;

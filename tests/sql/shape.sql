@@ -51,7 +51,7 @@ select throws_ok(
 
 update public.idempotency_keys set owner = '00000000-0000-4000-8000-00000000000a', user_id = '00000000-0000-4000-8000-00000000000a' where idempotency_key = 'row';
 delete from auth.users where id = '00000000-0000-4000-8000-00000000000a';
-select is_empty($$select from public.idempotency_keys where idempotency_key = 'row'$$, 'a user''s keys go with the user');
+select is_empty($$select from public.idempotency_keys where owner = '00000000-0000-4000-8000-00000000000a'$$, 'a user''s keys go with the user');
 
 select * from finish();
 rollback;

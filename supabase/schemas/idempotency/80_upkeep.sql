@@ -24,6 +24,11 @@ begin
   ));
 
   get diagnostics v_deleted = row_count;
+
+  -- of an account that has ended nothing is kept
+  delete from idempotency.full_owners as f
+  where not exists (select from public.idempotency_keys as k where k.owner = f.owner);
+
   return v_deleted;
 end;
 $$;

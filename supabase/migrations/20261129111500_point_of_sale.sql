@@ -128,6 +128,52 @@ $$;
 comment on function public.create_business(text, text, text) is
   'Creates a business that the caller owns; answers its id.';
 
+-- An owner whose account ends is followed by the manager who has been there longest; where there is
+-- none, the project says who, with the secret key.
+create function public.business_has_lost_its_owner() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_next uuid;
+begin
+  -- with the whole of it everybody goes
+  perform from public.businesses as b where b.id = old.business_id for no key update;
+
+  if not found then
+    return null;
+  end if;
+
+  loop
+    select m.user_id into v_next
+    from public.memberships as m
+    where m.business_id = old.business_id and m.role = 'manager'
+    order by m.created_at, m.user_id
+    limit 1;
+
+    exit when not found;
+
+    update public.memberships as m
+    set role = 'owner'
+    where m.business_id = old.business_id and m.user_id = v_next and m.role = 'manager';
+
+    -- else they have left meanwhile, too
+    exit when found;
+  end loop;
+
+  return null;
+end;
+$$;
+
+create trigger business_has_lost_its_owner
+  after delete on public.memberships
+  for each row
+  when (old.role = 'owner')
+  execute function public.business_has_lost_its_owner();
+
+revoke all on function public.business_has_lost_its_owner() from public, anon, authenticated, service_role;
 revoke all on function public.my_business_ids(text[]) from public, anon, authenticated, service_role;
 revoke all on function public.my_role_in(uuid) from public, anon, authenticated, service_role;
 revoke all on function public.create_business(text, text, text) from public, anon, authenticated, service_role;

@@ -170,6 +170,71 @@ $$;
 comment on function public.create_organization(text, uuid) is
   'Creates an organisation that the caller owns, once for each id; answers the id.';
 
+-- An owner whose account ends is followed by the admin who has been there longest; where there is
+-- none, the project says who, with the secret key.
+create function public.organization_has_lost_its_owner() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_next uuid;
+begin
+  -- with the whole of it everybody goes
+  perform from public.organizations as o where o.id = old.organization_id for no key update;
+
+  if not found then
+    return null;
+  end if;
+
+  loop
+    select m.user_id into v_next
+    from public.organization_members as m
+    where m.organization_id = old.organization_id and m.role = 'admin'
+    order by m.created_at, m.user_id
+    limit 1;
+
+    exit when not found;
+
+    update public.organization_members as m
+    set role = 'owner'
+    where m.organization_id = old.organization_id and m.user_id = v_next and m.role = 'admin';
+
+    -- else they have left meanwhile, too
+    exit when found;
+  end loop;
+
+  return null;
+end;
+$$;
+
+create trigger organization_has_lost_its_owner
+  after delete on public.organization_members
+  for each row
+  when (old.role = 'owner')
+  execute function public.organization_has_lost_its_owner();
+
+-- What colleagues shared were the organisation's keys. Its id may come back, by somebody who knew it,
+-- and must not answer to them.
+create function public.organization_is_dissolved() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  perform idempotency.forget_owner('org:' || old.id);
+  return null;
+end;
+$$;
+
+create trigger organization_is_dissolved
+  after delete on public.organizations
+  for each row execute function public.organization_is_dissolved();
+
+revoke all on function public.organization_has_lost_its_owner() from public, anon, authenticated, service_role;
+revoke all on function public.organization_is_dissolved() from public, anon, authenticated, service_role;
 revoke all on function public.my_organization_ids(text[]) from public, anon, authenticated, service_role;
 revoke all on function public.my_owner_ids() from public, anon, authenticated, service_role;
 revoke all on function public.require_membership(uuid) from public, anon, authenticated, service_role;

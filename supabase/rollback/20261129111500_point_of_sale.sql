@@ -55,5 +55,6 @@ as $$ select 'UTC' where p_business_id is not null; $$;
 drop function public.create_business(text, text, text);
 drop table public.memberships;
 drop table public.businesses;
+drop function public.business_has_lost_its_owner();
 drop function public.my_role_in(uuid);
 drop function public.my_business_ids(text[]);

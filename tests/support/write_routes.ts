@@ -56,13 +56,11 @@ type Path = Record<string, Operation> & { parameters?: { $ref?: string }[] };
 const paths = openapi.paths as unknown as Record<string, Path>;
 const schemas = openapi.components.schemas as Record<string, Schema>;
 
-/** Every write route of every function. */
+/** Every write route of every function that takes keys. */
 export const writeRoutes: WriteRoute[] = Object.entries(paths).flatMap(
   ([path, { parameters = [], ...operations }]) =>
     Object.entries(operations as Record<string, Operation>)
-      .filter(([method, operation]) =>
-        method !== "delete" && operation["x-idempotency"] !== undefined
-      )
+      .filter(([, operation]) => operation["x-idempotency"] !== undefined)
       .map(([method, { requestBody, responses }]): WriteRoute => {
         const json = requestBody?.content["application/json"];
         const schema = json?.schema;
@@ -84,6 +82,30 @@ export const writeRoutes: WriteRoute[] = Object.entries(paths).flatMap(
       }),
 );
 
+/**
+ * The write routes by what they are about, `crm/hotels` for instance, in an
+ * order in which one row can go through them: created, changed, archived,
+ * restored, and whatever else becomes of it.
+ */
+export function lives(): Map<string, WriteRoute[]> {
+  const stage = ({ method, path }: WriteRoute) =>
+    method === "DELETE"
+      ? 1
+      : path.endsWith("/restore")
+      ? 2
+      : path.endsWith("{id}") || !path.includes("{id}")
+      ? 0
+      : 3;
+  const groups = Map.groupBy(
+    writeRoutes,
+    ({ path }) => path.split("/{id}")[0]!,
+  );
+  for (const routes of groups.values()) {
+    routes.sort((a, b) => stage(a) - stage(b));
+  }
+  return groups;
+}
+
 /** One request of a route that takes effect. */
 export interface Attempt {
   path: string;
@@ -94,51 +116,50 @@ export interface Attempt {
   type?: string;
 }
 
-type Prepare = (stack: Stack, actor: Actor) => Promise<Attempt>;
+type Prepare = (
+  stack: Stack,
+  actor: Actor,
+) => Promise<Omit<Attempt, "path"> & { id?: string }>;
 
-/** Prepares a request of a route, with everything that it refers to. */
+/**
+ * Prepares a request of a route, with everything that it refers to.
+ *
+ * @param made What the first route of the same life made.
+ */
 export async function prepare(
   route: WriteRoute,
   stack: Stack,
   actor: Actor,
+  made = "",
 ): Promise<Attempt> {
   const name = `${route.method} ${route.path}`;
-  const special = PREPARATIONS[name];
-  if (special !== undefined) return await special(stack, actor);
-  const [body, other] = await bodiesOf(route, stack, actor);
-  if (!route.path.includes("{id}")) {
-    if (body !== undefined) return { path: route.path, body, other };
+  const { id = made, ...attempt } = await (PREPARATIONS[name]?.(stack, actor) ??
+    bodiesOf(route, stack, actor));
+  if (
+    (route.takesBody && attempt.body === undefined) ||
+    (route.path.includes("{id}") && id === "")
+  ) {
     throw new Error(
-      `${name} has no example: give it two in the document, or say in tests/support/write_routes.ts how it is prepared`,
+      `Cannot prepare ${name}: give it two examples in the document, or say in tests/support/write_routes.ts how it is done`,
     );
   }
-  const [list, suffix = ""] = route.path.split("/{id}");
-  const creating = writeRoutes.find(({ method, path }) =>
-    method === "POST" && path === list
-  );
-  if (creating === undefined) {
-    throw new Error(
-      `Nothing of ${list} can be created: say in tests/support/write_routes.ts how ${name} is prepared`,
-    );
-  }
-  const { id } = await create(creating, stack, actor);
-  const path = `${list}/${id}`;
-  if (suffix === "/restore") {
-    const { status } = await call(stack, actor, path, { method: "DELETE" });
-    assertEquals(status, 200);
-  }
-  return { path: `${path}${suffix}`, body, other };
+  return { path: route.path.replace("{id}", id), ...attempt };
 }
 
 async function create(
   route: WriteRoute,
   stack: Stack,
   actor: Actor,
-): Promise<{ id: string }> {
-  const { path, body } = await prepare(route, stack, actor);
-  const answer = await call(stack, actor, path, { body, key: unique("made") });
+): Promise<string> {
+  const attempt = await prepare(route, stack, actor);
+  const answer = await send(stack, actor, route, attempt, unique("made"));
   assertEquals(answer.status, route.status, JSON.stringify(answer.body));
-  return answer.body;
+  return madeBy(answer)!;
+}
+
+/** The id of what an answer says was made. */
+export function madeBy({ body }: CallAnswer): string | undefined {
+  return body.id ?? body.event?.id ?? body.saleId;
 }
 
 /** Two bodies of a route; what a route has no example of is a change of one field. */
@@ -146,7 +167,7 @@ async function bodiesOf(
   { examples, schema, path }: WriteRoute,
   stack: Stack,
   actor: Actor,
-): Promise<[unknown, unknown]> {
+): Promise<Pick<Attempt, "body" | "other"> & { id?: never }> {
   const fields = schema?.properties ?? {};
   if (examples.length < 2) {
     const whole = writeRoutes.find((route) =>
@@ -157,13 +178,16 @@ async function bodiesOf(
         name in fields && !isReference(fields[name]!) &&
         !isUnique(fields[name]!)
       ) ?? [];
-    if (field === undefined) return [undefined, undefined];
-    return [{ [field]: value }, { [field]: whole!.examples[1]![field] }];
+    if (field === undefined) return {};
+    return {
+      body: { [field]: value },
+      other: { [field]: whole!.examples[1]![field] },
+    };
   }
-  return [
-    await filledIn(examples[0]!, fields, stack, actor),
-    await filledIn(examples[1]!, fields, stack, actor),
-  ];
+  return {
+    body: await filledIn(examples[0]!, fields, stack, actor),
+    other: await filledIn(examples[1]!, fields, stack, actor),
+  };
 }
 
 const referred = new WeakMap<Actor, Map<string, string>>();
@@ -186,7 +210,7 @@ async function filledIn(
         path === `crm/${target}` && method === "POST"
       )!;
       if (!known.has(target)) {
-        known.set(target, (await create(creating, stack, actor)).id);
+        known.set(target, await create(creating, stack, actor));
       }
       body[name] = known.get(target);
     } else if (isUnique(schema)) {
@@ -221,6 +245,7 @@ async function processed(stack: Stack, actor: Actor): Promise<string> {
   const documentId = await documentOf(actor, GUIDE);
   const { status } = await call(stack, actor, "process-document", {
     body: { documentId },
+    key: unique("document"),
   });
   assertEquals(status, 200);
   return documentId;
@@ -262,15 +287,6 @@ async function addressOf({ client }: Actor): Promise<string> {
   return data!;
 }
 
-/** An event, in its first version. */
-async function eventOf(stack: Stack, actor: Actor): Promise<string> {
-  const { body } = await call(stack, actor, "events", {
-    body: { title: "Summer party", startsAt: "2027-06-21T18:00:00Z" },
-    key: unique("event"),
-  });
-  return body.event.id;
-}
-
 const THANKS = { message: "It works", category: "teamwork", points: 5 };
 
 // No count is what was counted before, so each is a difference to book.
@@ -278,28 +294,14 @@ let counted = 0;
 
 // Routes whose requests need more than an example: what they are about.
 const PREPARATIONS: Record<string, Prepare> = {
-  "PATCH events/{id}": async (stack, actor) => ({
-    path: `events/${await eventOf(stack, actor)}`,
-    body: { version: 1, title: "Garden party" },
-    other: { version: 1, title: "Winter party" },
-  }),
-  "POST events/{id}/cancel": async (stack, actor) => ({
-    path: `events/${await eventOf(stack, actor)}/cancel`,
-  }),
-  "POST events/{id}/restore": async (stack, actor) => {
-    const path = `events/${await eventOf(stack, actor)}`;
-    const key = unique("archive");
-    const { status } = await call(stack, actor, path, {
-      method: "DELETE",
-      key,
-    });
-    assertEquals(status, 200);
-    return { path: `${path}/restore` };
-  },
+  "PATCH events/{id}": () =>
+    Promise.resolve({
+      body: { version: 1, title: "Garden party" },
+      other: { version: 1, title: "Winter party" },
+    }),
   "POST generate-training-data": async (stack, actor) => {
     const documentIds = [await processed(stack, actor)];
     return {
-      path: "generate-training-data",
       body: { documentIds },
       other: { documentIds, format: "completion" },
     };
@@ -307,19 +309,13 @@ const PREPARATIONS: Record<string, Prepare> = {
   "POST pos/sales": async (stack, actor) => {
     const { shop, product } = await shopOf(stack, actor);
     return {
-      path: "pos/sales",
       body: saleOf(shop.counter, [[product, 1]]),
       other: saleOf(shop.counter, [[product, 2]]),
     };
   },
   "POST pos/sales/{id}/refund": async (stack, actor) => {
-    const { shop, product } = await shopOf(stack, actor);
-    const sale = await call(stack, actor, "pos/sales", {
-      body: saleOf(shop.counter, [[product, 2]]),
-      key: unique("sale"),
-    });
+    const { product } = await shopOf(stack, actor);
     return {
-      path: `pos/sales/${sale.body.saleId}/refund`,
       body: { lines: [{ productId: product, quantity: 1 }] },
       other: { lines: [{ productId: product, quantity: 2 }] },
     };
@@ -327,17 +323,17 @@ const PREPARATIONS: Record<string, Prepare> = {
   "POST pos/purchases/receipts/{id}/approve": async (stack, actor) => {
     const { shop, product } = await shopOf(stack, actor);
     const id = await draftReceipt(shop, [[product, 1]]);
-    return { path: `pos/purchases/receipts/${id}/approve` };
+    return { id };
   },
   "POST pos/purchases/returns/{id}/approve": async (stack, actor) => {
     const { shop, product } = await shopOf(stack, actor);
     const id = await draftReturn(shop, [[product, 1]]);
-    return { path: `pos/purchases/returns/${id}/approve` };
+    return { id };
   },
   "POST pos/inventory/corrections/{id}/approve": async (stack, actor) => {
     const { shop, product } = await shopOf(stack, actor);
     const id = await draftCorrection(shop, [[product, -1]]);
-    return { path: `pos/inventory/corrections/${id}/approve` };
+    return { id };
   },
   "POST pos/locations/{id}/counts": async (stack, actor) => {
     const { shop, product } = await shopOf(stack, actor);
@@ -347,7 +343,7 @@ const PREPARATIONS: Record<string, Prepare> = {
       `sku,counted\n${data.sku},${2_000 + counted++}\n`
     );
     return {
-      path: `pos/locations/${shop.counter}/counts`,
+      id: shop.counter,
       body: counts[0],
       other: counts[1],
       type: "text/csv",
@@ -356,7 +352,7 @@ const PREPARATIONS: Record<string, Prepare> = {
   "POST pos/transfers/{id}/send": async (stack, actor) => {
     const { shop, product } = await shopOf(stack, actor);
     const id = await draftTransfer(shop, [[product, 1]]);
-    return { path: `pos/transfers/${id}/send` };
+    return { id };
   },
   "POST pos/transfers/{id}/receive": async (stack, actor) => {
     const { shop, product } = await shopOf(stack, actor);
@@ -365,17 +361,21 @@ const PREPARATIONS: Record<string, Prepare> = {
       key: unique("send"),
     });
     assertEquals(sent.status, 200);
-    return { path: `pos/transfers/${id}/receive` };
+    return { id };
   },
+  "PATCH quotations/{id}/status": () =>
+    Promise.resolve({
+      body: { status: "accepted" },
+      other: { status: "declined" },
+    }),
   "POST process-document": async (_stack, actor) => ({
-    path: "process-document",
     body: { documentId: await documentOf(actor, GUIDE) },
     other: { documentId: await documentOf(actor, GUIDE) },
   }),
   "POST recognitions": async (stack) => {
     const recipientAddress = await addressOf(await colleagueOf(stack));
     const body = { ...THANKS, recipientAddress };
-    return { path: "recognitions", body, other: { ...body, points: 6 } };
+    return { body, other: { ...body, points: 6 } };
   },
   "POST recognitions/{id}/shares": async (stack, actor) => {
     const recipientAddress = await addressOf(actor);
@@ -386,7 +386,7 @@ const PREPARATIONS: Record<string, Prepare> = {
     });
     const shared = { recipientAddress: await addressOf(await signUp(stack)) };
     return {
-      path: `recognitions/${body.recognitionId}/shares`,
+      id: body.recognitionId,
       body: shared,
       other: { ...shared, evidenceWeight: 0.5 },
     };
@@ -396,7 +396,6 @@ const PREPARATIONS: Record<string, Prepare> = {
       .insert({ name: unique("pool"), hours_free: 100 })
       .select("id").single().throwOnError();
     return {
-      path: "reserve-gpu",
       body: { poolId: data.id, hours: 1 },
       other: { poolId: data.id, hours: 2 },
     };
@@ -404,7 +403,6 @@ const PREPARATIONS: Record<string, Prepare> = {
   "POST start-training": async (stack, actor) => {
     const datasetId = await dataset(stack, actor);
     return {
-      path: "start-training",
       body: { datasetId, model: "gpt-4o-mini" },
       other: { datasetId, model: "gpt-4o" },
     };

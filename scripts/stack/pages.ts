@@ -117,12 +117,16 @@ async function grantCredits(
   });
   const user = await signedIn.json();
   if (!signedIn.ok) return Response.json(user, { status: signedIn.status });
-  const granted = await fetch(
-    `${apiUrl}/rest/v1/credit_entries?on_conflict=user_id,kind,request_id`,
+  const entries = (query: Record<string, string>, init: RequestInit = {}) =>
+    fetch(`${apiUrl}/rest/v1/credit_entries?${new URLSearchParams(query)}`, {
+      ...init,
+      headers: { apikey: secretKey, ...init.headers },
+    });
+  const granting = await entries(
+    { on_conflict: "user_id,kind,request_id" },
     {
       method: "POST",
       headers: {
-        "apikey": secretKey,
         "content-type": "application/json",
         "prefer": "resolution=ignore-duplicates",
       },
@@ -135,10 +139,22 @@ async function grantCredits(
       }),
     },
   );
-  if (granted.ok) await granted.body?.cancel();
-  return granted.ok
-    ? Response.json({ amount: said.data.amount })
-    : Response.json(await granted.json(), { status: granted.status });
+  if (!granting.ok) {
+    return Response.json(await granting.json(), { status: granting.status });
+  }
+  await granting.body?.cancel();
+  // A key grants once; what it granted is in the book, whatever is asked for now.
+  const [granted] = await (await entries({
+    select: "amount",
+    user_id: `eq.${user.id}`,
+    kind: "eq.grant",
+    request_id: `eq.${key}`,
+  })).json();
+  return granted.amount === said.data.amount
+    ? Response.json(granted)
+    : Response.json({
+      message: `This key has granted ${granted.amount}: send another one`,
+    }, { status: 422 });
 }
 
 /**

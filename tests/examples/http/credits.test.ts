@@ -192,3 +192,22 @@ Deno.test("a user who is deleted takes events, entries and balance along", async
     assertEquals(rows.length, 0, table);
   }
 });
+
+Deno.test("the local stack grants once for each key, and says what it granted", async () => {
+  const ada = await signUp(stack());
+  const key = unique("credits");
+  const ask = async (amount: number) => {
+    const response = await fetch(`${stack().apiUrl}/credits`, {
+      method: "POST",
+      headers: { ...ada.headers, "Idempotency-Key": key },
+      body: JSON.stringify({ amount }),
+    });
+    return [response.status, await response.json()];
+  };
+  assertEquals(await ask(25), [200, { amount: 25 }]);
+  assertEquals(await ask(25), [200, { amount: 25 }]);
+  assertEquals(await ask(40), [422, {
+    message: "This key has granted 25: send another one",
+  }]);
+  assertEquals((await books(ada)).balance, 25);
+});

@@ -3759,6 +3759,10 @@ export type Database = {
           "job_id": string;
         }[];
       };
+      "transfer_organization": {
+        Args: { "p_organization_id": string; "p_user_id": string };
+        Returns: undefined;
+      };
       "unique_among_live_rows": {
         Args: { "p_table": unknown; "p_unique_for_ever": (string)[] };
         Returns: undefined;

@@ -112,6 +112,9 @@ create policy organizations_update_as_admin on public.organizations
   for update to authenticated
   using (id in (select public.my_organization_ids(array['owner', 'admin'])))
   with check (id in (select public.my_organization_ids(array['owner', 'admin'])));
+-- What belongs to it goes along, by foreign keys.
+create policy organizations_delete_as_owner on public.organizations
+  for delete to authenticated using (id in (select public.my_organization_ids(array['owner'])));
 
 create policy organization_members_select_as_member on public.organization_members
   for select to authenticated using (organization_id in (select public.my_organization_ids()));
@@ -134,7 +137,7 @@ create policy organization_members_delete_as_admin_or_oneself on public.organiza
   );
 
 revoke all on public.organizations, public.organization_members from public, anon, authenticated, service_role;
-grant select, update (name) on public.organizations to authenticated;
+grant select, update (name), delete on public.organizations to authenticated;
 grant select, insert (organization_id, user_id, role), update (role), delete on public.organization_members to authenticated;
 grant select, insert, update, delete on public.organizations, public.organization_members to service_role;
 
@@ -233,6 +236,39 @@ create trigger organization_is_dissolved
   after delete on public.organizations
   for each row execute function public.organization_is_dissolved();
 
+-- security definer: no policy lets a member become the owner, so that at each moment there is one.
+create function public.transfer_organization(p_organization_id uuid, p_user_id uuid) returns void
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  update public.organization_members
+  set role = 'admin'
+  where organization_id = p_organization_id and user_id = auth.uid() and role = 'owner';
+
+  if found then
+    update public.organization_members
+    set role = 'owner'
+    where organization_id = p_organization_id and user_id = p_user_id;
+  else
+    -- A second time it is done: the caller is an admin since, and somebody else the owner.
+    perform from public.organization_members
+    where organization_id = p_organization_id and user_id = p_user_id and role = 'owner'
+      and p_organization_id in (select public.my_organization_ids());
+  end if;
+
+  if not found then
+    raise exception 'handing over organisation %: the caller is not its owner, or % no member of it', p_organization_id, p_user_id
+      using errcode = 'OR001', hint = 'Take them in first.';
+  end if;
+end;
+$$;
+
+comment on function public.transfer_organization(uuid, uuid) is
+  'Makes another member the owner of the caller''s organisation, and the caller an admin. SQLSTATE OR001: it is not the caller''s, or they are no member.';
+
 revoke all on function public.organization_has_lost_its_owner() from public, anon, authenticated, service_role;
 revoke all on function public.organization_is_dissolved() from public, anon, authenticated, service_role;
 revoke all on function public.my_organization_ids(text[]) from public, anon, authenticated, service_role;
@@ -240,8 +276,10 @@ revoke all on function public.my_owner_ids() from public, anon, authenticated, s
 revoke all on function public.require_membership(uuid) from public, anon, authenticated, service_role;
 revoke all on function public.row_belongs_to_its_author() from public, anon, authenticated, service_role;
 revoke all on function public.create_organization(text, uuid) from public, anon, authenticated, service_role;
+revoke all on function public.transfer_organization(uuid, uuid) from public, anon, authenticated, service_role;
 -- the policies call them as the caller
 grant execute on function public.my_organization_ids(text[]) to authenticated;
 grant execute on function public.my_owner_ids() to authenticated;
 grant execute on function public.require_membership(uuid) to authenticated;
 grant execute on function public.create_organization(text, uuid) to authenticated;
+grant execute on function public.transfer_organization(uuid, uuid) to authenticated;

@@ -1,5 +1,6 @@
 -- Undoes 20261129111710_organizations.sql. Every organisation is lost; take back first what belongs to them.
 
+drop function public.transfer_organization(uuid, uuid);
 drop function public.create_organization(text, uuid);
 drop table public.organization_members;
 drop table public.organizations;

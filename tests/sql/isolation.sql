@@ -130,11 +130,10 @@ from (values
   ('anon', 'function', 'execute', 'archived_rows_included'),
   (
     'authenticated', 'function', 'execute',
-    'archived_rows_included my_organization_ids my_owner_ids require_membership create_organization'
+    'archived_rows_included my_organization_ids my_owner_ids require_membership create_organization transfer_organization'
   ),
   ('authenticated', 'function', 'execute', 'crm_create crm_change crm_refuse'),
-  ('authenticated', 'table', 'select', 'organizations'),
-  ('authenticated', 'table', 'select delete', 'organization_members'),
+  ('authenticated', 'table', 'select delete', 'organizations organization_members'),
   ('service_role', 'table', 'select insert update delete', 'organizations organization_members'),
   (
     'authenticated', 'table', 'select',
@@ -263,7 +262,7 @@ select set_eq(
   'select * from pg_temp.open_doors',
   array[
     'get_idempotency_status', 'reserve_gpu_hours', 'create_event', 'update_event', 'cancel_event', 'create_business', 'my_business_ids', 'pos_perform',
-    'create_organization', 'my_organization_ids'
+    'create_organization', 'my_organization_ids', 'transfer_organization'
   ],
   'few functions lend users their owner''s rights'
 );

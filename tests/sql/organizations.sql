@@ -1,6 +1,6 @@
 -- Who shares what with whom, and who says so.
 begin;
-select plan(20);
+select plan(21);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -74,6 +74,12 @@ delete from auth.users where id = '00000000-0000-4000-8000-00000000000a';
 select results_eq(
   $$select customer_name from public.quotations$$, $$values ('d')$$,
   'what was the organisation''s outlives the account of whoever made it'
+);
+
+set local role service_role;
+select lives_ok(
+  $$insert into public.organization_members (organization_id, user_id, role) values ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000b', 'owner')$$,
+  'and the project names whom it belongs to then'
 );
 
 select * from finish();

@@ -158,3 +158,70 @@ Deno.test("who has left an organisation gets nothing of it, replays of shared ke
   assertEquals((await send()).status, 404);
   assertEquals(await list(eve, team), "ORGANIZATION_NOT_FOUND");
 });
+
+Deno.test("who owns an organisation takes colleagues in, makes them admins, hands it over and dissolves it", async () => {
+  const cal = await signUp(stack());
+  const team = await newOrganization(ada, ben, eve);
+  await call(stack(), ada, "quotations", {
+    body: DRAFT,
+    key: unique("key"),
+    ...inside(team),
+  });
+  await call(stack(), ada, "crm/clients", {
+    body: { name: "Phileas Fogg" },
+    key: unique("key"),
+    ...inside(team),
+  });
+  const roles = async () => {
+    const { data } = await ada.client.from("organization_members")
+      .select("user_id, role").eq("organization_id", team).throwOnError();
+    const names = { [ada.userId]: "ada", [ben.userId]: "ben" };
+    return data.map(({ user_id, role }) => `${names[user_id]} ${role}`).sort();
+  };
+  const promote = (by: Actor) =>
+    by.client.from("organization_members").update({ role: "admin" })
+      .eq("organization_id", team).eq("user_id", ben.userId).select();
+  const handOver = (by: Actor, to: User) =>
+    by.client.rpc("transfer_organization", {
+      p_organization_id: team,
+      p_user_id: to.userId,
+    });
+  const dissolve = (by: Actor) =>
+    by.client.from("organizations").delete().eq("id", team).select()
+      .throwOnError();
+
+  assertEquals((await promote(eve)).data, []);
+  assertEquals((await promote(ada)).data?.length, 1);
+  await eve.client.from("organization_members").delete()
+    .eq("organization_id", team).eq("user_id", eve.userId).throwOnError();
+  await ada.client.from("organization_members").upsert({
+    organization_id: team,
+    user_id: ben.userId,
+  }, { ignoreDuplicates: true }).throwOnError();
+  assertEquals(await roles(), ["ada owner", "ben admin"]);
+
+  assertEquals((await handOver(ben, ben)).error?.code, "OR001");
+  assertEquals((await handOver(ada, cal)).error?.code, "OR001");
+  assertEquals((await handOver(eve, ada)).error?.code, "OR001");
+  assertEquals(await roles(), ["ada owner", "ben admin"]);
+  const sent = await Promise.all([
+    handOver(ada, ben),
+    handOver(ada, ben),
+    handOver(ada, ben),
+  ]);
+  assertEquals(sent.map(({ error }) => error), [null, null, null]);
+  assertEquals(await roles(), ["ada admin", "ben owner"]);
+
+  assertEquals((await dissolve(ada)).data, []);
+  assertEquals((await list(ada, team)).length, 1);
+  assertEquals((await dissolve(ben)).data?.length, 1);
+  assertEquals((await dissolve(ben)).data, []);
+  assertEquals(await list(ben, team), "ORGANIZATION_NOT_FOUND");
+  assertEquals(
+    await stack().sql(
+      `select (select count(*)::int from quotations where organization_id = '${team}') as quotations,
+        (select count(*)::int from crm_clients where organization_id = '${team}') as clients`,
+    ),
+    [{ quotations: 0, clients: 0 }],
+  );
+});

@@ -11,7 +11,8 @@ const IMAGES = 16;
 /**
  * Whether what is packed in a PDF stays within a bound when it is unpacked: each
  * image by itself and all of them within sixteen times as much, since no text is
- * taken from them, and all else together.
+ * taken from them, and all else together, a content stream as often as pages
+ * name it: so often it is read.
  * Nothing is parsed, so that it costs little and that there is nothing to be
  * deceived: whatever follows the word `stream` and can be inflated counts.
  *
@@ -25,6 +26,9 @@ const IMAGES = 16;
  */
 export function isWithinBound(pdf: Uint8Array, maxBytes: number): boolean {
   const file = Buffer.from(pdf.buffer, pdf.byteOffset, pdf.length);
+  const named = new Map<string, number>();
+  const contents: { object: string | undefined; size: number }[] = [];
+  countNames(file, named);
   let left = maxBytes;
   let leftForImages = IMAGES * maxBytes;
   for (
@@ -34,14 +38,46 @@ export function isWithinBound(pdf: Uint8Array, maxBytes: number): boolean {
   ) {
     if (file.toString("latin1", at - 3, at) === "end") continue;
     const data = file.subarray(afterLineEnd(file, at + "stream".length));
-    const size = unpackedSize(data, maxBytes);
+    const { size, innermost } = unpacked(data, maxBytes);
     if (size > maxBytes) return false;
-    if (size === 0) continue;
-    if (isImage(file, at)) leftForImages -= size;
-    else left -= size;
+    const { object, dictionary } = headOf(file, at);
+    if (/\/Subtype\s*\/Image\b/.test(dictionary)) leftForImages -= size;
+    else {
+      left -= size;
+      contents.push({ object, size: size || sizeAsItIs(data) });
+      if (/\/First\b/.test(dictionary)) countNames(innermost, named);
+    }
     if (left < 0 || leftForImages < 0) return false;
   }
-  return true;
+  const most = Math.max(0, ...named.values());
+  return contents.every(({ object, size }) => {
+    const times = object === undefined ? most : named.get(object) ?? 0;
+    left -= Math.max(0, times - 1) * size;
+    return left >= 0;
+  });
+}
+
+// `/Contents 4 0 R`, and the arrays of references of which it may be one.
+const NAMES =
+  /\/Contents\s+(\d+)\s+\d+\s+R\b|\[((?:\s*\d+\s+\d+\s+R\b)+)\s*\]/g;
+
+/** Counts how often each object is named as the content of a page. */
+function countNames(data: Uint8Array, named: Map<string, number>): void {
+  const text = Buffer.from(data.buffer, data.byteOffset, data.length)
+    .toString("latin1");
+  for (const [, one, several] of text.matchAll(NAMES)) {
+    const references = several ?? `${one} 0 R`;
+    for (const [, number = ""] of references.matchAll(/(\d+)\s+\d+\s+R/g)) {
+      const object = `${Number(number)}`;
+      named.set(object, (named.get(object) ?? 0) + 1);
+    }
+  }
+}
+
+/** Bytes of a stream that is not packed. */
+function sizeAsItIs(data: Buffer): number {
+  const end = data.indexOf("endstream");
+  return end === -1 ? data.length : end;
 }
 
 function afterLineEnd(file: Buffer, at: number): number {
@@ -52,29 +88,40 @@ function afterLineEnd(file: Buffer, at: number): number {
 // The dictionary of a stream stands before it.
 const DICTIONARY_LENGTH = 1024;
 
-function isImage(file: Buffer, stream: number): boolean {
+/** Number of the object that a stream is, where it is near enough, and its dictionary. */
+function headOf(
+  file: Buffer,
+  stream: number,
+): { object: string | undefined; dictionary: string } {
   const before = file.toString(
     "latin1",
     Math.max(0, stream - DICTIONARY_LENGTH),
     stream,
   );
-  const dictionary = before.slice(before.lastIndexOf("obj"));
-  return /\/Subtype\s*\/Image\b/.test(dictionary);
+  const start = before.lastIndexOf("obj");
+  const number = /(\d+)\s+\d+\s+$/.exec(before.slice(0, Math.max(0, start)));
+  return {
+    object: number === null ? undefined : `${Number(number[1])}`,
+    dictionary: before.slice(Math.max(0, start)),
+  };
 }
 
 // Packed in what is packed in what is packed: nobody does it in good faith.
 const MAX_LAYERS = 3;
 
-/** Bytes of the largest layer; more than `maxBytes` when that is known. */
-function unpackedSize(data: Uint8Array, maxBytes: number): number {
-  let largest = 0;
+/** Bytes of the largest layer, more than `maxBytes` when that is known, and the innermost one. */
+function unpacked(
+  data: Uint8Array,
+  maxBytes: number,
+): { size: number; innermost: Uint8Array } {
+  let size = 0;
   for (let layer = 0; isZlib(data); layer++) {
-    const unpacked = layer < MAX_LAYERS ? unpack(data, maxBytes) : null;
-    if (unpacked === null) return maxBytes + 1;
-    largest = Math.max(largest, unpacked.length);
-    data = unpacked;
+    const inner = layer < MAX_LAYERS ? unpack(data, maxBytes) : null;
+    if (inner === null) return { size: maxBytes + 1, innermost: data };
+    size = Math.max(size, inner.length);
+    data = inner;
   }
-  return largest;
+  return { size, innermost: size === 0 ? new Uint8Array() : data };
 }
 
 /** What is packed, as far as it is sound; `null` when it is too much. */

@@ -24,7 +24,9 @@ export async function readPdf(
   readCharacterMap: ReadCharacterMap = fromLibrary,
 ): Promise<{ text: string; pages: number; pagesWithoutText?: number }> {
   if (!isWithinBound(bytes, MAX_UNPACKED_BYTES)) {
-    throw tooLarge(`unpacks to more than ${MAX_UNPACKED_BYTES} bytes`);
+    throw tooLarge(
+      `unpacks to more than ${MAX_UNPACKED_BYTES} bytes, a content stream as often as pages name it`,
+    );
   }
   const { missing, Factory } = characterMaps(readCharacterMap);
   const pdf = await open(bytes, Factory);

@@ -250,3 +250,24 @@ Deno.test("readPdf() lets images be larger together than all else", async () => 
     "DOCUMENT_TOO_LARGE",
   );
 });
+
+Deno.test("readPdf() refuses a PDF whose pages name one content stream again and again", async () => {
+  const much = "q Q ".repeat(MAX_UNPACKED_BYTES / 4 / 100);
+  const page = (contents: string) =>
+    `<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents ${contents}>>`;
+  const pages = "<</Type/Pages/Count 1/Kids[3 0 R]>>";
+  const catalog = "<</Type/Catalog/Pages 2 0 R>>";
+  const often = `[${"4 0 R ".repeat(101)}]`;
+  for (const stream of [packed(much), packed(much, { layers: 0 })]) {
+    assertEquals(
+      await refusal(pdfOf([catalog, pages, page(often), stream])),
+      "DOCUMENT_TOO_LARGE",
+    );
+    assertEquals(
+      await refusal(pdfOf([catalog, pages, page("5 0 R"), stream, often])),
+      "DOCUMENT_TOO_LARGE",
+    );
+  }
+  const few = pdfOf([catalog, pages, page("[4 0 R 4 0 R]"), packed(much)]);
+  assertEquals((await readPdf(few)).pages, 1);
+});

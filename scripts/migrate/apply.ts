@@ -1,5 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import { HalfDoneError, sqlStateOf, StatementError } from "./errors.ts";
+import { HalfDoneError, sqlStateOf, type StatementError } from "./errors.ts";
 import {
   ensureHistory,
   readHistory,
@@ -7,8 +7,14 @@ import {
   recordMigration,
   recordRun,
   type RunQuery,
+  unrecordMigrations,
 } from "./history.ts";
-import type { Directives, ParsedMigration } from "./migration.ts";
+import {
+  type Directives,
+  type ParsedMigration,
+  readDirectives,
+  type Rollback,
+} from "./migration.ts";
 import type { Options } from "./options.ts";
 import {
   assertLocked,
@@ -18,13 +24,16 @@ import {
   runStatements,
   type Session,
 } from "./session.ts";
-import { planExecution, type Statement } from "./statements.ts";
+import {
+  planExecution,
+  splitStatements,
+  type Statement,
+} from "./statements.ts";
 import {
   countRows,
   type KnownRows,
   type RowLoss,
-  rowLosses,
-  rowsBefore,
+  watchRows,
 } from "./tables.ts";
 import {
   insist,
@@ -45,12 +54,14 @@ export interface Unit {
   apart?: readonly Statement[];
   removesRows: Directives["removesRows"];
   /** Makes constraints that are to be validated later. */
-  leavesUnchecked: boolean;
+  leavesUnchecked?: boolean;
+  /** How to back up for it, where that is not as for the whole run. */
+  own?: { backupCollections?: readonly string[]; skipBackup?: boolean };
   run(session: Session): Promise<void>;
   record(query: RunQuery): Promise<void>;
   isDone(query: RunQuery): Promise<boolean>;
   /** What does not hold afterwards, one sentence each. */
-  problems(session: Session): Promise<string[]>;
+  problems?(session: Session): Promise<string[]>;
 }
 
 /** What is applied of a file. */
@@ -59,18 +70,10 @@ export function fileUnit(
   verify: VerifyFile | null,
 ): Unit {
   const { file, version, directives, sql } = migration;
-  const { statements, transactional } = planExecution(
-    file,
-    migration.statements,
-    directives,
-  );
   return {
-    name: file,
+    ...unitOfStatements(file, migration.statements, directives),
     version,
-    ...(transactional ? {} : { apart: statements }),
-    removesRows: directives.removesRows,
     leavesUnchecked: /\bnot\s+valid\b/i.test(sql),
-    run: (session) => runStatements(session, file, statements),
     async record(query) {
       await ensureHistory(query);
       await recordMigration(query, migration);
@@ -79,6 +82,39 @@ export function fileUnit(
       (await readHistory(query)).some((each) => each.version === version),
     problems: async (session) =>
       verify ? await verifyFileProblems(session, verify) : [],
+  };
+}
+
+/** What is done to take migrations back: their file is run, their records go. */
+export function rollbackUnit({ file, sql, versions }: Rollback): Unit {
+  const name = `rollback/${file}`;
+  return {
+    ...unitOfStatements(
+      name,
+      splitStatements(sql),
+      readDirectives(name, sql),
+    ),
+    takesBack: versions,
+    removesRows: "all",
+    record: (query) => unrecordMigrations(query, versions),
+    isDone: async (query) =>
+      !(await readHistory(query)).some(({ version }) =>
+        versions.includes(version)
+      ),
+  };
+}
+
+function unitOfStatements(
+  name: string,
+  all: readonly Statement[],
+  directives: Directives,
+) {
+  const { statements, transactional } = planExecution(name, all, directives);
+  return {
+    name,
+    removesRows: directives.removesRows,
+    ...(transactional ? {} : { apart: statements }),
+    run: (session: Session) => runStatements(session, name, statements),
   };
 }
 
@@ -98,16 +134,12 @@ export function functionUnit(
   return {
     name,
     removesRows: new Set(),
-    leavesUnchecked: false,
-    async run({ query }) {
-      await fn({ query });
-    },
+    run: async ({ query }) => void await fn({ query }),
     record: (query) => recordRun(query, name, null),
     isDone: async (query) =>
       (await readRuns(query)).some((each) =>
         each.name === name && each.error === null
       ),
-    problems: () => Promise.resolve([]),
   };
 }
 
@@ -129,12 +161,12 @@ export async function apply(
   options: Options,
 ): Promise<void> {
   await withLockRetries(session, options, async () => {
-    await prepareSession(session);
     if (unit.apart) return await runApart(session, unit, unit.apart);
-    await inTransaction(session, async () => {
-      await boundTransaction(session, options);
-      await applyHere(session, unit, known, options);
-    });
+    await inMigration(
+      session,
+      options,
+      () => applyHere(session, unit, known, options),
+    );
   });
 }
 
@@ -155,10 +187,10 @@ export async function applyHere(
   let losses: RowLoss[];
   await query("savepoint migration");
   for (;;) {
-    const before = await rowsBefore(query);
+    const lossesSince = await watchRows(query);
     await unit.run(session);
     await query("reset role");
-    losses = await rowLosses(query, before, known, locked, unit.removesRows);
+    losses = await lossesSince(known, locked, unit.removesRows);
     const doubtful = losses.filter((each) => each.doubtful);
     if (doubtful.length === 0) break;
     // Users may have deleted those rows, after they were counted and before the
@@ -172,12 +204,14 @@ export async function applyHere(
   }
   await insist(`${unit.name} did not pass its verification`, async () => {
     await query("set constraints all immediate");
-    const found = await newProblems();
+    let found = await newProblems();
     // Whoever writes `not valid` validates later, to hold no lock meanwhile.
-    const later = unit.leavesUnchecked;
-    if (later) found.forEach((problem) => log(`warning    ${problem}`));
+    if (unit.leavesUnchecked) {
+      found.forEach((problem) => log(`warning    ${problem}`));
+      found = [];
+    }
     return [
-      ...(later ? [] : found),
+      ...found,
       ...losses.map(({ table, text }) =>
         `${text}; where that is meant, ${
           unit.version
@@ -185,28 +219,34 @@ export async function applyHere(
             : `say so: removesRowsFrom: ["${table}"]`
         }`
       ),
-      ...await unit.problems(session),
+      ...await unit.problems?.(session) ?? [],
     ];
   });
 }
 
 /** Undoes what an earlier file may have set for the session. */
-export async function prepareSession({ query }: Session): Promise<void> {
+async function prepareSession({ query }: Session): Promise<void> {
   await query("reset session authorization; reset role; reset all");
   // The server is to notice when this process is killed in the middle of a long
   // statement, and let go of the lock. Not on every platform can it.
   await query("set client_connection_check_interval = '2s'").catch(() => {});
 }
 
-/** Sets the limits of a migration's transaction. */
-export async function boundTransaction(
-  { query }: Session,
+/** Runs `work` in a transaction with the limits of a migration's. */
+export async function inMigration(
+  session: Session,
   { lockTimeoutMs }: Options,
+  work: () => Promise<void>,
+  end?: "commit" | "rollback",
 ): Promise<void> {
-  // A migration may take its time once it has its locks.
-  await query(
-    `set local lock_timeout = ${lockTimeoutMs}; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0`,
-  );
+  await prepareSession(session);
+  await inTransaction(session, async () => {
+    // A migration may take its time once it has its locks.
+    await session.query(
+      `set local lock_timeout = ${lockTimeoutMs}; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0`,
+    );
+    await work();
+  }, end && { end });
 }
 
 const FIRST_PAUSE_MS = 500;
@@ -224,10 +264,8 @@ async function withLockRetries(
       try {
         return await attempt();
       } catch (error) {
-        const state = error instanceof StatementError
-          ? error.sqlState
-          : sqlStateOf(error);
-        if (state !== LOCK_NOT_AVAILABLE) throw error;
+        const { sqlState = sqlStateOf(error) } = error as StatementError;
+        if (sqlState !== LOCK_NOT_AVAILABLE) throw error;
         const blocker = watch.last() ?? "another session";
         if (tried >= lockRetries) {
           (error as Error).message += `\n  blocked by: ${blocker}\n  tried: ${
@@ -262,6 +300,7 @@ async function runApart(
   statements: readonly Statement[],
 ): Promise<void> {
   const { query } = session;
+  await prepareSession(session);
   // Building an index concurrently blocks nobody, but waits for every older
   // transaction: a short lock time-out would never let it end.
   await query("set statement_timeout = 0; set lock_timeout = 0");
@@ -279,7 +318,7 @@ async function runApart(
       await unit.record(query);
       await insist(`${unit.name} did not pass its verification`, async () => [
         ...await newProblems(),
-        ...await unit.problems(session),
+        ...await unit.problems?.(session) ?? [],
       ]);
     });
   } catch (error) {

@@ -12,12 +12,12 @@ import {
 } from "./options.ts";
 import {
   inTransaction,
+  lockedSession,
   openSession,
   type Session,
   timed,
-  withLockedSession,
 } from "./session.ts";
-import { countRows, projectTables, quoted, type Table } from "./tables.ts";
+import { projectTables, quoted, type Table } from "./tables.ts";
 
 /** Rows and their checksum, which does not depend on their order. */
 interface RowSum {
@@ -64,19 +64,21 @@ set local search_path = '';
 set local row_security = off;
 set local statement_timeout = 0`;
 
-/** Finds tables by name; one without a schema is in `public`. */
-function named(tables: readonly Table[], names: readonly string[]): Table[] {
-  return names.map((name) => {
-    const table = tables.find((each) =>
-      each.name === name || each.name === `public.${name}`
-    );
-    if (table !== undefined) return table;
-    throw new MigrationRefusedError(
-      `Cannot back up ${name}: there is no such table; there are ${
-        tables.map((each) => each.name).join(", ")
-      }`,
-    );
-  });
+/** Finds a table by name; one without a schema is in `public`. */
+function named<T extends { name: string }>(
+  tables: readonly T[],
+  name: string,
+  verb: "back up" | "restore",
+): T {
+  const table = tables.find((each) =>
+    each.name === name || each.name === `public.${name}`
+  );
+  if (table !== undefined) return table;
+  throw new MigrationRefusedError(
+    `Cannot ${verb} ${name}: there is no such table; there are ${
+      tables.map((each) => each.name).join(", ")
+    }`,
+  );
 }
 
 /**
@@ -99,7 +101,7 @@ export async function backUp(
     await query(EXACT_TEXT);
     await query(`set local lock_timeout = '${LOCK_TIMEOUT.backup}'`);
     const all = await projectTables(query);
-    const tables = names === undefined ? all : named(all, names);
+    const tables = names?.map((name) => named(all, name, "back up")) ?? all;
     if (tables.length === 0) return null;
     const folder = await newFolder(parent);
     const manifest: Manifest = {
@@ -153,12 +155,8 @@ export async function backupCollection(
   options: Pick<MigrateOptions, "databaseUrl" | "backupDir"> = {},
 ): Promise<string> {
   const { databaseUrl, backupDir } = resolveOptions(options);
-  const session = await openSession(databaseUrl);
-  try {
-    return filesOf(await backUp(session, backupDir, [table]))[0]!;
-  } finally {
-    await session.close();
-  }
+  await using session = await openSession(databaseUrl);
+  return filesOf(await backUp(session, backupDir, [table]))[0]!;
 }
 
 /** Paths of a backup's files. */
@@ -289,17 +287,14 @@ export async function restoreBackup(
     ? backup.tables.filter(({ file }) => file === basename(path))
     : backup.tables;
   const names = tables.length > 0 ? [...tables] : all.map(({ name }) => name);
-  return await withLockedSession(resolveOptions(options), async (session) => ({
-    tables: names,
-    rows: await restoreTables(session, backup, names),
-  }));
+  await using session = await lockedSession(resolveOptions(options));
+  return { tables: names, rows: await restoreTables(session, backup, names) };
 }
 
 /**
  * Puts tables back together, in one transaction: tables that refer to each
  * other fit only together.
  *
- * @param into Another table to fill instead of a single one; it has to be empty.
  * @returns how many rows they have now
  * @throws {BackupError} and each table is as it was
  */
@@ -307,25 +302,22 @@ export async function restoreTables(
   session: Session,
   backup: Backup,
   names: readonly string[],
-  into?: string,
 ): Promise<number> {
   const { query } = session;
+  const saved = names.map((name) => named(backup.tables, name, "restore"));
   let at = "";
   try {
     return await inTransaction(session, async () => {
       await query(EXACT_TEXT);
       await query(`set local lock_timeout = '${LOCK_TIMEOUT.restore}'`);
-      let rows = 0;
-      for (const name of names) {
-        at = into ?? name;
-        const saved = savedTable(backup, name);
-        const target = await findTarget(query, saved, into ?? saved.name);
-        await fill(session, backup, saved, target);
-        rows += saved.rows;
+      const now = await projectTables(query);
+      for (const table of saved) {
+        at = table.name;
+        await fill(session, backup, table, targetFor(table, now));
       }
-      for (const name of names) {
-        at = into ?? savedTable(backup, name).name;
-        const broken = await brokenReferences(query, at);
+      for (const { name } of saved) {
+        at = name;
+        const broken = await brokenReferences(query, name);
         if (broken.length === 0) continue;
         throw new Error(
           `foreign keys would be broken: ${
@@ -333,7 +325,7 @@ export async function restoreTables(
           }. Restore those tables together with it`,
         );
       }
-      return rows;
+      return saved.reduce((sum, { rows }) => sum + rows, 0);
     });
   } catch (error) {
     const advice = sqlStateOf(error) === "42501"
@@ -348,24 +340,9 @@ export async function restoreTables(
   }
 }
 
-function savedTable({ tables }: Backup, name: string): TableBackup {
-  const saved = tables.find((table) =>
-    table.name === name || table.name === `public.${name}`
-  );
-  if (saved !== undefined) return saved;
-  throw new Error(
-    `the backup does not have it; it has ${
-      tables.map((table) => table.name).join(", ")
-    }`,
-  );
-}
-
-async function findTarget(
-  query: RunQuery,
-  saved: TableBackup,
-  into: string,
-): Promise<Table> {
-  const target = (await projectTables(query)).find(({ name }) => name === into);
+/** The table as it is now, if it has the columns that it had. */
+function targetFor(saved: TableBackup, tables: readonly Table[]): Table {
+  const target = tables.find(({ name }) => name === saved.name);
   if (target === undefined) {
     throw new Error("there is no such table; a rollback file makes it again");
   }
@@ -373,20 +350,14 @@ async function findTarget(
   const unlike = saved.columns.filter(({ name, type, generated }) =>
     !generated && (now.get(name)?.type !== type || now.get(name)?.generated)
   );
-  if (unlike.length > 0) {
-    throw new Error(
-      `it has other columns than the backup: ${
-        unlike.map(({ name, type }) =>
-          `${name} was ${type}, is ${now.get(name)?.type ?? "missing"}`
-        ).join("; ")
-      }`,
-    );
-  }
-  if (into !== saved.name) {
-    const rows = await countRows(query, into);
-    if (rows > 0) throw new Error(`it is not empty, it has ${rows} rows`);
-  }
-  return target;
+  if (unlike.length === 0) return target;
+  throw new Error(
+    `it has other columns than the backup: ${
+      unlike.map(({ name, type }) =>
+        `${name} was ${type}, is ${now.get(name)?.type ?? "missing"}`
+      ).join("; ")
+    }`,
+  );
 }
 
 async function fill(
@@ -417,13 +388,10 @@ async function fill(
   for (const [index, { last }] of saved.sequences.entries()) {
     const sequence = target.sequences[index];
     if (last === null || sequence === undefined) continue;
-    if (sequence.last !== null && BigInt(sequence.last) >= BigInt(last)) {
-      continue;
-    }
-    await query("select setval($1::regclass, $2::bigint)", [
-      sequence.name,
-      last,
-    ]);
+    await query(
+      "select setval($1::regclass, greatest($2::bigint, $3::bigint))",
+      [sequence.name, last, sequence.last],
+    );
   }
 }
 

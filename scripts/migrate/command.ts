@@ -48,11 +48,19 @@ Exit codes: 0 done; 1 failed, and the database is as it was; 2 refused, nothing 
 3 another runner is at it; 4 a verification does not hold; 5 failed, and not all of it
 could be undone`;
 
-type Verb = "run" | "verify" | "roll back" | "status" | "backup" | "restore";
+// By how they are called.
+const VERBS = {
+  "": "run",
+  "--verify": "verify",
+  "--rollback": "roll back",
+  "status": "status",
+  "backup": "backup",
+  "restore": "restore",
+} as const;
 
 /** A command line, read. */
 export interface Arguments {
-  verb: Verb | "help";
+  verb: (typeof VERBS)[keyof typeof VERBS] | "help";
   json: boolean;
   /** What to restore from. */
   path: string;
@@ -67,72 +75,57 @@ export interface Arguments {
 export function readArguments(args: readonly string[]): Arguments {
   const { values, positionals } = parse(args);
   const [command, path, ...more] = positionals;
-  const verbs = [
-    command,
-    values.verify ? "--verify" : undefined,
-    values.rollback ? "--rollback" : undefined,
-  ].filter((verb) => verb !== undefined);
-  const verb = values.help ? "help" : verbOf(verbs);
-  if (values["dry-run"] && !["run", "roll back"].includes(verb)) {
-    refuse(`--dry-run does not go with ${verbs[0]}`);
+  const said = [
+    ...(command === undefined ? [] : [command]),
+    ...(values.verify ? ["--verify"] : []),
+    ...(values.rollback ? ["--rollback"] : []),
+  ];
+  if (said.length > 1) refuse(`choose one of ${said.join(", ")}`);
+  const [called = ""] = said;
+  if (!(called in VERBS) || (path !== undefined && called !== "restore")) {
+    refuse(`unknown command ${positionals.join(" ")}`);
   }
-  if (verb === "restore" ? path === undefined || more.length > 0 : path) {
-    refuse(
-      verb === "restore"
-        ? "name one folder of a backup, or one file in it, to restore from"
-        : `unknown command ${positionals.join(" ")}`,
-    );
+  const verb = values.help ? "help" : VERBS[called as keyof typeof VERBS];
+  if (values["dry-run"] && !["run", "roll back"].includes(verb)) {
+    refuse(`--dry-run does not go with ${called}`);
   }
   if (values.table.length > 0 && ["verify", "status"].includes(verb)) {
-    refuse(`--table does not go with ${verbs[0]}`);
+    refuse(`--table does not go with ${called}`);
+  }
+  if (verb === "restore" && (path === undefined || more.length > 0)) {
+    refuse("name one folder of a backup, or one file in it, to restore from");
   }
   return {
     verb,
     json: values.json,
     path: path ?? "",
-    options: options(values),
+    options: optionsOf(values),
   };
 }
 
-function verbOf(said: readonly string[]): Verb {
-  if (said.length > 1) refuse(`choose one of ${said.join(", ")}`);
-  switch (said[0]) {
-    case undefined:
-      return "run";
-    case "--verify":
-      return "verify";
-    case "--rollback":
-      return "roll back";
-    case "status":
-    case "backup":
-    case "restore":
-      return said[0];
-    default:
-      refuse(`unknown command ${said[0]}`);
-  }
-}
-
 function parse(args: readonly string[]) {
+  const text = { type: "string" } as const;
+  const flag = { type: "boolean", default: false } as const;
   try {
     return parseArgs({
       args: [...args],
       allowPositionals: true,
       options: {
-        "database-url": { type: "string" },
-        "project": { type: "string", default: "." },
-        "supabase-dir": { type: "string" },
-        "skip-backup": { type: "boolean", default: false },
-        "backup-dir": { type: "string" },
-        "on-failure": { type: "string", default: "undo" },
-        "include-all": { type: "boolean", default: false },
-        "dry-run": { type: "boolean", default: false },
-        "verify": { type: "boolean", default: false },
-        "rollback": { type: "boolean", default: false },
-        "json": { type: "boolean", default: false },
-        "help": { type: "boolean", short: "h", default: false },
-        "table": { type: "string", multiple: true, default: [] },
-        "to": { type: "string" },
-        "wait": { type: "string", default: "60" },
+        "database-url": text,
+        "project": { ...text, default: "." },
+        "supabase-dir": text,
+        "skip-backup": flag,
+        "backup-dir": text,
+        "on-failure": { ...text, default: "undo" },
+        "include-all": flag,
+        "dry-run": flag,
+        "verify": flag,
+        "rollback": flag,
+        "json": flag,
+        "help": { ...flag, short: "h" },
+        "table": { ...text, multiple: true, default: [] },
+        "to": text,
+        "wait": { ...text, default: "60" },
       },
     });
   } catch (error) {
@@ -140,20 +133,26 @@ function parse(args: readonly string[]) {
   }
 }
 
-function options(values: ReturnType<typeof parse>["values"]): MigrateOptions {
+const ON_FAILURE = {
+  "undo": "undo",
+  "keep": "keep",
+  "go-on": "go on",
+} as const;
+
+function optionsOf(
+  values: ReturnType<typeof parse>["values"],
+): MigrateOptions {
+  const { to, table, project, "database-url": databaseUrl } = values;
   const seconds = Number(values.wait);
   if (!(seconds >= 0 && seconds <= 86_400)) {
     refuse(`--wait takes 0 to 86400 seconds, found ${values.wait}`);
   }
-  const onFailure = values["on-failure"].replace("-", " ");
-  if (
-    onFailure !== "undo" && onFailure !== "keep" && onFailure !== "go on"
-  ) {
+  const onFailure = ON_FAILURE[values["on-failure"] as keyof typeof ON_FAILURE];
+  if (onFailure === undefined) {
     refuse(
       `--on-failure takes undo, keep or go-on, found ${values["on-failure"]}`,
     );
   }
-  const { to, table, project, "database-url": databaseUrl } = values;
   return {
     onFailure,
     dryRun: values["dry-run"],
@@ -188,8 +187,8 @@ export interface Output {
 export async function migrate(
   args: readonly string[],
   { print, printError }: Output = {
-    print: console.log,
-    printError: console.error,
+    print: (line) => console.log(line),
+    printError: (line) => console.error(line),
   },
 ): Promise<number> {
   let json = false;
@@ -211,9 +210,7 @@ export async function migrate(
     return code;
   } catch (error) {
     const exitCode = exitCodeOf(error);
-    const { name, message } = error instanceof Error
-      ? error
-      : new Error(String(error));
+    const { name, message } = error as Error;
     const left = error instanceof RunFailedError
       ? { undone: error.undone, notUndone: error.notUndone }
       : undefined;
@@ -221,22 +218,13 @@ export async function migrate(
       const report = { error: { name, message, ...left }, exitCode };
       print(JSON.stringify(report, null, 2));
     }
+    const list = (title: string, lines: readonly string[]) =>
+      printError([title, ...lines].join("\n  "));
     printError(message);
-    if (left) printAll(printError, "undone:", left.undone);
-    if (left?.notUndone.length) {
-      printAll(printError, "NOT undone, needs you:", left.notUndone);
-    }
+    if (left) list("undone:", left.undone);
+    if (left?.notUndone.length) list("NOT undone, needs you:", left.notUndone);
     return exitCode;
   }
-}
-
-function printAll(
-  print: (line: string) => void,
-  title: string,
-  lines: readonly string[],
-): void {
-  print(title);
-  lines.forEach((line) => print(`  ${line}`));
 }
 
 interface Result {
@@ -282,19 +270,16 @@ async function perform(
 
 async function onlyBackUp(given: MigrateOptions): Promise<Result> {
   const { databaseUrl, backupDir, backupCollections } = resolveOptions(given);
-  const session = await openSession(databaseUrl);
-  try {
-    const backup = await backUp(session, backupDir, backupCollections);
-    const files = filesOf(backup);
-    return {
-      report: { backup: backup?.folder ?? null, files },
-      lines: backup?.tables.map(({ rows }, i) =>
+  await using session = await openSession(databaseUrl);
+  const backup = await backUp(session, backupDir, backupCollections);
+  const files = filesOf(backup);
+  return {
+    report: { backup: backup?.folder ?? null, files },
+    lines:
+      backup?.tables.map(({ rows }, i) =>
         `backup     ${files[i]} (${rows} rows)`
       ) ?? ["backup     none: the project has no tables yet"],
-    };
-  } finally {
-    await session.close();
-  }
+  };
 }
 
 /** Compares files and database; changes nothing, waits for nobody. */
@@ -305,45 +290,39 @@ async function status(given: MigrateOptions): Promise<Result> {
     join(supabaseDir, "rollback"),
     migrations,
   );
-  const session = await openSession(databaseUrl);
-  try {
-    const runs = await readRuns(session.query);
-    const versions = compare(migrations, await readHistory(session.query))
-      .map((each) => ({
-        ...each,
-        rollback: rollbacks.find(({ versions }) =>
-          versions.includes(each.version)
-        )?.file ?? null,
-      }));
-    const runner = await lockHolder(session);
-    const pending = versions.filter(({ state }) => state === "pending").length;
-    const applied = new Set([
-      ...versions.filter(({ state }) => /^(applied|drifted)$/.test(state))
-        .map(({ file }) => file),
-      ...runs.filter(({ error }) => error === null).map(({ name }) => name),
-    ]);
-    return {
-      report: { versions, runs, runner },
-      lines: [
-        ...versions.map(({ version, file, state, rollback }) =>
-          `${state.padEnd(8)} ${file ?? version}${
-            rollback === null ? " (no rollback file)" : ""
-          }`
-        ),
-        ...runs.flatMap(({ name, error, endedAt }) =>
-          error === null
-            ? `applied  ${name}, a function, at ${endedAt}`
-            : applied.has(name)
-            ? []
-            : `failed   ${name} at ${endedAt}: ${
-              error.replaceAll(/\n\s*/g, " ")
-            }`
-        ),
-        `${versions.length} versions, ${pending} pending`,
-        ...(runner === null ? [] : [`migrating now: ${runner}`]),
-      ],
-    };
-  } finally {
-    await session.close();
-  }
+  await using session = await openSession(databaseUrl);
+  const runs = await readRuns(session.query);
+  const versions = compare(migrations, await readHistory(session.query))
+    .map((each) => ({
+      ...each,
+      rollback:
+        rollbacks.find(({ versions }) => versions.includes(each.version))
+          ?.file ?? null,
+    }));
+  const runner = await lockHolder(session);
+  const pending = versions.filter(({ state }) => state === "pending").length;
+  const applied = new Set([
+    ...versions.filter(({ state }) => /^(applied|drifted)$/.test(state))
+      .map(({ file }) => file),
+    ...runs.filter(({ error }) => error === null).map(({ name }) => name),
+  ]);
+  return {
+    report: { versions, runs, runner },
+    lines: [
+      ...versions.map(({ version, file, state, rollback }) =>
+        `${state.padEnd(8)} ${file ?? version}${
+          rollback === null ? " (no rollback file)" : ""
+        }`
+      ),
+      ...runs.flatMap(({ name, error, endedAt }) =>
+        error === null
+          ? `applied  ${name}, a function, at ${endedAt}`
+          : applied.has(name)
+          ? []
+          : `failed   ${name} at ${endedAt}: ${error.replaceAll(/\n\s*/g, " ")}`
+      ),
+      `${versions.length} versions, ${pending} pending`,
+      ...(runner === null ? [] : [`migrating now: ${runner}`]),
+    ],
+  };
 }

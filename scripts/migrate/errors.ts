@@ -74,8 +74,7 @@ export function codeOf(error: unknown): string | undefined {
 
 /** The SQLSTATE of a server's error, if it is one. */
 export function sqlStateOf(error: unknown): string | undefined {
-  const code = codeOf(error);
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+  return /^[0-9A-Z]{5}$/.exec(codeOf(error) ?? "")?.[0];
 }
 
 /** The exit code of an error. */
@@ -89,32 +88,38 @@ export function exitCodeOf(error: unknown): number {
   return EXIT.failed;
 }
 
-const BY_STATE: Record<string, string> = {
-  "25001":
-    "move it into a migration of its own and write `-- migrate: no transaction` above it",
-  "2D000":
-    "a procedure that commits cannot run in a transaction: move the call into a migration of its own and write `-- migrate: no transaction` above it",
-  "40P01": "it met another transaction in a deadlock: run it again",
-  "42501": "connect as the role that owns these objects, usually postgres",
-  "42P01":
+const ADVICE: readonly [state: RegExp, advice: string][] = [
+  [
+    /^(?:08|57P)/,
+    "the connection was lost and the server rolled back: run it again",
+  ],
+  [
+    /^42(?:701|710|723|P06|P07)/,
+    "if it was made by hand, tell the records: supabase migration repair --status applied VERSION",
+  ],
+  [
+    /^(?:25001|2D000)/,
+    "it cannot run in a transaction: move it into a migration of its own and write `-- migrate: no transaction` above it",
+  ],
+  [/^42501/, "connect as the role that owns these objects, usually postgres"],
+  [
+    /^42P01/,
     "does it belong to an earlier migration that is not there, or to an extension?",
-  "53100": "the server's disk is full: make room and run it again",
-  "55006": "somebody is using it: end that session or wait, and run it again",
-  "55P03": "run it again at a quieter time, or end the session that blocks it",
-  "55P04":
+  ],
+  [
+    /^55P04/,
     "a value added to an enum can be used only after a commit: use it in a later migration",
-  "57014": "somebody cancelled it: run it again",
-};
+  ],
+  [
+    /^55(?:006|P03)/,
+    "run it again at a quieter time, or end the session that is in the way",
+  ],
+  [/^53100/, "make room on the server's disk, and run it again"],
+  [/^(?:40P01|57014)/, "run it again"],
+];
 
 /** What a person can do about an error of the server, if that is known. */
 export function adviceFor(error: unknown): string | undefined {
-  const state = sqlStateOf(error);
-  if (state === undefined) return undefined;
-  if (/^(08|57P)/.test(state)) {
-    return "the connection was lost and the server rolled back: run it again";
-  }
-  if (/^42(701|710|723|P06|P07)$/.test(state)) {
-    return "if it was made by hand, tell the records: supabase migration repair --status applied VERSION";
-  }
-  return BY_STATE[state];
+  const code = sqlStateOf(error) ?? "";
+  return ADVICE.find(([state]) => state.test(code))?.[1];
 }

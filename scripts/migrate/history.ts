@@ -27,19 +27,15 @@ const HISTORY = [
   "alter table supabase_migrations.schema_migrations add column if not exists statements text[], add column if not exists name text",
 ];
 
-/** Whether the database has the Supabase CLI's table with its columns. */
-async function hasHistory(query: RunQuery): Promise<boolean> {
+/** Creates the Supabase CLI's table where it, or a column of it, is missing. */
+export async function ensureHistory(query: RunQuery): Promise<void> {
   const [row] = await query<{ columns: number }>(
     `select count(*)::int as columns from pg_catalog.pg_attribute
      where attrelid = to_regclass('supabase_migrations.schema_migrations')
        and attname in ('version', 'statements', 'name') and not attisdropped`,
   );
-  return row?.columns === 3;
-}
-
-/** Creates the Supabase CLI's table where it is missing. */
-export async function ensureHistory(query: RunQuery): Promise<void> {
-  if (await hasHistory(query)) return;
+  if (row?.columns === 3) return;
+  // One by one, as the embedded database takes them.
   for (const statement of HISTORY) await query(statement);
 }
 
@@ -79,16 +75,15 @@ export async function recordMigration(
 }
 
 // What the CLI's table has no place for: functions, and what failed.
-const RUNS = [
-  `create table if not exists supabase_migrations.runs (
-    id bigint generated always as identity primary key,
-    name text not null,
-    outcome text not null constraint outcome_is_known check (outcome in ('applied', 'failed')),
-    error text constraint failed_run_has_error check ((error is not null) = (outcome = 'failed')),
-    ended_at timestamptz not null default clock_timestamp()
-  )`,
-  "create unique index if not exists runs_applied_once on supabase_migrations.runs (name) where outcome = 'applied'",
-];
+const RUNS = `
+create table supabase_migrations.runs (
+  id bigint generated always as identity primary key,
+  name text not null,
+  outcome text not null constraint outcome_is_known check (outcome in ('applied', 'failed')),
+  error text constraint failed_run_has_error check ((error is not null) = (outcome = 'failed')),
+  ended_at timestamptz not null default clock_timestamp()
+);
+create unique index runs_applied_once on supabase_migrations.runs (name) where outcome = 'applied'`;
 
 /** What became of a function or file, apart from the files that were applied. */
 export interface RecordedRun {
@@ -115,9 +110,7 @@ export async function recordRun(
   error: string | null,
 ): Promise<void> {
   await ensureHistory(query);
-  if (await isMissing(query, "supabase_migrations.runs")) {
-    for (const statement of RUNS) await query(statement);
-  }
+  if (await isMissing(query, "supabase_migrations.runs")) await query(RUNS);
   await query(
     "insert into supabase_migrations.runs (name, outcome, error) values ($1, $2, $3)",
     [name, error === null ? "applied" : "failed", error],
@@ -150,15 +143,6 @@ export function checksumOf(statements: readonly string[]): string {
   return hash.digest("hex");
 }
 
-/** Whether the file differs from what was run; null when that is not recorded. */
-function hasDrifted(
-  migration: Migration,
-  recorded: Recorded,
-): boolean | null {
-  if (recorded.statements === null) return null;
-  return checksumOf([migration.sql]) !== checksumOf(recorded.statements);
-}
-
 /** Where a version stands: in the files, in the database, or in both. */
 export interface VersionState {
   version: string;
@@ -186,12 +170,16 @@ export function compare(
     const record = records.get(migration.version);
     records.delete(migration.version);
     const file = fileOf(migration);
-    const { version } = migration;
+    const { version, sql } = migration;
     if (record === undefined) {
       const state = version < newest ? "skipped" : "pending";
       return { version, file, state };
     }
-    const state = hasDrifted(migration, record) ? "drifted" : "applied";
+    // What was run is not known where somebody recorded the version by hand.
+    const { statements: run } = record;
+    const state = run !== null && checksumOf([sql]) !== checksumOf(run)
+      ? "drifted"
+      : "applied";
     return { version, file, state };
   });
   for (const version of records.keys()) {

@@ -1,36 +1,11 @@
-import { apply, type Unit } from "./apply.ts";
+import { apply, rollbackUnit, type Unit } from "./apply.ts";
 import { type Backup, restoreTables } from "./backup.ts";
 import { MigrationRefusedError } from "./errors.ts";
-import { readHistory, type Recorded, unrecordMigrations } from "./history.ts";
-import { readDirectives, type Rollback, withoutRollback } from "./migration.ts";
+import type { Recorded } from "./history.ts";
+import { type Rollback, withoutRollback } from "./migration.ts";
 import type { Options } from "./options.ts";
-import { runStatements, type Session } from "./session.ts";
-import { planExecution, splitStatements } from "./statements.ts";
+import type { Session } from "./session.ts";
 import { projectTables } from "./tables.ts";
-
-/** What is done to take migrations back: their file is run, their records go. */
-export function rollbackUnit({ file, sql, versions }: Rollback): Unit {
-  const name = `rollback/${file}`;
-  const { statements, transactional } = planExecution(
-    name,
-    splitStatements(sql),
-    readDirectives(name, sql),
-  );
-  return {
-    name,
-    takesBack: versions,
-    ...(transactional ? {} : { apart: statements }),
-    removesRows: "all",
-    leavesUnchecked: false,
-    run: (session) => runStatements(session, name, statements),
-    record: (query) => unrecordMigrations(query, versions),
-    isDone: async (query) =>
-      !(await readHistory(query)).some(({ version }) =>
-        versions.includes(version)
-      ),
-    problems: () => Promise.resolve([]),
-  };
-}
 
 /**
  * Chooses the rollback files to run, newest first.
@@ -102,24 +77,25 @@ export async function undo(
   let left = [...applied];
   const undone: string[] = [];
   const notUndone: string[] = [];
-  while (left.length > 0) {
+  while (left.length > 0 && notUndone.length === 0) {
     const newest = left.at(-1)!;
     const rollback = rollbacks.find(({ versions }) =>
       versions.includes(newest.version ?? "")
     );
     const problem = await whyNot(session, newest, rollback, before, options);
-    if (problem !== null) {
-      notUndone.push(
-        `${newest.version ?? newest.name}: stays applied, ${problem}`,
-        ...left.slice(0, -1).reverse().map(({ name, version }) =>
-          `${version ?? name}: stays applied, because a newer one does`
-        ),
-      );
-      break;
+    if (problem === null) {
+      const { versions, file } = rollback!;
+      undone.push(`${versions.join(", ")}: taken back with rollback/${file}`);
+      left = left.filter(({ version = "" }) => !versions.includes(version));
+      continue;
     }
-    const { versions, file } = rollback!;
-    undone.push(`${versions.join(", ")}: taken back with rollback/${file}`);
-    left = left.filter(({ version = "" }) => !versions.includes(version));
+    notUndone.push(
+      ...left.reverse().map(({ name, version = name }, index) =>
+        `${version}: stays applied, ${
+          index === 0 ? problem : "because a newer one does"
+        }`
+      ),
+    );
   }
   if (backup !== null && undone.length > 0) {
     const refilled = await refill(session, backup);
@@ -169,22 +145,21 @@ export async function refill(
       `${name}: gone; its ${rows} rows are in ${backup.folder}`
     );
   const remade = kept
-    .filter(({ name, oid }) => now.has(name) && now.get(name) !== oid)
+    .filter(({ name, oid }) => ![undefined, oid].includes(now.get(name)))
     .map(({ name }) => name);
-  if (remade.length === 0) return { undone: [], notUndone };
   const tables = remade.join(", ");
+  const undone: string[] = [];
   try {
-    const rows = await restoreTables(session, backup, remade);
-    return {
-      undone: [`${tables}: ${rows} rows restored from the backup`],
-      notUndone,
-    };
+    if (remade.length > 0) {
+      const rows = await restoreTables(session, backup, remade);
+      undone.push(`${tables}: ${rows} rows restored from the backup`);
+    }
   } catch (error) {
     notUndone.push(
       `${tables}: empty, its rows are in ${backup.folder}: ${
         (error as Error).message
       }`,
     );
-    return { undone: [], notUndone };
   }
+  return { undone, notUndone };
 }

@@ -3,11 +3,11 @@ import { basename, join } from "node:path";
 import {
   apply,
   applyHere,
-  boundTransaction,
   fileUnit,
   functionUnit,
+  inMigration,
   type MigrationContext,
-  prepareSession,
+  rollbackUnit,
   type Unit,
 } from "./apply.ts";
 import { type Backup, backUpFirst, filesOf } from "./backup.ts";
@@ -35,15 +35,8 @@ import {
   type Options,
   resolveOptions,
 } from "./options.ts";
+import { chooseRollbacks, refill, undo, type Undone } from "./roll_back.ts";
 import {
-  chooseRollbacks,
-  refill,
-  rollbackUnit,
-  undo,
-  type Undone,
-} from "./roll_back.ts";
-import {
-  inTransaction,
   isConnectionLoss,
   lockedSession,
   type Session,
@@ -139,8 +132,7 @@ export async function runMigrations(
   });
   const { results } = await perform(
     options,
-    "applied",
-    () => Promise.all(entries.map((each) => workOf(each, options))),
+    () => Promise.all(entries.map((each) => unitOf(each, options))),
   );
   return results;
 }
@@ -171,7 +163,7 @@ export async function migrateProject(
 ): Promise<RunReport> {
   const options = resolveOptions(given);
   const { dryRun, supabaseDir, log } = options;
-  const run = await perform(options, "applied", async ({ query }) => {
+  const run = await perform(options, async ({ query }) => {
     const files = await readMigrations(join(supabaseDir, "migrations"));
     const recorded = await readHistory(query);
     for (const { file, state } of compare(files, recorded)) {
@@ -182,7 +174,7 @@ export async function migrateProject(
     const pending = pendingMigrations(files, recorded, options)
       .map(parseMigration);
     return await Promise.all(
-      pending.map((fn) => workOf({ name: fn.file, fn }, options)),
+      pending.map((fn) => unitOf({ name: fn.file, fn }, options)),
     );
   });
   throwFailures(run);
@@ -222,9 +214,9 @@ export async function rollBack(
   const options = resolveOptions({ ...given, onFailure: "keep" });
   const { dryRun, to, log } = options;
   const all = await rollbacksOf(options);
-  const run = await perform(options, "taken back", async ({ query }) => {
+  const run = await perform(options, async ({ query }) => {
     const chosen = chooseRollbacks(all, await readHistory(query), to);
-    return chosen.map((each) => ({ unit: rollbackUnit(each) }));
+    return chosen.map(rollbackUnit);
   });
   throwFailures(run);
   if (run.results.length === 0) log("nothing to take back");
@@ -241,16 +233,10 @@ async function rollbacksOf({ supabaseDir }: Options) {
   return await readRollbacks(join(supabaseDir, "rollback"), migrations);
 }
 
-/** A unit, and how to back up for it where that is not as for the whole run. */
-interface Work {
-  unit: Unit;
-  own?: MigrationEntry["options"];
-}
-
-async function workOf(
+async function unitOf(
   { name, fn, options: own = {} }: MigrationEntry,
   { supabaseDir, dryRun }: Options,
-): Promise<Work> {
+): Promise<Unit> {
   const { verifyFn, removesRowsFrom = [] } = own;
   const unit = typeof fn === "function"
     ? functionUnit(name, ({ query }) => fn({ query, dryRun }))
@@ -259,33 +245,27 @@ async function workOf(
     table.includes(".") ? table : `public.${table}`
   );
   return {
+    ...unit,
     own,
-    unit: {
-      ...unit,
-      removesRows: unit.removesRows === "all"
-        ? "all"
-        : new Set([...unit.removesRows, ...removes]),
-      async problems(session) {
-        const problems = await unit.problems(session);
-        try {
-          const holds = await verifyFn?.({ query: session.query, dryRun });
-          if (holds === false) problems.push("verifyFn answered false");
-        } catch (error) {
-          problems.push(`verifyFn failed: ${(error as Error).message}`);
-        }
-        return problems;
-      },
+    removesRows: unit.removesRows === "all"
+      ? "all"
+      : new Set([...unit.removesRows, ...removes]),
+    async problems(session) {
+      const problems = await unit.problems?.(session) ?? [];
+      try {
+        const holds = await verifyFn?.({ query: session.query, dryRun });
+        if (holds === false) problems.push("verifyFn answered false");
+      } catch (error) {
+        problems.push(`verifyFn failed: ${(error as Error).message}`);
+      }
+      return problems;
     },
   };
 }
 
-type Word = "applied" | "taken back";
-
 /** A run as far as it is. */
 interface Run {
   session: Session;
-  /** What is done to the units. */
-  word: Word;
   options: Options;
   /** Versions that were recorded before. */
   before: string[];
@@ -299,17 +279,15 @@ interface Run {
  * Does units in a session that holds the lock: for good, after a backup, or in
  * one transaction that is rolled back.
  *
- * @param workIn What is to be done; refuses what cannot be done.
+ * @param unitsIn What is to be done; refuses what cannot be done.
  */
 async function perform(
   options: Options,
-  word: Word,
-  workIn: (session: Session) => Promise<Work[]>,
+  unitsIn: (session: Session) => Promise<Unit[]>,
 ): Promise<Run> {
   const session = await lockedSession(options);
   const run: Run = {
     session,
-    word,
     options,
     before: [],
     backup: null,
@@ -318,43 +296,46 @@ async function perform(
     notTried: [],
   };
   try {
-    const work = await workIn(session);
-    if (work.length === 0) return run;
+    const units = await unitsIn(session);
+    if (units.length === 0) return run;
     if (options.dryRun) {
-      await prepareSession(session);
-      await inTransaction(session, async () => {
-        await boundTransaction(session, options);
-        await performAll(run, work);
-      }, { end: "rollback" });
+      await inMigration(
+        session,
+        options,
+        () => performAll(run, units),
+        "rollback",
+      );
       return run;
     }
     run.before = (await readHistory(session.query))
       .map(({ version }) => version);
-    if (work.some(({ own }) => !own?.skipBackup && !own?.backupCollections)) {
+    if (units.some(({ own }) => !own?.skipBackup && !own?.backupCollections)) {
       run.backup = await backUpFirst(session, options);
     }
-    await performAll(run, work);
+    await performAll(run, units);
     return run;
   } finally {
     await run.session.close();
   }
 }
 
-async function performAll(run: Run, work: readonly Work[]): Promise<void> {
+async function performAll(run: Run, units: readonly Unit[]): Promise<void> {
   const { session, backup, options } = run;
   const { dryRun, log } = options;
-  const would = { applied: "would apply", "taken back": "would undo" };
   // The backup has counted already, where it has all.
   const known = backup === null || options.backupCollections
     ? await countAll(session.query)
     : new Map(backup.tables.map(({ name, rows }) => [name, rows]));
-  for (const { unit, own } of work) {
+  for (const unit of units) {
+    const { own, name, takesBack } = unit;
+    const [would, did] = takesBack
+      ? ["would undo", "taken back"]
+      : ["would apply", "applied"];
     const { query } = run.session;
     const start = performance.now();
     const time = timed();
     let files = own?.skipBackup ? [] : filesOf(backup);
     const push = (said: string, more: Partial<MigrationResult> = {}) => {
-      const { name, takesBack } = unit;
       const label = takesBack
         ? `${takesBack.toReversed().join(", ")} with ${name}`
         : name;
@@ -391,7 +372,7 @@ async function performAll(run: Run, work: readonly Work[]): Promise<void> {
     try {
       await (dryRun ? applyHere : apply)(run.session, unit, known, options);
       run.done.push(unit);
-      push(dryRun ? would[run.word] : run.word);
+      push(dryRun ? would : did);
     } catch (cause) {
       const error = dryRun
         ? explained(cause as Error, run.notTried)
@@ -401,7 +382,7 @@ async function performAll(run: Run, work: readonly Work[]): Promise<void> {
       if (dryRun) await query("rollback to savepoint unit");
     }
   }
-  if (run.word === "taken back" && backup !== null) {
+  if (backup !== null && run.done.some(({ takesBack }) => takesBack)) {
     const { undone } = await refill(run.session, backup);
     undone.forEach((line) => log(`restored   ${line}`));
   }
@@ -431,7 +412,7 @@ async function failed(
       run.session = await lockedSession(run.options);
     }
     const { undone, notUndone } = await takeRunBack(run, unit, cause);
-    if (run.word === "applied") {
+    if (!unit.takesBack) {
       await recordRun(run.session.query, unit.name, message);
     }
     return new RunFailedError(message, undone, notUndone, cause);
@@ -440,13 +421,13 @@ async function failed(
       `cannot reach the database to look, to undo and to record it: ${
         (second as Error).message
       }`,
-      ...run.done.map(({ name }) => `${name}: ${run.word} by this run`),
+      ...run.done.map(({ name }) => `${name}: done by this run`),
     ], cause);
   }
 }
 
 async function takeRunBack(
-  { session, word, done, before, backup, options }: Run,
+  { session, done, before, backup, options }: Run,
   unit: Unit,
   cause: Error,
 ): Promise<Undone> {
@@ -458,12 +439,11 @@ async function takeRunBack(
     ? []
     : [`${unit.name}: nothing of it stays, its transaction was rolled back`];
   if (options.onFailure !== "undo") {
-    const kept = options.onFailure === "go on"
-      ? []
-      : word === "taken back"
-      ? done.flatMap(({ takesBack = [] }) => takesBack)
-        .map((version) => `${version}: was taken back before that`)
-      : done.map(({ version, name }) => `${version ?? name}: kept, as asked`);
+    const kept = done.flatMap(({ name, version = name, takesBack }) =>
+      takesBack?.map((each) => `${each}: was taken back before that`) ??
+        `${version}: kept, as asked`
+    );
+    if (options.onFailure === "go on") kept.length = 0;
     return { undone: clean, notUndone: [...stays, ...kept] };
   }
   const rollbacks = await rollbacksOf(options);
@@ -496,7 +476,7 @@ function throwFailures(run: Run): void {
     all.flatMap(({ undone }) => undone),
     [
       ...all.flatMap(({ notUndone }) => notUndone),
-      ...run.done.map(({ version }) => `${version}: ${run.word}, as asked`),
+      ...run.done.map(({ version }) => `${version}: applied, as asked`),
     ],
     failures[0],
   );

@@ -13,7 +13,7 @@ import type { Options } from "./options.ts";
 import type { Statement } from "./statements.ts";
 
 /** One connection to the server, and one session there for as long as it lasts. */
-export interface Session {
+export interface Session extends AsyncDisposable {
   client: pg.Client;
   /** Process id of the session on the server. */
   pid: number;
@@ -58,10 +58,31 @@ export async function openSession(
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
   });
+  let lost = false;
+  // Without a listener a lost connection would end the process.
+  client.on("error", () => lost = true);
+  client.on("end", () => lost = true);
+  client.on("notice", ({ severity, message }: pg.NoticeMessage) => {
+    if (severity !== "DEBUG") onNotice(`${severity}: ${message}`);
+  });
+  const query: RunQuery = async <T>(text: string, params?: unknown[]) =>
+    ((await client.query(text, params)).rows ?? []) as T[];
+  const close = async () => await client.end().catch(() => {});
   try {
-    return await startSession(client, onNotice);
+    await client.connect();
+    const [about] = await query<{ pid: number }>(
+      "select pg_backend_pid() as pid",
+    );
+    return {
+      client,
+      pid: about!.pid,
+      query,
+      lost: () => lost,
+      close,
+      [Symbol.asyncDispose]: close,
+    };
   } catch (error) {
-    await client.end().catch(() => {});
+    await close();
     const message = (error as Error).message || codeOf(error);
     throw new MigrationRefusedError(
       `Cannot connect to ${
@@ -72,36 +93,6 @@ export async function openSession(
       { cause: error },
     );
   }
-}
-
-async function startSession(
-  client: pg.Client,
-  onNotice: (message: string) => void,
-): Promise<Session> {
-  let lost = false;
-  // Without a listener a lost connection would end the process.
-  client.on("error", () => lost = true);
-  client.on("end", () => lost = true);
-  client.on("notice", ({ severity, message }: pg.NoticeMessage) => {
-    if (severity !== "DEBUG") onNotice(`${severity}: ${message}`);
-  });
-  await client.connect();
-  const query: RunQuery = async <T>(text: string, params?: unknown[]) => {
-    const result = params === undefined
-      ? await client.query(text)
-      : await client.query(text, params);
-    return (result.rows ?? []) as T[];
-  };
-  const [about] = await query<{ pid: number }>(
-    "select pg_backend_pid() as pid",
-  );
-  return {
-    client,
-    pid: about!.pid,
-    query,
-    lost: () => lost,
-    close: async () => await client.end().catch(() => {}),
-  };
 }
 
 /** Runs `work` in a transaction; any error rolls it back. */
@@ -219,67 +210,36 @@ export async function lockedSession(options: Options): Promise<Session> {
   }
 }
 
-/** Runs `work` in a session that holds the lock, and ends the session. */
-export async function withLockedSession<T>(
-  options: Options,
-  work: (session: Session) => Promise<T>,
-): Promise<T> {
-  const session = await lockedSession(options);
-  try {
-    return await work(session);
-  } finally {
-    await session.close();
-  }
-}
-
-/** A statement and where it stands. */
-export interface PlacedStatement {
-  file: string;
-  statement: Statement;
-  /** Which of the file's statements it is, from 1. */
-  number: number;
-}
-
 /**
- * Runs one statement of a file.
+ * Runs the statements of a file in their order.
  *
+ * @param onDone Is told which one is done, from 1, and what it gave.
  * @throws {StatementError} with file, line, SQLSTATE and what to do
  */
-export async function runStatement<T>(
-  session: Session,
-  placed: PlacedStatement,
-): Promise<T[]> {
-  try {
-    return await session.query<T>(placed.statement.text);
-  } catch (error) {
-    throw placedError(placed, error);
-  }
-}
-
-/** Runs the statements of a file in their order. */
 export async function runStatements(
-  session: Session,
+  { query }: Session,
   file: string,
   statements: readonly Statement[],
-  onDone: (number: number) => void = () => {},
+  onDone: (number: number, rows: Record<string, unknown>[]) => void = () => {},
 ): Promise<void> {
   for (const [index, statement] of statements.entries()) {
-    await runStatement(session, { file, statement, number: index + 1 });
-    onDone(index + 1);
+    let rows: Record<string, unknown>[];
+    try {
+      rows = await query(statement.text);
+    } catch (error) {
+      throw placedError(file, index + 1, statement, error);
+    }
+    onDone(index + 1, rows);
   }
 }
 
 function placedError(
-  { file, statement, number }: PlacedStatement,
+  file: string,
+  number: number,
+  statement: Statement,
   error: unknown,
 ): StatementError {
-  const { message, position, detail, hint, where } = error as {
-    message: string;
-    position?: string;
-    detail?: string;
-    hint?: string;
-    where?: string;
-  };
+  const { message, position, detail, hint, where } = error as pg.DatabaseError;
   const line = statement.line + linesBefore(statement.text, position);
   const state = sqlStateOf(error);
   const advice = adviceFor(error);

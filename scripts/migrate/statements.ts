@@ -47,12 +47,18 @@ export function splitStatements(sql: string): Statement[] {
     line += newlines(piece);
     start = end + 1;
   };
-  const body = bodyDepth();
+  // How deep in `begin atomic … end`, whose statements are not the file's own.
+  let depth = 0;
+  let before = "";
   for (const { index, end, groups } of tokens(source)) {
-    if (groups.word !== undefined) body.see(groups.word.toLowerCase());
-    if (groups.end === undefined || body.depth() > 0) continue;
+    const word = groups.word?.toLowerCase();
+    if (before === "begin" && word === "atomic") depth++;
+    else if (depth > 0 && word === "case") depth++;
+    else if (depth > 0 && word === "end") depth--;
+    before = word ?? before;
+    if (groups.end === undefined || depth > 0) continue;
     cut(index);
-    body.reset();
+    before = "";
     start = end;
   }
   cut(source.length);
@@ -98,25 +104,6 @@ function endOfBlock(source: string, from: number): number {
   return source.length;
 }
 
-/** Follows `begin atomic … end`, whose statements are not the file's own. */
-function bodyDepth() {
-  let depth = 0;
-  let before = "";
-  return {
-    depth: () => depth,
-    see(word: string) {
-      if (word === "atomic" && before === "begin") depth++;
-      else if (depth > 0 && word === "case") depth++;
-      else if (depth > 0 && word === "end") depth--;
-      before = word;
-    },
-    reset() {
-      depth = 0;
-      before = "";
-    },
-  };
-}
-
 function newlines(text: string): number {
   return text.split("\n").length - 1;
 }
@@ -149,16 +136,6 @@ export interface Execution {
   transactional: boolean;
 }
 
-function shape(statement: Statement): string {
-  return wordsOf(statement.text).join(" ");
-}
-
-/** Whether the server refuses the statement inside a transaction. */
-function forbidsTransaction(statement: Statement): boolean {
-  const words = shape(statement);
-  return FORBIDDEN.some((pattern) => pattern.test(words));
-}
-
 /**
  * Decides how a file is run. A `begin` at its start with the `commit` at its
  * end is left out: it has a transaction anyway.
@@ -169,41 +146,39 @@ function forbidsTransaction(statement: Statement): boolean {
  */
 export function planExecution(
   file: string,
-  all: Statement[],
+  all: readonly Statement[],
   { noTransaction }: Directives,
 ): Execution {
-  const statements = withoutOwnTransaction(all);
-  const control = statements.find((each) => CONTROL.test(shape(each)));
+  const shaped = all.map((statement) => ({
+    statement,
+    words: wordsOf(statement.text).join(" "),
+  }));
+  const code = shaped.filter(({ words }) => words !== "");
+  const [first, last] = [code[0], code.at(-1)];
+  const isWrapped = first !== last && BEGINS.test(first?.words ?? "") &&
+    COMMITS.test(last?.words ?? "");
+  const isOwn = (each: unknown) =>
+    !isWrapped || each !== first && each !== last;
+  const own = code.filter(isOwn);
+  const control = own.find(({ words }) => CONTROL.test(words));
   if (control !== undefined) {
     throw new MigrationRefusedError(
-      `Cannot run ${file}: line ${control.line} controls the transaction (${
-        shape(control)
-      }); leave that out, each file has a transaction of its own`,
+      `Cannot run ${file}: line ${control.statement.line} controls the transaction (${control.words}); leave that out, each file has a transaction of its own`,
     );
   }
-  const forbidden = statements.find(forbidsTransaction);
-  if (forbidden === undefined && !noTransaction) {
-    return { statements, transactional: true };
+  const statements = shaped.filter(isOwn).map(({ statement }) => statement);
+  // Whether the server refuses it inside a transaction.
+  const forbids = ({ words }: { words: string }) =>
+    FORBIDDEN.some((pattern) => pattern.test(words));
+  const forbidden = own.find(forbids);
+  if (noTransaction || forbidden === undefined) {
+    return { statements, transactional: !noTransaction };
   }
-  const other = statements.find((each) => {
-    const words = shape(each);
-    return words !== "" && !forbidsTransaction(each) && !SETTING.test(words);
-  });
-  if (forbidden !== undefined && other !== undefined && !noTransaction) {
-    throw new MigrationRefusedError(
-      `Cannot run ${file}: line ${forbidden.line} (${
-        shape(forbidden).split(" ").slice(0, 4).join(" ")
-      } …) may not run in a transaction, and line ${other.line} should; move it into a migration of its own`,
-    );
-  }
-  return { statements, transactional: false };
-}
-
-function withoutOwnTransaction(all: Statement[]): Statement[] {
-  const code = all.filter((each) => shape(each) !== "");
-  const first = code[0];
-  const last = code.at(-1);
-  if (code.length < 2 || first === undefined || last === undefined) return all;
-  if (!BEGINS.test(shape(first)) || !COMMITS.test(shape(last))) return all;
-  return all.filter((each) => each !== first && each !== last);
+  const other = own.find((each) => !forbids(each) && !SETTING.test(each.words));
+  if (other === undefined) return { statements, transactional: false };
+  throw new MigrationRefusedError(
+    `Cannot run ${file}: line ${forbidden.statement.line} (${
+      forbidden.words.split(" ").slice(0, 4).join(" ")
+    } …) may not run in a transaction, and line ${other.statement.line} should; move it into a migration of its own`,
+  );
 }

@@ -89,13 +89,6 @@ export function quoted(identifier: string): string {
   return `"${identifier.replaceAll('"', '""')}"`;
 }
 
-/** The project's tables at the beginning of a migration's transaction. */
-export interface RowsBefore {
-  tables: Map<string, Table>;
-  /** Net deletions which the session's statistics already held, by table. */
-  deleted: Map<string, number>;
-}
-
 /** Rows of each table, where they were counted before. */
 export type KnownRows = Map<string, number>;
 
@@ -110,15 +103,6 @@ async function netDeletions(query: RunQuery): Promise<Map<string, number>> {
   return new Map(rows.map(({ name, deleted }) => [name, deleted]));
 }
 
-/** Looks at the tables before a migration. */
-export async function rowsBefore(query: RunQuery): Promise<RowsBefore> {
-  const tables = await projectTables(query);
-  return {
-    tables: new Map(tables.map((table) => [table.name, table])),
-    deleted: await netDeletions(query),
-  };
-}
-
 /** A table that has fewer rows after a migration than before. */
 export interface RowLoss {
   table: string;
@@ -129,56 +113,50 @@ export interface RowLoss {
 }
 
 /**
- * Finds tables that have fewer rows after a migration than before, in its own
- * transaction: by what it deleted, and for tables that it dropped, truncated or
- * rewrote by a count against `known`.
- *
- * @param locked Tables that nobody else could write since they were counted.
- * @returns none for tables which the file names
+ * Looks at the tables before a migration. What it gives finds, in the same
+ * transaction, those that have fewer rows since: by what the migration deleted,
+ * and for tables that it dropped, truncated or rewrote by a count against
+ * `known`. Rows of `locked` tables nobody else could write since they were
+ * counted.
  */
-export async function rowLosses(
-  query: RunQuery,
-  before: RowsBefore,
-  known: KnownRows,
-  locked: ReadonlySet<string>,
-  removesRows: Directives["removesRows"],
-): Promise<RowLoss[]> {
-  const now = new Map((await projectTables(query)).map((t) => [t.name, t]));
-  const deleted = await netDeletions(query);
-  const losses: RowLoss[] = [];
-  for (const [name, old] of before.tables) {
-    const table = now.get(name);
-    const rows = known.get(name) ?? 0;
-    const same = table?.oid === old.oid && table.filenode === old.filenode;
-    const lost = (deleted.get(name) ?? 0) - (before.deleted.get(name) ?? 0);
-    const after = same
-      ? null
-      : table === undefined
-      ? 0
-      : await countRows(query, name);
-    if (after !== null) known.set(name, after);
-    if (removesRows === "all" || removesRows.has(name)) continue;
-    if (after !== null && after < rows) {
-      losses.push({
-        table: name,
-        text: table === undefined
-          ? `${name} is gone, with ${rows} rows`
-          : `${name} had ${rows} rows and has ${after}`,
-        doubtful: !locked.has(name),
-      });
-    } else if (same && lost > 0) {
-      const text = `${name} has ${lost} rows less`;
-      losses.push({ table: name, text, doubtful: false });
+export async function watchRows(query: RunQuery) {
+  const before = await projectTables(query);
+  const deletedBefore = await netDeletions(query);
+  return async (
+    known: KnownRows,
+    locked: ReadonlySet<string>,
+    removesRows: Directives["removesRows"],
+  ): Promise<RowLoss[]> => {
+    const now = new Map((await projectTables(query)).map((t) => [t.name, t]));
+    const deleted = await netDeletions(query);
+    const losses: RowLoss[] = [];
+    for (const { name: table, oid, filenode } of before) {
+      const found = now.get(table);
+      const isSame = found?.oid === oid && found.filenode === filenode;
+      let lost = (deleted.get(table) ?? 0) - (deletedBefore.get(table) ?? 0);
+      let text = `${table} has ${lost} rows less`;
+      if (!isSame) {
+        const rows = known.get(table) ?? 0;
+        const left = found === undefined ? 0 : await countRows(query, table);
+        known.set(table, left);
+        lost = rows - left;
+        text = found === undefined
+          ? `${table} is gone, with ${rows} rows`
+          : `${table} had ${rows} rows and has ${left}`;
+      }
+      const isMeant = removesRows === "all" || removesRows.has(table);
+      if (lost <= 0 || isMeant) continue;
+      losses.push({ table, text, doubtful: !isSame && !locked.has(table) });
     }
-  }
-  return losses;
+    return losses;
+  };
 }
 
 /** Counts every table of the project. */
 export async function countAll(query: RunQuery): Promise<KnownRows> {
-  const rows: KnownRows = new Map();
+  const known: KnownRows = new Map();
   for (const { name } of await projectTables(query)) {
-    rows.set(name, await countRows(query, name));
+    known.set(name, await countRows(query, name));
   }
-  return rows;
+  return known;
 }

@@ -6,13 +6,18 @@ import {
   StatementError,
   VerificationError,
 } from "./errors.ts";
-import { compare, readHistory, type RunQuery } from "./history.ts";
+import {
+  compare,
+  readHistory,
+  type RunQuery,
+  type VersionState,
+} from "./history.ts";
 import { fileOf, type ParsedMigration, readMigrations } from "./migration.ts";
 import { type MigrateOptions, resolveOptions } from "./options.ts";
 import {
   inTransaction,
   openSession,
-  runStatement,
+  runStatements,
   type Session,
 } from "./session.ts";
 import { splitStatements, wordsOf } from "./statements.ts";
@@ -83,27 +88,22 @@ export async function verifyFileProblems(
   { file, sql }: VerifyFile,
 ): Promise<string[]> {
   const problems: string[] = [];
-  await session.query("savepoint verify");
-  await session.query("set transaction read only");
+  await session.query("savepoint verify; set transaction read only");
   const statements = splitStatements(sql)
     .filter(({ text }) => wordsOf(text).length > 0);
-  for (const [index, statement] of statements.entries()) {
-    const rows = await runStatement<Record<string, unknown>>(session, {
-      file,
-      statement,
-      number: index + 1,
-    });
-    if (rows.length === 0) continue;
-    const values = Object.values(rows[0]!);
-    if (rows.length === 1 && values.length === 1 && values[0] === true) {
-      continue;
-    }
+  await runStatements(session, file, statements, (number, rows) => {
+    const [first] = rows;
+    if (first === undefined) return;
+    const values = Object.values(first);
+    if (rows.length === 1 && values.length === 1 && values[0] === true) return;
     problems.push(
-      `${file}, line ${statement.line}: expected no row or true, found ${
+      `${file}, line ${
+        statements[number - 1]!.line
+      }: expected no row or true, found ${
         rows.length === 1 ? "" : `${rows.length} rows, the first `
-      }${JSON.stringify(rows[0])}`,
+      }${JSON.stringify(first)}`,
     );
-  }
+  });
   // Also ends the read-only mode.
   await session.query("rollback to savepoint verify");
   return problems;
@@ -141,46 +141,44 @@ export async function verifyDatabase(
 ): Promise<string[]> {
   const { databaseUrl, supabaseDir } = resolveOptions(given);
   const migrations = await readMigrations(join(supabaseDir, "migrations"));
-  const session = await openSession(databaseUrl);
-  try {
-    return await inTransaction(session, async () => {
-      const recorded = await readHistory(session.query);
-      const problems: string[] = [];
-      for (const { version, file, state } of compare(migrations, recorded)) {
-        if (state === "drifted") {
-          problems.push(`${file} was edited after it was applied`);
-        } else if (state === "skipped") {
-          problems.push(
-            `${file} is older than the last one applied, and is not applied`,
-          );
-        } else if (state === "no file") {
-          problems.push(`${version} is applied, and there is no file for it`);
-        }
-      }
-      problems.push(...await catalogProblems(session.query));
-      const applied = new Set(recorded.map(({ version }) => version));
-      for (const migration of migrations) {
-        if (!applied.has(migration.version)) continue;
-        const verify = await readVerifyFile(supabaseDir, {
-          version: migration.version,
+  await using session = await openSession(databaseUrl);
+  const { query } = session;
+  return await inTransaction(session, async () => {
+    const recorded = await readHistory(query);
+    const problems = compare(migrations, recorded)
+      .flatMap(({ version, file, state }) =>
+        WRONG[state]?.(file ?? version) ?? []
+      );
+    problems.push(...await catalogProblems(query));
+    const applied = new Set(recorded.map(({ version }) => version));
+    for (const migration of migrations) {
+      const { version } = migration;
+      const verify = applied.has(version)
+        ? await readVerifyFile(supabaseDir, {
+          version,
           file: fileOf(migration),
-        });
-        if (verify === null) continue;
-        await session.query("savepoint one");
-        try {
-          problems.push(...await verifyFileProblems(session, verify));
-        } catch (error) {
-          if (
-            !(error instanceof StatementError) ||
-            sqlStateOf(error.cause) === undefined
-          ) throw error;
-          problems.push(error.message);
-        }
-        await session.query("rollback to savepoint one");
+        })
+        : null;
+      if (verify === null) continue;
+      await query("savepoint one");
+      try {
+        problems.push(...await verifyFileProblems(session, verify));
+      } catch (error) {
+        if (!(error instanceof StatementError && error.sqlState)) throw error;
+        problems.push(error.message);
       }
-      return problems;
-    }, { begin: "begin isolation level repeatable read", end: "rollback" });
-  } finally {
-    await session.close();
-  }
+      await query("rollback to savepoint one");
+    }
+    return problems;
+  }, { begin: "begin isolation level repeatable read", end: "rollback" });
 }
+
+// What is wrong with a version in this state.
+const WRONG: Partial<Record<VersionState["state"], (what: string) => string>> =
+  {
+    "drifted": (file) => `${file} was edited after it was applied`,
+    "skipped": (file) =>
+      `${file} is older than the last one applied, and is not applied`,
+    "no file": (version) =>
+      `${version} is applied, and there is no file for it`,
+  };

@@ -167,7 +167,9 @@ export function filesOf(backup: Backup | null): string[] {
 async function newFolder(parent: string): Promise<string> {
   const stamp = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, "");
   try {
-    await mkdir(parent, { recursive: true, mode: 0o700 });
+    const made = await mkdir(parent, { recursive: true, mode: 0o700 });
+    // It holds users' data, and the project's own .gitignore may not know it.
+    if (made !== undefined) await writeFile(join(parent, ".gitignore"), "*\n");
     return await mkdtemp(join(parent, `${stamp}-`));
   } catch (error) {
     throw new BackupError(

@@ -299,6 +299,10 @@ Deno.test("one table is backed up and restored by its name, from code and from t
     "create table public.recognitions as select 1 as id; create table public.other as select 1 as id",
   );
   const file = await backupCollection("recognitions", project.options);
+  assertEquals(
+    await Deno.readTextFile(join(project.backupDir, ".gitignore")),
+    "*\n",
+  );
   await project.sql("delete from public.recognitions");
   assertEquals(await restoreCollection(file, project.options), {
     tables: ["public.recognitions"],

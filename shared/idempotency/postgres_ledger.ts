@@ -37,7 +37,8 @@ export interface QueryClient {
  * owner of the tables and the service role may name any user.
  *
  * Given the transaction of `sql.begin`, claim, effect and completion are
- * committed together, or not at all.
+ * committed together, or not at all. It is over with its first error, so there
+ * no call is sent again: send all of it again.
  *
  * Leave the client's names of columns as they are (no `transform`).
  *
@@ -68,10 +69,10 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
     // outweighs this.
     : (text: string, values: Value[]) =>
       client.unsafe(text, values, { prepare: true });
-  const isBounded = "queryRaw" in client || "begin" in client;
+  const isTransaction = !("queryRaw" in client || "begin" in client);
 
   return sqlLedger(async (fn, args, withinMs) => {
-    const { text, names } = statementOf(fn, args, isBounded);
+    const { text, names } = statementOf(fn, args, !isTransaction);
     const values = names.map((name) => {
       const value = args[name];
       return JSON_PARAMETERS.has(name) && value !== null
@@ -84,7 +85,10 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
     } catch (error) {
       return failure(error);
     }
-  }, { health: "queryRaw" in client ? CONTEXT_CLIENT : undefined });
+  }, {
+    health: "queryRaw" in client ? CONTEXT_CLIENT : undefined,
+    retries: !isTransaction,
+  });
 }
 
 // `@supabase/server` makes a client for each request, all on SUPABASE_DB_URL:

@@ -97,12 +97,18 @@ const breakers = new Map<string, Breaker>();
  * those a crowd asks once.
  * @param on.health Names whose health is known, by default the place. Without
  * either a ledger is on its own.
+ * @param on.retries Whether a call may be sent again. A transaction is over with
+ * its first error.
  */
 export function sqlLedger(
   callFunction: CallFunction,
-  on: { place?: string | undefined; health?: string | undefined } = {},
+  on: {
+    place?: string | undefined;
+    health?: string | undefined;
+    retries?: boolean;
+  } = {},
 ): Ledger {
-  const { place, health = place } = on;
+  const { place, health = place, retries = true } = on;
   const breaker = breakerOf(health);
 
   const send = async (
@@ -116,7 +122,7 @@ export function sqlLedger(
     const until = performance.now() + allMs;
     const args = typeof given === "function" ? await given() : given;
     let outcome = await callFunction(fn, args, eachMs);
-    if (outcome.error !== null && outcome.isTransient) {
+    if (outcome.error !== null && outcome.isTransient && retries) {
       outcome = await again(
         outcome,
         until,

@@ -10,6 +10,7 @@ import {
   flushReplayCounts,
   type Ledger,
   LedgerMisconfiguredError,
+  LedgerUnavailableError,
   postgresLedger,
   withIdempotency,
 } from "../../shared/idempotency.ts";
@@ -178,6 +179,36 @@ function testOn(url: string): void {
     } finally {
       await sql`drop table public.direct_effects`;
     }
+  });
+
+  Deno.test("in a transaction a call that failed is not sent again, and says why it failed", async () => {
+    const key = identity();
+    const owner = request();
+    await ledger.claim(key, owner);
+    const locked = Promise.withResolvers<void>();
+    const done = Promise.withResolvers<void>();
+    const holder = sql.begin(async (sql) => {
+      await sql`select from public.idempotency_keys
+        where idempotency_key = ${key.key} for update`;
+      locked.resolve();
+      await done.promise;
+    });
+    await locked.promise;
+    const causes: unknown[] = [];
+    await assertRejects(() =>
+      sql.begin(async (sql) => {
+        await sql`set local lock_timeout = '50ms'`;
+        const { cause } = await assertRejects(
+          () => postgresLedger(sql).complete(key, owner.ownerToken, answer, 60),
+          LedgerUnavailableError,
+        );
+        causes.push((cause as { code: string }).code);
+      })
+    );
+    done.resolve();
+    await holder;
+    // Not what a transaction says to all that follows its first error.
+    assertEquals(causes, ["55P03"]);
   });
 
   Deno.test("@supabase/server's connections: the connection's role may write the ledger, the caller may not", async () => {

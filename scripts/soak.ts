@@ -12,6 +12,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
+import { crashTrials } from "../tests/proof/crash/trials.ts";
 import { breakInTrial } from "../tests/proof/break_in/trials.ts";
 import { clockTrials } from "../tests/proof/clocks/trials.ts";
 import { loadTrials } from "../tests/proof/load/trials.ts";
@@ -25,6 +26,7 @@ const MAX_SEED = 0xffff_ffff;
 
 const trials: readonly Trial[] = [
   ...scheduleTrials,
+  ...crashTrials,
   breakInTrial,
   ...clockTrials,
   ...loadTrials,

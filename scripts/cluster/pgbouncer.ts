@@ -5,11 +5,18 @@ import { freePort, unprivilegedUser } from "./postgres.ts";
 export interface Pooler extends AsyncDisposable {
   /** Connection string through it. */
   readonly url: string;
+  /** Ends it at once, cutting every connection, and starts it again. */
+  restart(): Promise<void>;
 }
 
 // Debian puts it where only root's PATH leads.
 const PROGRAMS = ["/usr/sbin/pgbouncer", "/usr/local/bin/pgbouncer"];
 const START_TIMEOUT_MS = 10_000;
+
+/** Whether this machine has PgBouncer. */
+export function hasPgBouncer(): boolean {
+  return PROGRAMS.some(exists);
+}
 
 /**
  * Starts PgBouncer in transaction mode, as hosted projects have a pooler on port
@@ -48,18 +55,28 @@ ignore_startup_parameters = extra_float_digits,options
     await Deno.chown(home, owner.uid, owner.gid);
     await Deno.chown(config, owner.uid, owner.gid);
   }
-  const child = new Deno.Command(program, {
-    args: ["--quiet", config],
-    cwd: "/",
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-    ...owner,
-  }).spawn();
-  const close = async () => {
-    child.kill("SIGINT");
+  const spawn = () =>
+    new Deno.Command(program, {
+      args: ["--quiet", config],
+      cwd: "/",
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+      ...owner,
+    }).spawn();
+  let child = spawn();
+  const end = async (signal: Deno.Signal) => {
+    child.kill(signal);
     await child.status;
+  };
+  const close = async () => {
+    await end("SIGINT");
     await Deno.remove(home, { recursive: true });
+  };
+  const restart = async () => {
+    await end("SIGTERM");
+    child = spawn();
+    await untilListening(port);
   };
   try {
     await untilListening(port);
@@ -68,7 +85,7 @@ ignore_startup_parameters = extra_float_digits,options
     throw error;
   }
   server.port = String(port);
-  return { url: server.href, [Symbol.asyncDispose]: close };
+  return { url: server.href, restart, [Symbol.asyncDispose]: close };
 }
 
 async function untilListening(port: number): Promise<void> {

@@ -20,8 +20,20 @@ export interface PostgresCluster {
    * @param whileDown What to do in between.
    */
   restart(whileDown?: () => Promise<void>): Promise<void>;
-  /** Ends the server at once and for good, as a machine without power does. */
+  /** Ends the server at once, as a machine without power does. */
   crash(): Promise<void>;
+  /**
+   * Starts it again on what its disk kept, after {@link PostgresCluster.crash}
+   * or when it has ended by itself.
+   */
+  start(): Promise<void>;
+  /**
+   * Stops all its processes where they are: connections stay open, and nobody
+   * answers. Only on Linux.
+   */
+  freeze(): Promise<void>;
+  /** Lets them go on where they stopped. */
+  thaw(): Promise<void>;
   /** Stops the server and removes its files. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -39,6 +51,12 @@ export interface ClusterOptions {
   /** Further server settings; they win over the fast defaults. */
   settings?: Record<string, string>;
   /**
+   * The folder in which its own, with all its files, is made.
+   *
+   * @default {"the one for temporary files"}
+   */
+  within?: string;
+  /**
    * Connection string of a server whose standby this becomes, by streaming
    * replication; `select pg_promote()` ends that.
    */
@@ -48,7 +66,7 @@ export interface ClusterOptions {
 }
 
 const OLDEST_SUPPORTED = 15;
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
 
 // Nothing here outlives the test run, so nothing is worth a disk flush.
 const FAST_SETTINGS: Record<string, string> = {
@@ -106,7 +124,10 @@ export async function startCluster(
     );
   }
   const owner = unprivilegedUser();
-  const home = await Deno.makeTempDir({ prefix: "pg-cluster-" });
+  const home = await Deno.makeTempDir({
+    prefix: "pg-cluster-",
+    ...(options.within && { dir: options.within }),
+  });
   try {
     if (owner) await Deno.chown(home, owner.uid, owner.gid);
     const data = join(home, "data");
@@ -130,25 +151,49 @@ export async function startCluster(
       await close();
       throw error;
     }
+    const pidFile = join(data, "postmaster.pid");
     const tell = (command: string) =>
       stdin.write(new TextEncoder().encode(`${command}\n`));
+    const untilEnded = async () => {
+      while (await isThere(pidFile)) await pause();
+    };
+    const start = async () => {
+      const deadline = Date.now() + START_TIMEOUT_MS;
+      while (!await isReady(data)) {
+        if (Date.now() > deadline) throw notReady(port);
+        // One that recovers, or is about to end, has its file.
+        if (!await isThere(pidFile)) {
+          await tell("start");
+          while (!await isThere(pidFile) && Date.now() < deadline) {
+            await pause();
+          }
+        }
+        await pause();
+      }
+    };
     const restart = async (whileDown?: () => Promise<void>) => {
       await tell("stop");
-      while (await isReady(data)) await pause();
+      await untilEnded();
       try {
         await whileDown?.();
       } finally {
-        await tell("start");
-        // The log still holds what the stop did to every session.
-        await untilReady(data, port, server, null);
+        await start();
       }
     };
     const crash = async () => {
       await tell("crash");
-      while (await isReady(data)) await pause();
+      await untilEnded();
     };
     const url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
-    return { url, restart, crash, close };
+    return {
+      url,
+      restart,
+      crash,
+      start,
+      freeze: () => signalAll(data, "SIGSTOP"),
+      thaw: () => signalAll(data, "SIGCONT"),
+      close,
+    };
   } catch (error) {
     await Deno.remove(home, { recursive: true }).catch(() => {});
     throw error;
@@ -353,6 +398,28 @@ async function isReady(data: string): Promise<boolean> {
   }
 }
 
+async function isThere(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+/** The first one first: it starts the others. */
+async function signalAll(data: string, signal: Deno.Signal): Promise<void> {
+  const text = await Deno.readTextFile(join(data, "postmaster.pid"));
+  const first = Number(text.split("\n", 1)[0]);
+  Deno.kill(first, signal);
+  const children = await Deno.readTextFile(
+    `/proc/${first}/task/${first}/children`,
+  );
+  for (const pid of children.trim().split(" ").filter(Boolean)) {
+    try {
+      Deno.kill(Number(pid), signal);
+    } catch (error) {
+      // It ended meanwhile.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+}
+
 function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 50));
 }
@@ -361,16 +428,14 @@ async function untilReady(
   data: string,
   port: number,
   server: Deno.ChildProcess,
-  log: string | null,
+  log: string,
 ): Promise<void> {
   let ended = false;
   server.status.then(() => ended = true);
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!ended && Date.now() < deadline) {
     if (await isReady(data)) return;
-    const text = log === null
-      ? ""
-      : await Deno.readTextFile(log).catch(() => "");
+    const text = await Deno.readTextFile(log).catch(() => "");
     const fatal = /^.*\b(?:FATAL|PANIC):.*$/m.exec(text)?.[0];
     // While it starts up the server refuses connections with a FATAL of its own.
     if (fatal && !fatal.includes("starting up")) {
@@ -378,7 +443,11 @@ async function untilReady(
     }
     await pause();
   }
-  throw new Error(
+  throw notReady(port);
+}
+
+function notReady(port: number): Error {
+  return new Error(
     `Postgres did not accept connections on port ${port} within ${START_TIMEOUT_MS} ms.`,
   );
 }

@@ -274,7 +274,7 @@ export const phases: readonly Phase[] = [
     run: (filter) => runDenoTest([CLOCKS, LOAD], filter),
   },
   {
-    name: "kills",
+    name: "kills and outages",
     postgres: [],
     run: (filter) => runDenoTest([CRASH], filter),
   },

@@ -175,8 +175,8 @@ export const FIELD_BUGS: readonly {
         "an abandoned key runs again after its lease, as attempt 2",
       ],
       [
-        "tests/proof/crash/kill.test.ts",
-        "after hundreds of kills every effect is accounted for, every key answers, and no answer has changed",
+        "tests/proof/crash/faults.ts",
+        "an instance was killed",
       ],
     ],
   },

@@ -1,24 +1,31 @@
 import postgres from "postgres";
-import type { Attempt } from "../../../shared/idempotency/attempt.ts";
-import { claim } from "../../../shared/idempotency/claim.ts";
 import {
-  type IdempotencyConfig,
-  resolveConfig,
-} from "../../../shared/idempotency/config.ts";
-import { LeaseLostError } from "../../../shared/idempotency/errors.ts";
-import type { Answer, Identity } from "../../../shared/idempotency/ledger.ts";
-import { postgresLedger } from "../../../shared/idempotency/postgres_ledger.ts";
+  type Ledger,
+  type OperationRun,
+  postgresLedger,
+  withIdempotency,
+} from "../../../shared/idempotency.ts";
+import {
+  type Answer,
+  type Identity,
+  identityName,
+} from "../../../shared/idempotency/ledger.ts";
+import { redisLedger } from "../../../shared/idempotency/redis_ledger.ts";
+import {
+  isSqlState,
+  passesWithTime,
+} from "../../../shared/idempotency/sql_ledger.ts";
 
 /**
- * Four ways to have an effect, by what may be claimed of it when the process is
- * killed at any moment:
+ * Four ways to have an effect, by what may be claimed of it when a process or a
+ * server is taken away at any moment:
  *
  * - `transaction`: claim, effect and completion commit together. Exactly once.
  * - `steps`: the effect is a provider's, which is handed the step's derived key
- *   and deduplicates by it. It may be called again until the step is kept, and
- *   does it exactly once.
- * - `refuse`: an effect that nothing deduplicates, on a route that does not
- *   guess. At most once; a key whose outcome is unknown waits for an operator.
+ *   and honours it. It may be called again until the step is kept, and does it
+ *   exactly once.
+ * - `refuse`: a provider that ignores keys, on a route that does not guess. At
+ *   most once; a key whose outcome is unknown waits for an operator.
  * - `retry`: the same on a route that retries. Once an attempt: an attempt that
  *   was killed, or lost its lease, between effect and completion is repeated.
  *   No more than that can be claimed of such an effect.
@@ -28,164 +35,216 @@ export const MODES = ["transaction", "steps", "refuse", "retry"] as const;
 /** See {@link MODES}. */
 export type Mode = typeof MODES[number];
 
-/** The tables in which effects leave their traces. */
+/** Where the effects of `transaction` leave their traces. */
 export const TABLES = `
-create table public.crash_effects (
-  mode text not null, key text not null, attempt integer not null
-);
-create table public.crash_provider_jobs (
-  id bigint generated always as identity primary key,
-  provider_key text not null unique,
-  key text not null,
-  calls integer not null default 1
-);
-create table public.crash_finished_steps (
-  key text not null, attempt integer not null
-);`;
+create table public.crash_effects (key text not null, attempt integer not null);
+`;
 
 /** The shortest there is: a killed worker's keys are free a second later. */
 export const LEASE_SECONDS = 1;
 
-const FINGERPRINT = "a".repeat(64);
+const TTL_SECONDS = 3600;
+// The same few keys are interrupted over and over here.
+const MAX_ATTEMPTS = 100;
 
 /** What makes an operation slower by a moment, for kills to fall into. */
 export type Pause = () => Promise<void>;
 
-/** The identity of the key that a mode uses. */
-export function identityOf(mode: Mode, key: string): Identity {
-  return { userId: null, scope: mode, key };
+/** A ledger, and what goes with it. */
+export interface Access extends AsyncDisposable {
+  readonly ledger: Ledger;
+  /** Where the ledger is a database. */
+  readonly sql: postgres.Sql | null;
+  readonly modes: readonly Mode[];
+  /**
+   * Settles a key whose outcome is unknown, as operators do.
+   *
+   * @param answer What it came to; `null` where it did not take effect.
+   * @returns Whether they find the key where they look for such ones.
+   */
+  settle(asked: Asked, answer: string | null): Promise<boolean>;
+}
+
+/** A key of a route. */
+export interface Asked {
+  readonly mode: Mode;
+  readonly key: string;
 }
 
 /**
- * Performs the operation of a key, or has it replayed.
+ * Connects as a worker does.
  *
- * @returns The body of the answer, or `null` when it was not recorded.
- * @throws {IdempotencyError} When the key is somebody else's just now.
+ * @param url Of a Postgres, or of a Redis.
  */
-export async function operate(
-  sql: postgres.Sql,
-  mode: Mode,
-  key: string,
-  pause: Pause,
-): Promise<string | null> {
-  return mode === "transaction"
-    ? await inOneTransaction(sql, key, pause)
-    : await inOneRun(sql, mode, key, pause);
+export async function connect(url: string): Promise<Access> {
+  return url.startsWith("redis:")
+    ? await connectRedis(url)
+    : connectPostgres(url);
 }
 
-async function inOneTransaction(
-  sql: postgres.Sql,
-  key: string,
-  pause: Pause,
-): Promise<string | null> {
-  const body = await sql.begin(async (transaction) => {
-    const ledger = postgresLedger(transaction);
-    const identity = identityOf("transaction", key);
-    const ownerToken = crypto.randomUUID();
-    const claimed = await ledger.claim(identity, {
-      fingerprint: FINGERPRINT,
-      ownerToken,
-      leaseSeconds: 60,
-      ttlSeconds: 3600,
-      onAbandoned: "retry",
-      maxAttempts: 100,
-      metadata: null,
-    });
-    if (claimed.outcome === "replay") return textOf(claimed.answer);
-    if (claimed.outcome !== "claimed") return null;
-    await pause();
-    await transaction`insert into crash_effects
-      values ('transaction', ${key}, ${claimed.attempt})`;
-    await pause();
-    const answer = answerOf(`${key} by ${ownerToken}`);
-    const completed = await ledger.complete(identity, ownerToken, answer, 3600);
-    if (completed.outcome !== "recorded") throw new Error(completed.outcome);
-    await pause();
-    return textOf(answer);
+async function connectRedis(url: string): Promise<Access> {
+  // What most workers have no use for takes them as long as all the rest.
+  const { createClient } = await import("redis");
+  const redis = await createClient({ url }).connect();
+  const ledger = redisLedger((command) => redis.sendCommand(command));
+  return {
+    ledger,
+    sql: null,
+    modes: MODES.filter((mode) => mode !== "transaction"),
+    async settle({ mode, key }, answer) {
+      const identity = identityOf(mode, key);
+      const name = `idempotency:${identityName(identity)}`;
+      const owner = await redis.hGet(name, "owner");
+      if (owner === null) return false;
+      await (answer === null
+        ? ledger.fail(identity, owner, { message: "", status: null }, 3600)
+        : ledger.complete(identity, owner, answerOf(answer), TTL_SECONDS));
+      return true;
+    },
+    [Symbol.asyncDispose]: async () => void await redis.destroy(),
+  };
+}
+
+function connectPostgres(url: string): Access {
+  const sql = postgres(url, {
+    max: 8,
+    onnotice: () => {},
+    // Else it is seconds after a server has come back that anybody asks it.
+    backoff: () => 0.1,
   });
-  return body;
+  return {
+    ledger: postgresLedger(sql),
+    sql,
+    modes: MODES,
+    async settle({ mode, key }, answer) {
+      const stuck = await sql`
+        select from public.idempotency_stuck_keys(1000)
+        where scope = ${mode} and idempotency_key = ${key}`;
+      if (stuck.length === 0) return false;
+      await (answer === null
+        ? sql`select public.idempotency_resolve('', ${mode}, ${key}, 'failed')`
+        : sql`select public.idempotency_resolve(
+            '', ${mode}, ${key}, 'completed', 201, ${JSON.stringify(answer)})`);
+      return true;
+    },
+    [Symbol.asyncDispose]: () => sql.end({ timeout: 1 }),
+  };
+}
+
+/** What a client hears. */
+export type Heard =
+  /** An answer that is kept: no later one may differ. */
+  | { readonly body: string }
+  /** Why there is none that it could rely on. */
+  | { readonly refused: string };
+
+/** Performs the operation of a key, or has it replayed. */
+export async function operate(
+  { ledger, sql }: Access,
+  provider: string,
+  asked: Asked,
+  pause: Pause,
+): Promise<Heard> {
+  if (asked.mode !== "transaction") {
+    return await inOneRun(ledger, asked, LEASE_SECONDS, async (run) => {
+      const said = await askProvider(provider, asked, run, pause);
+      return `${asked.key} ${said} by attempt ${run.attempt}`;
+    });
+  }
+  try {
+    return await sql!.begin((transaction) =>
+      inOneRun(postgresLedger(transaction), asked, 60, async ({ attempt }) => {
+        await pause();
+        await transaction`
+          insert into crash_effects values (${asked.key}, ${attempt})`;
+        await pause();
+        return `${asked.key} by ${crypto.randomUUID()}`;
+      })
+    );
+  } catch (error) {
+    const { code } = error as { code?: string };
+    const isAway = code !== undefined &&
+      (!isSqlState(code) || passesWithTime(code));
+    if (isAway) return { refused: "LEDGER_UNAVAILABLE" };
+    throw error;
+  }
 }
 
 async function inOneRun(
-  sql: postgres.Sql,
-  mode: Exclude<Mode, "transaction">,
-  key: string,
-  pause: Pause,
-): Promise<string | null> {
-  const options: IdempotencyConfig = {
-    leaseSeconds: LEASE_SECONDS,
-    ttlSeconds: 3600,
+  store: Ledger,
+  { mode, key }: Asked,
+  leaseSeconds: number,
+  run: (run: OperationRun) => Promise<string>,
+): Promise<Heard> {
+  const { status, body, headers, replayed } = await withIdempotency<unknown>({
+    store,
+    userId: null,
+    route: mode,
+    key,
+    leaseSeconds,
+    ttlSeconds: TTL_SECONDS,
     onAbandoned: mode === "refuse" ? "refuse" : "retry",
-    // The same few keys are killed over and over here.
-    maxAttempts: 100,
-  };
-  const begun = await claim(postgresLedger(sql), identityOf(mode, key), {
-    fingerprint: FINGERPRINT,
-    config: resolveConfig(options),
-  });
-  if (begun.kind === "answer") return textOf(begun.answer);
-  const { attempt } = begun;
-  try {
-    const said = await takeEffect(sql, attempt, key, mode, pause);
-    await pause();
-    const answer = answerOf(`${key} ${said} attempt ${attempt.number}`);
-    const responded = await attempt.respond(answer);
-    return responded.as === "unstored" ? null : textOf(responded.answer);
-  } catch (error) {
-    // A zombie hears at its next step that somebody else has the key.
-    if (!(error instanceof LeaseLostError)) throw error;
-    const recorded = await attempt.fail(error);
-    return recorded === null ? null : textOf(recorded);
+    maxAttempts: MAX_ATTEMPTS,
+  }, async (running) => ({ status: 201, body: await run(running) }));
+  if (replayed || headers["X-Idempotency-Stored"] === "true") {
+    return { body: String(body) };
   }
+  const { code } = Object(body) as { code?: string };
+  return { refused: code ?? `unmarked ${status}` };
 }
 
-async function takeEffect(
-  sql: postgres.Sql,
-  { number: attempt, step }: Attempt,
-  key: string,
-  mode: Mode,
+/** Has the effect, and says of what it may be known. */
+async function askProvider(
+  provider: string,
+  { mode, key }: Asked,
+  { attempt, step }: OperationRun,
   pause: Pause,
 ): Promise<string> {
+  const call = { mode, key, attempt };
   await pause();
   if (mode !== "steps") {
-    await sql`insert into crash_effects values (${mode}, ${key}, ${attempt})`;
-    return "by";
+    await tell(provider, "calls", call);
+    await pause();
+    return "done";
   }
   const job = await step("train", async ({ idempotencyKey }) => {
-    // An earlier attempt knew the step to be kept, so this one had to be told.
-    await sql`
-      insert into crash_effects select 'step again', ${key}, ${attempt}
-      where exists (
-        select from crash_finished_steps as f
-        where f.key = ${key} and f.attempt < ${attempt}
-      )`;
-    const id = await callProvider(sql, idempotencyKey, key);
+    const job = await tell(provider, "calls", { ...call, idempotencyKey });
     await pause();
-    return id;
+    return job;
   });
-  await sql`insert into crash_finished_steps values (${key}, ${attempt})`;
-  return `job ${job} by`;
+  await tell(provider, "kept", call);
+  await pause();
+  return `job ${job}`;
 }
 
-/** A provider that is out of this process, and deduplicates as they do. */
-async function callProvider(
-  sql: postgres.Sql,
-  providerKey: string,
-  key: string,
+function identityOf(mode: Mode, key: string): Identity {
+  return { userId: null, scope: mode, key };
+}
+
+/** As a plain operation answers: JSON. */
+function answerOf(text: string): Answer {
+  const body = new TextEncoder().encode(JSON.stringify(text));
+  return { status: 201, headers: {}, body };
+}
+
+/** Calls the provider, and gives back the number of the job. */
+async function tell(
+  provider: string,
+  what: "calls" | "kept",
+  call: Call,
 ): Promise<number> {
-  const [job] = await sql<{ id: string }[]>`
-    insert into crash_provider_jobs (provider_key, key)
-    values (${providerKey}, ${key})
-    on conflict (provider_key) do update set calls = crash_provider_jobs.calls + 1
-    returning id`;
-  return Number(job!.id);
+  const response = await fetch(`${provider}/${what}`, {
+    method: "POST",
+    body: JSON.stringify(call),
+  });
+  return await response.json();
 }
 
-/** An answer as a handler would give it. */
-export function answerOf(text: string): Answer {
-  return { status: 200, headers: {}, body: new TextEncoder().encode(text) };
-}
-
-function textOf({ body }: Answer): string {
-  return new TextDecoder().decode(body ?? new Uint8Array());
+/** A call of the provider. */
+export interface Call {
+  readonly mode: Mode;
+  readonly key: string;
+  readonly attempt: number;
+  /** Honoured where it is given. */
+  readonly idempotencyKey?: string;
 }

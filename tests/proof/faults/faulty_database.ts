@@ -12,6 +12,7 @@ import {
   type PostgresCluster,
   startCluster,
 } from "../../../scripts/cluster/postgres.ts";
+import { surviveLateWrites } from "../../support/late_writes.ts";
 import { project } from "../../support/stack.ts";
 
 /** A database whose faults a test decides, and both ways to reach it. */
@@ -40,18 +41,6 @@ export interface Lock {
   /** Waits until a call waits for the lock, and cuts its connection. */
   cutWhoWaits(): Promise<void>;
   release(): Promise<void>;
-}
-
-// postgres.js 3.4.9 may write to a connection that was cut just now, and does so
-// in a timer, where nobody can catch it (its issues 1066, 1154 and 1208). It ends
-// a worker like any other crash, and tests/crash is about those; here it would
-// end the test run. Nothing else is let through.
-function surviveLateWrites(): () => void {
-  const survive = (event: ErrorEvent) => {
-    if (/reading 'write'/.test(event.message)) event.preventDefault();
-  };
-  globalThis.addEventListener("error", survive);
-  return () => globalThis.removeEventListener("error", survive);
 }
 
 /** Starts it. */

@@ -43,6 +43,7 @@ export {
   AccountGoneError,
   AlreadyCompletedError,
   BodyConsumedError,
+  BodyIncompleteError,
   type CachedResponse,
   CallerUnknownError,
   type IdempotencyCode,

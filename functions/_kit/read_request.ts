@@ -37,7 +37,7 @@ export function requireMethod(
  * Reads the body of a request, but no more than `maxBytes` of it.
  *
  * @throws {Refusal} 413 when it is longer; at once where the request says so,
- * else at the byte too many.
+ * else at the byte too many. 400 when the client is cut off before its end.
  */
 export async function readBytes(
   req: Request,
@@ -45,9 +45,10 @@ export async function readBytes(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const declared = Number(req.headers.get("content-length") ?? 0);
   if (declared > maxBytes) throw tooLarge(maxBytes);
-  const bytes = req.bodyUsed
-    ? await readAgain(req)
-    : await readStream(req, maxBytes);
+  const reading = req.bodyUsed ? readAgain(req) : readStream(req, maxBytes);
+  const bytes = await reading.catch((cause) => {
+    throw incomplete(cause);
+  });
   if (bytes.length > maxBytes) throw tooLarge(maxBytes);
   return bytes;
 }
@@ -71,6 +72,17 @@ async function readStream(
     if (length > maxBytes) break;
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+function incomplete(cause: unknown): Refusal {
+  return new Refusal({
+    status: 400,
+    code: "REQUEST_BODY_INCOMPLETE",
+    title: "Request body incomplete",
+    detail:
+      "The request body broke off before its end: send the same request again",
+    retryable: true,
+  }, { cause });
 }
 
 function tooLarge(maxBytes: number): Refusal {

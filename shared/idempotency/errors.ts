@@ -73,6 +73,11 @@ const CONTRACT = {
     title: "Request too large",
     retryable: false,
   },
+  REQUEST_BODY_INCOMPLETE: {
+    status: 400,
+    title: "Request body incomplete",
+    retryable: true,
+  },
   REQUEST_BODY_CONSUMED: {
     status: 500,
     title: "Request body consumed",
@@ -314,6 +319,19 @@ export class RequestTooLargeError extends IdempotencyError {
     super(
       "REQUEST_TOO_LARGE",
       `The request body is larger than ${limitBytes} bytes: send less, or send it in parts`,
+    );
+  }
+}
+
+/** The client has gone, or was cut off, before the body of its request had ended. */
+export class BodyIncompleteError extends IdempotencyError {
+  override readonly name = "BodyIncompleteError";
+  constructor(req: Request, cause: unknown) {
+    const { pathname } = new URL(req.url);
+    super(
+      "REQUEST_BODY_INCOMPLETE",
+      `The body of ${req.method} ${pathname} broke off before its end: send the same request again`,
+      { cause },
     );
   }
 }

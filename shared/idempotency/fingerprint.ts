@@ -1,5 +1,9 @@
 import { bytesToHex, canonicalize, sha256 } from "./deps.ts";
-import { BodyConsumedError, RequestTooLargeError } from "./errors.ts";
+import {
+  BodyConsumedError,
+  BodyIncompleteError,
+  RequestTooLargeError,
+} from "./errors.ts";
 
 /**
  * The largest request body that is read for its fingerprint, in bytes. An edge
@@ -70,6 +74,7 @@ export interface FingerprintOptions {
  * @throws {RequestTooLargeError} When the body is larger than
  * {@link MAX_REQUEST_BYTES}; no more than that is read.
  * @throws {BodyConsumedError} When somebody has read the body before.
+ * @throws {BodyIncompleteError} When the client is cut off before its end.
  * @throws {TypeError} When a field is no JSON Pointer.
  *
  * @example
@@ -180,18 +185,22 @@ async function readBody(req: Request): Promise<Uint8Array<ArrayBuffer>> {
   if (declared > MAX_REQUEST_BYTES) throw tooLarge();
   const bytes = isBuffered(req)
     ? await readBuffered(req)
-    : await readStream(req, MAX_REQUEST_BYTES);
+    : await readStream(req, MAX_REQUEST_BYTES).catch((cause) => {
+      throw new BodyIncompleteError(req, cause);
+    });
   if (bytes === null || bytes.byteLength > MAX_REQUEST_BYTES) throw tooLarge();
   return bytes;
 }
 
 async function readBuffered(req: Request): Promise<Uint8Array<ArrayBuffer>> {
+  // By the engine, which can hand it out again, or past it.
+  const isTaken = req.bodyUsed || req.body?.locked;
   try {
     return new Uint8Array(await req.arrayBuffer());
   } catch (cause) {
-    // Somebody took the stream itself, past the engine.
-    if (req.bodyUsed || req.body?.locked) throw new BodyConsumedError(req);
-    throw cause;
+    throw isTaken
+      ? new BodyConsumedError(req)
+      : new BodyIncompleteError(req, cause);
   }
 }
 

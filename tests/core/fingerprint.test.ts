@@ -9,6 +9,7 @@ import {
 import fc from "fast-check";
 import {
   BodyConsumedError,
+  BodyIncompleteError,
   RequestTooLargeError,
 } from "../../shared/idempotency/errors.ts";
 import {
@@ -295,6 +296,18 @@ Deno.test("a body that a reader holds is an error that says so", async () => {
     BodyConsumedError,
     "a reader or a stream holds it",
   );
+});
+
+Deno.test("a body that breaks off is an error that says so", async () => {
+  const broken = new ReadableStream({
+    pull: (controller) => controller.error(new TypeError("cut off")),
+  });
+  const error = await assertRejects(
+    () => fingerprintRequest(request(broken)),
+    BodyIncompleteError,
+    "The body of POST /pay broke off before its end",
+  );
+  assertEquals([error.status, error.retryable], [400, true]);
 });
 
 Deno.test("a clone leaves the body to the handler", async () => {

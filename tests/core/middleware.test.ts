@@ -187,6 +187,21 @@ Deno.test("a body beyond 64 MiB is refused with 413, without a Content-Length to
   assertEquals(runs(), 0);
 });
 
+Deno.test("a body that breaks off is refused with 400, and the key stays free", async () => {
+  const { ask, runs } = numbered();
+  const broken = new ReadableStream<Uint8Array>({
+    pull: (controller) => controller.error(new TypeError("cut off")),
+  });
+  const cut = await ask({ key: KEY, body: broken });
+  assertEquals([cut.status, cut.body.code, cut.body.retryable], [
+    400,
+    "REQUEST_BODY_INCOMPLETE",
+    true,
+  ]);
+  assertEquals(runs(), 0);
+  assertEquals((await ask({ key: KEY })).status, 201);
+});
+
 Deno.test("a route may look its scope up, and is told what is none", async () => {
   const store = memoryLedger();
   const found = numbered({ store, scope: () => Promise.resolve("looked-up") });

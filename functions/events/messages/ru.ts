@@ -95,6 +95,10 @@ export const ru: Record<EventCode | IdempotencyCode | SharedCode, Message> = {
     title: "Слишком большой запрос",
     detail: () => "Тело запроса больше, чем принимает этот адрес.",
   },
+  REQUEST_BODY_INCOMPLETE: {
+    title: "Неполное тело запроса",
+    detail: () => "Тело запроса оборвалось. Отправьте тот же запрос ещё раз.",
+  },
   REQUEST_BODY_CONSUMED: {
     title: "Тело запроса уже прочитано",
     detail: () =>

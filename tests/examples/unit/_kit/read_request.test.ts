@@ -53,6 +53,13 @@ Deno.test("readJson() stops reading at 64 KiB, whatever length is declared", asy
   assertEquals(pulled < 200_000, true);
 });
 
+Deno.test("readJson() refuses a body that breaks off, and says to send it again", async () => {
+  const broken = new ReadableStream<Uint8Array>({
+    pull: (controller) => controller.error(new TypeError("cut off")),
+  });
+  assertEquals(await refused(post(broken)), [400, "REQUEST_BODY_INCOMPLETE"]);
+});
+
 Deno.test("readJson() refuses a body at once that declares too great a length", async () => {
   const req = new Request("http://x/", {
     method: "POST",

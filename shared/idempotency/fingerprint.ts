@@ -262,13 +262,14 @@ async function describeBody(
 function describeJson(bytes: Uint8Array, fields: Fields): string | null {
   if (bytes.byteLength > MAX_PARSED_BYTES) return null;
   const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  const { isDeep, isExact } = examine(text);
+  const { isDeep, isExact, isWellFormed } = examine(text);
   if (isDeep) return null;
   const value: unknown = JSON.parse(text);
-  if (isExact) {
+  if (isExact && isWellFormed) {
     return `json\n${canonicalize(choose(value, fields, (name) => name))}`;
   }
-  if (fields.ignore.length === 0 && fields.only === undefined) return null;
+  const isWhole = fields.ignore.length === 0 && fields.only === undefined;
+  if (!isExact && isWhole) return null;
   const spelt: unknown = JSON.parse(spellOut(text));
   return `spelt\n${canonicalize(choose(spelt, fields, (name) => `s${name}`))}`;
 }
@@ -343,27 +344,43 @@ function valueAt(
   return here;
 }
 
-/** Whether a JSON text is nested too deep, and whether its numbers are exact. */
-function examine(text: string): { isDeep: boolean; isExact: boolean } {
+/**
+ * Whether a JSON text is nested too deep, whether its numbers are exact, and
+ * whether its texts are free of half surrogate pairs.
+ */
+function examine(
+  text: string,
+): { isDeep: boolean; isExact: boolean; isWellFormed: boolean } {
   let depth = 0;
   let deepest = 0;
   let isExact = true;
+  let isWellFormed = true;
   scan(text, (token) => {
     if (token === "[" || token === "{") deepest = Math.max(deepest, ++depth);
     else if (token === "]" || token === "}") depth--;
     else if (isExact && isNumber(token)) isExact = survives(token);
+    else if (isWellFormed && hasHalves(token)) isWellFormed = false;
   });
-  return { isDeep: deepest > MAX_DEPTH, isExact };
+  return { isDeep: deepest > MAX_DEPTH, isExact, isWellFormed };
+}
+
+/** Whether a token is a text with half a surrogate pair, which only escapes are. */
+function hasHalves(token: string): boolean {
+  return token.startsWith('"') && /\\u[dD][89a-fA-F]/.test(token) &&
+    /[\ud800-\udfff]/u.test(JSON.parse(token));
 }
 
 /**
  * The same JSON with each number as a text, so that none loses a digit when it
- * is parsed. Texts are marked too: none may look like a number's.
+ * is parsed, and half surrogate pairs as their escapes, since RFC 8785 has no
+ * form for them. Texts are marked too: none may look like another kind's.
  */
 function spellOut(text: string): string {
   let spelt = "";
   scan(text, (token) => {
-    if (token.startsWith('"')) spelt += `"s${token.slice(1)}`;
+    if (hasHalves(token)) {
+      spelt += JSON.stringify(`h${JSON.stringify(JSON.parse(token))}`);
+    } else if (token.startsWith('"')) spelt += `"s${token.slice(1)}`;
     else if (!isNumber(token)) spelt += token;
     else spelt += `"n${survives(token) ? Number(token) : token}"`;
   });

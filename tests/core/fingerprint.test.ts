@@ -359,6 +359,30 @@ Deno.test("short and long data are hashed alike", async () => {
   );
 });
 
+Deno.test("JSON with half a surrogate pair is JSON, though it has no canonical form", async () => {
+  const print = await json('{"note":"\\ud83d","a":1}');
+  for (
+    const same of [
+      '{ "a": 1, "note": "\\uD83D" }',
+      '{"a":1.0,"n\\u006fte":"\\ud83d"}',
+    ]
+  ) assertEquals(await json(same), print);
+  for (
+    const other of [
+      '{"note":"\\ud83e","a":1}',
+      '{"note":"\\\\ud83d","a":1}',
+      '{"note":"\\"\\\\ud83d\\"","a":1}',
+      '{"note":"\ufffd","a":1}',
+    ]
+  ) assertNotEquals(await json(other), print, other);
+  const ignoring = (body: string) =>
+    fingerprintRequest(request(body), { ignoreFields: ["/a"] });
+  assertEquals(
+    await ignoring('{"note":"\\ud83d","a":1}'),
+    await ignoring('{"a":2,"note":"\\ud83d"}'),
+  );
+});
+
 Deno.test("a value without a JSON form is refused", async () => {
   const circle: unknown[] = [];
   circle.push(circle);
@@ -367,7 +391,6 @@ Deno.test("a value without a JSON form is refused", async () => {
   }
 });
 
-// Lone surrogates have no canonical form (RFC 8785, 3.2.2.2).
 const value = fc.jsonValue({ stringUnit: "grapheme", maxDepth: 4 });
 
 /** The same JSON, spelt in another way. */

@@ -300,8 +300,9 @@ export async function getIdempotencyStatus(
     );
   }
   assertUserId(userId);
-  // To a database the owner '' is the project itself, whose keys no user sees.
-  if (userId === "") return null;
+  // To a database the owner '' is the project itself, whose keys no user sees;
+  // and no scope in it has U+0000 or half a pair.
+  if (userId === "" || !/^[^\0\ud800-\udfff]*$/u.test(scope)) return null;
   const status = await ledger.status({ userId, scope, key });
   return status === null ? null : { key, scope, ...status };
 }

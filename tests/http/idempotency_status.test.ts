@@ -142,6 +142,12 @@ Deno.test("a query that names no key, no scope or a malformed one is refused", a
     const { status, body } = await ask(ada, query);
     assertEquals([status, body.code], [400, code]);
   }
+  // What no key has.
+  const none = await ask(ada, { key: "order-17", scope: "a\0b" });
+  assertEquals([none.status, none.body.code], [
+    404,
+    "IDEMPOTENCY_KEY_NOT_FOUND",
+  ]);
   const { status, headers } = await ask(ada, {}, "POST");
   assertEquals([status, headers.get("allow")], [405, "GET, OPTIONS"]);
 });

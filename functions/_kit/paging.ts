@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { storableMoment } from "./read_request.ts";
 
 /** Where a list goes on: after the row with this time and id. */
 export interface Position {
@@ -6,7 +7,7 @@ export interface Position {
   id: string;
 }
 
-const Place = z.tuple([z.iso.datetime({ offset: true }), z.guid()]);
+const Place = z.tuple([storableMoment, z.guid()]);
 
 /** Names the place after a row, for the next page. */
 export function cursorAfter({ createdAt, id }: Position): string {

@@ -214,6 +214,25 @@ function invalidQuery(detail: string, fields: string[]): Refusal {
 }
 
 /**
+ * A schema for a moment with its offset, as it is written: the years and offsets
+ * that Postgres takes, which are fewer than ISO 8601 has.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { storableMoment } from "./read_request.ts";
+ *
+ * assert(storableMoment.safeParse("2026-12-24T18:00:00.123456+01:00").success);
+ * assert(!storableMoment.safeParse("0000-12-24T18:00:00Z").success);
+ * ```
+ */
+export const storableMoment: z.ZodType<string> = z.iso
+  .datetime({ offset: true }).max(40)
+  .refine((text) => !/^0000|[+-](1[6-9]|2)\d*:\d\d$/.test(text), {
+    error: "expected a year from 1 on, and an offset below 16 hours",
+  });
+
+/**
  * A schema for text that is going to be a column: trimmed, 1 to `maxLength`
  * UTF-16 code units, and free of what JSON can say and Postgres cannot store,
  * the character U+0000 and half surrogate pairs.

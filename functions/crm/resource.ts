@@ -163,9 +163,15 @@ export const day = z.iso.date().refine((date) => date >= "2000-01-01", {
 export const moment = z.iso.datetime({
   offset: true,
   error: "expected a date and time with its offset, 2026-12-24T18:00:00Z",
-}).max(40).refine((at) => /^20/.test(new Date(at).toISOString()), {
+}).max(40).refine((at) => /^20/.test(inUtc(at)), {
   error: "expected a year from 2000 to 2099",
-}).overwrite((at) => new Date(at).toISOString());
+}).overwrite(inUtc);
+
+// Also asked where it is known already that the text is no moment.
+function inUtc(at: string): string {
+  const time = Date.parse(at);
+  return Number.isNaN(time) ? at : new Date(time).toISOString();
+}
 
 /** A whole number of things. */
 export const count = (min: number, max: number) => z.int().min(min).max(max);

@@ -15,6 +15,7 @@ import {
   readJson,
   readQuery,
   requireMethod,
+  storableMoment,
   storableText,
 } from "../_kit/read_request.ts";
 import { type ProblemTable, refuse } from "../_kit/refuse.ts";
@@ -73,7 +74,7 @@ export const ShareRequest = z.object({
 export const ListRequest = z.object({
   direction: z.enum(["sent", "received", "shared"]).default("received"),
   limit: z.coerce.number().int().min(1).max(100).default(20),
-  before: z.iso.datetime({ offset: true }).optional(),
+  before: storableMoment.optional(),
 });
 
 /** How what keeps a recognition from being sent is told over HTTP. */

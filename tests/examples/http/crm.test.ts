@@ -163,9 +163,30 @@ Deno.test("a list goes from the newest to the oldest, page by page, and is narro
   assertEquals(shown, names.toReversed());
   const spanish = await get("clients?country=ES", cara);
   assertEquals(spanish.body.clients.length, 3);
-  for (const wrong of ["notes=x", "country=Spain", "limit=0", "cursor=x"]) {
+  const yearZero = btoa(
+    JSON.stringify(["0000-01-01T00:00:00Z", crypto.randomUUID()]),
+  );
+  for (
+    const wrong of [
+      "notes=x",
+      "country=Spain",
+      "limit=0",
+      "cursor=x",
+      `cursor=${yearZero}`,
+    ]
+  ) {
     const { status, body } = await get(`clients?${wrong}`, cara);
     assertEquals([wrong, status, body.code], [wrong, 400, "REQUEST_INVALID"]);
+  }
+});
+
+Deno.test("a moment that is none is refused", async () => {
+  const { departsAt: _, ...transfer } = resources.transfers.examples[0];
+  for (const departsAt of ["", "x", "\ufeffx", "2027-02-30T10:00:00Z"]) {
+    const { status, body } = await ask("transfers", {
+      body: { ...transfer, departsAt },
+    });
+    assertEquals([status, body.fields], [400, ["departsAt"]], departsAt);
   }
 });
 

@@ -238,6 +238,8 @@ Deno.test("a malformed query is refused", async () => {
       "?limit=1&limit=2",
       "?direction=both",
       "?before=yesterday",
+      "?before=0000-01-01T00:00:00Z",
+      "?before=2026-01-01T00:00:00%2B23:59",
     ]
   ) {
     const { status, body } = await list(ada, query);

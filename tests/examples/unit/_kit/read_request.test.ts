@@ -3,6 +3,7 @@ import { z } from "zod";
 import {
   readJson,
   readQuery,
+  storableMoment,
 } from "../../../../functions/_kit/read_request.ts";
 import { Refusal } from "../../../../functions/_kit/refuse.ts";
 
@@ -102,5 +103,25 @@ Deno.test("readQuery() gives little of a long query back", () => {
       Refusal,
     );
     assert(problem.detail.length < 300);
+  }
+});
+
+Deno.test("storableMoment takes what Postgres takes, as it is written", () => {
+  for (
+    const [text, isTaken] of [
+      ["2026-11-29T21:27:15.124833+00:00", true],
+      ["0001-01-01T00:00:00Z", true],
+      ["9999-12-31T23:59:59-15:59", true],
+      ["0000-01-01T00:00:00Z", false],
+      ["2026-11-29T21:27:15+16:00", false],
+      ["2026-11-29T21:27:15-23:59", false],
+      ["2026-11-29T21:27:15", false],
+      ["2026-02-30T21:27:15Z", false],
+    ] as const
+  ) {
+    assertEquals([text, storableMoment.safeParse(text).success], [
+      text,
+      isTaken,
+    ]);
   }
 });

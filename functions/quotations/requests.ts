@@ -9,7 +9,7 @@ const text = storableText(200);
 
 const Line = z.strictObject({
   description: text,
-  quantity: z.number().positive().max(9_999_999.999).multipleOf(0.001),
+  quantity: z.number().min(0.001).max(9_999_999.999).multipleOf(0.001),
   unitPriceMinor: z.int().min(0).max(1_000_000_000_000),
   taxBasisPoints: z.int().min(0).max(10_000).default(0),
 });

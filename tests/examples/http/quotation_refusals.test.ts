@@ -37,6 +37,11 @@ const BAD_DRAFTS: [what: string, body: unknown, status: number][] = [
   ["lines that are none", { ...DRAFT, lines: "many" }, 400],
   ["101 lines", { ...DRAFT, lines: Array(101).fill(LINE) }, 400],
   ["no quantity", { ...DRAFT, lines: [{ ...LINE, quantity: 0 }] }, 400],
+  [
+    "next to no quantity",
+    { ...DRAFT, lines: [{ ...LINE, quantity: 1e-227 }] },
+    400,
+  ],
   ["less than nothing", { ...DRAFT, lines: [{ ...LINE, quantity: -1 }] }, 400],
   [
     "four decimals",

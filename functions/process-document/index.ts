@@ -74,9 +74,8 @@ async function readRequest(
   if (mediaType(req) !== "multipart/form-data") {
     return await readJson(req, JsonRequest);
   }
-  const parts = await readForm(req);
-  const files = parts.filter(({ name, isFile }) => isFile && name === "file");
-  if (files.length === 1) return { file: toFile(files[0]!) };
+  const files = await readFiles(req);
+  if (files.length === 1) return { file: files[0]! };
   throw invalidForm(
     `The form has ${files.length} files named "file": send exactly one`,
   );
@@ -84,12 +83,15 @@ async function readRequest(
 
 // The platform's own reader takes a part whose name is only there as
 // `filename*=` for a field.
-async function readForm(req: Request): Promise<MultipartPart[]> {
+async function readFiles(req: Request): Promise<File[]> {
   const bytes = await readBytes(req, MAX_FORM_BYTES);
   try {
     const boundary = getMultipartBoundary(req.headers.get("content-type")!)!;
     const limits = { maxFileSize: MAX_FORM_BYTES };
-    return [...parseMultipart(bytes, { boundary, ...limits })];
+    // The head of a part is read when it is asked for, and may be none.
+    return [...parseMultipart(bytes, { boundary, ...limits })]
+      .filter(({ name, isFile }) => isFile && name === "file")
+      .map(toFile);
   } catch (cause) {
     throw invalidForm(
       "The request body is not a multipart form: let the client library set its content type",

@@ -389,3 +389,21 @@ Deno.test("methods other than POST are refused with what is allowed", async () =
     assertEquals(answer.headers.get("allow"), "POST, OPTIONS");
   }
 });
+
+Deno.test("a form whose parts have a head that is not UTF-8 is refused", async () => {
+  const head = 'Content-Disposition: form-data; name="file"; filename="';
+  const form = new TextEncoder().encode(
+    `--b\r\n${head}?.md"\r\n\r\n# Guide\r\n--b--\r\n`,
+  );
+  form[form.indexOf("?".charCodeAt(0))] = 0xff;
+  const response = await fetch(`${stack().apiUrl}/functions/v1/${FUNCTION}`, {
+    method: "POST",
+    headers: {
+      ...ada.headers,
+      "Content-Type": "multipart/form-data; boundary=b",
+    },
+    body: form,
+  });
+  const { code } = await response.json();
+  assertEquals([response.status, code], [400, "FORM_INVALID"]);
+});

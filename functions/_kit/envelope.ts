@@ -23,7 +23,7 @@ const Said = z.union([
 /**
  * The same answer with the body `{ success: true, data }`, or, where it is an
  * error, `{ success: false, error: { code, message } }`. An answer that has no
- * JSON, or an error without a code, stays as it is.
+ * body, no JSON, or an error without a code, stays as it is.
  *
  * Status and headers, such as `Retry-After`, are kept; so are the members that
  * a problem adds to the standard's, for instance `cost`.
@@ -54,6 +54,8 @@ const Said = z.union([
  * ```
  */
 export async function toEnvelope(response: Response): Promise<Response> {
+  // To HEAD there are the headers alone.
+  if (response.body === null) return response;
   const type = mediaType(response);
   const isProblem = type === "application/problem+json";
   if (!isProblem && type !== "application/json") return response;

@@ -57,7 +57,9 @@ export function withLanguage(
   const languages = ["en", ...Object.keys(catalogues)];
   return async (req) => {
     const response = await handler(req);
-    if (mediaType(response) !== "application/problem+json") return response;
+    const isProblem = mediaType(response) === "application/problem+json";
+    // To HEAD there are the headers alone.
+    if (!isProblem || response.body === null) return response;
     const language = preferred(req, languages);
     const said = Problem.safeParse(await response.clone().json());
     const message = said.success

@@ -4,6 +4,7 @@ import {
   toEnvelope,
   withEnvelope,
 } from "../../../../functions/_kit/envelope.ts";
+import { withLanguage } from "../../../../functions/_kit/language.ts";
 import {
   memoryLedger,
   problemResponse,
@@ -143,3 +144,13 @@ for (const [accept, envelope] of ACCEPTS) {
     assertEquals("type" in body, !envelope);
   });
 }
+
+Deno.test("an answer without a body, as HEAD has it, stays as it is", async () => {
+  const headers = { "content-type": "application/problem+json" };
+  const answer = withEnvelope(withLanguage(
+    { ru: {} },
+    () => Promise.resolve(new Response(null, { status: 405, headers })),
+  ));
+  const { status, body } = await answer(asking("application/json"));
+  assertEquals([status, body], [405, null]);
+});

@@ -1,6 +1,6 @@
 import Stripe from "stripe";
 import { z } from "zod";
-import { readBytes } from "../_kit/read_request.ts";
+import { readBytes, storableText } from "../_kit/read_request.ts";
 import { Refusal } from "../_kit/refuse.ts";
 import type { Payment } from "./payment_store.ts";
 
@@ -11,6 +11,9 @@ const MAX_EVENT_BYTES = 256 * 1024;
 // for clocks that differ and for the way here. Later deliveries of an event
 // are signed anew. Whoever recorded a delivery cannot play it back after that.
 const TOLERANCE_SECONDS = 300;
+
+// The end of the year 9999.
+const LAST_SECOND = 253_402_300_799;
 
 const cryptoProvider = Stripe.createSubtleCryptoProvider();
 
@@ -27,7 +30,7 @@ const cryptoProvider = Stripe.createSubtleCryptoProvider();
 export async function verifiedEvent(
   req: Request,
   environment: Pick<typeof Deno.env, "get"> = Deno.env,
-): Promise<Stripe.Event> {
+): Promise<StripeEvent> {
   const secrets = (environment.get("STRIPE_WEBHOOK_SECRET") ?? "")
     .split(",").map((secret) => secret.trim()).filter(Boolean);
   if (secrets.length === 0) {
@@ -45,22 +48,17 @@ export async function verifiedEvent(
   let mismatch: unknown;
   for (const secret of secrets) {
     try {
-      return await Stripe.webhooks.constructEventAsync(
+      const event = await Stripe.webhooks.constructEventAsync(
         body,
         signature,
         secret,
         TOLERANCE_SECONDS,
         cryptoProvider,
       );
+      return Event.parse(event);
     } catch (cause) {
       if (!(cause instanceof Stripe.errors.StripeSignatureVerificationError)) {
-        throw new Refusal({
-          status: 400,
-          code: "EVENT_INVALID",
-          title: "Event invalid",
-          detail:
-            "The body is signed but is no event: let the endpoint in Stripe send snapshot events, as JSON",
-        }, { cause });
+        throw invalid(cause);
       }
       mismatch = cause;
     }
@@ -74,21 +72,52 @@ export async function verifiedEvent(
   }, { cause: mismatch });
 }
 
-const UserId = z.guid();
+function invalid(cause: unknown): Refusal {
+  return new Refusal({
+    status: 400,
+    code: "EVENT_INVALID",
+    title: "Event invalid",
+    detail:
+      "The body is signed but is no event: let the endpoint in Stripe send snapshot events, as JSON",
+  }, { cause });
+}
+
+/** What is read of any event. */
+const Event = z.object({
+  id: z.string(),
+  type: z.string(),
+  created: z.int().min(0).max(LAST_SECOND),
+  data: z.object({ object: z.unknown() }),
+});
+
+type StripeEvent = z.output<typeof Event>;
+
+// The bounds of the columns.
+const PaymentIntent = z.object({
+  id: storableText(255),
+  amount_received: z.int().min(0),
+  currency: z.string().regex(/^[a-z]{3}$/),
+  // Written by whoever made the payment intent, which is our own server.
+  metadata: z.object({ user_id: z.guid().optional().catch(undefined) })
+    .default({}),
+});
 
 /**
  * The payment that an event reports; `null` for every other kind of event.
  * The amount is what was received, which is less than what was asked for when
  * a payment was captured in part.
+ *
+ * @throws {Refusal} 400 when the event does not report it as Stripe does.
  */
-export function paymentOf(event: Stripe.Event): Payment | null {
+export function paymentOf(event: StripeEvent): Payment | null {
   if (event.type !== "payment_intent.succeeded") return null;
-  const { id, amount_received, currency, metadata } = event.data.object;
+  const intent = PaymentIntent.safeParse(event.data.object);
+  if (!intent.success) throw invalid(intent.error);
+  const { id, amount_received, currency, metadata } = intent.data;
   return {
     eventId: event.id,
     paymentIntentId: id,
-    // Written by whoever made the payment intent, which is our own server.
-    userId: UserId.safeParse(metadata["user_id"]).data ?? null,
+    userId: metadata.user_id ?? null,
     amount: amount_received,
     currency,
     paidAt: new Date(event.created * 1000),

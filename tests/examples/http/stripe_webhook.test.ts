@@ -207,7 +207,21 @@ Deno.test("a body that is not the signed one is refused, even if its event was a
 });
 
 Deno.test("a signed body that is no event is 400", async () => {
-  for (const body of ["nonsense", { object: "v2.core.event" }]) {
+  const { metadata: _, ...intent } = succeeded().data.object;
+  for (
+    const body of [
+      "nonsense",
+      "null",
+      { object: "v2.core.event" },
+      { ...succeeded(), id: 1 },
+      { ...succeeded(), created: 1e20 },
+      { ...succeeded(), data: {} },
+      succeeded({ id: "a\0b" }),
+      succeeded({ amount_received: -1 }),
+      succeeded({ currency: null }),
+      { ...succeeded(), data: { object: { ...intent, metadata: null } } },
+    ]
+  ) {
     const answer = await deliver(body);
     assertEquals([answer.status, answer.body.code], [400, "EVENT_INVALID"]);
   }
@@ -225,8 +239,11 @@ Deno.test("an event of another type is accepted, ignored and not remembered", as
 
 Deno.test("a payment that cannot be booked is 503, so that it is delivered again, and then booked", async () => {
   const event = succeeded();
-  const broken = succeeded({ id: event.data.object.id, currency: "EURO" });
-  const refused = await deliver({ ...broken, id: event.id });
+  await stack().sql(
+    "alter table public.payments add constraint closed check (false) not valid",
+  );
+  const refused = await deliver(event);
+  await stack().sql("alter table public.payments drop constraint closed");
   assertEquals([refused.status, refused.body.retryable], [503, true]);
   assertEquals((await keysOf(event.id)).map(({ status }) => status), [
     "failed",

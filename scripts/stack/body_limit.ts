@@ -26,11 +26,13 @@ export function boundRequest(
         else controller.enqueue(chunk);
       },
     });
+  // Whose name may stand in lower case on the wire, and not in a `Request`.
+  const isBodiless = /^(get|head)$/i.test(original.method);
   return {
     request: new Request(change.url ?? original.url, {
       method: original.method,
       headers: change.headers ?? original.headers,
-      body: original.body?.pipeThrough(counter()) ?? null,
+      body: isBodiless ? null : original.body?.pipeThrough(counter()) ?? null,
     }),
     exceeded: () => length > LIMIT_BYTES,
   };

@@ -17,6 +17,9 @@ export interface Backends {
   provider?: Provider;
 }
 
+// What no `Request` can be made with (Fetch, section 2.2.1).
+const UNHEARD_OF = new Set(["CONNECT", "TRACE", "TRACK"]);
+
 /** Routes requests as the gateway of a hosted project does. */
 export function createGateway(
   { database, lite, functions, pages, provider }: Backends,
@@ -26,7 +29,17 @@ export function createGateway(
       await request.body?.cancel();
       return tooLarge();
     }
-    const { pathname } = new URL(request.url);
+    const target = URL.parse(request.url);
+    if (target === null || UNHEARD_OF.has(request.method)) {
+      await request.body?.cancel();
+      return problem(
+        400,
+        "REQUEST_INVALID",
+        "Invalid request",
+        "The request line is not as expected: check method and address.",
+      );
+    }
+    const { pathname } = target;
     const [, service = "", version = "", name = ""] = pathname.split("/");
     const route = `/${service}/${version}`;
     try {

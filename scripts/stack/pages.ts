@@ -9,6 +9,7 @@ import {
   type ServeOps,
 } from "../ops/serve.ts";
 import { projectOverApi } from "../project.ts";
+import { logFailure, problem } from "./answers.ts";
 import type { Keys } from "./keys.ts";
 import type { FunctionSettings } from "./settings.ts";
 
@@ -105,9 +106,12 @@ async function grantCredits(
   const key = headers.get("idempotency-key");
   const said = Credits.safeParse(await request.json().catch(() => null));
   if (!key || !said.success) {
-    return Response.json({ message: "Send a key, and an amount of 1 to 100" }, {
-      status: 400,
-    });
+    return problem(
+      400,
+      "REQUEST_INVALID",
+      "Invalid request",
+      "Send a key, and an amount of 1 to 100.",
+    );
   }
   const signedIn = await fetch(`${apiUrl}/auth/v1/user`, {
     headers: {
@@ -116,7 +120,14 @@ async function grantCredits(
     },
   });
   const user = await signedIn.json();
-  if (!signedIn.ok) return Response.json(user, { status: signedIn.status });
+  if (!signedIn.ok) {
+    return problem(
+      signedIn.status,
+      "NOT_SIGNED_IN",
+      "Not signed in",
+      "Sign in, and send the session's access token.",
+    );
+  }
   const entries = (query: Record<string, string>, init: RequestInit = {}) =>
     fetch(`${apiUrl}/rest/v1/credit_entries?${new URLSearchParams(query)}`, {
       ...init,
@@ -140,7 +151,13 @@ async function grantCredits(
     },
   );
   if (!granting.ok) {
-    return Response.json(await granting.json(), { status: granting.status });
+    logFailure("credits were not granted", await granting.text());
+    return problem(
+      granting.status,
+      "CREDITS_NOT_GRANTED",
+      "Credits not granted",
+      "The books did not take the entry; the reason is in the log.",
+    );
   }
   await granting.body?.cancel();
   // A key grants once; what it granted is in the book, whatever is asked for now.
@@ -150,11 +167,12 @@ async function grantCredits(
     kind: "eq.grant",
     request_id: `eq.${key}`,
   })).json();
-  return granted.amount === said.data.amount
-    ? Response.json(granted)
-    : Response.json({
-      message: `This key has granted ${granted.amount}: send another one`,
-    }, { status: 422 });
+  return granted.amount === said.data.amount ? Response.json(granted) : problem(
+    422,
+    "IDEMPOTENCY_KEY_REUSED",
+    "Key used before",
+    `This key has granted ${granted.amount}: send another one.`,
+  );
 }
 
 /**

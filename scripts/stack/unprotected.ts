@@ -9,11 +9,12 @@ import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
 import { z } from "zod";
 import { readJson } from "../../functions/_kit/read_request.ts";
+import { refuse } from "../../functions/_kit/refuse.ts";
 import { DocumentError } from "../../functions/process-document/document.ts";
 import { documentStore } from "../../functions/process-document/document_store.ts";
 import { processStoredDocument } from "../../functions/process-document/process_document.ts";
 import type { Database } from "../../shared/database.types.ts";
-import { corsHeaders } from "../../shared/idempotency.ts";
+import { corsHeaders, problemResponse } from "../../shared/idempotency.ts";
 
 const JsonRequest = z.object({ documentId: z.guid() });
 
@@ -31,9 +32,10 @@ export default {
           await processStoredDocument(store, request.documentId, requestId),
         );
       } catch (error) {
-        if (!(error instanceof DocumentError)) throw error;
+        if (!(error instanceof DocumentError)) return refuse(error, {}, req);
         const { code, message: detail } = error;
-        return Response.json({ code, detail }, { status: 422 });
+        const title = "Document refused";
+        return problemResponse({ status: 422, code, title, detail });
       }
     },
   ),

@@ -1,7 +1,16 @@
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertObjectMatch,
+  assertRejects,
+} from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import { type Stack, startStack } from "../../../scripts/stack/stack.ts";
+import { sendRaw } from "../../proof/fuzz/wire.ts";
 import { withStack } from "./each_database.ts";
+
+const WITHIN_MS = 60_000;
 
 Deno.test("The gateway serves Auth, data and health", async (t) => {
   await withStack({ memory: true }, async (stack) => {
@@ -25,6 +34,28 @@ Deno.test("The gateway serves Auth, data and health", async (t) => {
       });
       assertEquals(wrong.error?.code, "invalid_credentials");
     });
+
+    await t.step(
+      "a request line is read as it stands, and refused where it is none",
+      async () => {
+        const port = Number(new URL(stack.apiUrl).port);
+        const body = new TextEncoder().encode("{}");
+        for (
+          const [method, target, status] of [
+            ["get", "/functions/v1/echo", 200],
+            ["TRACE", "/functions/v1/echo", 400],
+            ["POST", "http://[::1/functions/v1/echo", 400],
+          ] as const
+        ) {
+          const answer = await sendRaw(
+            port,
+            { method, target, headers: [], body, framing: "length" },
+            WITHIN_MS,
+          );
+          assertObjectMatch(answer, { kind: "answer", status });
+        }
+      },
+    );
 
     await t.step("keys are checked, and needed", async () => {
       for (const path of ["/rest/v1/notes", "/auth/v1/user"]) {

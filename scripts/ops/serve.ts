@@ -213,10 +213,14 @@ async function readText(request: Request): Promise<string | null> {
   const decoder = new TextDecoder();
   let bytes = 0;
   let text = "";
-  for await (const chunk of request.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > MOST_BYTES) return null;
-    text += decoder.decode(chunk, { stream: true });
+  try {
+    for await (const chunk of request.body ?? []) {
+      bytes += chunk.byteLength;
+      if (bytes > MOST_BYTES) return null;
+      text += decoder.decode(chunk, { stream: true });
+    }
+  } catch (cause) {
+    throw new BadQuestion("The request broke off before its end.", { cause });
   }
   return text + decoder.decode();
 }
@@ -226,16 +230,34 @@ function isSame(given: string, token: string): boolean {
   return a!.length === b!.length && timingSafeEqual(a!, b!);
 }
 
-function refusal(status: number, message: string): Response {
-  return json(status, { message });
+// What each refusal is called, whatever its reason.
+const REFUSALS = {
+  400: ["REQUEST_INVALID", "Invalid request"],
+  401: ["TOKEN_INVALID", "Not the link of this server"],
+  403: ["ORIGIN_NOT_ALLOWED", "Not from here"],
+  404: ["NOT_FOUND", "Not found"],
+  405: ["METHOD_NOT_ALLOWED", "Method not allowed"],
+  413: ["REQUEST_TOO_LARGE", "Request too large"],
+  502: ["PROJECT_UNAVAILABLE", "The project did not answer"],
+} as const;
+
+/** A problem document (RFC 9457). */
+function refusal(status: keyof typeof REFUSALS, detail: string): Response {
+  const [code, title] = REFUSALS[status];
+  const body = { type: "about:blank", title, status, detail, code };
+  return json(status, body, "application/problem+json");
 }
 
-function json(status: number, body: unknown): Response {
+function json(
+  status: number,
+  body: unknown,
+  type = PAGE_TYPES["json"]!,
+): Response {
   return new Response(JSON.stringify(body), {
     status,
     headers: {
       ...PAGE_HEADERS,
-      "content-type": PAGE_TYPES["json"]!,
+      "content-type": type,
       "cache-control": "no-store",
     },
   });

@@ -183,7 +183,11 @@ Deno.test("it asks nothing else, and says what is wrong with a question", async 
   ) {
     const response = await ask(what, about);
     assertEquals(response.status, status, what);
-    assertStringIncludes((await response.json()).message, said);
+    const { headers } = response;
+    assertEquals(headers.get("content-type"), "application/problem+json");
+    const problem = await response.json();
+    assertEquals(problem.status, status);
+    assertStringIncludes(problem.detail, said);
   }
   for (const method of ["PUT", "DELETE"]) {
     const response = await get("/ops/api/key", {

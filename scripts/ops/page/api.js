@@ -61,7 +61,7 @@ export async function ask(what, about, signal) {
   const error = new AskError(
     response.status === 401
       ? "This link is not of this server, or of an earlier start of it: open the one that the command printed, or /ops of a local stack."
-      : reply.message,
+      : reply.detail,
   );
   error.isAboutTheLink = response.status === 401;
   throw error;

@@ -12,9 +12,10 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { crashTrials } from "../tests/proof/crash/trials.ts";
 import { breakInTrial } from "../tests/proof/break_in/trials.ts";
 import { clockTrials } from "../tests/proof/clocks/trials.ts";
+import { crashTrials } from "../tests/proof/crash/trials.ts";
+import { fuzzTrials } from "../tests/proof/fuzz/trials.ts";
 import { loadTrials } from "../tests/proof/load/trials.ts";
 import { scheduleTrials } from "../tests/proof/simulation/trials.ts";
 import { anySeed, type Trial } from "../tests/proof/trial.ts";
@@ -26,6 +27,7 @@ const MAX_SEED = 0xffff_ffff;
 
 const trials: readonly Trial[] = [
   ...scheduleTrials,
+  ...fuzzTrials,
   ...crashTrials,
   breakInTrial,
   ...clockTrials,

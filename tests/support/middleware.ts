@@ -25,8 +25,8 @@ export interface RouteRequest {
   context?: object;
 }
 
-// How the middleware engine tells its own contexts from what a runtime passes.
-const CONTEXT_MARK = Symbol.for("@supabase/middleware:context");
+/** How the middleware engine tells its own contexts from what a runtime passes. */
+export const CONTEXT_MARK = Symbol.for("@supabase/middleware:context");
 
 /**
  * A handler behind the middleware, after a stand-in for `withSupabase`: who

@@ -1,14 +1,15 @@
 /**
  * Plays simulated schedules of clients, crashes and lost messages against a
  * ledger: `deno task simulate [--schedules N] [--seed S] [--ledger memory|redis|sql]`.
- * A failing seed is printed with its schedule; `--schedules 1 --seed S` plays
- * it again.
+ * A failing schedule is made as short as it can be, and printed with how to play
+ * it again: `--seed S --events N,N` plays those of its events alone.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import type { Subject } from "../tests/proof/simulation/play.ts";
+import { play, type Subject } from "../tests/proof/simulation/play.ts";
 import { memorySubject } from "../tests/proof/simulation/memory_subject.ts";
+import { createSchedule, partOf } from "../tests/proof/simulation/schedule.ts";
 import { redisSubject } from "../tests/proof/simulation/redis_subject.ts";
 import { simulate } from "../tests/proof/simulation/simulate.ts";
 import { startSqlSubjects } from "../tests/proof/simulation/sql_subject.ts";
@@ -16,47 +17,64 @@ import { missingPostgres } from "./cluster/postgres_extensions.ts";
 import { hasRedis, startRedis } from "./cluster/redis.ts";
 
 const USAGE =
-  "Usage: deno task simulate [--schedules N] [--seed S] [--ledger memory|redis|sql]";
+  "Usage: deno task simulate [--schedules N] [--seed S] [--events N,N] [--ledger memory|redis|sql]";
 // Each is a connection; more than the server has cores only wait.
 const SQL_LANES = 2;
 const MAX_SEED = 0xffff_ffff;
 const RUNS = {
-  memory: (schedules: number, seed: number) =>
-    run([memorySubject()], schedules, seed),
+  memory: (wanted: Wanted) => run([memorySubject()], wanted),
   redis: runOnRedis,
   sql: runOnSql,
 };
 
+/** What to play. */
+interface Wanted {
+  readonly schedules: number;
+  readonly seed: number;
+  /** Of the schedule of that seed, these alone. */
+  readonly events: readonly number[] | null;
+}
+
 try {
-  const { schedules, seed, ledger } = readArguments();
+  const { ledger, ...wanted } = readArguments();
+  const { schedules, seed, events } = wanted;
   console.log(
-    `${schedules} schedules from seed ${seed} against the ${ledger} ledger`,
+    events === null
+      ? `${schedules} schedules from seed ${seed} against the ${ledger} ledger`
+      : `${events.length} events of seed ${seed} against the ${ledger} ledger`,
   );
-  const failed = await RUNS[ledger](schedules, seed);
+  const failed = await RUNS[ledger](wanted);
   if (failed) Deno.exitCode = 1;
 } catch (error) {
   console.error((error as Error).message);
   Deno.exitCode = 2;
 }
 
-async function runOnRedis(schedules: number, seed: number): Promise<boolean> {
+async function runOnRedis(wanted: Wanted): Promise<boolean> {
   if (!hasRedis()) throw new Error("Cannot simulate on Redis: no redis-server");
   await using redis = await startRedis();
-  return await run([redisSubject(redis)], schedules, seed);
+  return await run([redisSubject(redis)], wanted);
 }
 
-async function runOnSql(schedules: number, seed: number): Promise<boolean> {
+async function runOnSql(wanted: Wanted): Promise<boolean> {
   const missing = missingPostgres([]);
   if (missing !== null) throw new Error(`Cannot simulate on SQL: ${missing}`);
-  await using sql = await startSqlSubjects(Math.min(SQL_LANES, schedules));
-  return await run(sql.subjects, schedules, seed);
+  const lanes = Math.min(SQL_LANES, wanted.schedules);
+  await using sql = await startSqlSubjects(lanes);
+  return await run(sql.subjects, wanted);
 }
 
 async function run(
   subjects: readonly Subject[],
-  schedules: number,
-  firstSeed: number,
+  { schedules, seed: firstSeed, events }: Wanted,
 ): Promise<boolean> {
+  if (events !== null) {
+    const [subject] = subjects as [Subject];
+    const schedule = createSchedule(firstSeed, subject.surroundings);
+    const failure = await play(partOf(schedule, events), subject);
+    console.log(failure === null ? "passed" : failure.report);
+    return failure !== null;
+  }
   const { played, failure, tally, seconds } = await simulate({
     subjects,
     schedules,
@@ -69,21 +87,27 @@ async function run(
   const rate = (played / seconds).toFixed(0);
   console.log(
     `${played} schedules in ${seconds.toFixed(1)} s, ${rate} schedules/s: ${
-      failure === null ? "all passed" : `seed ${failure.seed} FAILED`
+      failure === null ? "all passed" : `seed ${failure.schedule.seed} FAILED`
     }`,
   );
   return failure !== null;
 }
 
 function readArguments() {
-  const { schedules, seed, ledger } = parse();
+  const { schedules, seed, events, ledger } = parse();
   if (!isLedger(ledger)) {
     throw new Error(
       `Cannot use --ledger ${ledger}: expected memory, redis or sql. ${USAGE}`,
     );
   }
+  if (events !== undefined && seed === undefined) {
+    throw new Error(`Cannot use --events without --seed. ${USAGE}`);
+  }
   return {
     ledger,
+    events:
+      events?.split(",").map((number) => wholeNumber("events", number, 0)) ??
+        null,
     schedules: wholeNumber("schedules", schedules, 1),
     seed: seed === undefined
       ? crypto.getRandomValues(new Uint32Array(1))[0]!
@@ -101,6 +125,7 @@ function parse() {
       options: {
         schedules: { type: "string", default: "1000" },
         seed: { type: "string" },
+        events: { type: "string" },
         ledger: { type: "string", default: "memory" },
       },
     }).values;

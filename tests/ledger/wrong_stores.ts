@@ -394,6 +394,41 @@ export const WRONG_STORES: Record<string, WrongStore> = {
       },
     }),
   },
+  "cleanup takes running attempts along": {
+    shownBy:
+      "deleteExpired() deletes what has expired, never a running attempt",
+    wrong(ledger) {
+      const running = new Set<string>();
+      const deleted = new Map<string, number>();
+      // Whatever was deleted is from then on another key.
+      const renamed = onIdentity(ledger, (identity) => ({
+        ...identity,
+        key: `${identity.key}${deleted.get(nameOf(identity)) ?? ""}`,
+      }));
+      const ended = (identity: Identity) => running.delete(nameOf(identity));
+      return {
+        ...onGrant(renamed, (result, identity) => {
+          running.add(nameOf(identity));
+          return result;
+        }),
+        complete(identity, ...rest) {
+          ended(identity);
+          return renamed.complete(identity, ...rest);
+        },
+        fail(identity, ...rest) {
+          ended(identity);
+          return renamed.fail(identity, ...rest);
+        },
+        deleteExpired() {
+          for (const name of running) {
+            deleted.set(name, (deleted.get(name) ?? 0) + 1);
+          }
+          running.clear();
+          return ledger.deleteExpired!();
+        },
+      };
+    },
+  },
   "a batch is answered in another order": {
     shownBy: "claimMany() decides as claim() does, in the order given",
     wrong: (ledger) => ({

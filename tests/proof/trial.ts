@@ -43,6 +43,13 @@ export function anySeed(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!;
 }
 
+/** A seed for a test, printed: another each time, or what `SOAK_SEED` chooses. */
+export function testSeed(): number {
+  const seed = Number(Deno.env.get("SOAK_SEED") ?? anySeed());
+  console.log(`SOAK_SEED=${seed}`);
+  return seed;
+}
+
 /**
  * Registers a short run of a trial as a test, with another seed each time;
  * `SOAK_SEED` chooses one.
@@ -52,7 +59,7 @@ export function testTrial(trial: Trial, seconds: number): void {
     name: `trial: ${trial.name}`,
     ignore: trial.missing() !== null,
     async fn() {
-      const seed = Number(Deno.env.get("SOAK_SEED") ?? anySeed());
+      const seed = testSeed();
       const tallies = await trial.run({ seed, seconds });
       for (const { promise, tried, held } of tallies) {
         console.log(

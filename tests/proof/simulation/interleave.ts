@@ -238,7 +238,7 @@ async function take(
   else if ("seconds" in step) await subject.moveClock(step.seconds);
   else {
     try {
-      return await subject.call(step);
+      return await subject.call(step, "old");
     } catch (error) {
       return { outcome: `error: ${(error as Error).message}` } as never;
     }

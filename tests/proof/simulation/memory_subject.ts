@@ -16,8 +16,15 @@ export function memorySubject(
   const open = () => wrap(memoryLedger({ now: clock }), clock);
   let ledger = open();
   return {
+    name: "memory",
     // Leases and halves of TTLs end on multiples: the exact moment is tried too.
-    surroundings: { grain: 2.5, purges: false, forges: false },
+    // Nobody but the process reaches its memory, and it has no schema.
+    surroundings: {
+      grain: 2.5,
+      purges: "now and then",
+      forges: false,
+      upgrades: false,
+    },
     overlaps: false,
     clear() {
       now = 0;
@@ -25,7 +32,8 @@ export function memorySubject(
     },
     call: (call) => callLedger(ledger, call),
     moveClock: (seconds) => void (now += seconds * 1000),
-    purge() {},
+    purge: () => ledger.deleteExpired!(),
     forge: () => REFUSED,
+    upgrade() {},
   };
 }

@@ -1,26 +1,31 @@
 import { equal } from "@std/assert";
 import { openBooks } from "./books.ts";
 import { type Call, isGranted, nameOf, type Result, tokenOf } from "./call.ts";
-import {
-  createSchedule,
-  type Event,
-  type Forgery,
-  type Schedule,
-  type Surroundings,
+import type {
+  Event,
+  Forgery,
+  Schedule,
+  Surroundings,
+  Version,
 } from "./schedule.ts";
 
 /** A ledger to simulate, with what only tests can do to it. */
 export interface Subject {
+  /** As `deno task simulate --ledger` takes it. */
+  readonly name: "memory" | "redis" | "sql";
   readonly surroundings: Surroundings;
   /**
    * Whether a call may be made before the one before it was answered: on a
    * database the trips then overlap.
    */
   readonly overlaps: boolean;
-  /** Empties the ledger, for the schedule of this seed. */
+  /**
+   * Empties the ledger, for the schedule of this seed, and takes an upgrade
+   * back.
+   */
   clear(seed: number): Promise<void> | void;
   /** Calls are decided in the order in which they are made. */
-  call(call: Call): Promise<Result>;
+  call(call: Call, version: Version): Promise<Result>;
   moveClock(seconds: number): Promise<unknown> | void;
   purge(): Promise<unknown> | void;
   /**
@@ -29,6 +34,8 @@ export interface Subject {
    * @returns The SQLSTATE of the refusal; `null` when there was none.
    */
   forge(userId: string, forgery: Forgery): Promise<string | null> | string;
+  /** Moves the schema on to its next version. */
+  upgrade(): Promise<unknown> | void;
 }
 
 /** Permission denied: before anything was looked at. */
@@ -36,18 +43,19 @@ export const REFUSED = "42501";
 
 /** A schedule that a ledger did not pass. */
 export interface Failure {
-  readonly seed: number;
-  /** What was wrong, then the schedule up to there. */
+  readonly schedule: Schedule;
+  /** Where in it, from 0. */
+  readonly at: number;
+  /** What was wrong, then the schedule. */
   readonly report: string;
 }
 
-/** Plays the schedule of a seed; `null` when all is as it ought to be. */
+/** Plays a schedule; `null` when all is as it ought to be. */
 export async function play(
-  seed: number,
+  schedule: Schedule,
   subject: Subject,
   tally?: Map<string, number>,
 ): Promise<Failure | null> {
-  const schedule = createSchedule(seed, subject.surroundings);
   for (let tries = 1;; tries++) {
     const start = performance.now();
     const answers = await answersTo(schedule, subject);
@@ -57,6 +65,18 @@ export async function play(
     const late = seconds > SECONDS_OF_PLAY && tries < 5;
     if (failure === null || !late) return failure;
   }
+}
+
+/** Whether a ledger that answers as its model does passes a schedule. */
+export function isSound(schedule: Schedule): boolean {
+  const answers = schedule.events.map((event) =>
+    event.kind === "call"
+      ? event.expected
+      : event.kind === "forge"
+      ? REFUSED
+      : undefined
+  );
+  return audit(schedule, answers, undefined) === null;
 }
 
 type Answered = Result | Error | string | null | undefined;
@@ -92,12 +112,12 @@ function audit(
               `a forgery was answered ${answered ?? "with success"}`,
             );
           }
-          tally?.set("forge: refused", (tally.get("forge: refused") ?? 0) + 1);
         }
+        countUp(tally, nameOfEvent(event));
         books.enter(event);
       }
     } catch (error) {
-      return { seed: schedule.seed, report: describe(schedule, at, error) };
+      return { schedule, at, report: describe(schedule, at, error) };
     }
   }
   return null;
@@ -114,14 +134,19 @@ async function answersTo(
     answers.push(answer);
     if (!subject.overlaps) await answer;
   }
-  return await Promise.all(answers);
+  const answered = await Promise.all(answers);
+  if (events.some(({ kind }) => kind === "upgrade")) await subject.clear(seed);
+  return answered;
 }
 
 async function answerTo(event: Event, subject: Subject): Promise<Answered> {
   try {
-    if (event.kind === "call") return await subject.call(event.call);
+    if (event.kind === "call") {
+      return await subject.call(event.call, event.version);
+    }
     if (event.kind === "clock") await subject.moveClock(event.seconds);
     if (event.kind === "purge") await subject.purge();
+    if (event.kind === "upgrade") await subject.upgrade();
     if (event.kind === "forge") {
       return await subject.forge(event.userId, event.forgery);
     }
@@ -164,23 +189,37 @@ function count(
   call: Call,
   answered: Result,
 ): void {
-  if (tally === undefined) return;
   const again = answered.outcome === "claimed" && answered.attempt > 1;
-  const name = `${call.method}: ${answered.outcome}${again ? " again" : ""}`;
-  tally.set(name, (tally.get(name) ?? 0) + 1);
+  countUp(tally, `${call.method}: ${answered.outcome}${again ? " again" : ""}`);
 }
 
-function describe({ seed, events }: Schedule, at: number, error: unknown) {
+function countUp(tally: Map<string, number> | undefined, name: string): void {
+  tally?.set(name, (tally.get(name) ?? 0) + 1);
+}
+
+/** What happened, whoever it was. */
+function nameOfEvent(event: Exclude<Event, { kind: "call" }>): string {
+  if (event.kind === "forge") return "forge: refused";
+  if (event.kind !== "note") return `event: ${event.kind}`;
+  return `event: ${event.text.replace(/^client \d+:? /, "")}`;
+}
+
+function describe(
+  { seed, events, numbers }: Schedule,
+  at: number,
+  error: unknown,
+) {
   let clock = 0;
   const lines = events.map((event, n) => {
     if (event.kind === "clock") clock += event.seconds;
     const mark = n === at ? ">>>" : "   ";
-    return `${mark} ${String(n).padStart(3)} ${
+    return `${mark} ${String(numbers?.[n] ?? n).padStart(3)} ${
       clock.toFixed(1).padStart(7)
     } s  ${describeEvent(event)}`;
   });
   const why = error instanceof Error ? error.message : String(error);
-  return `seed ${seed}, event ${at}: ${why}\n${lines.join("\n")}`;
+  const number = numbers?.[at] ?? at;
+  return `seed ${seed}, event ${number}: ${why}\n${lines.join("\n")}`;
 }
 
 function describeEvent(event: Event): string {
@@ -189,6 +228,8 @@ function describeEvent(event: Event): string {
       return event.text;
     case "purge":
       return "purge";
+    case "upgrade":
+      return "the schema moves on";
     case "clock":
       return `the clock moves ${event.seconds} s`;
     case "effect":
@@ -203,9 +244,11 @@ function describeEvent(event: Event): string {
       return `user ${event.userId.slice(-1)} forges: ${what}`;
     }
     case "call":
-      return `client ${event.client}: ${describeCall(event.call)} -> ${
-        describeResult(event.expected)
-      }${event.heard ? "" : " (unheard)"}`;
+      return `client ${event.client}${
+        event.version === "new" ? ", new module" : ""
+      }: ${describeCall(event.call)} -> ${describeResult(event.expected)}${
+        event.heard ? "" : " (unheard)"
+      }`;
   }
 }
 

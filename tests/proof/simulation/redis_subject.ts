@@ -19,7 +19,14 @@ export function redisSubject({ send }: Pick<RedisServer, "send">): Subject {
   const ledger = redisLedger(send);
   let isWarm = false;
   return {
-    surroundings: { grain: 10, purges: "at once", forges: false },
+    name: "redis",
+    // Redis itself deletes what has expired; users have no way to reach it.
+    surroundings: {
+      grain: 10,
+      purges: "at once",
+      forges: false,
+      upgrades: false,
+    },
     overlaps: true,
     async clear() {
       // Calls go out without waiting for each other: no script may be missing,
@@ -38,5 +45,6 @@ export function redisSubject({ send }: Pick<RedisServer, "send">): Subject {
     moveClock: (seconds) => ageRedis(send, seconds),
     purge() {},
     forge: () => REFUSED,
+    upgrade() {},
   };
 }

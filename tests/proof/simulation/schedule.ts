@@ -10,6 +10,7 @@ export type Event =
   | {
     readonly kind: "call";
     readonly client: number;
+    readonly version: Version;
     readonly call: Call;
     readonly expected: Result;
     /** Whether the client hears the answer. */
@@ -17,6 +18,8 @@ export type Event =
   }
   | { readonly kind: "clock"; readonly seconds: number }
   | { readonly kind: "purge" }
+  /** The schema moves on to its next version. */
+  | { readonly kind: "upgrade" }
   /** A signed-in user tries what only the project may. */
   | {
     readonly kind: "forge";
@@ -27,10 +30,15 @@ export type Event =
   /** For people who read the schedule; nothing reaches the ledger. */
   | { readonly kind: "note"; readonly text: string };
 
+/** Which version of the module a client is served by. */
+export type Version = "old" | "new";
+
 /** A whole run, decided by its seed before any ledger is asked. */
 export interface Schedule {
   readonly seed: number;
   readonly events: readonly Event[];
+  /** Of a part of a schedule: which events of the whole these are. */
+  readonly numbers?: readonly number[];
 }
 
 /** What the ledger under test can do. */
@@ -38,9 +46,11 @@ export interface Surroundings {
   /** Seconds that the clock moves at least; all moves are multiples of it. */
   readonly grain: number;
   /** Whether expired keys are purged: now and then, or as soon as they expire. */
-  readonly purges: boolean | "at once";
+  readonly purges: "now and then" | "at once";
   /** Whether users reach it past the functions, as they reach a database. */
   readonly forges: boolean;
+  /** Whether it has a schema of its own, which moves on while keys are live. */
+  readonly upgrades: boolean;
 }
 
 /** What somebody tries who is not the project. */
@@ -59,6 +69,7 @@ interface Slot {
   reply: Result | null;
   /** The moment before which it does nothing: a worker may stop and go on. */
   asleepUntil: number;
+  version: Version;
 }
 
 /** Who holds a key, and by which token. */
@@ -70,6 +81,7 @@ interface Owner {
 interface Message {
   readonly id: number;
   readonly from: number;
+  readonly version: Version;
   readonly call: Call;
 }
 
@@ -108,10 +120,17 @@ export function createSchedule(
   };
   const slots: Slot[] = Array.from(
     { length: 2 + random.below(7) },
-    () => ({ running: null, waitsFor: null, reply: null, asleepUntil: 0 }),
+    () => ({
+      running: null,
+      waitsFor: null,
+      reply: null,
+      asleepUntil: 0,
+      version: "old",
+    }),
   );
   const flying: Message[] = [];
   const calm = random.chance(0.2);
+  let isUpgraded = false;
   let sent = 0;
   let moment = 0;
 
@@ -123,13 +142,24 @@ export function createSchedule(
     }
     const slot = slots[from]!;
     const heard = slot.waitsFor === id && (calm || random.chance(0.85));
-    events.push({ kind: "call", client: from, call, expected, heard });
+    events.push({
+      kind: "call",
+      client: from,
+      version: message.version,
+      call,
+      expected,
+      heard,
+    });
     if (heard) Object.assign(slot, { waitsFor: null, reply: expected });
   };
 
   const proceed = (from: number) => {
     const slot = slots[from]!;
-    slot.running ??= client(random, choices);
+    if (slot.running === null) {
+      slot.running = client(random, choices);
+      // Both serve: deploys take a while, and one may be taken back.
+      slot.version = isUpgraded && random.chance(0.6) ? "new" : "old";
+    }
     const { value, done } = slot.running.next(slot.reply);
     slot.reply = null;
     if (done) {
@@ -140,7 +170,8 @@ export function createSchedule(
       slot.asleepUntil = moment + value.moments;
     } else {
       slot.waitsFor = ++sent;
-      flying.push({ id: sent, from, call: value.call });
+      const { version } = slot;
+      flying.push({ id: sent, from, version, call: value.call });
     }
   };
 
@@ -206,8 +237,11 @@ export function createSchedule(
         forgery: forgery(random, granted, choices.newToken),
       });
     },
-    purge() {
-      if (surroundings.purges) purge();
+    purge: () => purge(),
+    upgrade() {
+      if (!surroundings.upgrades || isUpgraded) return;
+      isUpgraded = true;
+      events.push({ kind: "upgrade" });
     },
   };
   let setBack = 0;
@@ -233,6 +267,7 @@ export function createSchedule(
       jump: 0,
       purge: 1,
       forge: 2,
+      upgrade: 0.1,
     }
     : {
       proceed: 40,
@@ -245,6 +280,7 @@ export function createSchedule(
       jump: 1,
       purge: 2,
       forge: 2,
+      upgrade: 0.1,
     };
   const length = 60 + random.below(180);
   for (; moment < length; moment++) happenings[random.weighted(weights)]();
@@ -254,6 +290,32 @@ export function createSchedule(
   pass(ALL_LEASES + setBack);
   settle(identities, model, events, choices);
   return { seed, events };
+}
+
+/**
+ * Some events of a schedule, by their numbers: each call is expected to be
+ * answered as if the others had never been.
+ */
+export function partOf(
+  { seed, events }: Schedule,
+  numbers: readonly number[],
+): Schedule {
+  const model = createModel();
+  const part = numbers.map((number): Event => {
+    const event = events[number];
+    if (event === undefined) {
+      throw new RangeError(
+        `play event ${number} of seed ${seed}: it has ${events.length} of them`,
+      );
+    }
+    if (event.kind === "call") {
+      return { ...event, expected: model.apply(event.call) };
+    }
+    if (event.kind === "clock") model.moveClock(event.seconds);
+    if (event.kind === "purge") model.purge();
+    return event;
+  });
+  return { seed, events: part, numbers };
 }
 
 /** At worst the forger knows the identity, and whose token owns it. */
@@ -313,7 +375,14 @@ function settle(
 ): void {
   const send = (call: Call): Result => {
     const expected = model.apply(call);
-    events.push({ kind: "call", client: -1, call, expected, heard: true });
+    events.push({
+      kind: "call",
+      client: -1,
+      version: "old",
+      call,
+      expected,
+      heard: true,
+    });
     return expected;
   };
   for (const identity of identities) {

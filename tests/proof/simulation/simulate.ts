@@ -1,4 +1,9 @@
 import { type Failure, play, type Subject } from "./play.ts";
+import { createSchedule } from "./schedule.ts";
+import { shrink } from "./shrink.ts";
+
+// Whoever plays one again can name these.
+const SEEDS = 2 ** 32;
 
 /** What to simulate, and for how long. */
 export interface Simulation {
@@ -10,6 +15,8 @@ export interface Simulation {
   readonly schedules: number;
   /** Begins no schedule after this long. @default {Infinity} */
   readonly seconds?: number;
+  /** Whether a failing schedule is made as short as it can be. @default {true} */
+  readonly shrinks?: boolean;
 }
 
 /** What came of a {@link Simulation}. */
@@ -17,14 +24,15 @@ export interface Simulated {
   /** How many schedules were played, the failing one included. */
   readonly played: number;
   readonly failure: Failure | null;
-  /** How often each call had each outcome. */
+  /** How often each call had each outcome, and how often what else happened. */
   readonly tally: Map<string, number>;
   readonly seconds: number;
 }
 
 /** Plays schedules until one fails or all are done. */
 export async function simulate(
-  { subjects, firstSeed, schedules, seconds = Infinity }: Simulation,
+  { subjects, firstSeed, schedules, seconds = Infinity, shrinks = true }:
+    Simulation,
 ): Promise<Simulated> {
   const tally = new Map<string, number>();
   const start = performance.now();
@@ -33,7 +41,12 @@ export async function simulate(
   let played = 0;
   const lane = async (subject: Subject) => {
     while (failure === null && played < schedules && elapsed() < seconds) {
-      failure ??= await play(firstSeed + played++, subject, tally);
+      const seed = (firstSeed + played++) % SEEDS;
+      const schedule = createSchedule(seed, subject.surroundings);
+      const found = await play(schedule, subject, tally);
+      if (found === null || failure !== null) continue;
+      failure = found;
+      if (shrinks) failure = await shrink(found, subject);
     }
   };
   await Promise.all(subjects.map(lane));

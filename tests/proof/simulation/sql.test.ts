@@ -1,8 +1,9 @@
-import { assert } from "@std/assert";
+import { assert, assertStringIncludes } from "@std/assert";
 import { meet, meetings, type Sessions } from "./interleave.ts";
 import { racyMutations } from "./racy_mutations.ts";
+import { testSeed } from "../trial.ts";
 import { simulate } from "./simulate.ts";
-import { sqlMutations, withMutation } from "./sql_mutations.ts";
+import { sqlMutations, withMutation, wrongSteps } from "./sql_mutations.ts";
 import { type SqlSubjects, startSqlSubjects } from "./sql_subject.ts";
 
 // Fewer where it only has to notice that something is broken.
@@ -24,7 +25,7 @@ Deno.test.afterAll(async () => await sql[Symbol.asyncDispose]());
 Deno.test(`the SQL keeps its promises in as many simulated schedules as fit in ${SECONDS} s`, async () => {
   const { failure, played, tally } = await simulate({
     subjects: sql.subjects,
-    firstSeed: 1,
+    firstSeed: testSeed(),
     schedules: Infinity,
     seconds: SECONDS,
   });
@@ -33,10 +34,24 @@ Deno.test(`the SQL keeps its promises in as many simulated schedules as fit in $
   for (const seen of ["taken_over", "abandoned", "mismatch", "replay"]) {
     assert((tally.get(`claim: ${seen}`) ?? 0) > played / 4, `claim: ${seen}`);
   }
-  assert(
-    (tally.get("forge: refused") ?? 0) > played / 4,
-    "nobody forged anything",
+  for (const seen of ["forge: refused", "event: purge", "event: upgrade"]) {
+    assert((tally.get(seen) ?? 0) > played / 25, `${seen}: ${tally.get(seen)}`);
+  }
+});
+
+Deno.test("a failure on SQL is made as short as it can be", async () => {
+  const [subject] = sql.subjects;
+  const mutation = sqlMutations.find(({ name }) =>
+    name === "a lease never lapses"
   );
+  const { failure } = await withMutation(
+    subject!,
+    mutation!,
+    () => simulate({ subjects: [subject!], firstSeed: 1, schedules: 100 }),
+  );
+  const { schedule, report } = failure!;
+  assert(schedule.events.length <= 6, report);
+  assertStringIncludes(report, "--ledger sql --schedules 1 --seed");
 });
 
 Deno.test("wherever two sessions meet at a key, it is as if one had come after the other", async () => {
@@ -59,9 +74,28 @@ for (const mutation of sqlMutations) {
           subjects: [subject!],
           firstSeed: 1,
           schedules: MOST_SCHEDULES_TO_NOTICE,
+          shrinks: false,
         }),
     );
     assert(failure !== null, "all schedules passed");
+  });
+}
+
+for (const [what, step] of Object.entries(wrongSteps)) {
+  Deno.test(`the simulation notices a step to the next version that ${what}`, async () => {
+    const [subject] = sql.subjects;
+    subject!.wrongStep = step;
+    try {
+      const { failure } = await simulate({
+        subjects: [subject!],
+        firstSeed: 1,
+        schedules: MOST_SCHEDULES_TO_NOTICE,
+        shrinks: false,
+      });
+      assert(failure !== null, "all schedules passed");
+    } finally {
+      subject!.wrongStep = "";
+    }
   });
 }
 

@@ -274,6 +274,22 @@ export const sqlMutations: readonly Mutation[] = [
   },
 ];
 
+/** Steps to the next version that do what none may, by what is wrong. */
+export const wrongSteps: Readonly<Record<string, string>> = {
+  "leaves the function of the version before beside the new one":
+    "alter function public.claim_before rename to idempotency_claim",
+  "lets everybody call the new function":
+    "grant execute on function public.idempotency_claim to public",
+  "ends the leases of who is at work":
+    "update public.idempotency_keys set lease_expires_at = created_at where status = 'processing'",
+  "gives every key to another owner":
+    "update public.idempotency_keys set owner_token = gen_random_uuid()",
+  "forgets the steps that are done":
+    "update public.idempotency_keys set steps = null",
+  "begins to number fences anew":
+    "alter sequence idempotency.fence_seq restart with 1",
+};
+
 /**
  * Replaces a function by its mutation while `work` runs.
  *

@@ -14,6 +14,8 @@ import { type Forgery, userIds } from "./schedule.ts";
 
 /** The ledger's SQL, in a database of its own. */
 export interface SqlSubject extends Subject {
+  /** What a wrong step to the next version does beside the right one. */
+  wrongStep: string;
   /** Runs anything, to break the ledger on purpose. */
   run<T extends object>(text: string, params?: string[]): Promise<T[]>;
 }
@@ -40,6 +42,38 @@ const RULES = `
     add check ((response_encoding <> 'none') is true = (response is not null))
 `;
 
+// What a release may do to the one before it: a column more, and a parameter that those who came
+// before it leave out. The insides of the function stay, whether they are right or broken on purpose.
+const STEP = `
+  alter table public.idempotency_keys add column if not exists note text;
+  alter function public.idempotency_claim rename to claim_before;
+  do $$ begin
+    execute replace(
+      replace(pg_get_functiondef('public.claim_before'::regproc), 'public.claim_before', 'public.idempotency_claim'),
+      'p_metadata jsonb DEFAULT NULL::jsonb',
+      'p_metadata jsonb DEFAULT NULL::jsonb, p_note text DEFAULT NULL::text'
+    );
+  end $$;
+  revoke all on function public.idempotency_claim from public, anon, authenticated, service_role;
+  grant execute on function public.idempotency_claim to service_role;
+`;
+const STEP_BACK = `
+  do $$ begin
+    execute (
+      select format('drop function %s', p.oid::regprocedure)
+      from pg_catalog.pg_proc as p
+      where p.proname = 'idempotency_claim' and 'p_note' = any (p.proargnames)
+    );
+    if to_regproc('public.claim_before') is not null then
+      alter function public.claim_before rename to idempotency_claim;
+    end if;
+  end $$;
+`;
+// Postgres never forgets a column, and takes 1,600 of them.
+const MOST_COLUMNS = 1000;
+// Nor does a session forget a function that it has run, and each takes 100 kB.
+const STEPS_A_SESSION = 100;
+
 /** Starts a cluster with as many databases, each with the migrations. */
 export async function startSqlSubjects(count: number): Promise<SqlSubjects> {
   // No job may clean up behind a schedule's back: without pg_cron.
@@ -57,16 +91,20 @@ export async function startSqlSubjects(count: number): Promise<SqlSubjects> {
     }
     await admin.end();
     const connect = (lane: number): SqlSubject => {
-      const sql = postgres(cluster.url, {
-        max: 1,
-        database: `lane_${lane}`,
-        // int8: fences are far from 2^53
-        types: {
-          fence: { to: 20, from: [20], serialize: String, parse: Number },
-        },
-      });
-      connections.push(sql);
-      return sqlSubject(sql);
+      const open = () => {
+        const sql = postgres(cluster.url, {
+          max: 1,
+          database: `lane_${lane}`,
+          onnotice: () => {},
+          // int8: fences are far from 2^53
+          types: {
+            fence: { to: 20, from: [20], serialize: String, parse: Number },
+          },
+        });
+        connections.push(sql);
+        return sql;
+      };
+      return sqlSubject(open);
     };
     const subjects = Array.from({ length: count }, (_, lane) => connect(lane));
     for (const { run } of subjects) {
@@ -89,24 +127,49 @@ export async function startSqlSubjects(count: number): Promise<SqlSubjects> {
 // Calls go out without waiting for each other, so none may take a longer way
 // through this process than the others: hence no adapter of the product's, whose
 // part is proven by the contract suite. What rows mean is the product's word.
-function sqlSubject(sql: postgres.Sql): SqlSubject {
+function sqlSubject(open: () => postgres.Sql): SqlSubject {
+  let sql = open();
   const run = async <T extends object>(text: string, params: unknown[] = []) =>
     [
       ...await sql.unsafe<T[]>(text, params as never[], { prepare: true }),
     ] as T[];
   let inBatches = false;
+  let isUpgraded = false;
+  let steps = 0;
   return {
-    surroundings: { grain: 10, purges: true, forges: true },
+    name: "sql",
+    surroundings: {
+      grain: 10,
+      purges: "now and then",
+      forges: true,
+      upgrades: true,
+    },
     overlaps: true,
+    wrongStep: "",
     run,
     async clear(seed) {
       // Every other schedule sends what it can as a batch of one.
       inBatches = seed % 2 === 1;
       await run("delete from public.idempotency_keys");
+      if (!isUpgraded) return;
+      isUpgraded = false;
+      await sql.unsafe(STEP_BACK);
+      if (++steps % STEPS_A_SESSION === 0) {
+        await sql.end();
+        sql = open();
+      }
+      if (steps > MOST_COLUMNS) return;
+      await run("alter table public.idempotency_keys drop column note");
     },
-    call: async (call) => {
+    async upgrade() {
+      await sql.unsafe(`${STEP}${this.wrongStep}`);
+      isUpgraded = true;
+    },
+    call: async (call, version) => {
       const [fn, args] = statementOf(call, inBatches);
-      const holders = args.map((_, n) => `$${n + 1}`).join(", ");
+      const isNew = version === "new" && fn === "idempotency_claim";
+      const holders = args.map((_, n) => `$${n + 1}`)
+        .concat(isNew ? "p_note => 'of the new module'" : []).join(", ");
       return resultOf(
         call,
         await run(`select * from public.${fn}(${holders})`, args),

@@ -6,6 +6,7 @@ import type { Subject } from "./play.ts";
 import { redisSubject } from "./redis_subject.ts";
 import { simulate } from "./simulate.ts";
 import { startSqlSubjects } from "./sql_subject.ts";
+import { playWorkers } from "./workers.ts";
 
 // Each is a connection; more than the server has cores only wait.
 const SQL_LANES = 2;
@@ -27,8 +28,33 @@ async function play(
   return [tally];
 }
 
+async function playAllWorkers(
+  { seed, seconds }: TrialLimits,
+): Promise<Tally[]> {
+  const tallies = {
+    calm: new Tally("hung, stalled and crashed workers keep every promise"),
+    storm: new Tally(
+      "workers keep every promise while calls are lost and the ledger is down",
+    ),
+  };
+  const until = performance.now() + seconds * 1000;
+  for (let next = seed; performance.now() < until; next++) {
+    for (const [weather, tally] of Object.entries(tallies)) {
+      const storms = weather === "storm";
+      const { failure } = await playWorkers(next % 2 ** 32, { storms });
+      tally.count(failure === null, () => failure!);
+    }
+  }
+  return Object.values(tallies);
+}
+
 /** Simulated schedules against each ledger, forging users among them. */
 export const scheduleTrials: readonly Trial[] = [
+  {
+    name: "schedules of workers",
+    missing: () => null,
+    run: playAllWorkers,
+  },
   {
     name: "schedules in memory",
     missing: () => null,

@@ -1,13 +1,17 @@
 import { assert } from "@std/assert";
-import { playWorkers } from "./workers.ts";
+import type { Ledger } from "../../../shared/idempotency/ledger.ts";
+import { WRONG_STORES } from "../../ledger/wrong_stores.ts";
+import { testSeed } from "../trial.ts";
+import { playWorkers, type Weather } from "./workers.ts";
 
 // Fewer where it only has to notice that something is broken.
 const SCHEDULES = Number(Deno.env.get("SIMULATED_SCHEDULES") ?? 100);
 
 async function playAll(storms: boolean): Promise<Map<string, number>> {
   const total = new Map<string, number>();
-  for (let seed = 1; seed <= SCHEDULES; seed++) {
-    const { failure, tally } = await playWorkers(seed, { storms });
+  const first = testSeed();
+  for (let n = 0; n < SCHEDULES; n++) {
+    const { failure, tally } = await playWorkers(first + n, { storms });
     assert(failure === null, failure ?? "");
     for (const [what, times] of tally) {
       total.set(what, (total.get(what) ?? 0) + times);
@@ -34,6 +38,7 @@ Deno.test(`workers that hang, stall and crash keep the promises in ${SCHEDULES} 
     "refused: OutcomeUnknownError",
     "replayed",
     "taken over from who hung",
+    "taken over by the other version",
   );
 });
 
@@ -47,3 +52,43 @@ Deno.test(`and so they do in ${SCHEDULES} in which calls are lost and the ledger
     "settled: parked",
   );
 });
+
+/** Of another version only its own leases count. */
+function forgetsOthersLeases(ledger: Ledger): Ledger {
+  const leases = new Map<string, number>();
+  return {
+    ...ledger,
+    async claim(identity, terms) {
+      const result = await ledger.claim(identity, terms);
+      const lease = leases.get(identity.key);
+      if (result.outcome === "claimed" || result.outcome === "taken_over") {
+        leases.set(identity.key, terms.leaseSeconds);
+      }
+      return result.outcome === "in_progress" && lease !== terms.leaseSeconds
+        ? { outcome: "taken_over", attempt: 2, fence: 1e6, steps: {} }
+        : result;
+    },
+  };
+}
+
+const WRONG: Record<string, NonNullable<Weather["wrong"]>> = {
+  "one version does not see the leases of the other": forgetsOthersLeases,
+  ...Object.fromEntries(
+    [
+      "anybody may complete a key",
+      "a stale owner renews its successor's lease",
+      "a lease never lapses",
+      "maxAttempts is ignored",
+    ].map((name) => [name, WRONG_STORES[name]!.wrong]),
+  ),
+};
+
+for (const [name, wrong] of Object.entries(WRONG)) {
+  Deno.test(`simulated workers notice a ledger where ${name}`, async () => {
+    for (let seed = 1; seed <= SCHEDULES; seed++) {
+      const { failure } = await playWorkers(seed, { storms: false, wrong });
+      if (failure !== null) return;
+    }
+    throw new Error("all schedules passed");
+  });
+}

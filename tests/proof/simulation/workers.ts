@@ -37,6 +37,8 @@ import type { Event } from "./schedule.ts";
 export interface Weather {
   /** Whether calls and answers are lost, and the ledger is down for a while. */
   readonly storms: boolean;
+  /** Breaks the ledger on purpose; `now` in ms. */
+  readonly wrong?: (ledger: Ledger, now: () => number) => Ledger;
 }
 
 /** What came of a schedule of workers. */
@@ -48,9 +50,15 @@ export interface Played {
 }
 
 const SECONDS = 240;
-const LEASE = 9;
-const MAX_RUN = 40;
-const MAX_ATTEMPTS = 3;
+// Two versions of one function: the next is deployed while the first serves.
+const VERSIONS = [
+  { leaseSeconds: 9, maxRunSeconds: 40, maxAttempts: 3 },
+  { leaseSeconds: 6, maxRunSeconds: 30, maxAttempts: 2 },
+] as const;
+const LONGEST_LEASE = 9;
+const LONGEST_RUN = 40;
+// What a deploy takes until its last worker has come up.
+const MOST_ROLLOUT_MS = 60_000;
 // The deadline of a claim, and what a timer may be late.
 const MOST_CLAIM_MS = 5_050;
 // The last try of who looks whether the ledger is back, and the pause after it.
@@ -71,6 +79,7 @@ interface Worker {
   /** The moment, in ms, until which its event loop is busy. */
   busyUntil: number;
   readonly ledger: Ledger;
+  readonly config: ResolvedConfig;
 }
 
 interface Run {
@@ -88,7 +97,7 @@ interface Run {
 /** Plays the schedule of a seed. */
 export async function playWorkers(
   seed: number,
-  { storms }: Weather,
+  { storms, wrong = (ledger) => ledger }: Weather,
 ): Promise<Played> {
   const clock = FakeTimers.install({
     now: 1,
@@ -99,7 +108,9 @@ export async function playWorkers(
   // Back-offs have jitter; a seed decides it like everything else.
   Math.random = () => random.below(1e9) / 1e9;
   platform.log = () => {};
-  const world = createWorld(seed, random, storms, () => clock.now);
+  const now = () => clock.now;
+  const ledger = wrong(memoryLedger({ now }), now);
+  const world = createWorld(seed, random, storms, ledger, now);
   try {
     await Promise.race([
       world.failed,
@@ -107,7 +118,7 @@ export async function playWorkers(
         await clock.tickAsync(SECONDS * 1000);
         world.calm();
         // The last one that stalls begins by then to hang, and its lease lapses.
-        await clock.tickAsync((MAX_RUN + 6 * LEASE) * 1000);
+        await clock.tickAsync((LONGEST_RUN + 6 * LONGEST_LEASE) * 1000);
         const settled = world.settle();
         await clock.tickAsync(60_000);
         await settled;
@@ -131,6 +142,7 @@ function createWorld(
   seed: number,
   random: Random,
   storms: boolean,
+  ledger: Ledger,
   now: () => number,
 ) {
   const tally = new Map<string, number>();
@@ -140,7 +152,7 @@ function createWorld(
   const broken = Promise.withResolvers<never>();
   broken.promise.catch(() => {});
   const books = bookkeeper(now);
-  const database = books.keep(memoryLedger({ now }));
+  const database = books.keep(ledger);
   const outages = storms ? someOutages(random) : [];
   let isCalm = !storms;
 
@@ -195,8 +207,18 @@ function createWorld(
     }
   }
 
+  const configs = VERSIONS.map((version) =>
+    resolveConfig({
+      ...version,
+      onAbandoned: random.chance(0.7) ? "retry" : "refuse",
+      onEvent: ({ outcome }) => saw(`event: ${outcome}`),
+    })
+  );
+  const deployedAt = random.below(SECONDS) * 1000;
+
   let started = 0;
   const startWorker = (): Worker => {
+    const isDeployed = now() >= deployedAt + random.below(MOST_ROLLOUT_MS);
     const worker: Worker = {
       isDead: false,
       busyUntil: 0,
@@ -206,19 +228,12 @@ function createWorld(
         network(() => worker),
         { place: `simulated ${seed}, worker ${++started}` },
       ),
+      config: configs[isDeployed ? 1 : 0]!,
     };
     return worker;
   };
   const workers = Array.from({ length: 3 }, startWorker);
 
-  const onAbandoned = random.chance(0.7) ? "retry" : "refuse";
-  const config: ResolvedConfig = resolveConfig({
-    leaseSeconds: LEASE,
-    maxRunSeconds: MAX_RUN,
-    maxAttempts: MAX_ATTEMPTS,
-    onAbandoned,
-    onEvent: ({ outcome }) => saw(`event: ${outcome}`),
-  });
   const identityOf = (key: string): Identity => ({
     userId: null,
     scope: "orders",
@@ -234,7 +249,7 @@ function createWorld(
     try {
       const begun = await claim(worker.ledger, identityOf(key), {
         fingerprint: "a".repeat(64),
-        config,
+        config: worker.config,
       });
       return begun;
     } catch (error) {
@@ -259,10 +274,16 @@ function createWorld(
   function granted(worker: Worker, key: string, number: number): Run {
     const last = latest(key);
     // Alive, not blocked, and nothing lost: somebody else's only once it hangs.
+    if (
+      last !== undefined && !last.ended && last.worker.config !== worker.config
+    ) {
+      saw("taken over by the other version");
+    }
     if (!storms && last !== undefined && !last.ended && !last.wasSilent) {
       const seconds = (now() - last.grantedAt) / 1000;
       must(
-        last.behaviour === "hangs" && seconds >= MAX_RUN,
+        last.behaviour === "hangs" &&
+          seconds >= last.worker.config.maxRunSeconds,
         `nobody takes over from a ${last.behaviour} attempt after ${seconds} s`,
       );
       saw("taken over from who hung");
@@ -313,7 +334,7 @@ function createWorld(
     if (behaviour === "hangs") return hang(run);
     if (behaviour === "crashes" && random.chance(0.5)) return crash(run);
     if (behaviour === "stalls") {
-      worker.busyUntil = now() + 1000 * (1 + random.below(3 * LEASE));
+      worker.busyUntil = now() + 1000 * (1 + random.below(3 * LONGEST_LEASE));
       markSilent(worker);
       await untilAwake(worker);
     }
@@ -358,7 +379,7 @@ function createWorld(
   }
 
   async function hang(run: Run): Promise<void> {
-    await sleep(MAX_RUN * 1000 + 1000);
+    await sleep(run.worker.config.maxRunSeconds * 1000 + 1000);
     if (run.worker.isDead || run.worker.busyUntil > now()) return;
     must(run.abortedAt !== null, "who hangs is told after maxRunSeconds");
   }
@@ -378,8 +399,17 @@ function createWorld(
       guarded(request(random.pick(workers), key));
     }
   };
+  /** The old ones end what they have begun; the new ones are asked from then on. */
+  const deploy = async () => {
+    await sleep(deployedAt - now());
+    for (const n of workers.keys()) {
+      await sleep(random.below(MOST_ROLLOUT_MS / workers.length));
+      workers[n] = startWorker();
+    }
+  };
   let ended = false;
   guarded(traffic());
+  guarded(deploy());
 
   return {
     tally,
@@ -396,7 +426,7 @@ function createWorld(
       for (const key of new Set(runs.map((run) => run.key))) {
         const begun = await claim(worker.ledger, identityOf(key), {
           fingerprint: "a".repeat(64),
-          config,
+          config: worker.config,
         }).catch((error) => {
           must(
             error instanceof OutcomeUnknownError,
@@ -435,7 +465,13 @@ function bookkeeper(now: () => number) {
     books.enter(event, answered);
   };
   const enterCall = (call: Call, answered: Result) => {
-    const event = { client: 0, call, expected: answered, heard: true } as const;
+    const event = {
+      client: 0,
+      version: "old",
+      call,
+      expected: answered,
+      heard: true,
+    } as const;
     enter({ kind: "call", ...event }, answered);
   };
   return {

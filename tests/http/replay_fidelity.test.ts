@@ -108,9 +108,14 @@ Deno.test("what belongs to one answer is never stored", async () => {
   const key = unique("key");
   const headers = {
     "set-cookie": "session=ada",
+    "date": "Sun, 29 Nov 2026 12:00:00 GMT",
     "access-control-allow-origin": "https://ada.example",
     "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "tracestate": "a=1",
+    "baggage": "a=1",
     "x-trace-id": "t1",
+    "x-correlation-id": "c1",
+    "x-request-id": "r1",
     "x-kept": "yes",
   };
   await (await probe(stack(), ada, { key, body: { headers } })).body?.cancel();

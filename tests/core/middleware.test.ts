@@ -174,6 +174,34 @@ Deno.test("what the fingerprint leaves out may differ between tries, and nothing
   ) assertEquals((await other).body.code, "IDEMPOTENCY_KEY_REUSED");
 });
 
+Deno.test("a body that something read before is a 500 that says so, and nothing runs", async () => {
+  const { ask, runs } = numbered();
+  const { status, body } = await ask({ key: KEY, isRead: true });
+  assertEquals([status, body.code, body.retryable], [
+    500,
+    "REQUEST_BODY_CONSUMED",
+    false,
+  ]);
+  assert(body.detail.includes("it was read before"), body.detail);
+  assertEquals(runs(), 0);
+});
+
+Deno.test("GET, HEAD and OPTIONS pass through, with a key or without", async () => {
+  for (const method of ["GET", "HEAD", "OPTIONS"]) {
+    let runs = 0;
+    const ask = route(
+      { store: memoryLedger(), enforcement: "required" },
+      () => new Response(null, { status: 200 + runs++ }),
+    );
+    for (const key of [KEY, KEY, undefined]) {
+      const { headers } = await ask({ method, ...key && { key } });
+      assertEquals(headers.get("x-idempotency-stored"), null, method);
+      assertEquals(headers.get("x-idempotency-replay"), null, method);
+    }
+    assertEquals(runs, 3, method);
+  }
+});
+
 Deno.test("a body beyond 64 MiB is refused with 413, without a Content-Length too, and nothing runs", async () => {
   const { ask, runs } = numbered();
   const part = new Uint8Array(8 * 1024 * 1024);

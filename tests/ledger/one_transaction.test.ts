@@ -165,3 +165,58 @@ Deno.test("a record that cannot be written takes the order with it", async () =>
   assert(!retry.replayed);
   assertEquals(await orders(product), 1);
 });
+
+Deno.test("an exception in the function leaves its key free", async () => {
+  const key = unique("key");
+  const place = (product: string) =>
+    sql.begin(async (tx) => {
+      const claims = JSON.stringify({ sub: ada.userId, role: "authenticated" });
+      await tx`select set_config('request.jwt.claims', ${claims}, true)`;
+      const [answer] = await tx<{ outcome: string }[]>`
+        select outcome from public.place_order(${product}, ${key}, ${
+        "a".repeat(64)
+      })`;
+      return answer!.outcome;
+    });
+  await assertRejects(() => place(""), Error, "violates check constraint");
+  assertEquals(await statusOf(key), undefined);
+  assertEquals(await place(unique("product")), "completed");
+});
+
+Deno.test("at a higher isolation level a duplicate is refused with 40001, and sent again it replays", async () => {
+  for (const level of ["repeatable read", "serializable"]) {
+    const key = unique("key");
+    const product = unique("product");
+    const place = (begun: () => Promise<unknown>) =>
+      sql.begin(`isolation level ${level}`, async (tx) => {
+        // Its snapshot is from before the other has committed.
+        await tx`select`;
+        await begun();
+        return await withIdempotency({
+          store: postgresLedger(tx),
+          userId: ada.userId,
+          route: "orders",
+          key,
+        }, async () => {
+          await tx`insert into public.orders (user_id, product)
+            values (${ada.userId}, ${product})`;
+          return { status: 201, body: null };
+        });
+      });
+    const now = () => Promise.resolve();
+    const first = Promise.withResolvers<void>();
+    const started = Promise.withResolvers<void>();
+    const duplicate = place(() => {
+      started.resolve();
+      return first.promise;
+    }).catch((error) => error);
+    await started.promise;
+    assertEquals((await place(now)).replayed, false);
+    first.resolve();
+    const refused = await duplicate;
+    assertEquals([refused.code, await orders(product)], ["40001", 1], level);
+    assert((await place(now)).replayed, level);
+    assertEquals(await orders(product), 1);
+  }
+  await flushReplayCounts();
+});

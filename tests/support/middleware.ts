@@ -21,6 +21,8 @@ export interface RouteRequest {
   headers?: Record<string, string>;
   /** @default {"{}"} */
   body?: BodyInit | null;
+  /** Whether something has read the body before. */
+  isRead?: boolean;
   /** What else earlier middlewares put into the context. */
   context?: object;
 }
@@ -61,6 +63,7 @@ export function route(
       },
       body: ["GET", "HEAD"].includes(method) ? null : body,
     });
+    if (request.isRead) await req.text();
     const seeded = { [CONTEXT_MARK]: true, ...upstream, ...request.context };
     return await fetch(req, seeded);
   };

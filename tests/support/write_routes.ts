@@ -124,26 +124,33 @@ type Prepare = (
 /**
  * Prepares a request of a route, with everything that it refers to.
  *
- * @param made What the first route of the same life made.
+ * @param made What the first route of the same life made; made here when left out.
  */
 export async function prepare(
   route: WriteRoute,
   stack: Stack,
   actor: Actor,
-  made = "",
+  made?: string,
 ): Promise<Attempt> {
   const name = `${route.method} ${route.path}`;
-  const { id = made, ...attempt } = await (PREPARATIONS[name]?.(stack, actor) ??
+  const { id, ...attempt } = await (PREPARATIONS[name]?.(stack, actor) ??
     bodiesOf(route, stack, actor));
+  const [first] = lives().get(route.path.split("/{id}")[0]!)!;
   if (
     (route.takesBody && attempt.body === undefined) ||
-    (route.path.includes("{id}") && id === "")
+    (route === first && route.path.includes("{id}") && id === undefined)
   ) {
     throw new Error(
       `Cannot prepare ${name}: give it two examples in the document, or say in tests/support/write_routes.ts how it is done`,
     );
   }
-  return { path: route.path.replace("{id}", id), ...attempt };
+  const path = route.path.includes("{id}")
+    ? route.path.replace(
+      "{id}",
+      id ?? made ?? await create(first!, stack, actor),
+    )
+    : route.path;
+  return { path, ...attempt };
 }
 
 async function create(

@@ -81,7 +81,9 @@ export async function claim(
   };
   const place = ledger.place ?? placeOf(ledger);
   const name = JSON.stringify([place, fingerprint, userId, scope, key]);
-  const ask = () => askOnce(name, () => ledger.claim(identity, terms));
+  // Another policy may see an interrupted attempt otherwise.
+  const question = `${name} ${config.onAbandoned} ${config.maxAttempts}`;
+  const ask = () => askOnce(question, () => ledger.claim(identity, terms));
   // Only who waits for others is waited for: the same route treats all alike.
   const waits = config.onConcurrent === "wait";
   let outcome: Outcome = "replayed";
@@ -200,7 +202,7 @@ type Waiter = (answer: Answer | null) => void;
 
 const flights = new Map<string, Set<Waiter>>();
 
-/** Claims that are on their way, by ledger, payload and identity. */
+/** Claims that are on their way, by ledger, payload, identity and policy. */
 const asking = new Map<string, Promise<ClaimResult>>();
 
 /**
@@ -209,24 +211,22 @@ const asking = new Map<string, Promise<ClaimResult>>();
  * granted, they hear that somebody is at it.
  */
 async function askOnce(
-  name: string,
+  question: string,
   claim: () => Promise<ClaimResult>,
 ): Promise<ClaimResult> {
-  const asked = asking.get(name);
+  const asked = asking.get(question);
   if (asked !== undefined) {
     const heard = await asked;
-    if ("fence" in heard) {
-      return { outcome: "in_progress", retryAfterSeconds: 1 };
-    }
-    // Another policy may see an abandoned key otherwise.
-    if (heard.outcome !== "abandoned") return heard;
+    return "fence" in heard
+      ? { outcome: "in_progress", retryAfterSeconds: 1 }
+      : heard;
   }
   const own = claim();
-  if (!asking.has(name)) asking.set(name, own);
+  asking.set(question, own);
   try {
     return await own;
   } finally {
-    if (asking.get(name) === own) asking.delete(name);
+    asking.delete(question);
   }
 }
 

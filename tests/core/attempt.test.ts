@@ -14,6 +14,7 @@ import {
 import {
   LeaseLostError,
   LedgerUnavailableError,
+  OutcomeUnknownError,
   RequestInProgressError,
 } from "../../shared/idempotency/errors.ts";
 import type { IdempotencyEvent } from "../../shared/idempotency/event.ts";
@@ -263,6 +264,26 @@ Deno.test("duplicates that wait in one isolate share one run and one claim", asy
     t.events.filter(({ outcome }) => outcome === "shared").length,
     10,
   );
+});
+
+Deno.test("a crowd at an interrupted key asks once, and once more for each policy", async () => {
+  const t = bench({ leaseSeconds: 1 });
+  const run = await t.run({ maxRunSeconds: 1 });
+  t.age(10);
+  t.calls.length = 0;
+  const refused = Array.from(
+    { length: 5 },
+    () =>
+      assertRejects(
+        () => t.begin({ onAbandoned: "refuse" }),
+        OutcomeUnknownError,
+      ),
+  );
+  const next = t.run({ onAbandoned: "retry" });
+  await Promise.all(refused);
+  assertEquals(t.calls, ["claim", "claim"]);
+  assertEquals((await (await next).respond(ANSWER)).as, "stored");
+  assertEquals((await run.respond(ANSWER)).as, "replayed");
 });
 
 Deno.test("events tell who waited for a run elsewhere from who replays at once", async () => {

@@ -34,6 +34,7 @@ export interface Books {
 /** Empty {@link Books}. Entering what must not happen throws. */
 export function openBooks(): Books {
   const generations = new Map<string, Generation>();
+  // In ms: sums of seconds are not exact, and leases end on the dot.
   let now = 0;
   let lastFence = 0;
 
@@ -44,7 +45,7 @@ export function openBooks(): Books {
     const name = nameOf(call.identity);
     const { ownerToken, fingerprint, leaseSeconds, ttlSeconds } = call.terms;
     const before = generations.get(name);
-    const leaseEnd = now + leaseSeconds;
+    const leaseEnd = now + ms(leaseSeconds);
     const again = before?.state === "running" && before.holder === ownerToken &&
       fence === before.fence;
     if (again) {
@@ -94,7 +95,7 @@ export function openBooks(): Books {
       leaseEnd,
       state: "running",
       answer: null,
-      keptUntil: now + Math.max(ttlSeconds, leaseSeconds),
+      keptUntil: now + ms(Math.max(ttlSeconds, leaseSeconds)),
       claimedAt: new Map(carried?.claimedAt).set(ownerToken, now),
       steps: new Map(carried?.steps),
       effects: carried?.effects ?? new Set(),
@@ -131,15 +132,15 @@ export function openBooks(): Books {
     }
     own.state = final;
     if (call.method === "renew" || call.method === "checkpoint") {
-      own.leaseEnd = Math.max(own.leaseEnd, now + call.leaseSeconds);
+      own.leaseEnd = Math.max(own.leaseEnd, now + ms(call.leaseSeconds));
       own.keptUntil = Math.max(own.keptUntil, own.leaseEnd);
       if (call.method === "checkpoint" && !own.steps.has(call.step)) {
         own.steps.set(call.step, call.result);
       }
     } else {
       const start = own.claimedAt.get(call.ownerToken) ?? now;
-      const { ttlSeconds } = call;
-      own.keptUntil = Math.max(start + ttlSeconds, now + ttlSeconds / 2);
+      const ttl = ms(call.ttlSeconds);
+      own.keptUntil = Math.max(start + ttl, now + ttl / 2);
       if (call.method === "complete") own.answer = call.answer;
     }
   };
@@ -181,7 +182,7 @@ export function openBooks(): Books {
 
   return {
     enter(event, answered) {
-      if (event.kind === "clock") now += event.seconds;
+      if (event.kind === "clock") now += ms(event.seconds);
       if (event.kind === "effect") effect(event);
       if (event.kind === "purge") {
         // Gone for good, even if the clock is set back afterwards.
@@ -211,6 +212,10 @@ export function openBooks(): Books {
       }
     },
   };
+}
+
+function ms(seconds: number): number {
+  return Math.round(seconds * 1000);
 }
 
 function must(holds: unknown, promise: string): asserts holds {

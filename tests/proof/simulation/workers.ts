@@ -272,14 +272,16 @@ function createWorld(
   }
 
   function granted(worker: Worker, key: string, number: number): Run {
-    const last = latest(key);
-    // Alive, not blocked, and nothing lost: somebody else's only once it hangs.
-    if (
-      last !== undefined && !last.ended && last.worker.config !== worker.config
-    ) {
+    const latest = latestRun(key);
+    // Whoever hears of its grant late may have a successor by then.
+    const last = latest !== undefined && latest.number < number && !latest.ended
+      ? latest
+      : null;
+    if (last !== null && last.worker.config !== worker.config) {
       saw("taken over by the other version");
     }
-    if (!storms && last !== undefined && !last.ended && !last.wasSilent) {
+    // Alive, not blocked, and nothing lost: somebody else's only once it hangs.
+    if (!storms && last !== null && !last.wasSilent) {
       const seconds = (now() - last.grantedAt) / 1000;
       must(
         last.behaviour === "hangs" &&
@@ -340,8 +342,9 @@ function createWorld(
     }
     await untilAwake(worker);
     if (behaviour === "fails") {
-      const recorded = await attempt.fail(new Error("it did not work"));
+      // The key is free once the ledger knows, before this worker hears of it.
       run.ended = true;
+      const recorded = await attempt.fail(new Error("it did not work"));
       if (recorded !== null) tell(key, recorded);
       return;
     }
@@ -365,7 +368,8 @@ function createWorld(
     }
   }
 
-  const latest = (key: string) => runs.filter((run) => run.key === key).at(-1);
+  const latestRun = (key: string) =>
+    runs.filter((run) => run.key === key).at(-1);
 
   const markSilent = (worker: Worker) => {
     for (const run of runs) if (run.worker === worker) run.wasSilent = true;

@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { findPostgres } from "./cluster/postgres.ts";
+import { findPostgres, useTemplates } from "./cluster/postgres.ts";
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
 import { missingChromium } from "./test/chromium.ts";
 import { outcomeOf, type Phase } from "./test/phase.ts";
@@ -79,7 +79,10 @@ async function lane(): Promise<void> {
   }
 }
 
-await Promise.all(Array.from({ length: LANES }, lane));
+{
+  await using _ = await useTemplates();
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
 clearInterval(progress);
 
 for (const { skipped, missing, required } of needs) {

@@ -118,6 +118,11 @@ async function measureAll(
     for (const [query, text] of Object.entries(OPERATOR_QUERIES)) {
       await ask(query, text);
     }
+    await sql`select idempotency.keep_statistics()`;
+    await ask(
+      "v_idempotency_stats, counted ahead",
+      "select * from public.v_idempotency_stats",
+    );
     await ask("beside them: select 1", "select 1");
     await ask(
       "beside them: counting for v_idempotency_stats",

@@ -53,6 +53,14 @@ Deno.test(`and so they do in ${SCHEDULES} in which calls are lost and the ledger
   );
 });
 
+Deno.test("a schedule knows nothing of what was played before it", async () => {
+  // A worker that died in the first was still being waited for in the second.
+  for (const storms of [false, true]) {
+    const { failure } = await playWorkers(702_368_879, { storms });
+    assert(failure === null, failure ?? "");
+  }
+});
+
 /** Of another version only its own leases count. */
 function forgetsOthersLeases(ledger: Ledger): Ledger {
   const leases = new Map<string, number>();

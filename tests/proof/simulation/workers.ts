@@ -94,6 +94,9 @@ interface Run {
   abortedAt: number | null;
 }
 
+/** How many schedules this process has played. */
+let played = 0;
+
 /** Plays the schedule of a seed. */
 export async function playWorkers(
   seed: number,
@@ -110,7 +113,7 @@ export async function playWorkers(
   platform.log = () => {};
   const now = () => clock.now;
   const ledger = wrong(memoryLedger({ now }), now);
-  const world = createWorld(seed, random, storms, ledger, now);
+  const world = createWorld(random, storms, ledger, now);
   try {
     await Promise.race([
       world.failed,
@@ -139,12 +142,13 @@ export async function playWorkers(
 }
 
 function createWorld(
-  seed: number,
   random: Random,
   storms: boolean,
   ledger: Ledger,
   now: () => number,
 ) {
+  // A seed is played in more than one weather, and its workers are others then.
+  const world = ++played;
   const tally = new Map<string, number>();
   const log: string[] = [];
   const runs: Run[] = [];
@@ -226,7 +230,7 @@ function createWorld(
       // of what it is asking.
       ledger: sqlLedger(
         network(() => worker),
-        { place: `simulated ${seed}, worker ${++started}` },
+        { place: `simulated ${world}, worker ${++started}` },
       ),
       config: configs[isDeployed ? 1 : 0]!,
     };

@@ -103,7 +103,7 @@ export const MAX_RETRY_AFTER_SECONDS = 2;
 // Three chances in a lease: two renewals may fail before others take over.
 const RENEWALS_PER_LEASE = 3;
 
-// Answers about the moment, not about the effect (DESIGN, "The HTTP contract").
+// Answers about the moment, not about the effect.
 const MOMENTARY = new Set([401, 403, 408, 409, 425, 429]);
 
 // A message is for people who look at the key later; a stack or a response

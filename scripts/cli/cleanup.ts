@@ -34,8 +34,8 @@ export const cleanup: Command = {
   usage: () =>
     `Usage: ${commandLine("cleanup")} [--database-url URL]
 
-Deletes expired keys until none is left, never one that is in use; counts them
-for the statistics of operators before. Asks nobody: it is made for schedulers.
+Deletes expired keys until none is left, never one that is in use, after counting
+them for the operators' statistics. Asks nobody: it is made for schedulers.
 ${COMMON_OPTIONS}`,
   run,
 };

@@ -142,7 +142,7 @@ export const remove: Command = {
   usage: () =>
     `Usage: ${commandLine("remove")}
 
-Writes one migration that drops what the ledger's and its parts' made, and deletes
+Writes one migration that drops what the ledger and its parts made, and deletes
 the module. Migrations of your own stay, and so do files that you edited. Says
 which keys are live, where it may ask the database; the migration refuses to run
 while requests hold keys.

@@ -247,9 +247,6 @@ function createWorld(
   /** Asks as one client does; `null` when it is refused. */
   async function begin(worker: Worker, key: string): Promise<Begun | null> {
     const startedAt = now();
-    const wasUp = !outages.some(({ from, to }) =>
-      from <= startedAt && startedAt < to + MOST_RETURN_MS
-    );
     try {
       const begun = await claim(worker.ledger, identityOf(key), {
         fingerprint: "a".repeat(64),
@@ -269,6 +266,9 @@ function createWorld(
       must(ms <= MOST_CLAIM_MS, `a claim is refused in time: ${ms} ms`);
       if (ms === 0) saw("refused at once");
       must(storms, "the ledger is up: it is asked");
+      const wasUp = !outages.some(({ from, to }) =>
+        from <= now() && startedAt < to + MOST_RETURN_MS
+      );
       // Losses may make three calls in a row fail, too.
       if (isCalm) must(!wasUp, "the ledger is back, and asked again");
       return null;

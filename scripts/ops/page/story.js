@@ -73,7 +73,7 @@ async function tell(key, onResolve) {
       ["Trace", traceId],
       ["Correlation", correlationId],
       ["First seen", at(key.created_at)],
-      ["Cleaned up", at(key.expires_at)],
+      ["Kept until", at(key.expires_at)],
       ["Fence", count(key.fence)],
       ["Fingerprint", `${key.request_fingerprint.slice(0, 16)}…`],
     ]),

@@ -78,7 +78,7 @@ function item(key, onResolve) {
       ["User", owner || "the project itself"],
       ["Attempt", count(key.attempt)],
       ["Lapsed", at(key.lease_expires_at)],
-      ["Cleaned up", at(key.expires_at)],
+      ["Kept until", at(key.expires_at)],
       ["Steps done", done.length === 0 ? "none recorded" : done.join(", ")],
       ["Trace", key.metadata?.traceId],
     ]),

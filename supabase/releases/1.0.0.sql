@@ -783,7 +783,8 @@ begin
         using errcode = '22023', hint = 'Store what is large elsewhere and record where.';
     end if;
 
-    if not idempotency.has_room_for(p_owner, pg_column_size(p_result)) then
+    -- all of them together: many small ones are large, and a key that failed keeps them
+    if not idempotency.has_room_for(p_owner, pg_column_size(v_steps)) then
       raise exception 'recording step %: the live keys of the owner hold as many bytes as they may', p_step
         using errcode = 'PT429', hint = 'Store what is large elsewhere and record where, or say in idempotency.limits how much there may be.';
     end if;

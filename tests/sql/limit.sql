@@ -1,6 +1,6 @@
 -- How much one owner may hold, whoever asks for it.
 begin;
-select plan(20);
+select plan(21);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 insert into public.idempotency_keys (owner, user_id, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
@@ -91,6 +91,15 @@ select throws_ok(
     where k.owner = 'user_big' and k.idempotency_key = 'key-4'
   $$,
   'PT429', null, 'a step leaves nothing large'
+);
+create function pg_temp.step(p_owner text, p_key text, p_step text, p_bytes integer) returns text language sql as $$
+  select (public.idempotency_checkpoint(p_owner, 's', p_key, k.owner_token, p_step, to_jsonb(pg_temp.noise(p_bytes)), 60)).outcome
+  from public.idempotency_keys as k
+  where k.owner = p_owner and k.idempotency_key = p_key;
+$$;
+select pg_temp.step('user_big', 'key-5', 'first', 12000) \g /dev/null
+select throws_ok(
+  $$select pg_temp.step('user_big', 'key-5', 'second', 12000)$$, 'PT429', null, 'nor do many steps of one key, however small each is'
 );
 select is(pg_temp.claim('user_small', 'one-more'), 'claimed', 'others have room');
 insert into idempotency.full_owners values ('') on conflict do nothing;

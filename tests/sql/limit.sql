@@ -1,6 +1,6 @@
 -- How much one owner may hold, whoever asks for it.
 begin;
-select plan(21);
+select plan(24);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 insert into public.idempotency_keys (owner, user_id, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
@@ -110,7 +110,19 @@ update idempotency.limits set bytes = 10000000;
 select is(pg_temp.claim('user_big', 'one-more'), 'claimed', 'where there may be more, there is');
 select is_empty($$select from idempotency.full_owners where owner <> ''$$, 'and an owner with room is weighed no longer');
 
+-- where cleanup is late: what has expired takes nobody's room
+update idempotency.limits set bytes = 1000000;
+select pg_temp.claim('user_late', 'key-' || n) from generate_series(1, 3) as n \g /dev/null
+select pg_temp.complete('user_late', 'key-1', pg_temp.noise(1000000)) \g /dev/null
+update public.idempotency_keys set expires_at = now() - interval '1 second' where owner = 'user_late' and idempotency_key = 'key-1';
+insert into idempotency.full_owners values ('user_late') on conflict do nothing;
+select is(pg_temp.step('user_late', 'key-2', 'large', 20000), 'recorded', 'beside answers that have expired there is room for a step');
+select pg_temp.complete('user_late', 'key-2', pg_temp.noise(20000)) \g /dev/null
+select is(pg_temp.kept('user_late', 'key-2'), 'completed text', 'and for an answer');
+select is(pg_temp.claim('user_late', 'one-more'), 'claimed', 'and for a new key, to which the old one gives way');
+
 -- whoever is not marked is weighed by chance, once in 16 MiB
+update idempotency.limits set bytes = 10000000;
 create function pg_temp.until_not_kept() returns boolean language plpgsql as $$
 declare
   v_large constant text := pg_temp.noise(4000000);

@@ -45,7 +45,7 @@ create policy "operators see who has the most that one may have"
   on idempotency.full_owners for select to service_role using (true);
 
 -- Of a value that lies apart from its row only its size is read, not the value.
-create function idempotency.stored_bytes(p_owner text) returns bigint
+create function idempotency.stored_bytes(p_owner text, p_live_at timestamptz default '-infinity') returns bigint
 language plpgsql
 stable
 security invoker
@@ -58,13 +58,13 @@ begin
       + coalesce(pg_column_size(k.steps), 0) + coalesce(pg_column_size(k.metadata), 0)
     ), 0)
     from public.idempotency_keys as k
-    where k.owner = p_owner
+    where k.owner = p_owner and k.expires_at > p_live_at
   );
 end;
 $$;
 
-comment on function idempotency.stored_bytes(text) is
-  'How many bytes the keys of an owner hold: answers, headers, steps and metadata, as they are stored.';
+comment on function idempotency.stored_bytes(text, timestamptz) is
+  'How many bytes the keys of an owner hold, or those that live at a moment: answers, headers, steps and metadata, as they are stored.';
 
 -- Counting at each claim costs milliseconds for those with many keys; a sample finds them, and
 -- whoever was found is counted each time until there is room again. A sample alone would be no
@@ -145,6 +145,7 @@ as $$
 declare
   c_small constant integer := 16384;
   c_bytes_a_look constant integer := 16777216;
+  v_most bigint;
   v_counted boolean;
 begin
   if p_owner = '' or p_bytes <= c_small then
@@ -157,7 +158,9 @@ begin
     return true;
   end if;
 
-  if idempotency.stored_bytes(p_owner) < (select l.bytes from idempotency.limits as l) then
+  v_most := (select l.bytes from idempotency.limits as l);
+
+  if idempotency.stored_bytes(p_owner) < v_most then
     return true;
   end if;
 
@@ -166,14 +169,15 @@ begin
     insert into idempotency.full_owners (owner) values (p_owner) on conflict do nothing;
   end if;
 
-  return false;
+  -- what has expired leaves with the next claim, if cleanup is late
+  return idempotency.stored_bytes(p_owner, clock_timestamp()) < v_most;
 end;
 $$;
 
 comment on function idempotency.has_room_for(text, integer) is
   'Whether an owner may store so many bytes more; weighs what is large, of those near the limit each time.';
 
-revoke all on function idempotency.stored_bytes(text) from public, anon, authenticated, service_role;
+revoke all on function idempotency.stored_bytes(text, timestamptz) from public, anon, authenticated, service_role;
 revoke all on function idempotency.enforce_limits(text) from public, anon, authenticated, service_role;
 revoke all on function idempotency.has_room_for(text, integer) from public, anon, authenticated, service_role;
 

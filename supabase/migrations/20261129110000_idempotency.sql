@@ -257,6 +257,24 @@ $$;
 comment on function idempotency.stored_bytes(text, timestamptz) is
   'How many bytes the keys of an owner hold, or those that live at a moment: answers, headers, steps and metadata, as they are stored.';
 
+-- Not where another session is about to: whoever holds rows of keys must not wait for one that may
+-- come to want them.
+create function idempotency.mark_as_full(p_owner text) returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  if pg_try_advisory_xact_lock(hashtextextended('full owner ' || p_owner, 0)) then
+    insert into idempotency.full_owners (owner) values (p_owner) on conflict do nothing;
+  end if;
+end;
+$$;
+
+comment on function idempotency.mark_as_full(text) is
+  'Notes that an owner has the most that one may have.';
+
 -- Counting at each claim costs milliseconds for those with many keys; a sample finds them, and
 -- whoever was found is counted each time until there is room again. A sample alone would be no
 -- bound: it refuses one claim in 256 and grants the rest.
@@ -316,7 +334,7 @@ begin
   end if;
 
   -- raising here would undo the mark, so the claim that was sampled is still granted
-  insert into idempotency.full_owners (owner) values (p_owner) on conflict do nothing;
+  perform idempotency.mark_as_full(p_owner);
 end;
 $$;
 
@@ -355,9 +373,8 @@ begin
     return true;
   end if;
 
-  -- Not where another session is about to: who holds rows of keys must not wait for it.
-  if not v_counted and pg_try_advisory_xact_lock(hashtextextended('full owner ' || p_owner, 0)) then
-    insert into idempotency.full_owners (owner) values (p_owner) on conflict do nothing;
+  if not v_counted then
+    perform idempotency.mark_as_full(p_owner);
   end if;
 
   -- what has expired leaves with the next claim, if cleanup is late
@@ -369,6 +386,7 @@ comment on function idempotency.has_room_for(text, integer) is
   'Whether an owner may store so many bytes more; weighs what is large, of those near the limit each time.';
 
 revoke all on function idempotency.stored_bytes(text, timestamptz) from public, anon, authenticated, service_role;
+revoke all on function idempotency.mark_as_full(text) from public, anon, authenticated, service_role;
 revoke all on function idempotency.enforce_limits(text) from public, anon, authenticated, service_role;
 revoke all on function idempotency.has_room_for(text, integer) from public, anon, authenticated, service_role;
 
@@ -2791,9 +2809,14 @@ begin
 
   get diagnostics v_deleted = row_count;
 
-  -- of an account that has ended nothing is kept
+  -- of an account that has ended nothing is kept; one whose claim is looking at it is no such account
   delete from idempotency.full_owners as f
-  where not exists (select from public.idempotency_keys as k where k.owner = f.owner);
+  where f.owner = any (array(
+    select o.owner
+    from idempotency.full_owners as o
+    where not exists (select from public.idempotency_keys as k where k.owner = o.owner)
+    for update of o skip locked
+  ));
 
   return v_deleted;
 end;

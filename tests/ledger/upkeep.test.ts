@@ -8,6 +8,7 @@ import {
   migratedCluster,
   type SupabaseCluster,
 } from "../../scripts/cluster/supabase_cluster.ts";
+import { untilBlockedBy } from "../support/until_blocked_by.ts";
 
 const withoutPostgres = missingPostgres([]) !== null;
 const ignore = withoutPostgres || !hasExtension("pg_cron");
@@ -94,6 +95,99 @@ Deno.test({
       await sql`delete from public.idempotency_keys`;
       await sql`alter table public.idempotency_keys reset (autovacuum_enabled)`;
     }
+  },
+});
+
+// What marks owners who are full is one row for all that they do at once.
+const FULL = "full";
+const TOKEN = crypto.randomUUID();
+
+const claimOfFull = (session: Sql, key: string) =>
+  session`select public.idempotency_claim(
+    ${FULL}, 'orders', ${key}, ${"a".repeat(64)}, ${TOKEN}, 60, 3600)`;
+
+/** Keys of one owner: one that may be claimed again, and one that is large. */
+async function keysOfFull(expiresIn: string): Promise<void> {
+  await sql`
+    insert into public.idempotency_keys (
+      owner, scope, idempotency_key, request_fingerprint, owner_token, status, completed_at, expires_at,
+      response
+    )
+    select ${FULL}, 'orders', key, ${
+    "a".repeat(64)
+  }, gen_random_uuid(), 'failed', now(),
+      now() + ${expiresIn}::interval, repeat('x', size)
+    from (values ('again', 0), ('large', 1000)) as keys (key, size)`;
+}
+
+/** Two sessions beside `sql`, each in a transaction. */
+async function inTwoSessions(
+  act: (one: Sql, other: Sql) => Promise<void>,
+): Promise<void> {
+  const sessions = postgres(cluster.url, { max: 2, onnotice: () => {} });
+  const [one, other] = await Promise.all([
+    sessions.reserve(),
+    sessions.reserve(),
+  ]);
+  try {
+    for (const session of [one, other]) {
+      await session`begin`;
+      await session`set local lock_timeout = '5s'`;
+    }
+    await act(one, other);
+  } finally {
+    for (const session of [one, other]) {
+      await session`rollback`;
+      session.release();
+    }
+    await sessions.end();
+    await sql`delete from public.idempotency_keys`;
+    await sql`delete from idempotency.full_owners`;
+    await sql`update idempotency.limits set keys = default, bytes = default`;
+  }
+}
+
+Deno.test({
+  name:
+    "cleanup does not wait for a transaction that makes room for its owner and then wants a key that cleanup deletes",
+  ignore: withoutPostgres,
+  async fn() {
+    await keysOfFull("-1 second");
+    await sql`insert into idempotency.full_owners (owner) values (${FULL})`;
+    await inTwoSessions(async (claims, cleans) => {
+      await claimOfFull(claims, "first");
+      await cleans`select public.cleanup_expired_idempotency_keys()`;
+      const [{ pid }] = await cleans<
+        [{ pid: number }]
+      >`select pg_backend_pid() as pid`;
+      const second = claimOfFull(claims, "again").execute();
+      await untilBlockedBy(sql, pid);
+      await cleans`commit`;
+      await second;
+    });
+  },
+});
+
+Deno.test({
+  name:
+    "whoever records an answer does not wait for a transaction that finds the owner full and then wants that key",
+  ignore: withoutPostgres,
+  async fn() {
+    await sql`update idempotency.limits set bytes = 100`;
+    await keysOfFull("1 hour");
+    await inTwoSessions(async (claims, records) => {
+      await claimOfFull(records, "again");
+      await claims`select idempotency.enforce_limits(${FULL})`;
+      const [{ pid }] = await records<
+        [{ pid: number }]
+      >`select pg_backend_pid() as pid`;
+      const second = claimOfFull(claims, "again").execute();
+      await untilBlockedBy(sql, pid);
+      // large enough for a look each time
+      await records`select idempotency.has_room_for(${FULL}, 16777217)`;
+      await records`commit`;
+      await second;
+    });
   },
 });
 

@@ -25,9 +25,14 @@ begin
 
   get diagnostics v_deleted = row_count;
 
-  -- of an account that has ended nothing is kept
+  -- of an account that has ended nothing is kept; one whose claim is looking at it is no such account
   delete from idempotency.full_owners as f
-  where not exists (select from public.idempotency_keys as k where k.owner = f.owner);
+  where f.owner = any (array(
+    select o.owner
+    from idempotency.full_owners as o
+    where not exists (select from public.idempotency_keys as k where k.owner = o.owner)
+    for update of o skip locked
+  ));
 
   return v_deleted;
 end;

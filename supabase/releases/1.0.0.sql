@@ -1915,12 +1915,20 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_owner constant text := 'nobody ' || gen_random_uuid();
 begin
   if p_key.status <> 'processing' or p_key.expires_at <= clock_timestamp() then
     return;
   end if;
 
-  p_key.owner := 'nobody ' || gen_random_uuid();
+  -- what was counted of it is not counted again
+  insert into idempotency.open_keys (owner, scope, idempotency_key, fence, status, attempt, created_at, expires_at)
+  select v_owner, o.scope, o.idempotency_key, o.fence, o.status, o.attempt, o.created_at, o.expires_at
+  from idempotency.open_keys as o
+  where o.owner = p_key.owner and o.scope = p_key.scope and o.idempotency_key = p_key.idempotency_key;
+
+  p_key.owner := v_owner;
   p_key.user_id := null;
   p_key.owner_token := gen_random_uuid();
   p_key.past_owners := null;

@@ -155,3 +155,39 @@ Deno.test("a refresh does not wait for one that is under way", async () => {
     clearTimeout(patience);
   }
 });
+
+Deno.test("a key that stays when its account ends is counted once, and how it ended once", async () => {
+  const scope = unique("account");
+  const owner = crypto.randomUUID();
+  await sql`insert into auth.users (id) values (${owner})`;
+  const claimAs = (key: string) =>
+    sql`select public.idempotency_claim(
+      ${owner}, ${scope}, ${key}, ${FINGERPRINT}, gen_random_uuid(), 60, 3600)`;
+  const settle = (resolution: string) =>
+    sql`
+      select public.idempotency_resolve(k.owner, k.scope, k.idempotency_key, ${resolution}, ${
+      resolution === "completed" ? 200 : null
+    })
+      from public.idempotency_keys as k where k.scope = ${scope} and k.idempotency_key = ${resolution}`;
+  await Promise.all(["completed", "failed", "open"].map(claimAs));
+  await refreshToNow();
+  assertEquals(await executions(scope), 3);
+
+  await sql`delete from auth.users where id = ${owner}`;
+  await sql`update public.idempotency_keys
+    set lease_expires_at = now() - interval '1 second' where scope = ${scope}`;
+  await settle("completed");
+  await refreshToNow();
+  assertEquals(await executions(scope), 3);
+  assertEquals(await stuck(scope), ["failed", "open"]);
+  await settle("failed");
+  await refreshToNow();
+  assertEquals(await executions(scope), 3);
+  assertEquals(await stuck(scope), ["open"]);
+  const [counts] = await sql`
+    select
+      (select sum(failures)::int from idempotency.hours where scope = ${scope}) as failures,
+      (select sum(answers)::int from idempotency.durations where scope = ${scope}) as answers,
+      (select sum(keys)::int from idempotency.live_keys where scope = ${scope}) as ended`;
+  assertEquals({ ...counts }, { failures: 1, answers: 1, ended: 2 });
+});

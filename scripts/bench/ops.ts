@@ -126,7 +126,7 @@ async function measureAll(
     await ask("beside them: select 1", "select 1");
     await ask(
       "beside them: counting for v_idempotency_stats",
-      "select * from idempotency.exact_statistics",
+      "select * from idempotency.count_statistics()",
       1,
     );
     return rows;

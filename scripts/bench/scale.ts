@@ -382,7 +382,7 @@ class ScaleBench {
       ],
       [
         "counting for v_idempotency_stats",
-        "select * from idempotency.exact_statistics",
+        "select * from idempotency.count_statistics()",
         this.#keys > 1_000_000 ? 1 : 3,
       ],
     ];

@@ -2064,58 +2064,6 @@ revoke all on function public.idempotency_count_replays(text, text, integer)
   from public, anon, authenticated, service_role;
 grant execute on function public.idempotency_count_replays(text, text, integer) to service_role;
 
--- security_invoker: the reader's row level security decides what is counted
-create view idempotency.exact_statistics with (security_invoker = true) as
-select
-  s.scope,
-  s.total_count,
-  s.processing_count,
-  s.completed_count,
-  s.failed_count,
-  s.refused_count,
-  s.stuck_count,
-  s.expired_count,
-  r.replay_count,
-  r.replay_count::double precision / nullif(r.replay_count + s.execution_count, 0) as replay_rate,
-  s.oldest_processing_seconds,
-  s.duration_p50_ms,
-  s.duration_p95_ms
-from (
-  select
-    k.scope,
-    count(*) as total_count,
-    count(*) filter (where k.status = 'processing') as processing_count,
-    count(*) filter (where k.status = 'completed') as completed_count,
-    -- A refusal is an answer, final or not: the request was wrong, nothing broke.
-    count(*) filter (where k.status = 'failed' and (k.status_code between 400 and 499) is not true) as failed_count,
-    count(*) filter (where k.status_code between 400 and 499) as refused_count,
-    count(*) filter (where k.lease_expires_at <= now()) as stuck_count,
-    count(*) filter (where k.expires_at <= now()) as expired_count,
-    sum(k.attempt) as execution_count,
-    min(k.created_at) as oldest_created_at,
-    -- no time is below 0, where the clock was put back in between
-    extract(epoch from now() - min(least(k.claimed_at, now())) filter (where k.status = 'processing'))::double precision
-      as oldest_processing_seconds,
-    percentile_cont(0.5) within group (order by greatest(extract(epoch from k.completed_at - k.claimed_at) * 1000, 0))
-      filter (where k.status = 'completed') as duration_p50_ms,
-    percentile_cont(0.95) within group (order by greatest(extract(epoch from k.completed_at - k.claimed_at) * 1000, 0))
-      filter (where k.status = 'completed') as duration_p95_ms
-  from public.idempotency_keys as k
-  group by k.scope
-) as s
-cross join lateral (
-  -- as far back as the keys go: replays of executions that cleanup removed would inflate the rate
-  select coalesce(sum(c.replays), 0)::bigint as replay_count
-  from idempotency.replay_counts as c
-  where c.scope = s.scope and c.hour >= date_trunc('hour', s.oldest_created_at, 'UTC')
-) as r;
-
-comment on view idempotency.exact_statistics is
-  'What v_idempotency_stats shows, counted now.';
-
-revoke all on table idempotency.exact_statistics from public, anon, authenticated, service_role;
-grant select on table idempotency.exact_statistics to authenticated, service_role;
-
 -- Counting all keys of a large ledger takes seconds: for whoever sees all of them it is done ahead.
 create table idempotency.kept_statistics (
   scope text primary key,
@@ -2146,6 +2094,72 @@ alter table idempotency.kept_statistics enable row level security;
 create policy "operators see statistics that were counted ahead"
   on idempotency.kept_statistics for select to service_role using (true);
 
+-- security invoker: the reader's row level security decides what is counted.
+create function idempotency.count_statistics() returns setof idempotency.kept_statistics
+language plpgsql
+stable
+security invoker
+rows 20
+set search_path = ''
+-- compiling a query that may count millions takes a quarter of a second: more than it saves, and in
+-- the view itself also where they were counted ahead
+set jit = off
+as $$
+begin
+  return query
+  select
+    s.scope::text,
+    s.total_count,
+    s.processing_count,
+    s.completed_count,
+    s.failed_count,
+    s.refused_count,
+    s.stuck_count,
+    s.expired_count,
+    r.replay_count,
+    r.replay_count::double precision / nullif(r.replay_count + s.execution_count, 0) as replay_rate,
+    s.oldest_processing_seconds,
+    s.duration_p50_ms,
+    s.duration_p95_ms,
+    now()
+  from (
+    select
+      k.scope,
+      count(*) as total_count,
+      count(*) filter (where k.status = 'processing') as processing_count,
+      count(*) filter (where k.status = 'completed') as completed_count,
+      -- A refusal is an answer, final or not: the request was wrong, nothing broke.
+      count(*) filter (where k.status = 'failed' and (k.status_code between 400 and 499) is not true) as failed_count,
+      count(*) filter (where k.status_code between 400 and 499) as refused_count,
+      count(*) filter (where k.lease_expires_at <= now()) as stuck_count,
+      count(*) filter (where k.expires_at <= now()) as expired_count,
+      sum(k.attempt) as execution_count,
+      min(k.created_at) as oldest_created_at,
+      -- no time is below 0, where the clock was put back in between
+      extract(epoch from now() - min(least(k.claimed_at, now())) filter (where k.status = 'processing'))::double precision
+        as oldest_processing_seconds,
+      percentile_cont(0.5) within group (order by greatest(extract(epoch from k.completed_at - k.claimed_at) * 1000, 0))
+        filter (where k.status = 'completed') as duration_p50_ms,
+      percentile_cont(0.95) within group (order by greatest(extract(epoch from k.completed_at - k.claimed_at) * 1000, 0))
+        filter (where k.status = 'completed') as duration_p95_ms
+    from public.idempotency_keys as k
+    group by k.scope
+  ) as s
+  cross join lateral (
+    -- as far back as the keys go: replays of executions that cleanup removed would inflate the rate
+    select coalesce(sum(c.replays), 0)::bigint as replay_count
+    from idempotency.replay_counts as c
+    where c.scope = s.scope and c.hour >= date_trunc('hour', s.oldest_created_at, 'UTC')
+  ) as r;
+end;
+$$;
+
+comment on function idempotency.count_statistics() is
+  'What v_idempotency_stats shows, counted now over the keys that the caller may see.';
+
+revoke all on function idempotency.count_statistics() from public, anon, authenticated, service_role;
+grant execute on function idempotency.count_statistics() to authenticated, service_role;
+
 create function idempotency.keep_statistics(p_from_keys bigint default 50000) returns void
 language plpgsql
 volatile
@@ -2169,8 +2183,7 @@ begin
   delete from idempotency.kept_statistics;
 
   if v_keys >= p_from_keys then
-    insert into idempotency.kept_statistics
-    select e.*, now() from idempotency.exact_statistics as e;
+    insert into idempotency.kept_statistics select * from idempotency.count_statistics();
   end if;
 end;
 $$;
@@ -2181,19 +2194,13 @@ comment on function idempotency.keep_statistics(bigint) is
 revoke all on function idempotency.keep_statistics(bigint) from public, anon, authenticated, service_role;
 
 create view public.v_idempotency_stats with (security_invoker = true) as
-select
-  k.scope, k.total_count, k.processing_count, k.completed_count, k.failed_count, k.refused_count,
-  k.stuck_count, k.expired_count, k.replay_count, k.replay_rate, k.oldest_processing_seconds,
-  k.duration_p50_ms, k.duration_p95_ms, k.as_of
+select *
 from idempotency.kept_statistics as k
 -- others are left behind by a schedule that is no more, or by a clock that was ahead
 where k.as_of between now() - interval '1 day' and now()
 union all
-select
-  e.scope, e.total_count, e.processing_count, e.completed_count, e.failed_count, e.refused_count,
-  e.stuck_count, e.expired_count, e.replay_count, e.replay_rate, e.oldest_processing_seconds,
-  e.duration_p50_ms, e.duration_p95_ms, now()
-from idempotency.exact_statistics as e
+select *
+from idempotency.count_statistics()
 where not exists (
   select from idempotency.kept_statistics as k
   where k.as_of between now() - interval '1 day' and now()

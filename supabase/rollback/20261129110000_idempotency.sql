@@ -27,7 +27,7 @@ begin
 end;
 $$;
 
-drop view public.v_idempotency_stats, idempotency.exact_statistics;
+drop view public.v_idempotency_stats;
 drop function
   public.cleanup_expired_idempotency_keys, public.get_idempotency_status, public.idempotency_checkpoint,
   public.idempotency_claim, public.idempotency_claim_many, public.idempotency_complete,
@@ -36,7 +36,7 @@ drop function
   public.idempotency_read_key, public.idempotency_recent_keys, public.idempotency_recount_statistics,
   public.idempotency_refresh_statistics, public.idempotency_renew, public.idempotency_resolve,
   public.idempotency_scope_statistics, public.idempotency_settle_many, public.idempotency_stuck_keys,
-  public.idempotency_upkeep, idempotency.held_keys, idempotency.keep_as_nobodys;
+  public.idempotency_upkeep, idempotency.count_statistics, idempotency.held_keys, idempotency.keep_as_nobodys;
 -- before the types of its columns
 drop table public.idempotency_keys;
 -- without cascade: what others made of these tables is theirs, and has to go first

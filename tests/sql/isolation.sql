@@ -71,8 +71,8 @@ from (values
 
   -- the ledger
   ('authenticated', 'function', 'execute', 'get_idempotency_status'),
-  ('authenticated', 'idempotency function', 'execute', 'signed_in_owner'),
-  ('authenticated', 'table', 'select', 'v_idempotency_stats idempotency.exact_statistics idempotency.kept_statistics idempotency.replay_counts'),
+  ('authenticated', 'idempotency function', 'execute', 'signed_in_owner count_statistics'),
+  ('authenticated', 'table', 'select', 'v_idempotency_stats idempotency.kept_statistics idempotency.replay_counts'),
   (
     'service_role', 'function', 'execute',
     'idempotency_claim idempotency_renew idempotency_checkpoint idempotency_complete idempotency_fail
@@ -82,9 +82,9 @@ from (values
     idempotency_hourly_statistics idempotency_upkeep idempotency_job_runs idempotency_recent_keys
     idempotency_read_key idempotency_health'
   ),
-  ('service_role', 'idempotency function', 'execute', 'signed_in_owner version held_keys first_fence_since keep_as_nobodys forget_owner'),
+  ('service_role', 'idempotency function', 'execute', 'signed_in_owner count_statistics version held_keys first_fence_since keep_as_nobodys forget_owner'),
   ('service_role', 'sequence', 'usage', 'idempotency.fence_seq'),
-  ('service_role', 'table', 'select', 'v_idempotency_stats idempotency.exact_statistics'),
+  ('service_role', 'table', 'select', 'v_idempotency_stats'),
   (
     'service_role', 'table', 'select insert update delete',
     'idempotency_keys idempotency.full_owners idempotency.replay_counts idempotency.rollup idempotency.hours

@@ -140,28 +140,35 @@ declare
   v_next uuid;
 begin
   -- with the whole of it everybody goes
-  perform from public.businesses as b where b.id = old.business_id for no key update;
-
-  if not found then
+  if not exists (select from public.businesses as b where b.id = old.business_id) then
     return null;
   end if;
 
   loop
+    -- not one who is leaving: they may be waiting for this to end
     select m.user_id into v_next
     from public.memberships as m
     where m.business_id = old.business_id and m.role = 'manager'
     order by m.created_at, m.user_id
-    limit 1;
+    limit 1
+    for no key update skip locked;
 
-    exit when not found;
-
-    update public.memberships as m
-    set role = 'owner'
-    where m.business_id = old.business_id and m.user_id = v_next and m.role = 'manager';
-
-    -- else they have left meanwhile, too
     exit when found;
+
+    -- there is nobody else: what becomes of them is waited for
+    perform from public.memberships as m
+    where m.business_id = old.business_id and m.role = 'manager'
+    limit 1
+    for no key update;
+
+    exit when not exists (
+      select from public.memberships as m where m.business_id = old.business_id and m.role = 'manager'
+    );
   end loop;
+
+  update public.memberships as m
+  set role = 'owner'
+  where m.business_id = old.business_id and m.user_id = v_next;
 
   return null;
 end;

@@ -185,28 +185,35 @@ declare
   v_next uuid;
 begin
   -- with the whole of it everybody goes
-  perform from public.organizations as o where o.id = old.organization_id for no key update;
-
-  if not found then
+  if not exists (select from public.organizations as o where o.id = old.organization_id) then
     return null;
   end if;
 
   loop
+    -- not one who is leaving: they may be waiting for this to end
     select m.user_id into v_next
     from public.organization_members as m
     where m.organization_id = old.organization_id and m.role = 'admin'
     order by m.created_at, m.user_id
-    limit 1;
+    limit 1
+    for no key update skip locked;
 
-    exit when not found;
-
-    update public.organization_members as m
-    set role = 'owner'
-    where m.organization_id = old.organization_id and m.user_id = v_next and m.role = 'admin';
-
-    -- else they have left meanwhile, too
     exit when found;
+
+    -- there is nobody else: what becomes of them is waited for
+    perform from public.organization_members as m
+    where m.organization_id = old.organization_id and m.role = 'admin'
+    limit 1
+    for no key update;
+
+    exit when not exists (
+      select from public.organization_members as m where m.organization_id = old.organization_id and m.role = 'admin'
+    );
   end loop;
+
+  update public.organization_members as m
+  set role = 'owner'
+  where m.organization_id = old.organization_id and m.user_id = v_next;
 
   return null;
 end;
@@ -217,6 +224,34 @@ create trigger organization_has_lost_its_owner
   for each row
   when (old.role = 'owner')
   execute function public.organization_has_lost_its_owner();
+
+-- Before its members are: while an account is on its way out of it, whoever dissolves it holds nothing
+-- that the end of that account needs.
+create function public.organization_is_being_dissolved() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  loop
+    perform from public.organization_members as m
+    where m.organization_id = old.id and m.role = 'owner'
+    for update;
+
+    -- else they have been followed by another meanwhile
+    exit when found or not exists (
+      select from public.organization_members as m where m.organization_id = old.id and m.role = 'owner'
+    );
+  end loop;
+
+  return old;
+end;
+$$;
+
+create trigger organization_is_being_dissolved
+  before delete on public.organizations
+  for each row execute function public.organization_is_being_dissolved();
 
 -- What colleagues shared were the organisation's keys. Its id may come back, by somebody who knew it,
 -- and must not answer to them.
@@ -270,6 +305,7 @@ comment on function public.transfer_organization(uuid, uuid) is
   'Makes another member the owner of the caller''s organisation, and the caller an admin. SQLSTATE OR001: it is not the caller''s, or they are no member.';
 
 revoke all on function public.organization_has_lost_its_owner() from public, anon, authenticated, service_role;
+revoke all on function public.organization_is_being_dissolved() from public, anon, authenticated, service_role;
 revoke all on function public.organization_is_dissolved() from public, anon, authenticated, service_role;
 revoke all on function public.my_organization_ids(text[]) from public, anon, authenticated, service_role;
 revoke all on function public.my_owner_ids() from public, anon, authenticated, service_role;

@@ -5,6 +5,7 @@ drop function public.create_organization(text, uuid);
 drop table public.organization_members;
 drop table public.organizations;
 drop function public.organization_is_dissolved();
+drop function public.organization_is_being_dissolved();
 drop function public.organization_has_lost_its_owner();
 drop function public.row_belongs_to_its_author();
 drop function public.require_membership(uuid);

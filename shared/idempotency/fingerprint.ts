@@ -264,14 +264,30 @@ function describeJson(bytes: Uint8Array, fields: Fields): string | null {
   const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   const { isDeep, isExact, isWellFormed } = examine(text);
   if (isDeep) return null;
-  const value: unknown = JSON.parse(text);
-  if (isExact && isWellFormed) {
-    return `json\n${canonicalize(choose(value, fields, (name) => name))}`;
-  }
+  const plain = choose(JSON.parse(text), fields, (name) => name);
+  if (isExact && isWellFormed) return `json\n${canonicalize(plain)}`;
   const isWhole = fields.ignore.length === 0 && fields.only === undefined;
   if (!isExact && isWhole) return null;
   const spelt: unknown = JSON.parse(spellOut(text));
-  return `spelt\n${canonicalize(choose(spelt, fields, (name) => `s${name}`))}`;
+  const chosen = choose(spelt, fields, (name) => `s${name}`);
+  // A field that does not count must not decide how the others are written.
+  const counts = fields.only === undefined
+    ? chosen
+    : (chosen as unknown[][]).map(([, found]) => found);
+  return isPlain(counts)
+    ? `json\n${canonicalize(plain)}`
+    : `spelt\n${canonicalize(chosen)}`;
+}
+
+/** Whether nothing that was spelt out needed it. */
+function isPlain(spelt: unknown): boolean {
+  if (typeof spelt === "string") {
+    return spelt[0] === "n" ? survives(spelt.slice(1)) : spelt[0] !== "h";
+  }
+  return typeof spelt !== "object" || spelt === null ||
+    Object.entries(spelt).every(([name, value]) =>
+      (Array.isArray(spelt) || name[0] !== "h") && isPlain(value)
+    );
 }
 
 async function describeForm(

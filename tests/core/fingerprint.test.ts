@@ -241,6 +241,32 @@ Deno.test("with fields, too, each digit of a number matters", async () => {
   ) assertNotEquals(await of(other), first, other);
 });
 
+Deno.test("what a field that does not matter holds decides nothing, digits and half pairs neither", async () => {
+  const ignoring = fields({ ignoreFields: ["/sentAt", "/trace/0"] });
+  const choosing = fields({ onlyFields: ["/order", "/none"] });
+  // In nanoseconds: a moment that ends in zeros loses no digit as a double.
+  const sentAt = ["1700000000123456789", "1700000000123456000", '"\\ud83d"'];
+  for (const  of of[ignoring, choosing]) {
+    const prints = await Promise.all(
+      sentAt.map((at) =>
+        of(`{"order":{"id":1,"name":"é"},"trace":[${at}],"sentAt":${at}}`)
+      ),
+    );
+    assertEquals(new Set(prints).size, 1);
+    assertNotEquals(
+      await of('{"order":{"id":2,"name":"é"},"trace":[1],"sentAt":1}'),
+      prints[0],
+    );
+  }
+  for (const id of ["9007199254740993", '"\\ud83d"']) {
+    const print = await choosing(`{"order":${id},"sentAt":1}`);
+    assertEquals(await choosing(`{"sentAt":1e400,"order":${id}}`), print);
+    assertNotEquals(await choosing('{"order":9007199254740992}'), print);
+  }
+  const named = await choosing('{"order":{"\\ud83d":1}}');
+  assertNotEquals(await choosing('{"order":{"\\ud83e":1}}'), named);
+});
+
 Deno.test("a field that is no JSON Pointer is refused by name", async () => {
   for (const field of ["sentAt", "/a~2", "$.sentAt"]) {
     await assertRejects(

@@ -116,15 +116,22 @@ export async function patiently<T>(
   }
 }
 
-// What is asked logs what it refuses, in this process.
+// What is asked logs what it refuses, in this process. The console is wrapped once
+// and for good: tracing takes it over as it finds it at its first line.
+let isQuiet = false;
+for (const method of ["error", "info", "log", "warn"] as const) {
+  const print = console[method];
+  console[method] = (...values: unknown[]) => {
+    if (!isQuiet) print(...values);
+  };
+}
+
 async function quietly(work: () => Promise<unknown>): Promise<void> {
-  const { log, info, warn, error } = console;
-  const say = () => {};
-  Object.assign(console, { log: say, info: say, warn: say, error: say });
+  isQuiet = true;
   try {
     await work();
   } finally {
-    Object.assign(console, { log, info, warn, error });
+    isQuiet = false;
   }
 }
 

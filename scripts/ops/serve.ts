@@ -51,13 +51,15 @@ const FILE = /^\w+\.(css|js)$/;
 const MOST_BYTES = 8 * 1024 * 1024;
 const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 
+// A database holds neither U+0000 nor half a surrogate pair.
+const Text = z.string().regex(/^[^\0\ud800-\udfff]*$/u);
 const Hours = z.int().min(1).max(192);
 const Moment = z.iso.datetime().transform((text) => new Date(text));
 
 /** What the page may ask for, with what it says about it. */
 const CALLS = {
   statistics: question(
-    z.object({ hours: Hours, scope: z.string().nullable() }),
+    z.object({ hours: Hours, scope: Text.nullable() }),
     async (project, { hours, scope }) => ({
       project: project.name,
       ...await readStatistics(project, {
@@ -73,9 +75,9 @@ const CALLS = {
   ),
   recent: question(
     z.object({
-      scope: z.string().optional(),
-      owner: z.string().optional(),
-      key: z.string().optional(),
+      scope: Text.optional(),
+      owner: Text.optional(),
+      key: Text.optional(),
       status: z.enum(["processing", "stuck", "completed", "failed"]).optional(),
       from: Moment.optional(),
       until: Moment.optional(),
@@ -85,19 +87,19 @@ const CALLS = {
     recentKeys,
   ),
   key: question(
-    z.object({ owner: z.string(), scope: z.string(), key: z.string() }),
+    z.object({ owner: Text, scope: Text, key: Text }),
     readKey,
   ),
   resolve: question(
     z.object({
-      userId: z.string().nullable(),
-      scope: z.string(),
-      key: z.string(),
+      userId: Text.nullable(),
+      scope: Text,
+      key: Text,
       as: z.enum(["completed", "failed"]),
       status: z.int().nullable(),
-      body: z.string().nullable(),
-      headers: z.record(z.string(), z.string()).nullable(),
-      note: z.string().nullable(),
+      body: Text.nullable(),
+      headers: z.record(Text, Text).nullable(),
+      note: Text.nullable(),
     }),
     resolve,
   ),

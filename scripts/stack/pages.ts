@@ -8,6 +8,10 @@ import {
   pageResponse,
   type ServeOps,
 } from "../ops/serve.ts";
+import {
+  getIdempotencyKey,
+  isValidIdempotencyKey,
+} from "../../shared/idempotency.ts";
 import { projectOverApi } from "../project.ts";
 import { logFailure, problem } from "./answers.ts";
 import type { Keys } from "./keys.ts";
@@ -103,9 +107,9 @@ async function grantCredits(
   secretKey: string,
 ): Promise<Response> {
   const { headers } = request;
-  const key = headers.get("idempotency-key");
+  const key = getIdempotencyKey(request);
   const said = Credits.safeParse(await request.json().catch(() => null));
-  if (!key || !said.success) {
+  if (!isValidIdempotencyKey(key) || !said.success) {
     return problem(
       400,
       "REQUEST_INVALID",

@@ -13,6 +13,7 @@ import { createSchedule, partOf } from "../tests/proof/simulation/schedule.ts";
 import { redisSubject } from "../tests/proof/simulation/redis_subject.ts";
 import { simulate } from "../tests/proof/simulation/simulate.ts";
 import { startSqlSubjects } from "../tests/proof/simulation/sql_subject.ts";
+import { anySeed } from "../tests/proof/trial.ts";
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
 import { hasRedis, startRedis } from "./cluster/redis.ts";
 
@@ -109,9 +110,7 @@ function readArguments() {
       events?.split(",").map((number) => wholeNumber("events", number, 0)) ??
         null,
     schedules: wholeNumber("schedules", schedules, 1),
-    seed: seed === undefined
-      ? crypto.getRandomValues(new Uint32Array(1))[0]!
-      : wholeNumber("seed", seed, 0),
+    seed: seed === undefined ? anySeed() : wholeNumber("seed", seed, 0),
   };
 }
 

@@ -12,6 +12,7 @@ import type {
 } from "../../../shared/idempotency/operation.ts";
 import { runDeno } from "../../../scripts/check/command.ts";
 import { withIdempotency } from "../../../shared/idempotency.ts";
+import { linesOf } from "../../support/lines_of.ts";
 import { unique } from "../../support/probe.ts";
 import { project } from "../../support/stack.ts";
 import {
@@ -156,13 +157,4 @@ function startWorker(mode: "block" | "crash", key: string) {
     stderr: "inherit",
   }).spawn();
   return { lines: linesOf(child.stdout), ended: child.status };
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array>) {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
 }

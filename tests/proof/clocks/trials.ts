@@ -4,6 +4,7 @@ import { missingPostgres } from "../../../scripts/cluster/postgres_extensions.ts
 import { migrate } from "../../../scripts/cluster/supabase_cluster.ts";
 import { LeaseLostError } from "../../../shared/idempotency/errors.ts";
 import { fingerprintValue } from "../../../shared/idempotency/fingerprint.ts";
+import { linesOf } from "../../support/lines_of.ts";
 import { type Random, randomFrom } from "../simulation/random.ts";
 import { Tally, type Trial, type TrialLimits } from "../trial.ts";
 import { checkBooks, type Told } from "./books.ts";
@@ -71,7 +72,7 @@ async function functionClocks(
     );
     let isOver = false;
     const ending = child.status.finally(() => isOver = true);
-    const reading = readLines(child.stdout, (line) => {
+    const hear = (line: Line) => {
       switch (line.kind) {
         case "outcome":
           if (line.status === 200) told.push(line);
@@ -91,7 +92,11 @@ async function functionClocks(
             () => `${line.seconds} s`,
           );
       }
-    });
+    };
+    const listen = async () => {
+      for await (const line of linesOf(child.stdout)) hear(JSON.parse(line));
+    };
+    const listening = listen();
     while (!isOver) {
       clock.set(anywhere(random));
       // Now and then it stays wrong for longer than anything takes.
@@ -101,7 +106,7 @@ async function functionClocks(
     const { code } = await ending;
     clearTimeout(tooLong);
     ended.count(code === 0, () => `exit code ${code}`);
-    await reading;
+    await listening;
   }));
   return [
     ended,
@@ -222,18 +227,6 @@ async function hold(sql: postgres.Sql, key: string): Promise<void> {
     select public.idempotency_claim(
       '', 'held', ${key}, ${await fingerprintValue(["held", null])},
       gen_random_uuid(), 86400, 86400)`;
-}
-
-async function readLines(
-  stream: ReadableStream<Uint8Array>,
-  take: (line: Line) => void,
-): Promise<void> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) take(JSON.parse(line));
-  }
 }
 
 function anywhere(random: Random): number {

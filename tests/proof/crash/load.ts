@@ -1,3 +1,4 @@
+import { linesOf } from "../../support/lines_of.ts";
 import type { Random } from "../simulation/random.ts";
 import type { Asked } from "./operations.ts";
 import type { Line, Work } from "./worker.ts";
@@ -85,13 +86,13 @@ export function startLoad(
     running.add(instance);
     child.status.then(() => running.delete(instance));
     let isReady = false;
-    await readLines(child.stdout, (line) => {
+    for await (const line of linesOf(child.stdout)) {
       hear(JSON.parse(line));
-      if (isReady) return;
+      if (isReady) continue;
       isReady = true;
       ready.push(instance);
       news.dispatchEvent(new Event("ready"));
-    });
+    }
     await child.status;
   };
   const lane = async () => {
@@ -141,17 +142,4 @@ export function startLoad(
       await lanes;
     },
   };
-}
-
-/** Hands over each whole line; what a kill cut off was never sent. */
-async function readLines(
-  stream: ReadableStream<Uint8Array>,
-  take: (line: string) => void,
-): Promise<void> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    lines.forEach(take);
-  }
 }

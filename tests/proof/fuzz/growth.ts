@@ -1,6 +1,5 @@
-import { createInterface } from "node:readline";
-import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { linesOf } from "../../support/lines_of.ts";
 import { Tally, type TrialLimits } from "../trial.ts";
 
 const WORKER = fileURLToPath(new URL("growth_worker.ts", import.meta.url));
@@ -41,13 +40,9 @@ export async function watchMemory(
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
-  const lines = createInterface({
-    // deno-lint-ignore no-explicit-any -- Node's types of the same stream
-    input: Readable.fromWeb(child.stdout as any),
-  });
   let settled: number | undefined;
   let last = 0;
-  for await (const line of lines) {
+  for await (const line of linesOf(child.stdout)) {
     const { keys, heap } = JSON.parse(line);
     if (keys < SETTLED_AFTER_KEYS) continue;
     settled ??= heap as number;

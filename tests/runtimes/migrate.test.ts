@@ -41,14 +41,13 @@ async function everything(
     await migrate("--json"),
   ];
   await sql`delete from public.notes where id = 1`;
-  const [folder] = await Array.fromAsync(
-    Deno.readDir(join(project, ".backups")),
-    ({ name }) => join(project, ".backups", name),
-  );
-  said.push(await migrate("restore", folder!));
+  const { name } = Deno.readDirSync(join(project, ".backups"))
+    .find(({ isDirectory }) => isDirectory)!;
+  const folder = join(project, ".backups", name);
+  said.push(await migrate("restore", folder));
   await sql`alter table public.notes drop column done`;
   await sql`alter table public.notes add column done boolean not null default false`;
-  said.push(await migrate("restore", folder!, "--table=public.notes"));
+  said.push(await migrate("restore", folder, "--table=public.notes"));
   await write(BROKEN, "insert into public.notes values (1, 'twice');");
   said.push(await migrate("--skip-backup"));
   await Deno.remove(join(project, "supabase", BROKEN));

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { toBase64 } from "./body.ts";
 import {
   type Answer,
   type BatchClaim,
@@ -991,9 +992,7 @@ function equal(what: string, actual: unknown, expected: unknown): void {
 /** A text that is the same for equal values, and only for those. */
 function show(value: unknown): string {
   return JSON.stringify(value, (_name, part: unknown) => {
-    if (part instanceof Uint8Array) {
-      return { bytes: Array.from(part, (byte) => byte.toString(16)).join(" ") };
-    }
+    if (part instanceof Uint8Array) return { bytes: toBase64(part) };
     if (typeof part !== "object" || part === null || Array.isArray(part)) {
       return part;
     }

@@ -95,6 +95,9 @@ export async function runSupabase(
         // The throw-away clusters have no certificate; without this the CLI
         // warns about it on each connection.
         PGSSLMODE: "disable",
+        // It is a program of Bun's that runs for half a second: too short for
+        // what its compiler optimises to pay.
+        BUN_JSC_useDFGJIT: "0",
         ...options.env,
       },
     });

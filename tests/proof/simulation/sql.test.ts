@@ -7,7 +7,7 @@ import { sqlMutations, withMutation, wrongSteps } from "./sql_mutations.ts";
 import { type SqlSubjects, startSqlSubjects } from "./sql_subject.ts";
 
 // Fewer where it only has to notice that something is broken.
-const SECONDS = Number(Deno.env.get("SIMULATED_SECONDS") ?? 6);
+const SECONDS = Number(Deno.env.get("SIMULATED_SECONDS") ?? 4);
 // A sixth of what fits where nothing else runs.
 const FEWEST_SCHEDULES = 4 * SECONDS;
 const MOST_SCHEDULES_TO_NOTICE = 300;

@@ -20,7 +20,9 @@ import { upgradeBesideRequests } from "./upgrade.ts";
 
 const ALL = "client,tracing,archive,sequences,migrate";
 
-for (const version of [15, 17]) {
+const NEWEST = 17;
+
+for (const version of [15, NEWEST]) {
   Deno.test(`a project of one's own takes the ledger in and out again on Postgres ${version}`, async (t) => {
     await using cluster = await emptyCluster({ version });
     await using project = await newProject();
@@ -113,6 +115,8 @@ for (const version of [15, 17]) {
       },
     );
 
+    // What a project of today runs on.
+    if (version !== NEWEST) return;
     await t.step(
       "put in once more, it is upgraded beside requests of both versions",
       async () => {

@@ -51,31 +51,38 @@ Deno.test("a caller's token that expires while the handler runs takes nothing aw
   assertEquals([await retry.json(), runs], [{ run: 1 }, 1]);
 });
 
-Deno.test("a handler that hangs keeps its key for maxRunSeconds and its lease, is told so, and the retry runs", async () => {
-  const key = unique("key");
-  const hung = Promise.withResolvers<Response>();
-  const told = Promise.withResolvers<string>();
-  await using app = serve(
-    stack(),
-    { scope: "long-work", leaseSeconds: 1, maxRunSeconds: 2 },
-    ({ attempt, signal }) => {
-      if (attempt > 1) return new Response("done");
-      signal.addEventListener(
-        "abort",
-        () => told.resolve(signal.reason.message),
-      );
-      return hung.promise;
-    },
-  );
-  const late = app.ask(ada, key);
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
-  const duplicate = await app.ask(ada, key);
-  assertEquals(duplicate.status, 409);
-  await duplicate.body?.cancel();
-  assertEquals((await told.promise).includes("2 s"), true);
-  await new Promise((resolve) => setTimeout(resolve, 1_200));
-  assertEquals(await (await app.ask(ada, key)).text(), "done");
-  // Its late answer is not given out: it gives way to the one recorded.
-  hung.resolve(new Response("late"));
-  assertEquals(await (await late).text(), "done");
-});
+Deno.test(
+  "a handler that hangs keeps its key for maxRunSeconds and its lease, is told so, and the retry runs",
+  {
+    // Where it is never told, the test waits for good.
+    timeout: 20_000,
+  },
+  async () => {
+    const key = unique("key");
+    const hung = Promise.withResolvers<Response>();
+    const told = Promise.withResolvers<string>();
+    await using app = serve(
+      stack(),
+      { scope: "long-work", leaseSeconds: 1, maxRunSeconds: 2 },
+      ({ attempt, signal }) => {
+        if (attempt > 1) return new Response("done");
+        signal.addEventListener(
+          "abort",
+          () => told.resolve(signal.reason.message),
+        );
+        return hung.promise;
+      },
+    );
+    const late = app.ask(ada, key);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const duplicate = await app.ask(ada, key);
+    assertEquals(duplicate.status, 409);
+    await duplicate.body?.cancel();
+    assertEquals((await told.promise).includes("2 s"), true);
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    assertEquals(await (await app.ask(ada, key)).text(), "done");
+    // Its late answer is not given out: it gives way to the one recorded.
+    hung.resolve(new Response("late"));
+    assertEquals(await (await late).text(), "done");
+  },
+);

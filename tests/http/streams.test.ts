@@ -61,6 +61,10 @@ function serveBodies(
   });
 }
 
+// Where a stream does not come as it is made, its reader waits for good.
+const test = (name: string, fn: () => Promise<void>) =>
+  Deno.test(name, { timeout: 15_000 }, fn);
+
 const streamed = (idempotency: IdempotencyContext, body: BodyInit | null) =>
   idempotency.streamed(new Response(body, TEXT));
 
@@ -68,7 +72,7 @@ const events = (_: IdempotencyContext, body: BodyInit | null) =>
   new Response(body, EVENTS);
 
 for (const [kind, respond] of Object.entries({ streamed, events })) {
-  Deno.test(`a stream (${kind}) passes as it comes, is completed when it ends, and replayed to the byte`, async () => {
+  test(`a stream (${kind}) passes as it comes, is completed when it ends, and replayed to the byte`, async () => {
     const key = unique("key");
     const body = writable();
     await using app = serveBodies([body.readable], respond);
@@ -98,7 +102,7 @@ for (const [kind, respond] of Object.entries({ streamed, events })) {
   });
 }
 
-Deno.test("a stream that its client leaves is not completed, and the retry runs", async () => {
+test("a stream that its client leaves is not completed, and the retry runs", async () => {
   const key = unique("key");
   const body = writable();
   await using app = serveBodies([body.readable, "whole"], streamed);
@@ -118,7 +122,7 @@ Deno.test("a stream that its client leaves is not completed, and the retry runs"
   assertEquals(await statusOf(key), "completed");
 });
 
-Deno.test("a stream that fails leaves the key failed, and the client without an end", async () => {
+test("a stream that fails leaves the key failed, and the client without an end", async () => {
   const key = unique("key");
   const body = writable();
   await using app = serveBodies([body.readable, "whole"], streamed);
@@ -131,7 +135,7 @@ Deno.test("a stream that fails leaves the key failed, and the client without an 
   assertEquals(await (await app.ask(ada, key)).text(), "whole");
 });
 
-Deno.test("a stream over 4 MiB passes through; the replay says that it was not kept", async () => {
+test("a stream over 4 MiB passes through; the replay says that it was not kept", async () => {
   const key = unique("key");
   const part = new Uint8Array(1024 * 1024).fill(120);
   const parts = ReadableStream.from(Array(5).fill(part));
@@ -144,14 +148,14 @@ Deno.test("a stream over 4 MiB passes through; the replay says that it was not k
   assertEquals([code, storedStatus], ["RESPONSE_NOT_STORED", 200]);
 });
 
-Deno.test("a stream without a body is completed at once", async () => {
+test("a stream without a body is completed at once", async () => {
   const key = unique("key");
   await using app = serveBodies([null], streamed);
   await (await app.ask(ada, key)).body?.cancel();
   assertEquals(await statusOf(key), "completed");
 });
 
-Deno.test("a stream whose key was taken over does not look complete", async () => {
+test("a stream whose key was taken over does not look complete", async () => {
   const key = unique("key");
   const body = writable();
   await using app = serveBodies([body.readable, "of the other"], streamed);

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { WRONG_STORES } from "../../ledger/wrong_stores.ts";
+import { impatiently, test } from "./hang.ts";
 import { memorySubject } from "./memory_subject.ts";
 import { play } from "./play.ts";
 import { createSchedule, partOf } from "./schedule.ts";
@@ -19,7 +20,7 @@ const UNSEEN = [
   "scope and key are joined with a separator",
 ];
 
-Deno.test(`the memory ledger keeps its promises in ${SCHEDULES} simulated schedules`, async () => {
+test(`the memory ledger keeps its promises in ${SCHEDULES} simulated schedules`, async () => {
   const { failure, tally } = await simulate({
     subjects: [memorySubject()],
     firstSeed: testSeed(),
@@ -47,7 +48,7 @@ Deno.test(`the memory ledger keeps its promises in ${SCHEDULES} simulated schedu
   }
 });
 
-Deno.test("a seed makes the same schedule each time, and another one another", () => {
+test("a seed makes the same schedule each time, and another one another", () => {
   const surroundings = {
     grain: 10,
     purges: "now and then",
@@ -62,7 +63,7 @@ Deno.test("a seed makes the same schedule each time, and another one another", (
   );
 });
 
-Deno.test("a failure is made as short as it can be, and says how to play it again", async () => {
+test("a failure is made as short as it can be, and says how to play it again", async () => {
   const { wrong } = WRONG_STORES["maxAttempts is ignored"]!;
   const subject = memorySubject(wrong);
   const { failure } = await simulate({
@@ -92,9 +93,26 @@ Deno.test("a failure is made as short as it can be, and says how to play it agai
   }
 });
 
+test("a schedule that hangs is a failure, and says how to play it again", async () => {
+  let claims = 0;
+  const subject = memorySubject((ledger) => ({
+    ...ledger,
+    claim: (identity, terms) =>
+      ++claims < 3 ? ledger.claim(identity, terms) : new Promise(() => {}),
+  }));
+  const { failure } = await impatiently(() =>
+    simulate({ subjects: [subject], firstSeed: 7, schedules: 1 })
+  );
+  if (failure === null) throw new Error("all schedules passed");
+  const { report } = failure;
+  assert(/^seed 7, event \d+: .* it hangs\n/.test(report), report);
+  assert(/^>>> .*: claim /m.test(report), report);
+  assert(report.endsWith("--schedules 1 --seed 7"), report);
+});
+
 for (const [name, { wrong }] of Object.entries(WRONG_STORES)) {
   if (UNSEEN.includes(name)) continue;
-  Deno.test(`the simulation notices a ledger where ${name}`, async () => {
+  test(`the simulation notices a ledger where ${name}`, async () => {
     const { failure } = await simulate({
       subjects: [memorySubject(wrong)],
       firstSeed: 1,

@@ -1,6 +1,7 @@
 import { equal } from "@std/assert";
 import { openBooks } from "./books.ts";
 import { type Call, isGranted, nameOf, type Result, tokenOf } from "./call.ts";
+import { HangsError, watch } from "./hang.ts";
 import type {
   Event,
   Forgery,
@@ -46,6 +47,8 @@ export interface Failure {
   readonly schedule: Schedule;
   /** Where in it, from 0. */
   readonly at: number;
+  /** Whether it got no further: played again it would hang again. */
+  readonly hangs: boolean;
   /** What was wrong, then the schedule. */
   readonly report: string;
 }
@@ -63,7 +66,7 @@ export async function play(
     const failure = audit(schedule, answers, tally);
     // A database's clock ran on meanwhile, on a busy machine for too long.
     const late = seconds > SECONDS_OF_PLAY && tries < 5;
-    if (failure === null || !late) return failure;
+    if (failure === null || failure.hangs || !late) return failure;
   }
 }
 
@@ -117,7 +120,8 @@ function audit(
         books.enter(event);
       }
     } catch (error) {
-      return { schedule, at, report: describe(schedule, at, error) };
+      const hangs = error instanceof HangsError;
+      return { schedule, at, hangs, report: describe(schedule, at, error) };
     }
   }
   return null;
@@ -128,9 +132,10 @@ async function answersTo(
   subject: Subject,
 ): Promise<Answered[]> {
   const answers: Promise<Answered>[] = [];
+  using watched = watch(seed);
   await subject.clear(seed);
   for (const event of events) {
-    const answer = answerTo(event, subject);
+    const answer = Promise.race([answerTo(event, subject), watched.hung]);
     answers.push(answer);
     if (!subject.overlaps) await answer;
   }

@@ -6,12 +6,15 @@ import { partOf, type Schedule } from "./schedule.ts";
  * one of the events that are left, the ledger passes. The report ends with how
  * to play them again.
  *
- * A schedule that fails only now and then comes back as it was.
+ * A schedule that fails only now and then, or hangs, comes back as it was.
  */
 export async function shrink(
   found: Failure,
   subject: Subject,
 ): Promise<Failure> {
+  if (found.hangs) {
+    return withHint(found, "Made no shorter: each try might hang.", subject);
+  }
   const whole = found.schedule;
   const all = whole.events.map((_, number) => number);
   let shortest = await failureOf(whole, all.slice(0, found.at + 1), subject);

@@ -80,7 +80,7 @@ export async function startSqlSubjects(count: number): Promise<SqlSubjects> {
   const cluster = await startCluster();
   const connections: postgres.Sql[] = [];
   const close = async () => {
-    await Promise.all(connections.map((sql) => sql.end()));
+    await Promise.all(connections.map((sql) => sql.end({ timeout: 5 })));
     await cluster.close();
   };
   try {

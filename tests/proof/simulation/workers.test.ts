@@ -2,6 +2,7 @@ import { assert } from "@std/assert";
 import type { Ledger } from "../../../shared/idempotency/ledger.ts";
 import { WRONG_STORES } from "../../ledger/wrong_stores.ts";
 import { testSeed } from "../trial.ts";
+import { impatiently, test } from "./hang.ts";
 import { playWorkers, type Weather } from "./workers.ts";
 
 // Fewer where it only has to notice that something is broken.
@@ -30,7 +31,7 @@ function assertSeen(tally: Map<string, number>, ...names: string[]): void {
   }
 }
 
-Deno.test(`workers that hang, stall and crash keep the promises in ${SCHEDULES} simulated schedules`, async () => {
+test(`workers that hang, stall and crash keep the promises in ${SCHEDULES} simulated schedules`, async () => {
   assertSeen(
     await playAll(false),
     "a late answer was refused",
@@ -42,7 +43,7 @@ Deno.test(`workers that hang, stall and crash keep the promises in ${SCHEDULES} 
   );
 });
 
-Deno.test(`and so they do in ${SCHEDULES} in which calls are lost and the ledger is down`, async () => {
+test(`and so they do in ${SCHEDULES} in which calls are lost and the ledger is down`, async () => {
   assertSeen(
     await playAll(true),
     "event: unrecorded",
@@ -53,12 +54,23 @@ Deno.test(`and so they do in ${SCHEDULES} in which calls are lost and the ledger
   );
 });
 
-Deno.test("a schedule knows nothing of what was played before it", async () => {
+test("a schedule knows nothing of what was played before it", async () => {
   // A worker that died in the first was still being waited for in the second.
   for (const storms of [false, true]) {
     const { failure } = await playWorkers(702_368_879, { storms });
     assert(failure === null, failure ?? "");
   }
+});
+
+test("a schedule that gets no further is a failure", async () => {
+  const claim = async () => {
+    while (true) await new Promise((resolve) => setTimeout(resolve, 0));
+  };
+  const wrong = (ledger: Ledger) => ({ ...ledger, claim });
+  const { failure } = await impatiently(() =>
+    playWorkers(7, { storms: false, wrong })
+  );
+  assert(/^seed 7: .* it hangs\n/.test(failure ?? ""), failure ?? "passed");
 });
 
 /** Of another version only its own leases count. */
@@ -80,6 +92,10 @@ function forgetsOthersLeases(ledger: Ledger): Ledger {
 }
 
 const WRONG: Record<string, NonNullable<Weather["wrong"]>> = {
+  "a claim is never answered": (ledger) => ({
+    ...ledger,
+    claim: () => new Promise(() => {}),
+  }),
   "one version does not see the leases of the other": forgetsOthersLeases,
   ...Object.fromEntries(
     [
@@ -92,7 +108,7 @@ const WRONG: Record<string, NonNullable<Weather["wrong"]>> = {
 };
 
 for (const [name, wrong] of Object.entries(WRONG)) {
-  Deno.test(`simulated workers notice a ledger where ${name}`, async () => {
+  test(`simulated workers notice a ledger where ${name}`, async () => {
     for (let seed = 1; seed <= SCHEDULES; seed++) {
       const { failure } = await playWorkers(seed, { storms: false, wrong });
       if (failure !== null) return;

@@ -26,6 +26,7 @@ import {
 } from "../../../shared/idempotency/sql_ledger.ts";
 import { openBooks } from "./books.ts";
 import type { Call, Result } from "./call.ts";
+import { watch } from "./hang.ts";
 import { type Random, randomFrom } from "./random.ts";
 import type { Event } from "./schedule.ts";
 
@@ -114,9 +115,11 @@ export async function playWorkers(
   const now = () => clock.now;
   const ledger = wrong(memoryLedger({ now }), now);
   const world = createWorld(random, storms, ledger, now);
+  using watched = watch(seed);
   try {
     await Promise.race([
       world.failed,
+      watched.hung.then((error) => Promise.reject(error)),
       (async () => {
         await clock.tickAsync(SECONDS * 1000);
         world.calm();
@@ -137,6 +140,8 @@ export async function playWorkers(
   } finally {
     Object.assign(Math, { random: real.random });
     platform.log = real.log;
+    // Whoever waits for a moment of this clock is not to have it go on for them.
+    clock.reset();
     clock.uninstall();
   }
 }
@@ -152,6 +157,8 @@ function createWorld(
   const tally = new Map<string, number>();
   const log: string[] = [];
   const runs: Run[] = [];
+  /** Requests that have not ended. */
+  const open = new Set<{ key: string; worker: Worker }>();
   const answers = new Map<string, Answer>();
   const broken = Promise.withResolvers<never>();
   broken.promise.catch(() => {});
@@ -404,7 +411,10 @@ function createWorld(
       await sleep(random.below(1_500));
       if (random.chance(0.08)) newest++;
       const key = `key-${Math.max(0, newest - random.below(4))}`;
-      guarded(request(random.pick(workers), key));
+      const worker = random.pick(workers);
+      const asked = { key, worker };
+      open.add(asked);
+      guarded(request(worker, key).finally(() => open.delete(asked)));
     }
   };
   /** The old ones end what they have begun; the new ones are asked from then on. */
@@ -428,7 +438,7 @@ function createWorld(
       isCalm = true;
       ended = true;
     },
-    /** Each key answers, runs anew, or waits for an operator; none is stuck. */
+    /** Each key answers, runs anew, or waits for an operator; nothing is stuck. */
     async settle() {
       const worker = startWorker();
       for (const key of new Set(runs.map((run) => run.key))) {
@@ -447,6 +457,9 @@ function createWorld(
         saw(`settled: ${begun.kind}`);
         if (begun.kind === "answer") tell(key, begun.answer);
         else await begun.attempt.fail("settled");
+      }
+      for (const { key, worker: { isDead } } of open) {
+        must(isDead, `a request for ${key} ends, unless its worker dies`);
       }
     },
   };

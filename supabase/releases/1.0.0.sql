@@ -212,7 +212,7 @@ create table idempotency.limits (
 comment on table idempotency.limits is
   'How many keys one owner may have, and how many bytes in all of them; change the row to have others.';
 comment on column idempotency.limits.bytes is
-  'Of answers, headers, steps and metadata, as they are stored.';
+  'Of answers, headers, steps, metadata and what is noted of failures and crashes, as they are stored.';
 
 insert into idempotency.limits default values;
 
@@ -247,6 +247,7 @@ begin
     select coalesce(sum(
       coalesce(pg_column_size(k.response), 0) + coalesce(pg_column_size(k.response_headers), 0)
       + coalesce(pg_column_size(k.steps), 0) + coalesce(pg_column_size(k.metadata), 0)
+      + coalesce(pg_column_size(k.error_message), 0) + coalesce(pg_column_size(k.crashed_attempts), 0)
     ), 0)
     from public.idempotency_keys as k
     where k.owner = p_owner and k.expires_at > p_live_at
@@ -255,7 +256,7 @@ end;
 $$;
 
 comment on function idempotency.stored_bytes(text, timestamptz) is
-  'How many bytes the keys of an owner hold, or those that live at a moment: answers, headers, steps and metadata, as they are stored.';
+  'How many bytes the keys of an owner hold, or those that live at a moment: what idempotency.limits bounds, as it is stored.';
 
 -- Not where another session is about to: whoever holds rows of keys must not wait for one that may
 -- come to want them.
@@ -855,6 +856,8 @@ declare
   v_ttl constant interval := make_interval(secs => p_ttl_seconds);
   v_response text := p_response;
   v_response_encoding text := p_response_encoding;
+  v_response_headers jsonb := p_response_headers;
+  v_bytes constant integer := coalesce(octet_length(p_response), 0) + coalesce(pg_column_size(p_response_headers), 0);
   v_attempt integer;
   v_fence bigint;
 begin
@@ -881,10 +884,18 @@ begin
   end if;
 
   -- The effect has happened, and that is recorded whatever it takes; a body that there is no room
-  -- for is not kept, as one that is too large.
-  if octet_length(p_response) > 16384 and not idempotency.has_room_for(p_owner, octet_length(p_response)) then
+  -- for is not kept, as one that is too large, and of headers that are large only where the result is.
+  if v_bytes > 16384 and not idempotency.has_room_for(p_owner, v_bytes) then
     v_response := null;
     v_response_encoding := 'none';
+
+    if pg_column_size(p_response_headers) > 16384 then
+      v_response_headers := case
+        when length(p_response_headers ->> 'location') <= 2000
+          then jsonb_build_object('location', p_response_headers -> 'location')
+        else '{}'
+      end;
+    end if;
   end if;
 
   update public.idempotency_keys as k
@@ -893,7 +904,7 @@ begin
     status_code = p_status_code,
     response = v_response,
     response_encoding = v_response_encoding,
-    response_headers = p_response_headers,
+    response_headers = v_response_headers,
     completed_at = v_now,
     lease_expires_at = null,
     expires_at = case

@@ -1,6 +1,6 @@
 -- How much one owner may hold, whoever asks for it.
 begin;
-select plan(24);
+select plan(29);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 insert into public.idempotency_keys (owner, user_id, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
@@ -58,8 +58,8 @@ create function pg_temp.noise(p_bytes integer) returns text language sql volatil
   -- what no compression makes smaller
   select left(string_agg(md5(random()::text), ''), p_bytes) from generate_series(1, p_bytes / 32 + 1);
 $$;
-create function pg_temp.complete(p_owner text, p_key text, p_response text) returns text language sql as $$
-  select (public.idempotency_complete(p_owner, 's', p_key, k.owner_token, 200, p_response, 'text', '{}')).outcome
+create function pg_temp.complete(p_owner text, p_key text, p_response text, p_headers jsonb default '{}') returns text language sql as $$
+  select (public.idempotency_complete(p_owner, 's', p_key, k.owner_token, 200, p_response, 'text', p_headers)).outcome
   from public.idempotency_keys as k
   where k.owner = p_owner and k.idempotency_key = p_key;
 $$;
@@ -69,7 +69,7 @@ create function pg_temp.kept(p_owner text, p_key text) returns text language sql
 $$;
 set local role service_role;
 
-select pg_temp.claim('user_big', 'key-' || n) from generate_series(1, 5) as n \g /dev/null
+select pg_temp.claim('user_big', 'key-' || n) from generate_series(1, 7) as n \g /dev/null
 select pg_temp.complete('user_big', 'key-1', pg_temp.noise(1000000)) \g /dev/null
 select is(pg_temp.kept('user_big', 'key-1'), 'completed text', 'an answer that there is room for is kept');
 -- as a look by chance would have it
@@ -80,10 +80,25 @@ select throws_like(
 );
 select throws_ok($$select pg_temp.claim('user_big', 'one-more')$$, 'PT429', null, 'with the refusal of too many keys');
 select is(pg_temp.claim('user_big', 'key-2'), 'in_progress', 'and goes on with those there are');
-select is(pg_temp.complete('user_big', 'key-2', pg_temp.noise(20000)), 'completed', 'the end of an attempt is recorded');
+select is(pg_temp.complete('user_big', 'key-2', pg_temp.noise(20000), '{"x-kind": "small"}'), 'completed', 'the end of an attempt is recorded');
 select is(pg_temp.kept('user_big', 'key-2'), 'completed none', 'without a large body');
+select is(
+  (select k.response_headers::text from public.idempotency_keys as k where k.owner = 'user_big' and k.idempotency_key = 'key-2'),
+  '{"x-kind": "small"}', 'but with its headers'
+);
 select pg_temp.complete('user_big', 'key-3', pg_temp.noise(16000)) \g /dev/null
 select is(pg_temp.kept('user_big', 'key-3'), 'completed text', 'and with a small one');
+select pg_temp.complete('user_big', 'key-6', 'small', jsonb_build_object('location', '/orders/6', 'x-noise', pg_temp.noise(20000))) \g /dev/null
+select is(pg_temp.kept('user_big', 'key-6'), 'completed none', 'large headers weigh as much as a body');
+select is(
+  (select left(k.response_headers::text, 60) from public.idempotency_keys as k where k.owner = 'user_big' and k.idempotency_key = 'key-6'),
+  '{"location": "/orders/6"}', 'and leave where the result is'
+);
+select pg_temp.complete('user_big', 'key-7', 'small', jsonb_build_object('location', '/' || pg_temp.noise(20000))) \g /dev/null
+select is(
+  (select left(k.response_headers::text, 60) from public.idempotency_keys as k where k.owner = 'user_big' and k.idempotency_key = 'key-7'),
+  '{}', 'unless that is large itself'
+);
 select throws_ok(
   $$
     select public.idempotency_checkpoint('user_big', 's', k.idempotency_key, k.owner_token, 'a', to_jsonb(pg_temp.noise(20000)), 60)
@@ -120,6 +135,14 @@ select is(pg_temp.step('user_late', 'key-2', 'large', 20000), 'recorded', 'besid
 select pg_temp.complete('user_late', 'key-2', pg_temp.noise(20000)) \g /dev/null
 select is(pg_temp.kept('user_late', 'key-2'), 'completed text', 'and for an answer');
 select is(pg_temp.claim('user_late', 'one-more'), 'claimed', 'and for a new key, to which the old one gives way');
+
+-- what a key that failed says counts as well
+select pg_temp.claim('user_failing', 'key-' || n) from generate_series(1, 99) as n \g /dev/null
+update idempotency.limits set bytes = 150000;
+select (public.idempotency_fail('user_failing', 's', k.idempotency_key, k.owner_token, pg_temp.noise(2000))).outcome
+from public.idempotency_keys as k where k.owner = 'user_failing' \g /dev/null
+insert into idempotency.full_owners values ('user_failing') on conflict do nothing;
+select throws_ok($$select pg_temp.claim('user_failing', 'one-more')$$, 'PT429', null, 'messages of failures take room, too');
 
 -- whoever is not marked is weighed by chance, once in 16 MiB
 update idempotency.limits set bytes = 10000000;

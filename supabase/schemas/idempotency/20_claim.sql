@@ -21,7 +21,7 @@ create table idempotency.limits (
 comment on table idempotency.limits is
   'How many keys one owner may have, and how many bytes in all of them; change the row to have others.';
 comment on column idempotency.limits.bytes is
-  'Of answers, headers, steps and metadata, as they are stored.';
+  'Of answers, headers, steps, metadata and what is noted of failures and crashes, as they are stored.';
 
 insert into idempotency.limits default values;
 
@@ -56,6 +56,7 @@ begin
     select coalesce(sum(
       coalesce(pg_column_size(k.response), 0) + coalesce(pg_column_size(k.response_headers), 0)
       + coalesce(pg_column_size(k.steps), 0) + coalesce(pg_column_size(k.metadata), 0)
+      + coalesce(pg_column_size(k.error_message), 0) + coalesce(pg_column_size(k.crashed_attempts), 0)
     ), 0)
     from public.idempotency_keys as k
     where k.owner = p_owner and k.expires_at > p_live_at
@@ -64,7 +65,7 @@ end;
 $$;
 
 comment on function idempotency.stored_bytes(text, timestamptz) is
-  'How many bytes the keys of an owner hold, or those that live at a moment: answers, headers, steps and metadata, as they are stored.';
+  'How many bytes the keys of an owner hold, or those that live at a moment: what idempotency.limits bounds, as it is stored.';
 
 -- Not where another session is about to: whoever holds rows of keys must not wait for one that may
 -- come to want them.

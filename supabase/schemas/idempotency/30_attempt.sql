@@ -217,6 +217,8 @@ declare
   v_ttl constant interval := make_interval(secs => p_ttl_seconds);
   v_response text := p_response;
   v_response_encoding text := p_response_encoding;
+  v_response_headers jsonb := p_response_headers;
+  v_bytes constant integer := coalesce(octet_length(p_response), 0) + coalesce(pg_column_size(p_response_headers), 0);
   v_attempt integer;
   v_fence bigint;
 begin
@@ -243,10 +245,18 @@ begin
   end if;
 
   -- The effect has happened, and that is recorded whatever it takes; a body that there is no room
-  -- for is not kept, as one that is too large.
-  if octet_length(p_response) > 16384 and not idempotency.has_room_for(p_owner, octet_length(p_response)) then
+  -- for is not kept, as one that is too large, and of headers that are large only where the result is.
+  if v_bytes > 16384 and not idempotency.has_room_for(p_owner, v_bytes) then
     v_response := null;
     v_response_encoding := 'none';
+
+    if pg_column_size(p_response_headers) > 16384 then
+      v_response_headers := case
+        when length(p_response_headers ->> 'location') <= 2000
+          then jsonb_build_object('location', p_response_headers -> 'location')
+        else '{}'
+      end;
+    end if;
   end if;
 
   update public.idempotency_keys as k
@@ -255,7 +265,7 @@ begin
     status_code = p_status_code,
     response = v_response,
     response_encoding = v_response_encoding,
-    response_headers = p_response_headers,
+    response_headers = v_response_headers,
     completed_at = v_now,
     lease_expires_at = null,
     expires_at = case

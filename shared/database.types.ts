@@ -3302,6 +3302,7 @@ export type Database = {
       "idempotency_health": {
         Args: Record<PropertyKey, never>;
         Returns: {
+          "synchronous_commit": string;
           "version": string;
           "wrong_grants": (string)[];
         }[];

@@ -79,6 +79,16 @@ async function functionFindings(folder: ProjectFolder): Promise<Finding[]> {
   for (const one of await functionsOf(folder)) {
     if (!one.isProtected) continue;
     const what = `function ${one.name}`;
+    if (one.missing !== null) {
+      findings.push(wrong(
+        what,
+        `it imports supabase/functions/${one.missing}, which is not there: it fails where it is deployed`,
+        `take the module out of it and deploy it, or put the module back with ${
+          commandLine("init")
+        }`,
+      ));
+      continue;
+    }
     const before = findings.length;
     if (one.hasCors && !one.letsKeyIn) {
       findings.push(wrong(
@@ -113,7 +123,11 @@ async function functionFindings(folder: ProjectFolder): Promise<Finding[]> {
 }
 
 const Health = z.tuple([
-  z.object({ version: z.string(), wrong_grants: z.array(z.string()) }),
+  z.object({
+    version: z.string(),
+    wrong_grants: z.array(z.string()),
+    synchronous_commit: z.string(),
+  }),
 ]);
 
 const JobRun = z.object({
@@ -136,7 +150,7 @@ async function databaseFindings(
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   try {
-    const [{ version, wrong_grants }] = Health.parse(
+    const [{ version, wrong_grants, synchronous_commit }] = Health.parse(
       await database.call("idempotency_health"),
     );
     findings.push(ok("access", "the database answers this key"));
@@ -165,6 +179,13 @@ async function databaseFindings(
               : "revoke it in a migration: anybody could make the ledger believe that a request was answered",
           )
         ),
+      synchronous_commit === "off"
+        ? wrong(
+          "durability",
+          "synchronous_commit is off: a database that crashes forgets what it told last, and a retry runs again",
+          "run alter database postgres set synchronous_commit = on, or alter role … for the role that has it off",
+        )
+        : ok("durability", `synchronous_commit is ${synchronous_commit}`),
     );
   } catch (error) {
     const { code = "" } = error as { code?: string };
@@ -261,8 +282,8 @@ export const doctor: Command = {
     `Usage: ${commandLine("doctor")} [--json]
 
 Looks at the module's files, the functions that import it (CORS, verify_jwt) and
-the database (version of the schema, grants, cron jobs); changes nothing. Exit
-code 1 where something is wrong.
+the database (version of the schema, grants, durability, cron jobs); changes
+nothing. Exit code 1 where something is wrong.
 ${COMMON_OPTIONS}`,
   run,
 };

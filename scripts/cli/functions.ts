@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parse } from "smol-toml";
 import { z } from "zod";
 import type { ProjectFolder } from "./project_folder.ts";
@@ -12,6 +12,8 @@ export interface EdgeFunction {
   readonly file: string;
   /** Whether it imports the module, itself or by what functions share. */
   readonly isProtected: boolean;
+  /** What it imports as the module and is not there, below `supabase/functions`. */
+  readonly missing: string | null;
   /** Whether something of it answers preflights that let the key in, and the client ask. */
   readonly letsKeyIn: boolean;
   /** Whether it deals with CORS at all. */
@@ -28,6 +30,7 @@ export interface EdgeFunction {
 const MODULE = String
   .raw`["'](?:[^"']*/idempotency\.ts|(?:npm:|jsr:)?(?:@idempotency/supabase-edge-functions|supabase-idempotency)[^"']*)["']`;
 const IMPORTS_MODULE = new RegExp(String.raw`\bfrom\s+${MODULE}`);
+const IMPORTED_COPY = /\bfrom\s+["'](\.{1,2}\/[^"']*\bidempotency\.ts)["']/g;
 const IMPORTS_CORS = new RegExp(
   String.raw`\bimport\s*\{[^}]*\bcorsHeaders\b[^}]*\}\s*from\s+${MODULE}`,
 );
@@ -52,21 +55,40 @@ async function verified(
   return (name) => functions[name]?.verify_jwt ?? true;
 }
 
+/** A source file of functions. */
+interface Source {
+  /** From `supabase/functions`. */
+  readonly path: string;
+  readonly text: string;
+}
+
+async function read(home: string, path: string): Promise<Source> {
+  return { path, text: await readFile(join(home, path), "utf8") };
+}
+
 /** What functions import of their own from beside the module. */
 async function sharedBy(
   home: string,
-  texts: readonly string[],
-): Promise<string[]> {
+  sources: readonly Source[],
+): Promise<Source[]> {
   const paths = new Set(
-    texts.flatMap((text) =>
+    sources.flatMap(({ text }) =>
       [...text.matchAll(/["'](?:\.\.\/)+(_shared\/[^"']+)["']/g)]
         .map(([, path]) => path!)
     ).filter((path) => !path.startsWith("_shared/idempotency")),
   );
   return await Promise.all(
-    [...paths].map((path) => join(home, path)).filter(existsSync)
-      .map((path) => readFile(path, "utf8")),
+    [...paths].filter((path) => existsSync(join(home, path)))
+      .map((path) => read(home, path)),
   );
+}
+
+/** The copy of the module that sources import, where it is not there. */
+function missingCopy(home: string, sources: readonly Source[]): string | null {
+  return sources.flatMap(({ path, text }) =>
+    [...text.matchAll(IMPORTED_COPY)].map(([, to]) => join(dirname(path), to!))
+  ).find((path) => !existsSync(join(home, path)))?.replaceAll("\\", "/") ??
+    null;
 }
 
 /**
@@ -99,17 +121,20 @@ export async function functionsOf(
     const paths = (await readdir(join(home, entry.name), { recursive: true }))
       .filter((path) => SOURCE.test(path) && !path.includes("node_modules"))
       .sort();
-    const texts = await Promise.all(
-      paths.map((path) => readFile(join(home, entry.name, path), "utf8")),
+    const own = await Promise.all(
+      paths.map((path) => read(home, join(entry.name, path))),
     );
-    const at = texts.findIndex((text) => IMPORTS_MODULE.test(text));
-    const all = [...texts, ...await sharedBy(home, texts)].join("\n");
+    const sources = [...own, ...await sharedBy(home, own)];
+    const at = own.findIndex(({ text }) => IMPORTS_MODULE.test(text));
+    const all = sources.map(({ text }) => text).join("\n");
+    const missing = missingCopy(home, sources);
     found.push({
       name: entry.name,
       file: `supabase/functions/${entry.name}/${
         paths[at]?.replaceAll("\\", "/") ?? ""
       }`,
       isProtected: IMPORTS_MODULE.test(all),
+      missing,
       letsKeyIn: IMPORTS_CORS.test(all) || passesCors(all) ||
         /idempotency-key/i.test(all) && LETS_ASK.test(all),
       hasCors: /withSupabase|cors|access-control-allow/i.test(all),

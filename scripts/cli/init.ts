@@ -57,7 +57,9 @@ export default {
 };
 `;
 
-const NEXT_STEPS = `Next, in the project:
+const PUSH = "Next, in the project: supabase db push";
+
+const FIRST_STEPS = `Next, in the project:
   1. supabase db push
   2. protect a function, for instance supabase/functions/hello/index.ts:
 
@@ -208,7 +210,11 @@ async function run(args: readonly string[]): Promise<void> {
   if (same > 0) console.log(`${same} of ${total} files were there already`);
   if (changes.length === 0) return;
   if (!await carryOut(folder, changes, values)) return;
-  if (created.size > 0) console.log(`\n${NEXT_STEPS}`);
+  // Whoever adds a part has been told how a function is protected.
+  const isFirst = [...created.keys()]
+    .some((name) => name.endsWith("_idempotency.sql"));
+  if (isFirst) console.log(`\n${FIRST_STEPS}`);
+  else if (created.size > 0) console.log(`\n${PUSH}`);
 }
 
 /** Puts the module and its migration into a project. */

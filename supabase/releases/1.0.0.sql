@@ -3055,12 +3055,15 @@ end;
 $jobs$;
 
 -- What a project that runs against this schema asks before it trusts it: which version it is, and
--- whether still nobody but the service role makes the ledger believe anything.
+-- whether still nobody but the service role makes the ledger believe anything, and whether the database
+-- keeps what it has told.
 
 create function public.idempotency_health() returns table (
   version text,
   -- in words, such as: anon may execute idempotency_claim
-  wrong_grants text[]
+  wrong_grants text[],
+  -- for whoever asks, as it is for the functions
+  synchronous_commit text
 )
 language sql
 stable
@@ -3096,11 +3099,14 @@ as $$
     from pg_catalog.pg_class as c
     where c.oid = 'public.idempotency_keys'::regclass and not c.relrowsecurity
   )
-  select idempotency.version(), coalesce((select array_agg(w.what order by w.what) from wrong as w), '{}')
+  select
+    idempotency.version(),
+    coalesce((select array_agg(w.what order by w.what) from wrong as w), '{}'),
+    current_setting('synchronous_commit')
 $$;
 
 comment on function public.idempotency_health() is
-  'The version of the ledger''s schema, and grants that let others than the service role write it.';
+  'The version of the ledger''s schema, grants that let others than the service role write it, and synchronous_commit.';
 
 revoke all on function public.idempotency_health() from public, anon, authenticated, service_role;
 grant execute on function public.idempotency_health() to service_role;

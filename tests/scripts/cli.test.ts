@@ -123,11 +123,14 @@ Deno.test("init twice is init once", () =>
 
 Deno.test("init takes parts, one at a time too, and remembers them", () =>
   withProject(async ({ run, read, migrations }) => {
-    await run("init", "--yes", "--parts", "client,archive");
+    const first = await run("init", "--yes", "--parts", "client,archive");
+    assertEquals(first.text.match(/protect a function/g)?.length, 1);
     const { code, text } = await run(
       ...["init", "--yes", "--parts", "sequences,migrate"],
     );
     assertEquals(code, 0, text);
+    // How to protect a function was said with the ledger.
+    assertMatch(text, /\nNext, in the project: supabase db push$/);
     assertEquals(
       [...text.matchAll(/would replace (.*)/g)].map(([, path]) => path),
       [MANIFEST],
@@ -199,6 +202,11 @@ Deno.test("remove deletes what init wrote, and keeps what was edited since", () 
     const left = [...Deno.readDirSync(join(path, SHARED))];
     assertEquals(left.map(({ name }) => name), ["idempotency"]);
     assertEquals(await read(mine), text);
+    const { text: found } = await run("doctor");
+    assertMatch(
+      found,
+      /WRONG function hello: it imports .*_shared\/idempotency\.ts, which is not there.*\n.*take the module out of it and deploy it, or put/,
+    );
     const again = await run("remove", "--yes");
     assertEquals(again.code, 1);
     assertStringIncludes(again.text, "nothing that this program put there");
@@ -298,6 +306,7 @@ Deno.test("doctor asks the database through the API, with the secret key", () =>
     assertEquals(code, 0, text);
     assertStringIncludes(text, `ok    schema: version ${VERSION}`);
     assertStringIncludes(text, "ok    grants: nobody but service_role");
+    assertStringIncludes(text, "ok    durability: synchronous_commit is on");
     const wrong = await doctor(publishableKey);
     assertEquals(wrong.code, 1);
     assertStringIncludes(wrong.text, "use the project's secret key");

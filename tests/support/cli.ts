@@ -96,3 +96,8 @@ export function stamp(seconds: number): string {
   return new Date(Date.now() + seconds * 1000).toISOString()
     .replaceAll(/\D/g, "").slice(0, 14);
 }
+
+/** The database of a test, which forgets on purpose, to sessions in which it does not. */
+export function durable(url: string): string {
+  return `${url}?synchronous_commit=on`;
+}

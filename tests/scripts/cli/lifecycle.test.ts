@@ -15,7 +15,7 @@ import { printed } from "../../../scripts/check/command.ts";
 import { runSupabase } from "../../../scripts/check/supabase_cli.ts";
 import { schemaOf } from "../../support/catalog.ts";
 import { moduleOf } from "../../support/vendored.ts";
-import { newProject, stamp } from "../../support/cli.ts";
+import { durable, newProject, stamp } from "../../support/cli.ts";
 import { upgradeBesideRequests } from "./upgrade.ts";
 
 const ALL = "client,tracing,archive,sequences,migrate";
@@ -63,7 +63,7 @@ for (const version of [15, NEWEST]) {
 
     await t.step("doctor finds nothing wrong", async () => {
       await project.write("supabase/functions/hello/index.ts", EXAMPLE);
-      const text = await project.cli("doctor", "--database-url", url);
+      const text = await project.cli("doctor", "--database-url", durable(url));
       assertStringIncludes(text, `ok    schema: version ${VERSION}`);
       assertStringIncludes(text, "ok    function hello: CORS and verify_jwt");
       assertStringIncludes(text, "nothing is wrong");
@@ -73,7 +73,7 @@ for (const version of [15, NEWEST]) {
     });
 
     await t.step(
-      "doctor sees a grant too many, a job too few, an edit",
+      "doctor sees a grant too many, a job too few, an edit, and what forgets",
       async () => {
         await doctorFinds(cluster, project.path, project.cli);
       },
@@ -222,6 +222,7 @@ async function doctorFinds(
     );
     assertStringIncludes(found, "anon may execute idempotency_fail");
     assertStringIncludes(found, "key.ts is edited");
+    assertStringIncludes(found, "synchronous_commit is off");
     if (cron!.job) assertStringIncludes(found, "it is not active");
   } finally {
     await Deno.writeTextFile(module, text);

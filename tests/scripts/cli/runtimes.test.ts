@@ -6,6 +6,7 @@ import { printed, runCommand } from "../../../scripts/check/command.ts";
 import { BROUGHT, ROOT, VERSION } from "../../../scripts/cli/release.ts";
 import { npmProgram } from "../../../scripts/npm_package.ts";
 import { migratedCluster } from "../../../scripts/cluster/supabase_cluster.ts";
+import { durable } from "../../support/cli.ts";
 import { BUN_VERSION, NODE_VERSIONS } from "../../runtimes/runtimes.ts";
 
 Deno.test("the command line, as one file beside what it brings, runs on Node 22 and Bun", async (t) => {
@@ -45,7 +46,10 @@ Deno.test("the command line, as one file beside what it brings, runs on Node 22 
           "Usage: supabase-idempotency <command>",
         );
         assertMatch(await run("init", "--yes"), /added \d+ files/);
-        assertStringIncludes(await run("doctor", ...url), "nothing is wrong");
+        assertStringIncludes(
+          await run("doctor", "--database-url", durable(cluster.url)),
+          "nothing is wrong",
+        );
         assertEquals(
           JSON.parse(await run("stats", "--json", ...url)).hours,
           24,

@@ -5,7 +5,7 @@ import postgres from "postgres";
 import { VERSION } from "../../../scripts/cli/release.ts";
 import { printed } from "../../../scripts/check/command.ts";
 import { runSupabase } from "../../../scripts/check/supabase_cli.ts";
-import { cli, type ProjectOnDisk } from "../../support/cli.ts";
+import { cli, durable, type ProjectOnDisk } from "../../support/cli.ts";
 import { moduleOf } from "../../support/vendored.ts";
 
 const LEDGER = "supabase/migrations/20261129110000_idempotency.sql";
@@ -194,9 +194,10 @@ export async function upgradeBesideRequests(
     assertEquals((await traffic(url, [old, old]).end()).problems, []);
     const running = traffic(url, [old, await deploy(homes[1]!)]);
     const doctor = () =>
-      cli(["doctor", "--project", project.path, "--database-url", url], {
-        root,
-      });
+      cli(
+        ["doctor", "--project", project.path, "--database-url", durable(url)],
+        { root },
+      );
     assertStringIncludes(
       (await doctor()).text,
       `WRONG schema: version ${VERSION}, and the module is ${LATEST}`,

@@ -14,8 +14,22 @@ import { alike, type Asked, createAsk } from "./demo/ask.ts";
 import { signUp, upload } from "./demo/newcomer.ts";
 import { printRows, printTable } from "./table.ts";
 import { startStack } from "./stack/stack.ts";
+import { taskOptions } from "./task.ts";
 
 const AT_ONCE = 20;
+const USAGE = `Usage: deno task demo
+
+Shows on a stack in memory what a key is good for: a call, its retry, ${AT_ONCE} calls
+at once, and what they left in the database. Exit code 1 where a request did not
+go as promised.
+`;
+
+try {
+  taskOptions(USAGE, {});
+} catch (error) {
+  console.error(`demo: ${(error as Error).message}`);
+  Deno.exit(2);
+}
 
 const broken: string[] = [];
 

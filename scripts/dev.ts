@@ -6,14 +6,24 @@
  * @module
  */
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { type StackOptions, startStack } from "./stack/stack.ts";
+import { taskOptions, wrongUsage } from "./task.ts";
 
-const HELP =
-  "deno task dev [--project DIR] [--port N] [--memory | --database-url URL [--apply-migrations]] [--probe]";
+const USAGE =
+  `Usage: deno task dev [--project DIR] [--port N] [--memory | --database-url URL [--apply-migrations]] [--probe]
+
+Serves a local Supabase until Ctrl-C: this repository's functions and migrations,
+on an embedded database that is kept.
+
+  --project DIR        those of another project, and nothing else
+  --port N             54321 by default; 0 for any free one
+  --memory             keep nothing
+  --database-url URL   on a Postgres server, in place of the embedded database
+  --apply-migrations   change that server's database
+  --probe              serve what conformance suites drive, too`;
 
 try {
-  const options = readOptions(Deno.args);
+  const options = readOptions();
   const starting = startStack(options);
   let stopping = false;
   // From the first moment: a first start cut short would leave half a database.
@@ -40,25 +50,35 @@ try {
   Deno.exit(1);
 }
 
-function readOptions(args: string[]): StackOptions {
-  const { values } = parse(args);
+function readOptions(): StackOptions {
+  const values = taskOptions(USAGE, {
+    port: { type: "string" },
+    memory: { type: "boolean", default: false },
+    "database-url": { type: "string" },
+    "apply-migrations": { type: "boolean", default: false },
+    project: { type: "string" },
+    probe: { type: "boolean", default: false },
+  });
   const port = values.port === undefined ? 54321 : Number(values.port);
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new Error(
-      `Cannot use --port ${values.port}: expected a number from 0 to 65535. Usage: ${HELP}`,
+    throw wrongUsage(
+      `Cannot use --port ${values.port}: expected a number from 0 to 65535`,
+      USAGE,
     );
   }
   const databaseUrl = values["database-url"];
   const url = Deno.env.get("TRAINING_API_URL");
   const key = Deno.env.get("TRAINING_API_KEY");
   if (databaseUrl !== undefined && values.memory) {
-    throw new Error(
-      `--memory is for the embedded database and does not go with --database-url. Usage: ${HELP}`,
+    throw wrongUsage(
+      `--memory is for the embedded database and does not go with --database-url`,
+      USAGE,
     );
   }
   if (databaseUrl === undefined && values["apply-migrations"]) {
-    throw new Error(
-      `--apply-migrations goes with --database-url: the embedded database is always migrated. Usage: ${HELP}`,
+    throw wrongUsage(
+      `--apply-migrations goes with --database-url: the embedded database is always migrated`,
+      USAGE,
     );
   }
   return {
@@ -73,22 +93,4 @@ function readOptions(args: string[]): StackOptions {
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(url && key ? { trainingApi: { url, key } } : {}),
   };
-}
-
-function parse(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        port: { type: "string" },
-        memory: { type: "boolean", default: false },
-        "database-url": { type: "string" },
-        "apply-migrations": { type: "boolean", default: false },
-        project: { type: "string" },
-        probe: { type: "boolean", default: false },
-      },
-    });
-  } catch (error) {
-    throw new Error(`${(error as Error).message} Usage: ${HELP}`);
-  }
 }

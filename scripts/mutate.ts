@@ -1,10 +1,8 @@
 /**
  * Breaks the core and its SQL, one place at a time, and looks which tests
- * notice: `deno task mutate [--only PART …] [--most N] [--seed S]
- * [--jobs N] [--list]`.
+ * notice: `deno task mutate --help`.
  *
- * PART is a part of a file's name, or of the line that is broken; the places
- * are taken from each file in turn. Nothing is broken in place: each job works
+ * The places are taken from each file in turn. Nothing is broken in place: each job works
  * on a copy of the tree. First each test file is run on the tree as it is, to
  * know what it runs, which is kept in `.local/` for as long as that stays true;
  * a mutant then meets only the tests that run what it breaks, up to the first
@@ -14,7 +12,6 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ROOT } from "./check/check.ts";
@@ -32,10 +29,20 @@ import {
   testsOf,
 } from "./mutate/trial.ts";
 import { typescriptEdits } from "./mutate/typescript.ts";
+import { taskOptions, wrongUsage } from "./task.ts";
 import { useScratchMemory } from "./test/scratch.ts";
 
 const USAGE =
-  "Usage: deno task mutate [--only PART …] [--most N] [--seed S] [--jobs N] [--list]";
+  `Usage: deno task mutate [--only PART …] [--most N] [--seed S] [--jobs N] [--list]
+
+Breaks the core and its SQL, one place at a time, and looks which tests notice.
+Exit code 1 where none does, and mutate/accepted.json does not say why.
+
+  --only PART          a part of a file's name, or of the line that is broken
+  --most N             150 by default
+  --seed S             which of the places; 1 by default
+  --jobs N             at once; 2 by default
+  --list               name the places, and break nothing`;
 const SQL = "supabase/schemas/idempotency";
 // The contract is proven by stores that are wrong on purpose; deps only names.
 const LEFT_OUT = ["testing.ts", "deps.ts", "with_idempotency.ts"];
@@ -171,14 +178,12 @@ function shuffled(mutants: readonly Mutant[], seed: number): Mutant[] {
 
 function readArguments() {
   try {
-    const { values } = parseArgs({
-      options: {
-        only: { type: "string", multiple: true, default: [""] },
-        most: { type: "string", default: "150" },
-        seed: { type: "string", default: "1" },
-        jobs: { type: "string", default: "2" },
-        list: { type: "boolean", default: false },
-      },
+    const values = taskOptions(USAGE, {
+      only: { type: "string", multiple: true, default: [""] },
+      most: { type: "string", default: "150" },
+      seed: { type: "string", default: "1" },
+      jobs: { type: "string", default: "2" },
+      list: { type: "boolean", default: false },
     });
     return {
       only: values.only,
@@ -188,7 +193,7 @@ function readArguments() {
       jobs: wholeNumber("jobs", values.jobs),
     };
   } catch (error) {
-    console.error(`mutate: ${(error as Error).message}\n${USAGE}`);
+    console.error(`mutate: ${(error as Error).message}`);
     Deno.exit(2);
   }
 }
@@ -196,5 +201,5 @@ function readArguments() {
 function wholeNumber(name: string, text: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value > 0) return value;
-  throw new Error(`--${name} ${text}: expected a whole number from 1`);
+  throw wrongUsage(`--${name} ${text}: expected a whole number from 1`, USAGE);
 }

@@ -1,12 +1,9 @@
 /**
  * Plays simulated schedules of clients, crashes and lost messages against a
- * ledger: `deno task simulate [--schedules N] [--seed S] [--ledger memory|redis|sql]`.
- * A failing schedule is made as short as it can be, and printed with how to play
- * it again: `--seed S --events N,N` plays those of its events alone.
+ * ledger: `deno task simulate --help`.
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { play, type Subject } from "../tests/proof/simulation/play.ts";
 import { memorySubject } from "../tests/proof/simulation/memory_subject.ts";
 import { createSchedule, partOf } from "../tests/proof/simulation/schedule.ts";
@@ -16,9 +13,19 @@ import { startSqlSubjects } from "../tests/proof/simulation/sql_subject.ts";
 import { anySeed } from "../tests/proof/trial.ts";
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
 import { hasRedis, startRedis } from "./cluster/redis.ts";
+import { taskOptions, wrongUsage } from "./task.ts";
 
 const USAGE =
-  "Usage: deno task simulate [--schedules N] [--seed S] [--events N,N] [--ledger memory|redis|sql]";
+  `Usage: deno task simulate [--schedules N] [--seed S] [--events N,N] [--ledger memory|redis|sql]
+
+Plays simulated schedules of clients, crashes and lost messages against a ledger.
+A failing schedule is made as short as it can be, and printed with how to play it
+again.
+
+  --schedules N        1000 by default
+  --seed S             that of the first one; any where it is left out
+  --events N,N         of the schedule of that seed, these alone
+  --ledger NAME        memory, redis or sql; memory by default`;
 // Each is a connection; more than the server has cores only wait.
 const SQL_LANES = 2;
 const MAX_SEED = 0xffff_ffff;
@@ -95,14 +102,20 @@ async function run(
 }
 
 function readArguments() {
-  const { schedules, seed, events, ledger } = parse();
+  const { schedules, seed, events, ledger } = taskOptions(USAGE, {
+    schedules: { type: "string", default: "1000" },
+    seed: { type: "string" },
+    events: { type: "string" },
+    ledger: { type: "string", default: "memory" },
+  });
   if (!isLedger(ledger)) {
-    throw new Error(
-      `Cannot use --ledger ${ledger}: expected memory, redis or sql. ${USAGE}`,
+    throw wrongUsage(
+      `Cannot use --ledger ${ledger}: expected memory, redis or sql`,
+      USAGE,
     );
   }
   if (events !== undefined && seed === undefined) {
-    throw new Error(`Cannot use --events without --seed. ${USAGE}`);
+    throw wrongUsage("Cannot use --events without --seed", USAGE);
   }
   return {
     ledger,
@@ -118,25 +131,11 @@ function isLedger(name: string): name is keyof typeof RUNS {
   return Object.hasOwn(RUNS, name);
 }
 
-function parse() {
-  try {
-    return parseArgs({
-      options: {
-        schedules: { type: "string", default: "1000" },
-        seed: { type: "string" },
-        events: { type: "string" },
-        ledger: { type: "string", default: "memory" },
-      },
-    }).values;
-  } catch (error) {
-    throw new Error(`${(error as Error).message} ${USAGE}`);
-  }
-}
-
 function wholeNumber(name: string, text: string, least: number): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least && value <= MAX_SEED) return value;
-  throw new Error(
-    `Cannot use --${name} ${text}: expected a whole number from ${least} to ${MAX_SEED}. ${USAGE}`,
+  throw wrongUsage(
+    `Cannot use --${name} ${text}: expected a whole number from ${least} to ${MAX_SEED}`,
+    USAGE,
   );
 }

@@ -1,17 +1,9 @@
 /**
- * Tries for as long as you like what a test run has no time for: workers and
- * servers that are killed, clocks that jump, simulated schedules, hostile users,
- * odd requests, load that does not end.
- *
- * `deno task soak [--minutes N] [--seed S] [--only NAME,NAME] [--json]`
- *
- * The minutes are shared out among the trials. `--only` takes the beginning of
- * a name. What a trial needs and this machine lacks is skipped, and said. Ends
- * with exit code 1 if a promise was broken.
+ * Tries for as long as you like what a test run has no time for:
+ * `deno task soak --help`.
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { breakInTrial } from "../tests/proof/break_in/trials.ts";
 import { clockTrials } from "../tests/proof/clocks/trials.ts";
 import { crashTrials } from "../tests/proof/crash/trials.ts";
@@ -20,9 +12,20 @@ import { loadTrials } from "../tests/proof/load/trials.ts";
 import { scheduleTrials } from "../tests/proof/simulation/trials.ts";
 import { anySeed, type Trial } from "../tests/proof/trial.ts";
 import { printTable } from "./table.ts";
+import { taskOptions, wrongUsage } from "./task.ts";
 
 const USAGE =
-  "Usage: deno task soak [--minutes N] [--seed S] [--only NAME,NAME] [--json]";
+  `Usage: deno task soak [--minutes N] [--seed S] [--only NAME,NAME] [--json]
+
+Tries what a test run has no time for: workers and servers that are killed,
+clocks that jump, simulated schedules, hostile users, odd requests, load that
+does not end. What a trial needs and this machine lacks is skipped, and said.
+Exit code 1 where a promise was broken.
+
+  --minutes N          shared out among the trials; 60 by default
+  --seed S             the same makes the same choices; printed where it is left out
+  --only NAME,NAME     trials whose names begin so
+  --json               a JSON object a line in place of the table`;
 const MAX_SEED = 0xffff_ffff;
 
 const trials: readonly Trial[] = [
@@ -118,20 +121,19 @@ function readArguments() {
 
 function parse() {
   try {
-    return parseArgs({
-      options: {
-        minutes: { type: "string", default: "60" },
-        seed: { type: "string" },
-        only: { type: "string" },
-        json: { type: "boolean", default: false },
-      },
-    }).values;
+    return taskOptions(USAGE, {
+      minutes: { type: "string", default: "60" },
+      seed: { type: "string" },
+      only: { type: "string" },
+      json: { type: "boolean", default: false },
+    });
   } catch (error) {
-    refuse((error as Error).message);
+    console.error(`soak: ${(error as Error).message}`);
+    Deno.exit(2);
   }
 }
 
 function refuse(message: string): never {
-  console.error(`soak: ${message}. ${USAGE}`);
+  console.error(`soak: ${wrongUsage(message, USAGE).message}`);
   Deno.exit(2);
 }

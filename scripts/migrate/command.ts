@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import process from "node:process";
 import { parseArgs } from "node:util";
+import { commandLine, COMMON_OPTIONS } from "../cli/command.ts";
 import { backUp, filesOf, restoreBackup } from "./backup.ts";
 import {
   EXIT,
@@ -15,34 +15,32 @@ import { migrateProject, rollBack } from "./run_migrations.ts";
 import { lockHolder, openSession } from "./session.ts";
 import { verifyDatabase } from "./verify.ts";
 
-/** How the command is called where it runs. */
-const CALLED = process.argv[1]?.endsWith(".ts")
-  ? "deno task migrate"
-  : "supabase-idempotency migrate";
+const CALLED = commandLine("migrate");
 
 /** What `--help` prints. */
-export const USAGE = `${CALLED} [status | backup | restore PATH] [options]
+export const USAGE =
+  `Usage: ${CALLED} [status | backup | restore PATH] [options]
 
-  migrate                back up, apply what is pending, verify
-  migrate --dry-run      the same in a transaction that is rolled back
-  migrate --verify       is the database what the applied files say?
-  migrate --rollback     take the last one back; with --to, all that are newer
-  migrate status         files and database, side by side, and what failed
-  migrate backup         only the backup
-  migrate restore PATH   put tables back to what a backup, or one file of it, holds
+Backs up, applies what is pending and verifies. It works on the database itself,
+not through the API.
 
-  --database-url URL     the database; better kept out of the list of processes, in DATABASE_URL
-  --to VERSION           last version to apply, or to keep; --rollback --to 0 keeps none
-  --include-all          also those older than the last one applied
-  --on-failure keep      leave what the same run applied before a failure; undo is the default
-  --on-failure go-on     leave it, and go on with the next file
-  --table SCHEMA.TABLE   back up, or restore, only this one; may be repeated
-  --skip-backup          back nothing up
-  --backup-dir FOLDER    .backups of the project by default
-  --wait SECONDS         for another runner; 60 by default
-  --project DIR          the folder that holds supabase/; the working folder by default
-  --supabase-dir FOLDER  of migrations/, rollback/ and verify/; supabase of the project by default
-  --json                 one JSON document on standard output, progress on standard error
+  --rollback           take the last one back; with --to, all that are newer
+  --verify             is the database what the applied files say?
+  status               files and database, side by side, and what failed
+  backup               only the backup
+  restore PATH         put tables back to what a backup, or one file of it, holds
+
+  --to VERSION         last version to apply, or to keep; --rollback --to 0 keeps none
+  --include-all        also those older than the last one applied
+  --on-failure keep    leave what the same run applied before a failure; undo is the default
+  --on-failure go-on   leave it, and go on with the next file
+  --table SCHEMA.TABLE back up, or restore, only this one; may be repeated
+  --skip-backup        back nothing up
+  --backup-dir DIR     .backups of the project by default
+  --wait SECONDS       for another runner; 60 by default
+  --supabase-dir DIR   of migrations/, rollback/ and verify/; supabase of the project by default
+  --json               one JSON document on standard output, progress on standard error
+${COMMON_OPTIONS}
 
 Exit codes: 0 done; 1 failed, and the database is as it was; 2 refused, nothing was begun;
 3 another runner is at it; 4 a verification does not hold; 5 failed, and not all of it

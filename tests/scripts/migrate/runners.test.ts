@@ -58,7 +58,8 @@ Deno.test("after a runner was killed in the middle, the next one goes on where i
     args: [
       "run",
       "-A",
-      "scripts/migrate.ts",
+      "scripts/cli.ts",
+      "migrate",
       "--supabase-dir",
       project.supabaseDir,
       "--skip-backup",

@@ -1,0 +1,27 @@
+import { parseArgs, type ParseArgsConfig } from "node:util";
+import { UsageError } from "./cli/command.ts";
+
+/**
+ * Reads what a task of this repository is told. `--help` prints its usage, in
+ * the form of the command line's, and ends the process.
+ *
+ * @throws {UsageError} When there is an option that the task does not know.
+ */
+export function taskOptions<
+  const Options extends NonNullable<ParseArgsConfig["options"]>,
+>(usage: string, options: Options, args: readonly string[] = Deno.args) {
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(`${usage}\n  --help               this text`);
+    Deno.exit(0);
+  }
+  try {
+    return parseArgs({ args: [...args], options }).values;
+  } catch (error) {
+    throw wrongUsage((error as Error).message, usage);
+  }
+}
+
+/** Says what is wrong with a command line, and how it is written. */
+export function wrongUsage(message: string, usage: string): UsageError {
+  return new UsageError(`${message}. ${usage.split("\n", 1)[0]}`);
+}

@@ -200,7 +200,9 @@ begin
 
     exit when found;
 
-    -- there is nobody else: what becomes of them is waited for
+    -- There is nobody else: what becomes of them is waited for. Two who are leaving and alone could
+    -- follow each other wait for each other: the server tells one of the deadlock, who leaves when
+    -- asked again. In one order of locks, whoever leaves would wait for everybody who does.
     perform from public.organization_members as m
     where m.organization_id = old.organization_id and m.role = 'admin'
     limit 1

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { untilBlockedBy } from "../../support/until_blocked_by.ts";
 
@@ -128,6 +128,44 @@ for (const kind of KINDS) {
     await change.commit();
     await ended;
     assertEquals(await ownersOf(kind, id), [only]);
+  });
+}
+
+for (const kind of KINDS) {
+  Deno.test(`of two who alone could follow each other in ${kind.name} one leaves at once, and the other when asked again`, async () => {
+    const [one, two] = await newUsers(2) as [string, string];
+    const homes = [
+      await openFor(kind, [one, two]),
+      await openFor(kind, [two, one]),
+    ];
+    const leave = (user: string) =>
+      sql.begin(async (session) => {
+        await session`set local deadlock_timeout = '50ms'`;
+        await end(user)(session);
+      }).then(() => true, (error: postgres.PostgresError) => {
+        assertEquals(error.code, "40P01");
+        return false;
+      });
+    // Both have begun before either gets to who follows.
+    const change = await holding((session) =>
+      session`update public.${session(kind.members)} set role = role
+        where ${session(kind.column)} in ${session(homes)} and role <> 'owner'`
+    );
+    const leaving = [leave(one), leave(two)];
+    await untilBlockedBy(sql, change.pid);
+    await change.commit();
+    const [hasOne, hasTwo] = await Promise.all(leaving) as [boolean, boolean];
+    assert(hasOne || hasTwo, "neither could leave");
+    if (hasOne !== hasTwo) {
+      const left = hasOne ? two : one;
+      const owners = homes.map((id) => ownersOf(kind, id));
+      assertEquals(await Promise.all(owners), [[left], [left]]);
+      assert(await leave(left), "asked again");
+    }
+    const gone = await sql`select from auth.users where id in ${
+      sql([one, two])
+    }`;
+    assertEquals(gone.length, 0);
   });
 }
 

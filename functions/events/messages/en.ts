@@ -10,7 +10,7 @@ export const en = {
   TOO_FEW_CREDITS: {
     title: "Too few credits",
     detail: ({ cost, balance }) =>
-      `This costs ${cost} credits: you have ${balance}; get more, then send the same request with the same key`,
+      `This costs ${cost} credits, and you have ${balance}; get more, then send the same request with the same key`,
   },
   EVENT_NOT_FOUND: {
     title: "Event not found",

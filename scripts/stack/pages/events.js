@@ -164,10 +164,20 @@ async function hear(response, key) {
   if (answer.retryable) {
     return say("No answer yet. The key is kept: send it again when you like.");
   }
-  const isQuestion = answer.code === "CREDIT_CONFIRMATION_REQUIRED";
+  const { code, title, detail, cost, balance } = answer;
+  const costs = code === "CREDIT_CONFIRMATION_REQUIRED";
+  // Nobody is asked to pay what they do not have.
+  const isQuestion = costs && cost <= balance;
   attempt.answered(key, isQuestion ? answer : null);
-  if (answer.code === "EVENT_CHANGED") attempt.end(key);
-  if (!isQuestion) say(`${answer.title}: ${answer.detail}`, "bad");
+  if (code === "EVENT_CHANGED") attempt.end(key);
+  if (costs && !isQuestion) {
+    say(
+      `This costs ${
+        credits(cost)
+      }, and you have ${balance}: get more, then press again.`,
+      "bad",
+    );
+  } else if (!isQuestion) say(`${title}. ${detail}`, "bad");
   await showLists();
 }
 
@@ -275,7 +285,7 @@ async function act(path, method) {
     const response = await send(path, { method });
     if (!response.ok) {
       const { title, detail } = await response.json();
-      say(`${title}: ${detail}`, "bad");
+      say(`${title}. ${detail}`, "bad");
     }
   } catch (error) {
     if (error instanceof SessionOver) return await startOver();

@@ -52,7 +52,7 @@ async function ask(path, { method = "GET", body } = {}) {
   }
   if (response.status === 401) throw new SessionOver();
   const problem = await problemOf(response);
-  if (problem) throw new Error(`${problem.title}: ${problem.detail}`);
+  if (problem) throw new Error(`${problem.title}. ${problem.detail}`);
   return response;
 }
 

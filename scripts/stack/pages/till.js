@@ -162,7 +162,7 @@ async function sell() {
     if (error instanceof IdempotencyProblemError && !error.retryable) {
       // An answer too: with fewer pieces, or the new price, it is another sale.
       attempt.answered(key);
-      say(`${error.title}: ${error.detail}`, "bad");
+      say(`${error.title}. ${error.detail}`, "bad");
     } else if (
       error instanceof IdempotencyProblemError || error instanceof TypeError
     ) {

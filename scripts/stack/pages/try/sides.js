@@ -86,7 +86,7 @@ export async function sendWith() {
   if (attempt !== mine) return null;
   if (!problem) noteDocument({ isOpen: false, key: (await mine).key });
   else if (!problem.retryable) noteDocument({ isOpen: false });
-  return problem && `${problem.title}: ${problem.detail}`;
+  return problem && `${problem.title}. ${problem.detail}`;
 }
 
 async function makeAttempt(key) {

@@ -28,6 +28,10 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
+  // Nobody here is to be kept from anybody: a process a tab only takes time.
+  "--disable-site-isolation-trials",
+  "--renderer-process-limit=1",
+  "--in-process-gpu",
 ];
 const PATIENCE_MS = 30_000;
 

@@ -5,11 +5,15 @@ import {
   type Visitor,
   withBrowser,
 } from "../support/browser.ts";
-import { inspectEverywhere } from "../support/inspect_page.ts";
+import { holdAnswer, loseAnswer, userOf } from "../support/forms.ts";
+import { inspectEverywhere, inspectPage } from "../support/inspect_page.ts";
 import { withStack } from "../support/stack.ts";
 
 const stack = withStack();
 const visit = withBrowser();
+
+const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true };
+const QUOTATIONS = "**/functions/v1/quotations**";
 
 async function openQuotations(visitor: Visitor): Promise<Page> {
   const page = await visitor.open(`${stack().apiUrl}/quotations`);
@@ -17,11 +21,15 @@ async function openQuotations(visitor: Visitor): Promise<Page> {
   return page;
 }
 
-async function add(page: Page, customer: string): Promise<void> {
+async function pressAdd(page: Page, customer: string): Promise<void> {
   await page.getByLabel("Customer").fill(customer);
   await page.getByLabel("What for").fill("Brass");
   await page.getByLabel("Price in euros").fill("99,95");
   await page.getByRole("button", { name: "Add" }).dblclick();
+}
+
+async function add(page: Page, customer: string): Promise<void> {
+  await pressAdd(page, customer);
   await page.getByRole("listitem").filter({ hasText: customer }).waitFor();
 }
 
@@ -34,6 +42,15 @@ const rows = (page: Page) =>
       ].map(({ textContent }) => textContent)
     )
   );
+
+/** What the user's quotations went through, by their audit trail. */
+async function changesOf(page: Page): Promise<string[]> {
+  const changes = await stack().sql<{ action: string }>(
+    "select action from public.quotation_history where user_id = $1 order by id",
+    [await userOf(page, stack())],
+  );
+  return changes.map(({ action }) => action);
+}
 
 async function counts(page: Page, text: string): Promise<void> {
   await page.locator("#count").getByText(text, { exact: true }).waitFor();
@@ -79,26 +96,54 @@ Deno.test("quotations are archived, shown with a badge where somebody asks, and 
   assertNoComplaints(visitor);
 });
 
-Deno.test("an answer that gets lost makes no second quotation, and archives once", async () => {
+for (
+  const [device, options] of [["desk", undefined], ["phone", PHONE]] as const
+) {
+  Deno.test(`pressed twice and its answers lost, each change is made once, on a ${device}`, async () => {
+    await using visitor = await visit(options);
+    const page = await openQuotations(visitor);
+    await loseAnswer(page, QUOTATIONS);
+    await add(page, "Lost Engines");
+    await counts(page, "1 in use");
+    assertEquals(await changesOf(page), ["created"]);
+
+    await loseAnswer(page, QUOTATIONS);
+    await page.getByRole("button", { name: "Archive Lost Engines" })
+      .dblclick();
+    await counts(page, "None yet.");
+    await page.getByRole("switch", { name: "Show archived" }).check();
+    await counts(page, "1 shown, 1 of them archived");
+
+    await loseAnswer(page, QUOTATIONS);
+    await page.getByRole("button", { name: "Restore Lost Engines" })
+      .dblclick();
+    await counts(page, "1 shown, 0 of them archived");
+    assertEquals(await changesOf(page), ["created", "archived", "restored"]);
+    assertEquals(await inspectPage(page), []);
+  });
+}
+
+Deno.test("a page that is reloaded before the answer shows what was done, and does it no second time", async () => {
   await using visitor = await visit();
   const page = await openQuotations(visitor);
-  let lost = 0;
-  await page.route("**/functions/v1/quotations**", async (route) => {
-    const request = route.request();
-    if (request.method() === "GET" || lost > 1) return await route.continue();
-    // The function has done its part; nobody hears of it.
-    lost++;
-    await route.fetch();
-    await route.abort("connectionreset");
-  });
-  await add(page, "Lost Engines");
+  const reload = async (press: () => Promise<void>) => {
+    const held = await holdAnswer(page, QUOTATIONS);
+    await press();
+    await held.done;
+    await page.reload();
+    await page.locator("#add:enabled").waitFor();
+  };
+  await reload(() => pressAdd(page, "Held Engines"));
   await counts(page, "1 in use");
-  assertEquals(lost, 2);
-  await page.unrouteAll();
-  const made = await stack().sql(
-    "select from public.quotations where customer_name = 'Lost Engines'",
+  // Who did not look, and types it once more, means the same one.
+  await pressAdd(page, "Held Engines");
+  await page.locator("#customer:focus").waitFor();
+  await counts(page, "1 in use");
+  await reload(() =>
+    page.getByRole("button", { name: "Archive Held Engines" }).click()
   );
-  assertEquals(made.length, 1);
+  await counts(page, "None yet.");
+  assertEquals(await changesOf(page), ["created", "archived"]);
 });
 
 Deno.test("what the server refuses is said, and nothing typed is lost", async () => {

@@ -1739,6 +1739,39 @@ export type Database = {
           },
         ];
       };
+      "invoice_series": {
+        Row: {
+          "business_id": string;
+          "first_serial": number;
+          "last_serial": number;
+          "permit_number": string;
+          "used_serial": number;
+        };
+        ComputedFields: never;
+        Insert: {
+          "business_id": string;
+          "first_serial": number;
+          "last_serial": number;
+          "permit_number": string;
+          "used_serial": number;
+        };
+        Update: {
+          "business_id"?: string;
+          "first_serial"?: number;
+          "last_serial"?: number;
+          "permit_number"?: string;
+          "used_serial"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "invoice_series_business_id_fkey";
+            columns: ["business_id"];
+            isOneToOne: false;
+            referencedRelation: "businesses";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       "locations": {
         Row: {
           "business_id": string;
@@ -1958,6 +1991,7 @@ export type Database = {
           "price": number;
           "sku": string;
           "tax_rate": number;
+          "zero_rated": boolean;
         };
         ComputedFields: never;
         Insert: {
@@ -1968,6 +2002,7 @@ export type Database = {
           "price": number;
           "sku": string;
           "tax_rate"?: number;
+          "zero_rated"?: boolean;
         };
         Update: {
           "business_id"?: string;
@@ -1977,6 +2012,7 @@ export type Database = {
           "price"?: number;
           "sku"?: string;
           "tax_rate"?: number;
+          "zero_rated"?: boolean;
         };
         Relationships: [
           {
@@ -2458,6 +2494,13 @@ export type Database = {
             referencedRelation: "sales";
             referencedColumns: ["business_id", "id"];
           },
+          {
+            foreignKeyName: "refunds_sale_fkey";
+            columns: ["business_id", "sale_id"];
+            isOneToOne: false;
+            referencedRelation: "v_invoices";
+            referencedColumns: ["business_id", "sale_id"];
+          },
         ];
       };
       "sale_lines": {
@@ -2471,6 +2514,7 @@ export type Database = {
           "tax_rate": number;
           "total": number;
           "unit_price": number;
+          "zero_rated": boolean;
         };
         ComputedFields: never;
         Insert: {
@@ -2483,6 +2527,7 @@ export type Database = {
           "tax_rate": number;
           "total"?: never;
           "unit_price": number;
+          "zero_rated"?: boolean;
         };
         Update: {
           "business_id"?: string;
@@ -2494,6 +2539,7 @@ export type Database = {
           "tax_rate"?: number;
           "total"?: never;
           "unit_price"?: number;
+          "zero_rated"?: boolean;
         };
         Relationships: [
           {
@@ -2509,6 +2555,13 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "sales";
             referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "sale_lines_sale_fkey";
+            columns: ["business_id", "sale_id"];
+            isOneToOne: false;
+            referencedRelation: "v_invoices";
+            referencedColumns: ["business_id", "sale_id"];
           },
         ];
       };
@@ -2552,16 +2605,29 @@ export type Database = {
             referencedRelation: "sales";
             referencedColumns: ["business_id", "id"];
           },
+          {
+            foreignKeyName: "sale_payments_sale_fkey";
+            columns: ["business_id", "sale_id"];
+            isOneToOne: false;
+            referencedRelation: "v_invoices";
+            referencedColumns: ["business_id", "sale_id"];
+          },
         ];
       };
       "sales": {
         Row: {
           "business_id": string;
+          "buyer_address": string | null;
+          "buyer_name": string | null;
+          "buyer_tin": string | null;
           "created_at": string;
           "currency": string;
           "id": string;
           "location_id": string;
           "number": string;
+          "permit_number": string | null;
+          "registration_version": number | null;
+          "serial": number | null;
           "sold_by": string;
           "tax": number;
           "total": number;
@@ -2569,22 +2635,34 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "business_id": string;
+          "buyer_address"?: string | null;
+          "buyer_name"?: string | null;
+          "buyer_tin"?: string | null;
           "created_at"?: string;
           "currency": string;
           "id"?: string;
           "location_id": string;
           "number": string;
+          "permit_number"?: string | null;
+          "registration_version"?: number | null;
+          "serial"?: number | null;
           "sold_by": string;
           "tax": number;
           "total": number;
         };
         Update: {
           "business_id"?: string;
+          "buyer_address"?: string | null;
+          "buyer_name"?: string | null;
+          "buyer_tin"?: string | null;
           "created_at"?: string;
           "currency"?: string;
           "id"?: string;
           "location_id"?: string;
           "number"?: string;
+          "permit_number"?: string | null;
+          "registration_version"?: number | null;
+          "serial"?: number | null;
           "sold_by"?: string;
           "tax"?: number;
           "total"?: number;
@@ -2596,6 +2674,13 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "locations";
             referencedColumns: ["business_id", "id"];
+          },
+          {
+            foreignKeyName: "sales_registration_fkey";
+            columns: ["business_id", "registration_version", "permit_number"];
+            isOneToOne: false;
+            referencedRelation: "tax_registrations";
+            referencedColumns: ["business_id", "version", "permit_number"];
           },
         ];
       };
@@ -2760,6 +2845,70 @@ export type Database = {
             isOneToOne: false;
             referencedRelation: "locations";
             referencedColumns: ["business_id", "id"];
+          },
+        ];
+      };
+      "tax_registrations": {
+        Row: {
+          "accreditation_issued_on": string | null;
+          "accreditation_number": string | null;
+          "address": string;
+          "branch_code": string;
+          "business_id": string;
+          "created_at": string;
+          "first_serial": number;
+          "last_serial": number;
+          "permit_issued_on": string;
+          "permit_number": string;
+          "registered_by": string;
+          "registered_name": string;
+          "tin": string;
+          "vat_registered": boolean;
+          "version": number;
+          "pos_seller": Json | null;
+        };
+        ComputedFields: "pos_seller";
+        Insert: {
+          "accreditation_issued_on"?: string | null;
+          "accreditation_number"?: string | null;
+          "address": string;
+          "branch_code": string;
+          "business_id": string;
+          "created_at"?: string;
+          "first_serial": number;
+          "last_serial": number;
+          "permit_issued_on": string;
+          "permit_number": string;
+          "registered_by": string;
+          "registered_name": string;
+          "tin": string;
+          "vat_registered": boolean;
+          "version": number;
+        };
+        Update: {
+          "accreditation_issued_on"?: string | null;
+          "accreditation_number"?: string | null;
+          "address"?: string;
+          "branch_code"?: string;
+          "business_id"?: string;
+          "created_at"?: string;
+          "first_serial"?: number;
+          "last_serial"?: number;
+          "permit_issued_on"?: string;
+          "permit_number"?: string;
+          "registered_by"?: string;
+          "registered_name"?: string;
+          "tin"?: string;
+          "vat_registered"?: boolean;
+          "version"?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "tax_registrations_business_id_fkey";
+            columns: ["business_id"];
+            isOneToOne: false;
+            referencedRelation: "businesses";
+            referencedColumns: ["id"];
           },
         ];
       };
@@ -3034,6 +3183,15 @@ export type Database = {
           "scope": string | null;
           "stuck_count": number | null;
           "total_count": number | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
+      "v_invoices": {
+        Row: {
+          "business_id": string;
+          "invoice": Json | null;
+          "sale_id": string;
         };
         ComputedFields: never;
         Relationships: [];
@@ -3601,6 +3759,10 @@ export type Database = {
         Args: { "p_to_status": string; "p_transfer_id": string };
         Returns: Json;
       };
+      "pos_next_serial": {
+        Args: { "p_business_id": string; "p_permit_number": string };
+        Returns: number;
+      };
       "pos_payments": {
         Args: { "p_payments": Json; "p_total": number };
         Returns: Json;
@@ -3635,6 +3797,19 @@ export type Database = {
           "p_title": string;
         };
         Returns: undefined;
+      };
+      "pos_register_business": {
+        Args: { "p_business_id": string; "p_request": Json };
+        Returns: Json;
+      };
+      "pos_seller": {
+        Args: {
+          "p_registration": Omit<
+            Database["public"]["Tables"]["tax_registrations"]["Row"],
+            Database["public"]["Tables"]["tax_registrations"]["ComputedFields"]
+          >;
+        };
+        Returns: Json;
       };
       "pos_tax_in": {
         Args: { "p_amount": number; "p_tax_rate": number };

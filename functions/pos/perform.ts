@@ -12,6 +12,7 @@ import { StoreError } from "../_kit/store_error.ts";
 
 /** What writes: the route, and with it the scope of its keys. */
 export type PosOperation =
+  | "pos/businesses/:id/registration"
   | "pos/sales"
   | "pos/sales/:id/refund"
   | "pos/purchases/receipts/:id/approve"

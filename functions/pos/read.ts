@@ -1,4 +1,5 @@
 import type { SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
 import type { Database } from "../../shared/database.types.ts";
 import { StoreError } from "../_kit/store_error.ts";
 
@@ -29,6 +30,8 @@ export interface Sale {
     change: number | null;
     reference: string | null;
   }[];
+  /** What the invoice says beside this. */
+  invoice: Invoice;
   /** The newest first, at most {@link MAX_REFUNDS}. */
   refunds: {
     refundId: string;
@@ -39,6 +42,39 @@ export interface Sale {
   }[];
   createdAt: string;
 }
+
+const numbered = { number: z.string(), issuedOn: z.iso.date() };
+
+/** The view's columns are JSON to the types. */
+const Invoice = z.object({
+  /** In the series of the permit; `null` where the business was not registered. */
+  serialNumber: z.string().nullable(),
+  seller: z.object({
+    registeredName: z.string(),
+    tin: z.string(),
+    branchCode: z.string(),
+    address: z.string(),
+    vatRegistered: z.boolean(),
+    permit: z.object({
+      ...numbered,
+      firstSerial: z.int(),
+      lastSerial: z.int(),
+    }),
+    accreditation: z.object(numbered).nullable(),
+  }).nullable(),
+  buyer: z.object({
+    name: z.string().nullable(),
+    tin: z.string().nullable(),
+    address: z.string().nullable(),
+  }).nullable(),
+  /** Without the tax. */
+  vatableSales: z.int(),
+  vatAmount: z.int(),
+  zeroRatedSales: z.int(),
+  exemptSales: z.int(),
+});
+
+type Invoice = z.output<typeof Invoice>;
 
 /** A sale of one piece a line has few; one of ten thousand pieces could have as many. */
 const MAX_REFUNDS = 100;
@@ -53,7 +89,7 @@ export async function readSale(
   supabase: SupabaseClient<Database>,
   saleId: string,
 ): Promise<Sale | null> {
-  const { data: sale, error } = await supabase.from("sales")
+  const reading = supabase.from("sales")
     .select(`
       id, number, location_id, currency, total, tax, created_at,
       lines:sale_lines(product_id, quantity, unit_price, tax_rate, total, tax, refunded_quantity),
@@ -66,8 +102,18 @@ export async function readSale(
     .order("created_at", { referencedTable: "refunds", ascending: false })
     .limit(MAX_REFUNDS, { referencedTable: "refunds" })
     .maybeSingle();
-  if (error) throw new StoreError(`Cannot read sale ${saleId}`, error);
-  if (sale === null) return null;
+  const [{ data: sale, error }, invoice] = await Promise.all([
+    reading,
+    supabase.from("v_invoices").select("invoice").eq("sale_id", saleId)
+      .maybeSingle(),
+  ]);
+  if (error ?? invoice.error) {
+    throw new StoreError(
+      `Cannot read sale ${saleId}`,
+      (error ?? invoice.error)!,
+    );
+  }
+  if (sale === null || invoice.data === null) return null;
   return {
     saleId: sale.id,
     number: sale.number,
@@ -85,6 +131,7 @@ export async function readSale(
       refundedQuantity: line.refunded_quantity,
     })),
     payments: sale.payments,
+    invoice: Invoice.parse(invoice.data.invoice),
     refunds: sale.refunds.map((refund) => ({
       refundId: refund.id,
       number: refund.number,

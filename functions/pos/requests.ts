@@ -22,6 +22,45 @@ const amount = z.int().min(1);
 const reference = storableText(100).exactOptional();
 const method = z.enum(["cash", "card", "transfer", "voucher"]);
 
+const BRANCH = String.raw`(\d{3}|\d{5})`;
+const TIN = String.raw`\d{3}-\d{3}-\d{3}`;
+const tin = z.string().regex(
+  new RegExp(`^${TIN}$`),
+  "has nine digits: 123-456-789",
+);
+const serial = z.int().min(1).max(999_999_999_999);
+const numbered = { number: storableText(50), issuedOn: z.iso.date() };
+
+/** What later invoices say of the seller, and which serial numbers they have. */
+const RegistrationRequest = z.strictObject({
+  registeredName: storableText(200),
+  tin,
+  branchCode: z.string().regex(
+    new RegExp(`^${BRANCH}$`),
+    "has three or five digits: 00000 is the head office",
+  ),
+  address: storableText(300),
+  vatRegistered: z.boolean(),
+  permit: z.strictObject({
+    ...numbered,
+    firstSerial: serial,
+    lastSerial: serial,
+  }).refine(
+    ({ firstSerial, lastSerial }) => firstSerial <= lastSerial,
+    "ends before it starts",
+  ),
+  accreditation: z.strictObject(numbered).exactOptional(),
+});
+
+const Buyer = z.strictObject({
+  name: storableText(200).exactOptional(),
+  tin: z.string().regex(
+    new RegExp(`^${TIN}(-${BRANCH})?$`),
+    "has nine digits, and a branch code where there is one: 123-456-789-00000",
+  ).exactOptional(),
+  address: storableText(300).exactOptional(),
+});
+
 /** Without payments: the total in cash. */
 const SaleRequest = z.object({
   locationId: z.guid(),
@@ -38,6 +77,7 @@ const SaleRequest = z.object({
       "only cash is tendered, and no less than the amount",
     ),
   ).max(10).exactOptional(),
+  buyer: Buyer.exactOptional(),
 });
 
 /** Without lines: all that is left of the sale. */
@@ -55,6 +95,10 @@ export const writes: {
   operation: PosOperation;
   body?: z.ZodType<Record<string, unknown>> | "csv";
 }[] = [
+  {
+    operation: "pos/businesses/:id/registration",
+    body: RegistrationRequest,
+  },
   { operation: "pos/sales", body: SaleRequest },
   { operation: "pos/sales/:id/refund", body: RefundRequest },
   { operation: "pos/purchases/receipts/:id/approve" },

@@ -49,6 +49,7 @@ const FILES = [
   "/quotations.css",
   "/quotations.js",
   "/till.js",
+  "/till/receipt.js",
   "/till/shop.js",
   "/try.css",
   "/try.js",

@@ -237,6 +237,7 @@ create table public.products (
   name text not null,
   price bigint not null,
   tax_rate integer not null default 0,
+  zero_rated boolean not null default false,
   created_at timestamptz not null default now(),
   constraint products_pkey primary key (id),
   constraint products_business_id_id_key unique (business_id, id),
@@ -245,11 +246,14 @@ create table public.products (
   constraint products_name_has_1_to_200_characters check (char_length(name) between 1 and 200),
   -- 200 lines of 10,000 pieces at the highest price stay below 2^53, up to which a JSON number is exact
   constraint products_price_is_0_to_4000000000 check (price between 0 and 4000000000),
-  constraint products_tax_rate_is_0_to_10000 check (tax_rate between 0 and 10000)
+  constraint products_tax_rate_is_0_to_10000 check (tax_rate between 0 and 10000),
+  constraint products_zero_rated_have_no_tax check (not zero_rated or tax_rate = 0)
 );
 
 comment on column public.products.price is 'Of one piece, tax included, in the smallest unit of the business''s currency.';
 comment on column public.products.tax_rate is 'Hundredths of a percent: 1900 is 19 %.';
+comment on column public.products.zero_rated is
+  'Taxed at a rate of zero, as exports are; without it, what has no tax rate is exempt.';
 comment on table public.products is 'What can be sold. What is on the books keeps the price that it was sold at.';
 
 alter table public.locations enable row level security;
@@ -276,7 +280,8 @@ create policy products_update_as_manager on public.products
 revoke all on public.locations, public.products from public, anon, authenticated, service_role;
 -- the id too: a client that repeats an insert whose answer was lost finds it taken
 grant select, insert (id, business_id, name), update (name) on public.locations to authenticated;
-grant select, insert (id, business_id, sku, name, price, tax_rate), update (sku, name, price, tax_rate)
+grant select, insert (id, business_id, sku, name, price, tax_rate, zero_rated),
+  update (sku, name, price, tax_rate, zero_rated)
   on public.products to authenticated;
 grant select, insert, update, delete on public.locations, public.products to service_role;
 
@@ -463,8 +468,8 @@ revoke all on function public.pos_lines(jsonb) from public, anon, authenticated,
 -- Moving goods, for every operation that does.
 --
 -- Lock order of all operations, so that none waits in a circle: the document that is there already,
--- then stock rows by product, then the counter of document numbers. An operation touches the stock
--- of one location only.
+-- then stock rows by product, then the series of the permit, then the counter of document numbers. An
+-- operation touches the stock of one location only.
 
 -- For goods that go both ways: the rows are locked, or made, in one pass by product.
 create function public.pos_hold_stock(p_business_id uuid, p_location_id uuid, p_product_ids uuid[]) returns void
@@ -670,6 +675,241 @@ revoke all on function
   public.pos_payments(jsonb, bigint)
   from public, anon, authenticated, service_role;
 
+-- How a business is registered with the tax office, for its invoices, and the serial numbers that it
+-- is permitted to give them. Written by pos_register_business alone.
+--
+-- A change is another version: what has been issued goes on showing the one that it was issued under.
+
+create table public.tax_registrations (
+  business_id uuid not null references public.businesses (id) on delete cascade,
+  version integer not null,
+  registered_name text not null,
+  tin text not null,
+  branch_code text not null,
+  address text not null,
+  vat_registered boolean not null,
+  permit_number text not null,
+  permit_issued_on date not null,
+  first_serial bigint not null,
+  last_serial bigint not null,
+  accreditation_number text,
+  accreditation_issued_on date,
+  registered_by uuid not null,
+  created_at timestamptz not null default now(),
+  constraint tax_registrations_pkey primary key (business_id, version),
+  constraint tax_registrations_business_id_version_permit_number_key unique (business_id, version, permit_number),
+  constraint tax_registrations_registered_name_has_1_to_200_characters
+    check (char_length(registered_name) between 1 and 200),
+  constraint tax_registrations_tin_has_3_times_3_digits check (tin ~ '^[0-9]{3}-[0-9]{3}-[0-9]{3}$'),
+  constraint tax_registrations_branch_code_has_3_or_5_digits check (branch_code ~ '^([0-9]{3}|[0-9]{5})$'),
+  constraint tax_registrations_address_has_1_to_300_characters check (char_length(address) between 1 and 300),
+  constraint tax_registrations_permit_number_has_1_to_50_characters check (char_length(permit_number) between 1 and 50),
+  constraint tax_registrations_series_is_of_1_to_12_digits
+    check (first_serial >= 1 and last_serial >= first_serial and last_serial <= 999999999999),
+  constraint tax_registrations_accreditation_number_has_1_to_50_characters
+    check (char_length(accreditation_number) between 1 and 50),
+  constraint tax_registrations_accreditation_has_number_and_date
+    check (num_nonnulls(accreditation_number, accreditation_issued_on) <> 1)
+);
+
+comment on table public.tax_registrations is
+  'What the invoices of a business say of it; the highest version counts, the others are on invoices.';
+comment on column public.tax_registrations.tin is 'Taxpayer identification number, without the branch code.';
+comment on column public.tax_registrations.permit_number is 'Of the permit to use the point of sale.';
+comment on column public.tax_registrations.last_serial is 'The last serial number that the permit allows.';
+comment on column public.tax_registrations.accreditation_number is 'Of the software, where it has one.';
+comment on column public.tax_registrations.registered_by is
+  'Who wrote it. No foreign key: it stays on the books when the account goes.';
+
+create table public.invoice_series (
+  business_id uuid not null references public.businesses (id) on delete cascade,
+  permit_number text not null,
+  first_serial bigint not null,
+  last_serial bigint not null,
+  used_serial bigint not null,
+  constraint invoice_series_pkey primary key (business_id, permit_number),
+  constraint invoice_series_stay_within_the_permit check (used_serial between first_serial - 1 and last_serial)
+)
+-- each sale updates it in place
+with (fillfactor = 70);
+
+comment on table public.invoice_series is 'The last serial number given to an invoice, per permit.';
+
+alter table public.tax_registrations enable row level security;
+alter table public.invoice_series enable row level security;
+
+create policy tax_registrations_select_as_member on public.tax_registrations
+  for select to authenticated using (business_id in (select public.my_business_ids()));
+create policy invoice_series_select_as_member on public.invoice_series
+  for select to authenticated using (business_id in (select public.my_business_ids()));
+
+revoke all on public.tax_registrations, public.invoice_series from public, anon, authenticated, service_role;
+grant select on public.tax_registrations, public.invoice_series to authenticated, service_role;
+
+create function public.pos_register_business(p_business_id uuid, p_request jsonb) returns json
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_permit constant jsonb := p_request -> 'permit';
+  v_role text;
+  v_series public.invoice_series;
+  v_registration public.tax_registrations;
+begin
+  -- one after the other, so that each has a version of its own
+  perform
+  from public.businesses as b
+  where b.id = p_business_id and public.my_role_in(b.id) is not null
+  for no key update;
+
+  v_role := public.my_role_in(p_business_id);
+
+  if v_role is null then
+    perform public.pos_refuse(
+      404, 'BUSINESS_NOT_FOUND', 'Business not found',
+      format('There is no business %s of yours: check the id', p_business_id)
+    );
+  end if;
+
+  if v_role <> 'owner' then
+    perform public.pos_refuse(
+      403, 'ROLE_REQUIRED', 'Role required', 'Registering a business takes its owner: ask them'
+    );
+  end if;
+
+  insert into public.invoice_series as s (business_id, permit_number, first_serial, last_serial, used_serial)
+  values (
+    p_business_id, v_permit ->> 'number', (v_permit ->> 'firstSerial')::bigint, (v_permit ->> 'lastSerial')::bigint,
+    (v_permit ->> 'firstSerial')::bigint - 1
+  )
+  on conflict (business_id, permit_number) do update
+  set
+    first_serial = excluded.first_serial,
+    last_serial = excluded.last_serial,
+    used_serial = case when s.used_serial < s.first_serial then excluded.used_serial else s.used_serial end
+  -- what has been given out stays in the series, and at its start
+  where s.used_serial < s.first_serial
+    or (excluded.first_serial = s.first_serial and excluded.last_serial >= s.used_serial)
+  returning * into v_series;
+
+  if not found then
+    select s.* into v_series
+    from public.invoice_series as s
+    where s.business_id = p_business_id and s.permit_number = v_permit ->> 'number';
+
+    perform public.pos_refuse(
+      409, 'SERIES_IN_USE', 'Series in use',
+      format(
+        'Invoices %s to %s are issued under permit %s: its series has to start there and hold them',
+        v_series.first_serial, v_series.used_serial, v_series.permit_number
+      ),
+      jsonb_build_object('firstSerial', v_series.first_serial, 'usedSerial', v_series.used_serial)
+    );
+  end if;
+
+  insert into public.tax_registrations (
+    business_id, version, registered_name, tin, branch_code, address, vat_registered, permit_number, permit_issued_on,
+    first_serial, last_serial, accreditation_number, accreditation_issued_on, registered_by
+  )
+  values (
+    p_business_id,
+    (select coalesce(max(r.version), 0) + 1 from public.tax_registrations as r where r.business_id = p_business_id),
+    p_request ->> 'registeredName', p_request ->> 'tin', p_request ->> 'branchCode', p_request ->> 'address',
+    (p_request ->> 'vatRegistered')::boolean, v_series.permit_number, (v_permit ->> 'issuedOn')::date,
+    v_series.first_serial, v_series.last_serial,
+    p_request -> 'accreditation' ->> 'number', (p_request -> 'accreditation' ->> 'issuedOn')::date, auth.uid()
+  )
+  returning * into v_registration;
+
+  return json_build_object(
+    'businessId', p_business_id,
+    'version', v_registration.version,
+    'seller', public.pos_seller(v_registration),
+    'usedSerial', v_series.used_serial,
+    'createdAt', v_registration.created_at
+  );
+end;
+$$;
+
+comment on function public.pos_register_business(uuid, jsonb) is
+  'Writes what later invoices of a business say of it. SQLSTATE PT403: not its owner; PT409: the series leaves out serial numbers in use.';
+
+create function public.pos_seller(p_registration public.tax_registrations) returns json
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select json_build_object(
+    'registeredName', p_registration.registered_name,
+    'tin', p_registration.tin,
+    'branchCode', p_registration.branch_code,
+    'address', p_registration.address,
+    'vatRegistered', p_registration.vat_registered,
+    'permit', json_build_object(
+      'number', p_registration.permit_number,
+      'issuedOn', p_registration.permit_issued_on,
+      'firstSerial', p_registration.first_serial,
+      'lastSerial', p_registration.last_serial
+    ),
+    'accreditation', case
+      when p_registration.accreditation_number is not null then json_build_object(
+        'number', p_registration.accreditation_number, 'issuedOn', p_registration.accreditation_issued_on
+      )
+    end
+  );
+$$;
+
+comment on function public.pos_seller(public.tax_registrations) is 'A registration as invoices show it.';
+
+-- The caller rolls back what it does not write: a serial number is used by its invoice or by nothing.
+create function public.pos_next_serial(p_business_id uuid, p_permit_number text) returns bigint
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_serial bigint;
+  v_last_serial bigint;
+begin
+  update public.invoice_series as s
+  set used_serial = s.used_serial + 1
+  where s.business_id = p_business_id and s.permit_number = p_permit_number and s.used_serial < s.last_serial
+  returning s.used_serial into v_serial;
+
+  if not found then
+    select s.last_serial into v_last_serial
+    from public.invoice_series as s
+    where s.business_id = p_business_id and s.permit_number = p_permit_number;
+
+    perform public.pos_refuse(
+      409, 'SERIES_USED_UP', 'Permitted series used up',
+      format(
+        'Permit %s allows invoices up to serial number %s, and all are issued: have the owner register another permit or a longer series, then send the sale again',
+        p_permit_number, v_last_serial
+      ),
+      jsonb_build_object('permitNumber', p_permit_number, 'lastSerial', v_last_serial)
+    );
+  end if;
+
+  return v_serial;
+end;
+$$;
+
+comment on function public.pos_next_serial(uuid, text) is
+  'Counts on within the series of a permit. SQLSTATE PT409: it is used up.';
+
+revoke all on function
+  public.pos_register_business(uuid, jsonb),
+  public.pos_seller(public.tax_registrations),
+  public.pos_next_serial(uuid, text)
+  from public, anon, authenticated, service_role;
+-- the view of invoices calls it as who reads
+grant execute on function public.pos_seller(public.tax_registrations) to authenticated, service_role;
+
 -- Sales. Written by pos_record_sale alone: the API only reads them.
 
 create table public.sales (
@@ -681,25 +921,44 @@ create table public.sales (
   total bigint not null,
   tax bigint not null,
   sold_by uuid not null,
+  registration_version integer,
+  permit_number text,
+  serial bigint,
+  buyer_name text,
+  buyer_tin text,
+  buyer_address text,
   created_at timestamptz not null default now(),
   constraint sales_pkey primary key (id),
   constraint sales_business_id_id_key unique (business_id, id),
   constraint sales_business_id_number_key unique (business_id, number),
+  constraint sales_business_id_permit_number_serial_key unique (business_id, permit_number, serial),
   constraint sales_location_fkey foreign key (business_id, location_id)
     references public.locations (business_id, id),
   constraint sales_number_is_an_invoice_number check (number ~ '^INV-[0-9]{6}-[0-9]{4,}$'),
   constraint sales_currency_is_3_uppercase_letters check (currency ~ '^[A-Z]{3}$'),
   constraint sales_total_is_0_to_what_json_holds_exactly check (total between 0 and 9007199254740991),
-  constraint sales_tax_is_a_part_of_the_total check (tax between 0 and total)
+  constraint sales_tax_is_a_part_of_the_total check (tax between 0 and total),
+  constraint sales_registration_fkey foreign key (business_id, registration_version, permit_number)
+    references public.tax_registrations (business_id, version, permit_number),
+  constraint sales_have_registration_and_serial_or_neither
+    check (num_nonnulls(registration_version, permit_number, serial) in (0, 3)),
+  constraint sales_buyer_name_has_1_to_200_characters check (char_length(buyer_name) between 1 and 200),
+  constraint sales_buyer_tin_has_3_times_3_digits_and_a_branch
+    check (buyer_tin ~ '^[0-9]{3}-[0-9]{3}-[0-9]{3}(-([0-9]{3}|[0-9]{5}))?$'),
+  constraint sales_buyer_address_has_1_to_300_characters check (char_length(buyer_address) between 1 and 300)
 );
 
 comment on table public.sales is 'What was sold, with the number of its invoice.';
 comment on column public.sales.total is 'The sum of the lines, in the smallest unit of the currency.';
 comment on column public.sales.tax is 'What the total holds of tax: the sum of the lines''.';
+comment on column public.sales.registration_version is
+  'What the invoice says of the seller; null: the business was not registered.';
+comment on column public.sales.serial is 'Of the invoice, in the series of the permit.';
 comment on column public.sales.sold_by is
   'Who recorded it. No foreign key: the sale stays on the books when the account goes.';
 
 create index sales_business_id_location_id_idx on public.sales (business_id, location_id);
+create index sales_registration_idx on public.sales (business_id, registration_version, permit_number);
 
 create table public.sale_lines (
   business_id uuid not null,
@@ -708,6 +967,7 @@ create table public.sale_lines (
   quantity integer not null,
   unit_price bigint not null,
   tax_rate integer not null,
+  zero_rated boolean not null default false,
   total bigint not null generated always as (quantity * unit_price) stored,
   tax bigint not null generated always as (public.pos_tax_in(quantity * unit_price, tax_rate)) stored,
   refunded_quantity integer not null default 0,
@@ -719,6 +979,7 @@ create table public.sale_lines (
   constraint sale_lines_quantity_is_1_to_10000 check (quantity between 1 and 10000),
   constraint sale_lines_unit_price_is_0_to_4000000000 check (unit_price between 0 and 4000000000),
   constraint sale_lines_tax_rate_is_0_to_10000 check (tax_rate between 0 and 10000),
+  constraint sale_lines_zero_rated_have_no_tax check (not zero_rated or tax_rate = 0),
   constraint sale_lines_refunded_is_never_more_than_sold check (refunded_quantity between 0 and quantity)
 );
 
@@ -778,6 +1039,42 @@ create policy sale_payments_select_as_member on public.sale_payments
 revoke all on public.sales, public.sale_lines, public.sale_payments from public, anon, authenticated, service_role;
 grant select on public.sales, public.sale_lines, public.sale_payments to authenticated, service_role;
 
+-- What an invoice says beside lines and payments, for whoever prints it: in one place, made of what is
+-- never changed.
+--
+-- security_invoker: the reader's row level security decides which are seen
+create view public.v_invoices with (security_invoker = true) as
+select
+  s.business_id,
+  s.id as sale_id,
+  json_build_object(
+    'serialNumber', lpad(s.serial::text, length(r.last_serial::text), '0'),
+    'seller', case when s.serial is not null then public.pos_seller(r) end,
+    'buyer', case
+      when num_nonnulls(s.buyer_name, s.buyer_tin, s.buyer_address) > 0
+      then json_build_object('name', s.buyer_name, 'tin', s.buyer_tin, 'address', s.buyer_address)
+    end,
+    'vatableSales', l.vatable,
+    'vatAmount', s.tax,
+    'zeroRatedSales', l.zero_rated,
+    'exemptSales', s.total - s.tax - l.vatable - l.zero_rated
+  ) as invoice
+from public.sales as s
+left join public.tax_registrations as r on r.business_id = s.business_id and r.version = s.registration_version
+cross join lateral (
+  select
+    coalesce(sum(l.total - l.tax) filter (where l.tax_rate > 0), 0)::bigint as vatable,
+    coalesce(sum(l.total) filter (where l.zero_rated), 0)::bigint as zero_rated
+  from public.sale_lines as l
+  where l.business_id = s.business_id and l.sale_id = s.id
+) as l;
+
+comment on view public.v_invoices is
+  'Of each sale: serial number, seller and buyer as they were then, and what was vatable, zero-rated and exempt.';
+
+revoke all on table public.v_invoices from public, anon, authenticated, service_role;
+grant select on public.v_invoices to authenticated, service_role;
+
 create function public.pos_record_sale(p_request jsonb) returns json
 language plpgsql
 volatile
@@ -793,6 +1090,7 @@ declare
   v_priced jsonb;
   v_total bigint;
   v_payments jsonb;
+  v_registration public.tax_registrations;
   v_sale public.sales;
 begin
   select l.business_id into v_business_id
@@ -826,7 +1124,8 @@ begin
   select
     jsonb_agg(
       jsonb_build_object(
-        'product_id', l.product_id, 'quantity', l.quantity, 'unit_price', p.price, 'tax_rate', p.tax_rate
+        'product_id', l.product_id, 'quantity', l.quantity, 'unit_price', p.price, 'tax_rate', p.tax_rate,
+        'zero_rated', p.zero_rated
       )
     ),
     sum(l.quantity * p.price)
@@ -836,21 +1135,43 @@ begin
 
   v_payments := public.pos_payments(p_request -> 'payments', v_total);
 
-  insert into public.sales (id, business_id, location_id, number, currency, total, tax, sold_by)
+  select r.* into v_registration
+  from public.tax_registrations as r
+  where r.business_id = v_business_id
+  order by r.version desc
+  limit 1;
+
+  if v_registration.vat_registered is false and v_priced @? '$[*] ? (@.tax_rate > 0 || @.zero_rated == true)' then
+    perform public.pos_refuse(
+      409, 'NOT_VAT_REGISTERED', 'Not registered for VAT',
+      'The business is not registered for VAT, and what is sold is taxed or zero-rated: set the tax rate of the products to 0'
+    );
+  end if;
+
+  insert into public.sales (
+    id, business_id, location_id, registration_version, permit_number, serial, number, currency, total, tax, sold_by,
+    buyer_name, buyer_tin, buyer_address
+  )
   select
-    v_sale_id, v_business_id, v_location_id, public.get_next_invoice_number(v_business_id), b.currency, v_total,
+    v_sale_id, v_business_id, v_location_id, v_registration.version, v_registration.permit_number,
+    case
+      when v_registration.version is not null then public.pos_next_serial(v_business_id, v_registration.permit_number)
+    end,
+    public.get_next_invoice_number(v_business_id), b.currency, v_total,
     (
       select sum(public.pos_tax_in(p.quantity * p.unit_price, p.tax_rate))
       from jsonb_to_recordset(v_priced) as p (quantity integer, unit_price bigint, tax_rate integer)
     ),
-    auth.uid()
+    auth.uid(),
+    p_request -> 'buyer' ->> 'name', p_request -> 'buyer' ->> 'tin', p_request -> 'buyer' ->> 'address'
   from public.businesses as b
   where b.id = v_business_id
   returning * into v_sale;
 
-  insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price, tax_rate)
+  insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price, tax_rate, zero_rated)
   select v_business_id, v_sale_id, p.*
-  from jsonb_to_recordset(v_priced) as p (product_id uuid, quantity integer, unit_price bigint, tax_rate integer);
+  from jsonb_to_recordset(v_priced)
+    as p (product_id uuid, quantity integer, unit_price bigint, tax_rate integer, zero_rated boolean);
 
   insert into public.sale_payments (business_id, sale_id, method, amount, tendered, reference, position)
   select v_business_id, v_sale_id, p.*
@@ -889,13 +1210,16 @@ begin
       from public.sale_payments as p
       where p.business_id = v_business_id and p.sale_id = v_sale_id
     ),
+    'invoice', (
+      select i.invoice from public.v_invoices as i where i.business_id = v_business_id and i.sale_id = v_sale_id
+    ),
     'createdAt', v_sale.created_at
   );
 end;
 $$;
 
 comment on function public.pos_record_sale(jsonb) is
-  'Takes the goods of a sale out of stock and writes its invoice. Request: locationId, lines of productId and quantity, payments.';
+  'Takes the goods of a sale out of stock and writes its invoice. Request: locationId, lines of productId and quantity, payments, buyer.';
 
 revoke all on function public.pos_record_sale(jsonb) from public, anon, authenticated, service_role;
 
@@ -1974,6 +2298,8 @@ begin
     v_answer.response_headers := '{"content-type": "application/json"}';
 
     case p_operation
+      when 'pos/businesses/:id/registration' then
+        v_answer.response := public.pos_register_business(p_subject_id, p_request);
       when 'pos/sales' then
         v_answer.status_code := 201;
         v_answer.response := public.pos_record_sale(p_request);

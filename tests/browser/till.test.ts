@@ -1,6 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Page } from "playwright-core";
-import { assertNoComplaints, withBrowser } from "../support/browser.ts";
+import {
+  assertNoComplaints,
+  takePicture,
+  withBrowser,
+} from "../support/browser.ts";
+import { call } from "../support/call.ts";
 import {
   holdAnswer,
   loseAnswer,
@@ -10,6 +15,7 @@ import {
   userOf,
 } from "../support/forms.ts";
 import { inspectEverywhere } from "../support/inspect_page.ts";
+import { REGISTRATION } from "../support/shop.ts";
 import { withStack } from "../support/stack.ts";
 
 const stack = withStack();
@@ -74,7 +80,7 @@ Deno.test("while a sale is on its way its buttons are disabled, and pressing goe
   });
   await sellButton(page).click();
   await page.getByRole("button", { name: "Selling …" }).waitFor();
-  const enabled = await page.locator("button:enabled").count();
+  const enabled = await page.locator("button:enabled:visible").count();
   await pressFiveTimes(page);
   held.resolve();
   await says(page, "INV-");
@@ -122,6 +128,64 @@ Deno.test("more than there is is refused, and with fewer pieces the cart is anot
   await says(page, "INV-");
   assertEquals(await salesOf(page), [{ total: 40 * 4900 }]);
   await inspectEverywhere(page, "till");
+});
+
+Deno.test("the receipt shows what the owner registered, and is what is printed", async () => {
+  await using visitor = await visit({
+    viewport: { width: 390, height: 844 },
+    hasTouch: true,
+  });
+  const page = await openForm(visitor, stack(), "/till");
+  const receipt = page.getByRole("list", { name: /Receipt|Invoice/ });
+  const lines = async () =>
+    (await receipt.getByRole("listitem").allTextContents()).join("\n");
+  await take(page, "Cup");
+  await sellButton(page).click();
+  await page.getByRole("heading", { name: /Receipt INV-/ }).waitFor();
+  assertEquals((await lines()).includes("TIN"), false);
+
+  const [{ business_id }] = await stack().sql<{ business_id: string }>(
+    "select business_id from public.sales where sold_by = $1",
+    [await userOf(page, stack())],
+  ) as [{ business_id: string }];
+  const session = JSON.parse(
+    await page.evaluate(`localStorage.getItem("try:session")`),
+  );
+  const { status } = await call(
+    stack(),
+    {
+      headers: {
+        apikey: stack().publishableKey,
+        Authorization: `Bearer ${session.token}`,
+      },
+    },
+    `pos/businesses/${business_id}/registration`,
+    { body: REGISTRATION, key: crypto.randomUUID() },
+  );
+  assertEquals(status, 200);
+  await take(page, "Teapot");
+  await loseAnswer(page, SALES);
+  await sellButton(page).dblclick();
+  await page.getByRole("heading", { name: "Invoice 0001" }).waitFor();
+  const text = await lines();
+  for (
+    const said of [
+      "Leaf and Cup Trading Corporation",
+      "VAT Reg. TIN 123-456-789-00000",
+      "12 Mabini Street, Ermita, Manila 1000",
+      "Permit to use FP012026-001-0123456-00000 of 2026-01-15, serial numbers 1 to 1000",
+    ]
+  ) assertStringIncludes(text, said);
+  assertMatch(text, /^Total.*49.00$/m);
+  assertMatch(text, /^VATable sales.*41.18$/m);
+  assertMatch(text, /^VAT€?.*7.82$/m);
+  await inspectEverywhere(page, "till-receipt");
+  await page.emulateMedia({ media: "print" });
+  assertEquals(
+    await page.getByRole("heading").allTextContents(),
+    ["Invoice 0001"],
+  );
+  await takePicture(page, "till-receipt-print");
 });
 
 Deno.test("too little money is said before anything is sent", async () => {

@@ -2,7 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { flushReplayCounts } from "../../shared/idempotency.ts";
 import { codeBlocks } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
-import { addProduct, fill, openShop, sell } from "../support/shop.ts";
+import { addProduct, fill, openShop, register, sell } from "../support/shop.ts";
 import { signUp, withStack } from "../support/stack.ts";
 
 // docs/recipes/point-of-sale.md, block by block.
@@ -21,7 +21,7 @@ function hasCurl(): boolean {
 
 Deno.test({
   name:
-    "the recipe's lines of shell open a shop, sell, refund, transfer, correct, send back and count",
+    "the recipe's lines of shell open a shop, sell, refund, transfer, correct, send back, count and register",
   ignore: !hasCurl(),
   async fn() {
     const { apiUrl, publishableKey } = stack();
@@ -37,7 +37,7 @@ Deno.test({
     ).trim().split("\n").map((line) => JSON.parse(line));
     const [transferLine, sent, received, ...evening] = rest;
     const [, corrected, , returned, counted, ...where] = evening;
-    const [counter, warehouse, ...others] = where;
+    const [counter, warehouse, registered, invoiced, ...others] = where;
     assertEquals([receiptLine[0].quantity, transferLine[0].quantity], [12, 4]);
     assertMatch(approved.number, /^RCP-\d{6}-0001$/);
     assertMatch(sold.number, /^INV-\d{6}-0001$/);
@@ -61,20 +61,32 @@ Deno.test({
       [counter, warehouse].map(({ stock }) => stock[0].quantity),
       [4, 4],
     );
+    assertEquals([registered.version, registered.usedSerial], [1, 0]);
+    const { seller, serialNumber, buyer, ...sums } = invoiced.invoice;
+    assertEquals(seller, registered.seller);
+    assertEquals([serialNumber, buyer.name], ["000001", "Ben Cruz"]);
+    assertEquals(sums, {
+      vatableSales: 1206,
+      vatAmount: 84,
+      zeroRatedSales: 0,
+      exemptSales: 0,
+    });
     assertEquals(others, []);
   },
 });
 
 Deno.test("the recipe's queries find nothing in good books, and what is wrong in bad ones", async () => {
-  const [duplicates, gaps, imbalances, hits, ...others] = await codeBlocks(
-    PAGE,
-    "sql",
-  );
+  const [duplicates, gaps, unissued, imbalances, hits, ...others] =
+    await codeBlocks(
+      PAGE,
+      "sql",
+    );
   assertEquals(others, []);
   const { sql } = stack();
   const shop = await openShop(await signUp(stack()));
   const tea = await addProduct(shop);
   await fill(stack(), shop, [[tea, 10]]);
+  await register(stack(), shop);
   await flushReplayCounts();
   await sql("delete from public.idempotency_keys");
   await sql("delete from idempotency.replay_counts");
@@ -99,11 +111,11 @@ Deno.test("the recipe's queries find nothing in good books, and what is wrong in
   const { body: third } = await sell(stack(), shop, [[tea, 1]]);
   const faults = async () =>
     await Promise.all(
-      [duplicates, gaps, imbalances].map(async (query) =>
+      [duplicates, gaps, unissued, imbalances].map(async (query) =>
         (await sql(query!)).length
       ),
     );
-  assertEquals(await faults(), [0, 0, 0]);
+  assertEquals(await faults(), [0, 0, 0, 0]);
 
   const spoil = (set: string, ...values: unknown[]) =>
     sql(`update public.${set} and business_id = $1`, [
@@ -111,10 +123,12 @@ Deno.test("the recipe's queries find nothing in good books, and what is wrong in
       ...values,
     ]);
   await spoil("stock set quantity = quantity + 1 where true");
-  assertEquals(await faults(), [0, 0, 1]);
+  assertEquals(await faults(), [0, 0, 0, 1]);
+  await spoil("invoice_series set used_serial = $2 where true", 4);
+  assertEquals(await faults(), [0, 0, 1, 1]);
   const counter = "document_sequences set last_number = $2 where kind = $3";
   await spoil(counter, 4, "invoice");
-  assertEquals(await faults(), [0, 1, 1]);
+  assertEquals(await faults(), [0, 1, 1, 1]);
   await spoil(counter, 3, "invoice");
   await sql(
     "alter table public.sales drop constraint sales_business_id_number_key",
@@ -125,5 +139,5 @@ Deno.test("the recipe's queries find nothing in good books, and what is wrong in
     second.saleId,
   );
   // A number that is there twice is another that is missing.
-  assertEquals(await faults(), [1, 1, 1]);
+  assertEquals(await faults(), [1, 1, 1, 1]);
 });

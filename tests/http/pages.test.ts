@@ -44,7 +44,7 @@ Deno.test("every page and all it loads are served under a strict policy", async 
     const [page, files] of [
       ["/", 8],
       ["/events", 7],
-      ["/till", 8],
+      ["/till", 9],
       ["/ops/", 11],
       ["/quotations", 6],
     ] as const

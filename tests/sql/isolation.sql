@@ -96,22 +96,22 @@ from (values
   (
     'authenticated', 'function', 'execute',
     'store_uploaded_document store_processed_document read_processed_documents store_training_dataset
-    reserve_gpu_hours create_event update_event cancel_event create_business my_business_ids pos_perform my_recognition_address
+    reserve_gpu_hours create_event update_event cancel_event create_business my_business_ids pos_perform pos_seller my_recognition_address
     send_recognition share_recognition create_quotation update_quotation change_quotation_status lock_quotation
     quotation_document quotation_may_become write_quotation_lines'
   ),
   (
     'service_role', 'function', 'execute',
     'store_processed_document read_processed_documents next_document_number get_next_invoice_number
-    get_next_receipt_number get_next_transfer_number get_next_return_number quotation_document
+    get_next_receipt_number get_next_transfer_number get_next_return_number pos_seller quotation_document
     quotation_may_become health_report'
   ),
   (
     'authenticated', 'table', 'select',
     'businesses credit_balances credit_entries document_sequences event_edits events gpu_pools gpu_reservations
-    inventory_count_lines inventory_counts locations payments plans products quotation_history quotations recognitions
+    inventory_count_lines inventory_counts invoice_series locations payments plans products quotation_history quotations recognitions
     refund_lines refund_payments refunds sale_lines sale_payments sales
-    stock stock_movements user_plans v_document_numbers'
+    stock stock_movements tax_registrations user_plans v_document_numbers v_invoices'
   ),
   ('authenticated', 'table', 'select insert', 'processing_jobs training_dataset_documents training_datasets training_jobs'),
   ('authenticated', 'table', 'select delete', 'inventory_corrections memberships purchase_receipts quotation_lines
@@ -121,9 +121,9 @@ from (values
   (
     'service_role', 'table', 'select',
     'credit_balances document_sequences event_edits inventory_correction_lines inventory_corrections inventory_count_lines
-    inventory_counts purchase_receipt_lines purchase_receipts quotation_history refund_lines refund_payments refunds
-    sale_lines sale_payments sales stock stock_movements supplier_return_lines supplier_returns transfer_lines transfers
-    v_document_numbers'
+    inventory_counts invoice_series purchase_receipt_lines purchase_receipts quotation_history refund_lines refund_payments refunds
+    sale_lines sale_payments sales stock stock_movements supplier_return_lines supplier_returns tax_registrations transfer_lines transfers
+    v_document_numbers v_invoices'
   ),
   ('service_role', 'table', 'select insert', 'credit_entries'),
   ('service_role', 'table', 'select delete', 'quotations quotation_lines'),
@@ -188,8 +188,8 @@ select * from (values
   ('authenticated', 'organizations', 'update', 'name'),
   ('authenticated', 'organization_members', 'insert', 'organization_id role user_id'),
   ('authenticated', 'organization_members', 'update', 'role'),
-  ('authenticated', 'products', 'insert', 'business_id id name price sku tax_rate'),
-  ('authenticated', 'products', 'update', 'name price sku tax_rate'),
+  ('authenticated', 'products', 'insert', 'business_id id name price sku tax_rate zero_rated'),
+  ('authenticated', 'products', 'update', 'name price sku tax_rate zero_rated'),
   ('authenticated', 'purchase_receipt_lines', 'update', 'quantity'),
   ('authenticated', 'purchase_receipts', 'insert', 'business_id id location_id supplier'),
   ('authenticated', 'quotation_lines', 'insert', 'description position quantity quotation_id tax_basis_points unit_price_minor'),

@@ -6,9 +6,9 @@ select plan(44);
 create temporary table pos_tables (name text);
 insert into pos_tables values
   ('businesses'), ('document_sequences'), ('inventory_correction_lines'), ('inventory_corrections'),
-  ('inventory_count_lines'), ('inventory_counts'), ('locations'), ('memberships'), ('products'),
+  ('inventory_count_lines'), ('inventory_counts'), ('invoice_series'), ('locations'), ('memberships'), ('products'),
   ('purchase_receipt_lines'), ('purchase_receipts'), ('refund_lines'), ('refund_payments'), ('refunds'), ('sale_lines'),
-  ('sale_payments'), ('sales'), ('supplier_return_lines'), ('supplier_returns'), ('stock'), ('stock_movements'), ('transfer_lines'), ('transfers');
+  ('sale_payments'), ('sales'), ('supplier_return_lines'), ('supplier_returns'), ('stock'), ('stock_movements'), ('tax_registrations'), ('transfer_lines'), ('transfers');
 
 select results_eq(
   $$
@@ -28,6 +28,7 @@ select results_eq(
       ('inventory_corrections', array['select', 'delete']),
       ('inventory_count_lines', array['select']),
       ('inventory_counts', array['select']),
+      ('invoice_series', array['select']),
       ('locations', array['select']),
       ('memberships', array['select', 'delete']),
       ('products', array['select']),
@@ -43,6 +44,7 @@ select results_eq(
       ('stock_movements', array['select']),
       ('supplier_return_lines', array['select', 'insert', 'delete']),
       ('supplier_returns', array['select', 'delete']),
+      ('tax_registrations', array['select']),
       ('transfer_lines', array['select', 'insert', 'delete']),
       ('transfers', array['select', 'delete'])
   $$,
@@ -68,8 +70,8 @@ select results_eq(
       ('locations', 'UPDATE', 'name'),
       ('memberships', 'INSERT', 'business_id, role, user_id'),
       ('memberships', 'UPDATE', 'role'),
-      ('products', 'INSERT', 'business_id, id, name, price, sku, tax_rate'),
-      ('products', 'UPDATE', 'name, price, sku, tax_rate'),
+      ('products', 'INSERT', 'business_id, id, name, price, sku, tax_rate, zero_rated'),
+      ('products', 'UPDATE', 'name, price, sku, tax_rate, zero_rated'),
       ('purchase_receipt_lines', 'UPDATE', 'quantity'),
       ('purchase_receipts', 'INSERT', 'business_id, id, location_id, supplier'),
       ('supplier_return_lines', 'UPDATE', 'quantity'),
@@ -130,11 +132,14 @@ select results_eq(
       ('pos_lines', false, false, false),
       ('pos_move_stock', false, false, false),
       ('pos_move_transfer', false, false, false),
+      ('pos_next_serial', false, false, false),
       ('pos_payments', false, false, false),
       ('pos_perform', true, false, true),
       ('pos_record_sale', false, false, false),
       ('pos_refund_sale', false, false, false),
       ('pos_refuse', false, false, false),
+      ('pos_register_business', false, false, false),
+      ('pos_seller', true, true, false),
       ('pos_tax_in', false, false, false),
       ('refund_lines_count_at_the_sale', false, false, true),
       ('stock_movements_add_to_stock', false, false, true)

@@ -1,6 +1,6 @@
 -- What the point of sale's tables promise about any row, whoever writes it.
 begin;
-select plan(52);
+select plan(65);
 
 insert into public.businesses (id, name, currency) values ('00000000-0000-4000-8000-0000000000b1', 'Tea', 'EUR'), ('00000000-0000-4000-8000-0000000000b2', 'Pots', 'EUR');
 insert into public.locations (id, business_id, name) values
@@ -52,12 +52,38 @@ select pg_temp.refused($$insert into public.products (business_id, sku, name, pr
 select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'x', 'x', 4000000001)$$, 'products_price_is_0_to_4000000000');
 select pg_temp.refused($$insert into public.products (business_id, sku, name, price, tax_rate) values ('00000000-0000-4000-8000-0000000000b1', 'x', 'x', 1, 10001)$$, 'products_tax_rate_is_0_to_10000');
 select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'tea', 'x', 1)$$, 'products_business_id_sku_key');
+select pg_temp.refused($$update public.products set tax_rate = 1200, zero_rated = true where sku = 'tea'$$, 'products_zero_rated_have_no_tax');
+
+insert into public.tax_registrations (business_id, version, registered_name, tin, branch_code, address, vat_registered, permit_number, permit_issued_on, first_serial, last_serial, registered_by)
+values ('00000000-0000-4000-8000-0000000000b1', 1, 'Tea Corporation', '123-456-789', '00000', 'Manila', true, 'PTU-1', '2026-01-15', 1, 10, gen_random_uuid());
+insert into public.invoice_series values ('00000000-0000-4000-8000-0000000000b1', 'PTU-1', 1, 10, 10);
+select pg_temp.refused($$update public.tax_registrations set tin = '123456789'$$, 'tax_registrations_tin_has_3_times_3_digits');
+select pg_temp.refused($$update public.tax_registrations set branch_code = '0000'$$, 'tax_registrations_branch_code_has_3_or_5_digits');
+select pg_temp.refused($$update public.tax_registrations set last_serial = 0$$, 'tax_registrations_series_is_of_1_to_12_digits');
+select pg_temp.refused($$update public.tax_registrations set accreditation_number = 'ACC-1'$$, 'tax_registrations_accreditation_has_number_and_date');
+select pg_temp.refused($$update public.invoice_series set used_serial = 11$$, 'invoice_series_stay_within_the_permit');
 
 insert into public.sales (id, business_id, location_id, number, currency, total, tax, sold_by) values
   ('00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'INV-202510-0001', 'EUR', 1250, 200, gen_random_uuid());
 insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price, tax_rate) values
   ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000d1', 5, 250, 1900);
 select is((select row(total, tax)::text from public.sale_lines), '(1250,200)', 'a line adds itself up');
+select is((select invoice ->> 'vatableSales' from public.v_invoices), '1050', 'and its invoice says what was vatable');
+
+create function pg_temp.numbered(p_version integer, p_permit text, p_serial bigint) returns void language sql as $$
+  update public.sales set registration_version = p_version, permit_number = p_permit, serial = p_serial;
+$$;
+select pg_temp.refused($$select pg_temp.numbered(1, 'PTU-1', null)$$, 'sales_have_registration_and_serial_or_neither');
+select pg_temp.refused($$select pg_temp.numbered(1, 'PTU-2', 7)$$, 'sales_registration_fkey');
+select pg_temp.refused($$update public.sales set buyer_tin = '123'$$, 'sales_buyer_tin_has_3_times_3_digits_and_a_branch');
+select pg_temp.numbered(1, 'PTU-1', 7) \g /dev/null
+select is((select invoice ->> 'serialNumber' from public.v_invoices), '07', 'a serial number is as long as the last one of its series');
+select pg_temp.refused($$delete from public.tax_registrations$$, 'sales_registration_fkey');
+select pg_temp.refused(
+  $$insert into public.sales (business_id, location_id, number, currency, total, tax, sold_by, registration_version, permit_number, serial)
+    select business_id, location_id, 'INV-202510-0099', currency, 0, 0, sold_by, 1, 'PTU-1', 7 from public.sales$$,
+  'sales_business_id_permit_number_serial_key'
+);
 select results_eq(
   $$select a, r, public.pos_tax_in(a, r) from (values (107::bigint, 700), (8, 700), (7, 700), (3, 10000), (1, 10000), (0, 1900), (40000000000000, 10000)) as t (a, r)$$,
   $$values (107::bigint, 700, 7::bigint), (8, 700, 1), (7, 700, 0), (3, 10000, 2), (1, 10000, 1), (0, 1900, 0), (40000000000000, 10000, 20000000000000)$$,

@@ -26,7 +26,7 @@ export interface CallAnswer {
 /** Calls an edge function as an actor. */
 export async function call(
   { apiUrl }: Pick<Stack, "apiUrl">,
-  actor: Actor,
+  actor: Pick<Actor, "headers">,
   name: string,
   { body, key, method = "POST", headers }: Call = {},
 ): Promise<CallAnswer> {

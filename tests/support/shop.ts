@@ -36,6 +36,34 @@ export async function openShop(owner: Actor): Promise<Shop> {
   };
 }
 
+/** What an owner registers a shop with; the permit is of a thousand invoices. */
+export const REGISTRATION = {
+  registeredName: "Leaf and Cup Trading Corporation",
+  tin: "123-456-789",
+  branchCode: "00000",
+  address: "12 Mabini Street, Ermita, Manila 1000",
+  vatRegistered: true,
+  permit: {
+    number: "FP012026-001-0123456-00000",
+    issuedOn: "2026-01-15",
+    firstSerial: 1,
+    lastSerial: 1000,
+  },
+};
+
+/** Registers a shop, so that its invoices have serial numbers. */
+export async function register(
+  stack: Pick<Stack, "apiUrl">,
+  { owner, businessId }: Shop,
+  changed: Partial<typeof REGISTRATION> = {},
+): Promise<CallAnswer> {
+  const path = `pos/businesses/${businessId}/registration`;
+  return await call(stack, owner, path, {
+    body: { ...REGISTRATION, ...changed },
+    key: unique("key"),
+  });
+}
+
 /** Adds a product to the catalogue of a shop. */
 export async function addProduct(
   { owner, businessId }: Shop,
@@ -211,6 +239,8 @@ export interface Books {
   duplicates: unknown[];
   /** Numbers given out that no document has. */
   gaps: unknown[];
+  /** Permits whose serial numbers are not those of the invoices. */
+  serialGaps: unknown[];
   /** Products whose stock is not the sum of its movements. */
   imbalances: unknown[];
   /** Sales and refunds whose total or tax is not that of lines and payments. */
@@ -248,6 +278,15 @@ export async function booksOf(
       group by s.kind, s.period, s.last_number
       having count(distinct d.counter) <> s.last_number
         or min(d.counter) <> 1 or max(d.counter) <> s.last_number`,
+    ),
+    serialGaps: await rows(
+      `select s.permit_number, s.used_serial
+      from public.invoice_series as s
+      left join public.sales as i using (business_id, permit_number)
+      where s.business_id = $1
+      group by s.business_id, s.permit_number
+      having count(i.serial) <> s.used_serial - s.first_serial + 1
+        or max(i.serial) <> s.used_serial`,
     ),
     imbalances: await rows(
       `select s.product_id, s.quantity, sum(m.quantity) as moved
@@ -301,6 +340,7 @@ export async function assertBooks(
   assertEquals(faults, {
     duplicates: [],
     gaps: [],
+    serialGaps: [],
     imbalances: [],
     wrongTotals: [],
     wrongRefunds: [],

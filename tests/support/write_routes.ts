@@ -11,6 +11,7 @@ import {
   draftTransfer,
   fill,
   openShop,
+  REGISTRATION,
   saleOf,
   type Shop,
 } from "./shop.ts";
@@ -311,6 +312,14 @@ const PREPARATIONS: Record<string, Prepare> = {
     return {
       body: { documentIds },
       other: { documentIds, format: "completion" },
+    };
+  },
+  "POST pos/businesses/{id}/registration": async (stack, actor) => {
+    const { shop } = await shopOf(stack, actor);
+    return {
+      id: shop.businessId,
+      body: REGISTRATION,
+      other: { ...REGISTRATION, branchCode: "00001" },
     };
   },
   "POST pos/sales": async (stack, actor) => {

@@ -8,6 +8,7 @@ import {
   signIn,
   signOut,
 } from "./try/project.js";
+import { showReceipt } from "./till/receipt.js";
 import { forgetShop, openShop, readSales, readStock } from "./till/shop.js";
 
 // Bundled by the server from shared/client.ts; not a file that tools could follow.
@@ -155,6 +156,7 @@ async function sell() {
       "good",
     );
     attempt.end(key);
+    showReceipt(data, new Map(shop.products.map(({ id, name }) => [id, name])));
   } catch (error) {
     if (error instanceof SessionOver || error.status === 401) {
       return await startOver();
@@ -265,6 +267,8 @@ for (const id of ["method", "tendered"]) {
     show();
   });
 }
+
+$("print").addEventListener("click", () => print());
 
 connectSwitches("cut", "lossy", "slow");
 

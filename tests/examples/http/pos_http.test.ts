@@ -31,6 +31,7 @@ const WRITES = [
   `pos/purchases/returns/${ID}/approve`,
   `pos/inventory/corrections/${ID}/approve`,
   `pos/locations/${ID}/counts`,
+  `pos/businesses/${ID}/registration`,
 ];
 const READS = [`pos/sales/${ID}`, `pos/locations/${ID}/stock`];
 

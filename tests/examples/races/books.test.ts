@@ -13,6 +13,7 @@ import {
   type Lines,
   linesOf,
   openShop,
+  register,
   saleOf,
   sell,
   type Shop,
@@ -60,6 +61,7 @@ async function persist(
 Deno.test(`${WRITERS} writers at once, a third of whose answers get lost: goods, money and numbers are what the answers say`, async () => {
   const random = randomFrom(SEED);
   const shop = await openShop(ada);
+  await register(stack(), shop);
   const products = await Promise.all(
     [[250, 0], [1290, 700], [333, 1900], [1, 10_000]].map(
       ([price, rate], index) => addProduct(shop, price, rate, `sku-${index}`),

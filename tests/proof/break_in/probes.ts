@@ -324,9 +324,10 @@ function idOf(
 ): string {
   const list = route.split("/{id}")[0]!;
   const answer = made.find((each) => each.route.path === list)?.answer.body;
-  const table = rows.find(({ table }) => table === "locations")?.row.id;
+  // What came into being through the Data API.
+  const found = rows.find(({ table }) => list === `pos/${table}`)?.row.id;
   return answer?.id ?? answer?.saleId ?? answer?.recognitionId ??
-    answer?.event?.id ?? (list === "pos/locations" ? table as string : userId);
+    answer?.event?.id ?? (found as string | undefined) ?? userId;
 }
 
 /** A body that a route about one thing takes. */

@@ -1,21 +1,30 @@
-import type { Check } from "./check.ts";
+import type { Check, Problems } from "./check.ts";
+import { withExamples } from "../examples.ts";
 import { printed, runDeno } from "./command.ts";
 
-/** A check that one call of Deno makes. */
-function denoCheck(name: string, args: readonly string[]): Check {
-  return {
-    name,
-    needsPostgres: false,
-    async run() {
-      const result = await runDeno(args);
-      return result.code === 0 ? [] : [printed(result)];
-    },
-  };
+async function deno(...args: string[]): Promise<Problems> {
+  const result = await runDeno(args);
+  return result.code === 0 ? [] : [printed(result)];
 }
 
 /** Checks of the source text, the quickest first. */
 export const sourceChecks: readonly Check[] = [
-  denoCheck("fmt", ["fmt", "--check"]),
-  denoCheck("lint", ["lint"]),
-  denoCheck("check", ["check"]),
+  {
+    name: "fmt",
+    needsPostgres: false,
+    run: () => deno("fmt", "--check"),
+  },
+  {
+    name: "lint",
+    needsPostgres: false,
+    run: () => deno("lint"),
+  },
+  {
+    name: "check",
+    needsPostgres: false,
+    run: async () => [
+      ...await deno("check"),
+      ...await withExamples((args) => deno("check", "--doc", ...args)),
+    ],
+  },
 ];

@@ -40,9 +40,8 @@ export async function runDenoTest(
       "--allow-all",
       "--quiet",
       "--permit-no-files",
-      // The types of files are for `deno task check`; those of examples in
-      // documents are checked here or nowhere.
-      ...(args.includes("--doc") ? [] : ["--no-check"]),
+      // Types are for `deno task check`.
+      "--no-check",
       `--junit-path=${report}`,
       ...(filter === undefined ? [] : [`--filter=${filter}`]),
       ...args,

@@ -1,9 +1,7 @@
-import configuration from "../../deno.json" with { type: "json" };
 import { findPostgres, startCluster } from "../cluster/postgres.ts";
 import { hasExtension } from "../cluster/postgres_extensions.ts";
 import { emptyCluster, migratedCluster } from "../cluster/supabase_cluster.ts";
-import { ROOT } from "../check/check.ts";
-import { PACKAGE } from "../cli/release.ts";
+import { withExamples } from "../examples.ts";
 import { runDenoTest } from "./deno_test.ts";
 import { runPgtap } from "./pgtap.ts";
 import type { Outcome, Phase } from "./phase.ts";
@@ -57,68 +55,6 @@ const APART = [
   GUIDES,
 ];
 
-/**
- * Where examples are that run: the modules, and what is written about them. Those
- * that say which file of a project they are run there: tests/docs/.
- */
-async function documented(): Promise<string[]> {
-  const files = ["shared", "functions"];
-  for (
-    const folder of [
-      ".",
-      "docs",
-      "docs/recipes",
-      "skills/supabase-idempotency",
-    ]
-  ) {
-    for await (const { name } of Deno.readDir(new URL(`${folder}/`, ROOT))) {
-      if (!name.endsWith(".md")) continue;
-      const text = await Deno.readTextFile(new URL(`${folder}/${name}`, ROOT));
-      if (!/^```ts\n\/\/ supabase\//m.test(text)) {
-        files.push(`${folder}/${name}`);
-      }
-    }
-  }
-  return files;
-}
-
-/**
- * Runs the examples. Those of the documents import the module as a project does,
- * from `../_shared/` or from the package. That it lies in `shared/` here is no
- * matter of deno.json: each function would be deployed with all that its import
- * map names.
- */
-async function runExamples(filter: string | undefined): Promise<Outcome> {
-  const shared = new URL("shared/", ROOT).href;
-  const map = await Deno.makeTempFile({ suffix: ".json" });
-  const imports = {
-    ...configuration.imports,
-    // What deno.json says without saying it: a package brings what is below it.
-    ...Object.fromEntries(
-      Object.entries(configuration.imports)
-        .filter(([, to]) => /^npm:(@[^/]+\/)?[^/]+$/.test(to))
-        .map(([name, to]) => [`${name}/`, to.replace("npm:", "npm:/") + "/"]),
-    ),
-    ...Object.fromEntries(
-      Object.entries(configuration.exports).map(([entry, path]) => [
-        entry.replace(".", PACKAGE),
-        new URL(path, ROOT).href,
-      ]),
-    ),
-    [new URL("_shared/", ROOT).href]: shared,
-    [new URL("docs/_shared/", ROOT).href]: shared,
-  };
-  try {
-    await Deno.writeTextFile(map, JSON.stringify({ imports }));
-    return await runDenoTest(
-      ["--doc", `--import-map=${map}`, ...await documented()],
-      filter,
-    );
-  } finally {
-    await Deno.remove(map);
-  }
-}
-
 // What depends on how a version of Postgres locks, plans and casts.
 const ON_EACH_VERSION = [
   `${LEDGER}/postgres.test.ts`,
@@ -146,23 +82,11 @@ async function onPostgres(
   }
 }
 
-/** Every part of the test run, the longest first so that the lanes end together. */
+/**
+ * Every part of the test run, the longest first so that the lanes end together,
+ * and by that those that mostly wait beside those that mostly work.
+ */
 export const phases: readonly Phase[] = [
-  {
-    name: "integration on Postgres",
-    postgres: [],
-    run: (filter) => onPostgres(`${HTTP}/all.ts`, filter),
-  },
-  {
-    name: "integration on the embedded database",
-    postgres: null,
-    run: (filter) =>
-      runDenoTest(
-        [`${HTTP}/${findPostgres() === null ? "all" : "embedded"}.ts`],
-        filter,
-        { STACK: "pglite" },
-      ),
-  },
   {
     // On the embedded database the pages, the recipes and the demo run them.
     name: "examples",
@@ -170,9 +94,30 @@ export const phases: readonly Phase[] = [
     run: (filter) => onPostgres(`${EXAMPLES}/http/all.ts`, filter),
   },
   {
-    name: "guides",
+    name: "in a browser",
+    postgres: null,
+    browser: true,
+    run: (filter) => runDenoTest([`${BROWSER}/all.ts`], filter, STARTS_OFTEN),
+  },
+  {
+    name: "tools",
+    postgres: null,
+    run: (filter) =>
+      runDenoTest(
+        [`--ignore=${APART.join(",")}`, "tests"],
+        filter,
+        STARTS_OFTEN,
+      ),
+  },
+  {
+    name: "database faults",
     postgres: [],
-    run: (filter) => onPostgres(`${GUIDES}/all.ts`, filter),
+    run: (filter) => runDenoTest([FAULTS], filter),
+  },
+  {
+    name: "integration on Postgres",
+    postgres: [],
+    run: (filter) => onPostgres(`${HTTP}/all.ts`, filter),
   },
   {
     name: "concurrency",
@@ -187,19 +132,80 @@ export const phases: readonly Phase[] = [
     },
   },
   {
-    name: "tools",
+    name: "clocks and load",
+    postgres: [],
+    run: (filter) => runDenoTest([CLOCKS, LOAD], filter),
+  },
+  {
+    name: "migrating",
+    postgres: [],
+    async run(filter) {
+      await using cluster = await emptyCluster();
+      return await runDenoTest([MIGRATE], filter, {
+        DATABASE_URL: cluster.url,
+      });
+    },
+  },
+  {
+    name: "command line",
+    postgres: [],
+    run: (filter) => runDenoTest([CLI], filter, STARTS_OFTEN),
+  },
+  {
+    name: "unit",
     postgres: null,
     run: (filter) =>
       runDenoTest(
-        [`--ignore=${APART.join(",")}`, "tests"],
+        [`${CORE}/all.ts`, `${EXAMPLES}/unit/all.ts`],
         filter,
-        STARTS_OFTEN,
       ),
   },
   {
     name: "documentation",
     postgres: null,
     run: (filter) => runDenoTest([`${DOCS}/all.ts`], filter, STARTS_OFTEN),
+  },
+  {
+    name: "on other runtimes",
+    postgres: [],
+    run: (filter) => runDenoTest([RUNTIMES], filter),
+  },
+  {
+    name: "integration on the embedded database",
+    postgres: null,
+    run: (filter) =>
+      runDenoTest(
+        [`${HTTP}/${findPostgres() === null ? "all" : "embedded"}.ts`],
+        filter,
+        { STACK: "pglite" },
+      ),
+  },
+  {
+    name: "local stack",
+    postgres: null,
+    run: (filter) => runDenoTest([`${STACK}/all.ts`], filter, STARTS_OFTEN),
+  },
+  {
+    name: "parts",
+    postgres: null,
+    run: (filter) =>
+      runDenoTest([`${PARTS}/all.ts`, `${CLIENT}/all.ts`], filter),
+  },
+  {
+    name: "consumers",
+    postgres: [],
+    run: (filter) => runDenoTest([CONSUMERS], filter),
+  },
+  {
+    name: "simulation on SQL",
+    postgres: [],
+    run: (filter) => runDenoTest([`${SIMULATION}/sql.test.ts`], filter),
+  },
+  {
+    name: "doc examples",
+    postgres: null,
+    run: (filter) =>
+      withExamples((args) => runDenoTest(["--doc", ...args], filter)),
   },
   ...[17, 18].map((version): Phase => ({
     name: `the ledger on Postgres ${version}`,
@@ -213,92 +219,6 @@ export const phases: readonly Phase[] = [
     },
   })),
   {
-    name: "on other runtimes",
-    postgres: [],
-    run: (filter) => runDenoTest([RUNTIMES], filter),
-  },
-  {
-    name: "command line",
-    postgres: [],
-    run: (filter) => runDenoTest([CLI], filter, STARTS_OFTEN),
-  },
-  {
-    name: "consumers",
-    postgres: [],
-    run: (filter) => runDenoTest([CONSUMERS], filter),
-  },
-  {
-    name: "in a browser",
-    postgres: null,
-    browser: true,
-    run: (filter) => runDenoTest([`${BROWSER}/all.ts`], filter, STARTS_OFTEN),
-  },
-  {
-    name: "local stack",
-    postgres: null,
-    run: (filter) => runDenoTest([`${STACK}/all.ts`], filter, STARTS_OFTEN),
-  },
-  {
-    name: "migrating",
-    postgres: [],
-    async run(filter) {
-      await using cluster = await emptyCluster();
-      return await runDenoTest([MIGRATE], filter, {
-        DATABASE_URL: cluster.url,
-      });
-    },
-  },
-  {
-    name: "simulation on SQL",
-    postgres: [],
-    run: (filter) => runDenoTest([`${SIMULATION}/sql.test.ts`], filter),
-  },
-  {
-    name: "database faults",
-    postgres: [],
-    run: (filter) => runDenoTest([FAULTS], filter),
-  },
-  {
-    name: "failover",
-    postgres: [],
-    run: (filter) => runDenoTest([FAILOVER], filter),
-  },
-  {
-    name: "attempts that stall or crash",
-    postgres: [],
-    run: (filter) => runDenoTest([ATTEMPTS], filter),
-  },
-  {
-    name: "clocks and load",
-    postgres: [],
-    run: (filter) => runDenoTest([CLOCKS, LOAD], filter),
-  },
-  {
-    name: "kills and outages",
-    postgres: [],
-    run: (filter) => runDenoTest([CRASH], filter),
-  },
-  {
-    name: "doc examples",
-    postgres: null,
-    run: runExamples,
-  },
-  {
-    name: "parts",
-    postgres: null,
-    run: (filter) =>
-      runDenoTest([`${PARTS}/all.ts`, `${CLIENT}/all.ts`], filter),
-  },
-  {
-    name: "unit",
-    postgres: null,
-    run: (filter) =>
-      runDenoTest(
-        [`${CORE}/all.ts`, `${EXAMPLES}/unit/all.ts`],
-        filter,
-      ),
-  },
-  {
     name: "simulation in memory and on Redis",
     postgres: null,
     run: (filter) =>
@@ -310,4 +230,24 @@ export const phases: readonly Phase[] = [
       ),
   },
   { name: "pgTAP", postgres: ["pg_cron", "pgtap"], run: runPgtap },
+  {
+    name: "failover",
+    postgres: [],
+    run: (filter) => runDenoTest([FAILOVER], filter),
+  },
+  {
+    name: "guides",
+    postgres: [],
+    run: (filter) => onPostgres(`${GUIDES}/all.ts`, filter),
+  },
+  {
+    name: "attempts that stall or crash",
+    postgres: [],
+    run: (filter) => runDenoTest([ATTEMPTS], filter),
+  },
+  {
+    name: "kills and outages",
+    postgres: [],
+    run: (filter) => runDenoTest([CRASH], filter),
+  },
 ];

@@ -7,7 +7,7 @@ import { createSchedule, partOf } from "./schedule.ts";
 import { testSeed } from "../trial.ts";
 import { simulate } from "./simulate.ts";
 
-const SCHEDULES = 10_000;
+const SCHEDULES = 5_000;
 const MOST_SCHEDULES_TO_NOTICE = 2000;
 
 // What schedules have nothing to do with; the contract shows it.

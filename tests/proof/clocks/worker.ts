@@ -152,3 +152,4 @@ await Promise.all([
   breaks(),
 ]);
 await sql.end();
+tell({ kind: "over" });

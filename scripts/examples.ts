@@ -29,10 +29,12 @@ async function documented(): Promise<string[]> {
 
 /**
  * Lets Deno do something with the examples: `deno test --doc` runs them, and
- * `deno check --doc` looks at their types. Those of the documents import the module as a project does,
- * from `../_shared/` or from the package. That it lies in `shared/` here is no
- * matter of deno.json: each function would be deployed with all that its import
- * map names.
+ * `deno check --doc` looks at their types. Those of the documents import the
+ * module as a project does, from `../_shared/` or from the package. That it lies
+ * in `shared/` here is no matter of deno.json: each function would be deployed
+ * with all that its import map names.
+ *
+ * @param use Gets what those commands take beside their name.
  */
 export async function withExamples<T>(
   use: (args: readonly string[]) => Promise<T>,

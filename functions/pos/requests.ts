@@ -29,7 +29,12 @@ const tin = z.string().regex(
   "has nine digits: 123-456-789",
 );
 const serial = z.int().min(1).max(999_999_999_999);
-const numbered = { number: storableText(50), issuedOn: z.iso.date() };
+const numbered = {
+  number: storableText(50),
+  issuedOn: z.iso.date().refine((date) => date >= "2000-01-01", {
+    error: "expected a day from 2000 on",
+  }),
+};
 
 /** What later invoices say of the seller, and which serial numbers they have. */
 const RegistrationRequest = z.strictObject({

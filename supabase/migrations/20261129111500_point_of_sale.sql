@@ -704,10 +704,14 @@ create table public.tax_registrations (
   constraint tax_registrations_branch_code_has_3_or_5_digits check (branch_code ~ '^([0-9]{3}|[0-9]{5})$'),
   constraint tax_registrations_address_has_1_to_300_characters check (char_length(address) between 1 and 300),
   constraint tax_registrations_permit_number_has_1_to_50_characters check (char_length(permit_number) between 1 and 50),
+  constraint tax_registrations_permit_issued_on_has_four_digits_of_year
+    check (permit_issued_on between '2000-01-01' and '9999-12-31'),
   constraint tax_registrations_series_is_of_1_to_12_digits
     check (first_serial >= 1 and last_serial >= first_serial and last_serial <= 999999999999),
   constraint tax_registrations_accreditation_number_has_1_to_50_characters
     check (char_length(accreditation_number) between 1 and 50),
+  constraint tax_registrations_accredited_on_has_four_digits_of_year
+    check (accreditation_issued_on between '2000-01-01' and '9999-12-31'),
   constraint tax_registrations_accreditation_has_number_and_date
     check (num_nonnulls(accreditation_number, accreditation_issued_on) <> 1)
 );

@@ -1,6 +1,6 @@
 -- What the point of sale's tables promise about any row, whoever writes it.
 begin;
-select plan(65);
+select plan(67);
 
 insert into public.businesses (id, name, currency) values ('00000000-0000-4000-8000-0000000000b1', 'Tea', 'EUR'), ('00000000-0000-4000-8000-0000000000b2', 'Pots', 'EUR');
 insert into public.locations (id, business_id, name) values
@@ -59,6 +59,8 @@ values ('00000000-0000-4000-8000-0000000000b1', 1, 'Tea Corporation', '123-456-7
 insert into public.invoice_series values ('00000000-0000-4000-8000-0000000000b1', 'PTU-1', 1, 10, 10);
 select pg_temp.refused($$update public.tax_registrations set tin = '123456789'$$, 'tax_registrations_tin_has_3_times_3_digits');
 select pg_temp.refused($$update public.tax_registrations set branch_code = '0000'$$, 'tax_registrations_branch_code_has_3_or_5_digits');
+select pg_temp.refused($$update public.tax_registrations set permit_issued_on = 'infinity'$$, 'tax_registrations_permit_issued_on_has_four_digits_of_year');
+select pg_temp.refused($$update public.tax_registrations set accreditation_number = 'ACC-1', accreditation_issued_on = '0044-03-15 BC'$$, 'tax_registrations_accredited_on_has_four_digits_of_year');
 select pg_temp.refused($$update public.tax_registrations set last_serial = 0$$, 'tax_registrations_series_is_of_1_to_12_digits');
 select pg_temp.refused($$update public.tax_registrations set accreditation_number = 'ACC-1'$$, 'tax_registrations_accreditation_has_number_and_date');
 select pg_temp.refused($$update public.invoice_series set used_serial = 11$$, 'invoice_series_stay_within_the_permit');

@@ -207,9 +207,12 @@ Deno.test("what is no TIN, branch, date or series is refused by name, and so is 
     ["branchCode", { branchCode: "0001" }],
     ["registeredName", { registeredName: " " }],
     ["permit", { permit: { ...REGISTRATION.permit, firstSerial: 1001 } }],
-    ["issuedOn", {
-      permit: { ...REGISTRATION.permit, issuedOn: "2026-02-30" },
-    }],
+    ...["2026-02-30", "0000-01-01"].map((
+      issuedOn,
+    ): [string, Record<string, unknown>] => [
+      "issuedOn",
+      { permit: { ...REGISTRATION.permit, issuedOn } },
+    ]),
   ];
   for (const [name, changed] of wrong) {
     const { status, body } = await register(stack(), shop, changed);

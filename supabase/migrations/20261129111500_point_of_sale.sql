@@ -1094,6 +1094,8 @@ declare
   v_priced jsonb;
   v_total bigint;
   v_payments jsonb;
+  v_permit_number text;
+  v_serial bigint;
   v_registration public.tax_registrations;
   v_sale public.sales;
 begin
@@ -1139,11 +1141,23 @@ begin
 
   v_payments := public.pos_payments(p_request -> 'payments', v_total);
 
-  select r.* into v_registration
+  select r.permit_number into v_permit_number
   from public.tax_registrations as r
   where r.business_id = v_business_id
   order by r.version desc
   limit 1;
+
+  if found then
+    v_serial := public.pos_next_serial(v_business_id, v_permit_number);
+
+    -- Not before: it may have waited for another version, which says other things of the series. From
+    -- here on such a version waits for this sale.
+    select r.* into v_registration
+    from public.tax_registrations as r
+    where r.business_id = v_business_id and r.permit_number = v_permit_number
+    order by r.version desc
+    limit 1;
+  end if;
 
   if v_registration.vat_registered is false and v_priced @? '$[*] ? (@.tax_rate > 0 || @.zero_rated == true)' then
     perform public.pos_refuse(
@@ -1157,10 +1171,7 @@ begin
     buyer_name, buyer_tin, buyer_address
   )
   select
-    v_sale_id, v_business_id, v_location_id, v_registration.version, v_registration.permit_number,
-    case
-      when v_registration.version is not null then public.pos_next_serial(v_business_id, v_registration.permit_number)
-    end,
+    v_sale_id, v_business_id, v_location_id, v_registration.version, v_permit_number, v_serial,
     public.get_next_invoice_number(v_business_id), b.currency, v_total,
     (
       select sum(public.pos_tax_in(p.quantity * p.unit_price, p.tax_rate))

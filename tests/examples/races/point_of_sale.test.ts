@@ -11,6 +11,8 @@ import {
   type Lines,
   linesOf,
   openShop,
+  register,
+  REGISTRATION,
   saleOf,
   sell,
   type Shop,
@@ -228,7 +230,7 @@ Deno.test("a line that comes while its receipt is being approved is in it with i
 Deno.test("a sale whose transaction is rolled back gives back the goods, the number and the key", async () => {
   const { shop, products: [tea] } = await stockedShop(10);
   const key = unique("key");
-  const perform = (tx: postgres.ISql) => performAs(tx, shop, tea!, key);
+  const perform = (tx: postgres.ISql) => performSale(tx, shop, tea!, key);
   let lost = "";
   await assertRejects(() =>
     sql.begin(async (tx) => {
@@ -260,7 +262,7 @@ Deno.test("a count that comes while goods are being sold waits, and counts again
     });
   let counting: ReturnType<typeof count>[] = [];
   await sql.begin(async (tx) => {
-    await performAs(tx, shop, tea!, unique("key"));
+    await performSale(tx, shop, tea!, unique("key"));
     const [session] = await tx<{ pid: number }[]>`
       select pg_backend_pid() as pid`;
     counting = [count(), count()];
@@ -316,20 +318,56 @@ Deno.test("who is no member any more when the draft is free approves nothing", a
   assertEquals(await stockOf(shop, shop.counter, tea!), 1);
 });
 
-/** As the API does it: one transaction under the caller's role and claims. */
-async function performAs(
+Deno.test("a sale that waits for a registration gets a number within the series that its invoice names", async () => {
+  const { shop, products: [tea] } = await stockedShop(1);
+  const permit = { ...REGISTRATION.permit, firstSerial: 1, lastSerial: 5 };
+  await register(stack(), shop, { permit });
+  const mended = { ...permit, firstSerial: 11, lastSerial: 12 };
+  let selling: ReturnType<typeof sell> | undefined;
+  await sql.begin(async (tx) => {
+    await performAs(tx, unique("key"), {
+      operation: "pos/businesses/:id/registration",
+      subjectId: shop.businessId,
+      request: { ...REGISTRATION, permit: mended },
+    });
+    const [session] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid`;
+    selling = sell(stack(), shop, [[tea!, 1]]);
+    await untilBlockedBy(sql, session!.pid);
+  });
+  const { status, body } = await selling!;
+  assertEquals([status, body.invoice.serialNumber], [201, "11"]);
+  assertEquals(body.invoice.seller.permit, mended);
+});
+
+const performSale = (
   tx: postgres.ISql,
   shop: Shop,
   product: string,
   key: string,
+) =>
+  performAs(tx, key, {
+    operation: "pos/sales",
+    request: saleOf(shop.counter, [[product, 1]]),
+  });
+
+/** As the API does it: one transaction under the caller's role and claims. */
+async function performAs(
+  tx: postgres.ISql,
+  key: string,
+  { operation, subjectId = null, request }: {
+    operation: string;
+    subjectId?: string | null;
+    request: unknown;
+  },
 ) {
   const claims = JSON.stringify({ sub: ada.userId });
   await tx`select set_config('role', 'authenticated', true),
     set_config('request.jwt.claims', ${claims}, true)`;
   const [answer] = await tx<{ outcome: string; response: string }[]>`
     select * from public.pos_perform(
-      'pos/sales', ${key}, ${"a".repeat(64)}, null, ${
-    JSON.stringify(saleOf(shop.counter, [[product, 1]]))
+      ${operation}, ${key}, ${"a".repeat(64)}, ${subjectId}, ${
+    JSON.stringify(request)
   }::text::jsonb)`;
   return answer!;
 }

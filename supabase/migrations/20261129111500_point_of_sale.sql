@@ -1162,7 +1162,7 @@ begin
   if v_registration.vat_registered is false and v_priced @? '$[*] ? (@.tax_rate > 0 || @.zero_rated == true)' then
     perform public.pos_refuse(
       409, 'NOT_VAT_REGISTERED', 'Not registered for VAT',
-      'The business is not registered for VAT, and what is sold is taxed or zero-rated: set the tax rate of the products to 0'
+      'The business is not registered for VAT, and what is sold is taxed or zero-rated: set tax_rate of the products to 0 and zero_rated to false, then send the sale again'
     );
   end if;
 

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { call } from "../../support/call.ts";
 import { unique } from "../../support/probe.ts";
 import {
@@ -163,13 +163,20 @@ Deno.test("without a registration for VAT nothing is sold with tax, and the key 
   const { shop, tea } = await openStocked();
   await register(stack(), shop, { vatRegistered: false });
   const key = unique("key");
-  const refused = await sell(stack(), shop, [[tea, 1]], key);
-  assertEquals([refused.status, refused.body.code], [
-    409,
-    "NOT_VAT_REGISTERED",
-  ]);
-  await ada.client.from("products").update({ tax_rate: 0 }).eq("id", tea)
-    .throwOnError();
+  for (
+    const taxes of [
+      { tax_rate: 0, zero_rated: true },
+      { tax_rate: 0, zero_rated: false },
+    ]
+  ) {
+    const { status, body } = await sell(stack(), shop, [[tea, 1]], key);
+    assertEquals([status, body.code], [409, "NOT_VAT_REGISTERED"]);
+    for (const column of Object.keys(taxes)) {
+      assertStringIncludes(body.detail, column);
+    }
+    await ada.client.from("products").update(taxes).eq("id", tea)
+      .throwOnError();
+  }
   const { body: { invoice } } = await sell(stack(), shop, [[tea, 1]], key);
   assertEquals(
     [invoice.serialNumber, invoice.vatAmount, invoice.exemptSales],

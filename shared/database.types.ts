@@ -2506,6 +2506,7 @@ export type Database = {
       "sale_lines": {
         Row: {
           "business_id": string;
+          "name": string;
           "product_id": string;
           "quantity": number;
           "refunded_quantity": number;
@@ -2519,6 +2520,7 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           "business_id": string;
+          "name": string;
           "product_id": string;
           "quantity": number;
           "refunded_quantity"?: number;
@@ -2531,6 +2533,7 @@ export type Database = {
         };
         Update: {
           "business_id"?: string;
+          "name"?: string;
           "product_id"?: string;
           "quantity"?: number;
           "refunded_quantity"?: number;

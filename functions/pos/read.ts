@@ -15,6 +15,8 @@ export interface Sale {
   tax: number;
   lines: {
     productId: string;
+    /** Of the product when it was sold. */
+    name: string;
     quantity: number;
     unitPrice: number;
     /** In hundredths of a percent. */
@@ -92,7 +94,7 @@ export async function readSale(
   const reading = supabase.from("sales")
     .select(`
       id, number, location_id, currency, total, tax, created_at,
-      lines:sale_lines(product_id, quantity, unit_price, tax_rate, total, tax, refunded_quantity),
+      lines:sale_lines(product_id, name, quantity, unit_price, tax_rate, total, tax, refunded_quantity),
       payments:sale_payments(method, amount, tendered, change, reference),
       refunds(id, number, total, tax, created_at)
     `)
@@ -123,6 +125,7 @@ export async function readSale(
     tax: sale.tax,
     lines: sale.lines.map((line) => ({
       productId: line.product_id,
+      name: line.name,
       quantity: line.quantity,
       unitPrice: line.unit_price,
       taxRate: line.tax_rate,

@@ -972,6 +972,7 @@ create table public.sale_lines (
   unit_price bigint not null,
   tax_rate integer not null,
   zero_rated boolean not null default false,
+  name text not null,
   total bigint not null generated always as (quantity * unit_price) stored,
   tax bigint not null generated always as (public.pos_tax_in(quantity * unit_price, tax_rate)) stored,
   refunded_quantity integer not null default 0,
@@ -984,11 +985,13 @@ create table public.sale_lines (
   constraint sale_lines_unit_price_is_0_to_4000000000 check (unit_price between 0 and 4000000000),
   constraint sale_lines_tax_rate_is_0_to_10000 check (tax_rate between 0 and 10000),
   constraint sale_lines_zero_rated_have_no_tax check (not zero_rated or tax_rate = 0),
+  constraint sale_lines_name_has_1_to_200_characters check (char_length(name) between 1 and 200),
   constraint sale_lines_refunded_is_never_more_than_sold check (refunded_quantity between 0 and quantity)
 );
 
 comment on column public.sale_lines.unit_price is 'What one piece cost when it was sold, tax included.';
 comment on column public.sale_lines.tax_rate is 'Of the product when it was sold, in hundredths of a percent.';
+comment on column public.sale_lines.name is 'Of the product when it was sold: what the invoice calls it.';
 comment on table public.sale_lines is 'The products of a sale, and how many of them came back.';
 
 create index sale_lines_business_id_product_id_idx on public.sale_lines (business_id, product_id);
@@ -1131,7 +1134,7 @@ begin
     jsonb_agg(
       jsonb_build_object(
         'product_id', l.product_id, 'quantity', l.quantity, 'unit_price', p.price, 'tax_rate', p.tax_rate,
-        'zero_rated', p.zero_rated
+        'zero_rated', p.zero_rated, 'name', p.name
       )
     ),
     sum(l.quantity * p.price)
@@ -1183,10 +1186,10 @@ begin
   where b.id = v_business_id
   returning * into v_sale;
 
-  insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price, tax_rate, zero_rated)
+  insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price, tax_rate, zero_rated, name)
   select v_business_id, v_sale_id, p.*
   from jsonb_to_recordset(v_priced)
-    as p (product_id uuid, quantity integer, unit_price bigint, tax_rate integer, zero_rated boolean);
+    as p (product_id uuid, quantity integer, unit_price bigint, tax_rate integer, zero_rated boolean, name text);
 
   insert into public.sale_payments (business_id, sale_id, method, amount, tendered, reference, position)
   select v_business_id, v_sale_id, p.*
@@ -1204,8 +1207,8 @@ begin
     'lines', (
       select json_agg(
         json_build_object(
-          'productId', l.product_id, 'quantity', l.quantity, 'unitPrice', l.unit_price, 'taxRate', l.tax_rate,
-          'total', l.total, 'tax', l.tax
+          'productId', l.product_id, 'name', l.name, 'quantity', l.quantity, 'unitPrice', l.unit_price,
+          'taxRate', l.tax_rate, 'total', l.total, 'tax', l.tax
         )
         order by l.product_id
       )

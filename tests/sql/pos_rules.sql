@@ -67,8 +67,8 @@ select pg_temp.refused($$update public.invoice_series set used_serial = 11$$, 'i
 
 insert into public.sales (id, business_id, location_id, number, currency, total, tax, sold_by) values
   ('00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'INV-202510-0001', 'EUR', 1250, 200, gen_random_uuid());
-insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price, tax_rate) values
-  ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000d1', 5, 250, 1900);
+insert into public.sale_lines (business_id, sale_id, product_id, quantity, unit_price, tax_rate, name) values
+  ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-000000000051', '00000000-0000-4000-8000-0000000000d1', 5, 250, 1900, 'Tea');
 select is((select row(total, tax)::text from public.sale_lines), '(1250,200)', 'a line adds itself up');
 select is((select invoice ->> 'vatableSales' from public.v_invoices), '1050', 'and its invoice says what was vatable');
 

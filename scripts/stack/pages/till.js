@@ -156,7 +156,7 @@ async function sell() {
       "good",
     );
     attempt.end(key);
-    showReceipt(data, new Map(shop.products.map(({ id, name }) => [id, name])));
+    showReceipt(data);
   } catch (error) {
     if (error instanceof SessionOver || error.status === 401) {
       return await startOver();

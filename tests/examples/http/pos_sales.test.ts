@@ -154,15 +154,17 @@ Deno.test("the key of one sale does not pay for another: 422, and nothing is sol
   assertEquals(await stockOf(shop, shop.counter, tea), 9);
 });
 
-Deno.test("what is on the books keeps the price that it was sold at", async () => {
+Deno.test("what is on the books keeps the price and the name that it was sold at", async () => {
   const tea = await stocked(10, 100);
   const { body } = await sell(stack(), shop, [[tea, 3]], unique("key"));
-  await ada.client.from("products").update({ price: 999 }).eq("id", tea)
-    .throwOnError();
+  await ada.client.from("products").update({ price: 999, name: "Other" })
+    .eq("id", tea).throwOnError();
   const read = await call(stack(), ada, `pos/sales/${body.saleId}`, {
     method: "GET",
   });
-  assertEquals([read.body.total, read.body.lines[0].unitPrice], [300, 100]);
+  const [{ unitPrice, name }] = read.body.lines;
+  assertEquals([read.body.total, unitPrice, name], [300, 100, "Tea"]);
+  assertEquals(body.lines[0].name, "Tea");
 });
 
 Deno.test("tax and payments of a sale add up in the smallest unit, rounded half up a line, with what was tendered", async () => {

@@ -4,9 +4,8 @@
  * Writes a receipt, into the list where it stands.
  *
  * @param sale The answer to a sale.
- * @param names Of the products, by id.
  */
-export function showReceipt(sale, names) {
+export function showReceipt(sale) {
   const { seller, serialNumber, buyer, ...sums } = sale.invoice;
   const format = new Intl.NumberFormat([], {
     style: "currency",
@@ -43,9 +42,9 @@ export function showReceipt(sale, names) {
         }`,
       )]
       : [],
-    ...sale.lines.map(({ productId, quantity, unitPrice, total }) =>
+    ...sale.lines.map(({ name, quantity, unitPrice, total }) =>
       line(
-        `${quantity} × ${names.get(productId)}, ${money(unitPrice)}`,
+        `${quantity} × ${name}, ${money(unitPrice)}`,
         money(total),
       )
     ),

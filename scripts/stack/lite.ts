@@ -36,6 +36,7 @@ export function createLite(
     return served instanceof Request ? served : undefined;
   });
   database.connection.normalizeDbError = asPostgrestError;
+  const forgetSchema = keepNoOldSchema(database);
   muteConsole();
   const app = new App(
     {
@@ -64,7 +65,7 @@ export function createLite(
         () => database.connection.introspect({ useCache: true }),
       );
     },
-    forgetSchema: () => database.connection.clearSchemaCache(),
+    forgetSchema,
     fetch: async (request) => {
       const response = await insideLite.run(
         request,
@@ -79,6 +80,27 @@ export function createLite(
       }
       return response;
     },
+  };
+}
+
+/**
+ * Has lite forget, with the schema, what it is reading of it just now: that may
+ * be the old one, and would be kept for good.
+ */
+function keepNoOldSchema({ connection }: Database): () => Promise<void> {
+  const introspect = connection.introspect.bind(connection);
+  let changes = 0;
+  connection.introspect = async (options) => {
+    for (;;) {
+      const before = changes;
+      const schema = await introspect(options);
+      if (before === changes) return schema;
+      await connection.clearSchemaCache();
+    }
+  };
+  return async () => {
+    changes += 1;
+    await connection.clearSchemaCache();
   };
 }
 

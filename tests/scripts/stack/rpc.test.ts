@@ -160,3 +160,26 @@ Deno.test({
     }
   },
 });
+
+testOnEachDatabase(
+  "What is asked while the schema changes leaves nothing of the old one behind",
+  async (_t, stack) => {
+    const ask = async () => {
+      const response = await stack.call("/rest/v1/changing?select=id", {
+        headers: { apikey: stack.secretKey },
+      });
+      await response.body?.cancel();
+      return response.status;
+    };
+    await stack.sql("create table public.away (id integer)");
+    await stack.sql("grant select on public.away to service_role");
+    for (let change = 0; change < 10; change++) {
+      await Promise.all([
+        ...[ask(), ask(), ask()],
+        stack.sql("alter table public.away rename to changing"),
+      ]);
+      assertEquals(await ask(), 200);
+      await stack.sql("alter table public.changing rename to away");
+    }
+  },
+);

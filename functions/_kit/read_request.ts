@@ -253,3 +253,20 @@ export function storableText(maxLength: number): z.ZodType<string> {
     { error: "contains U+0000 or half a surrogate pair" },
   );
 }
+
+/**
+ * A schema for a day that is going to be a column, such as `2026-12-24`: from
+ * 2000 on. The year 0, which ISO 8601 has, is none to Postgres.
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { day } from "./read_request.ts";
+ *
+ * assert(day.safeParse("2026-12-24").success);
+ * assert(!day.safeParse("0000-01-01").success);
+ * ```
+ */
+export const day = z.iso.date().refine((date) => date >= "2000-01-01", {
+  error: "expected a day from 2000 on",
+});

@@ -154,11 +154,6 @@ export const email = z.email().max(254);
 /** A number as people write it. */
 export const phone = text(50);
 
-/** A day. */
-export const day = z.iso.date().refine((date) => date >= "2000-01-01", {
-  error: "expected a day from 2000 on",
-});
-
 /** A moment, in UTC from here on: zod takes offsets that Postgres does not. */
 export const moment = z.iso.datetime({
   offset: true,

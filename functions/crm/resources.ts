@@ -1,10 +1,10 @@
 import { z } from "zod";
+import { day } from "../_kit/read_request.ts";
 import {
   amount,
   count,
   country,
   currency,
-  day,
   email,
   maybe,
   moment,

@@ -1,5 +1,10 @@
 import { z } from "zod";
-import { readJson, readQuery, storableText } from "../_kit/read_request.ts";
+import {
+  day,
+  readJson,
+  readQuery,
+  storableText,
+} from "../_kit/read_request.ts";
 import { Refusal } from "../_kit/refuse.ts";
 import { readCount } from "./count.ts";
 import type { PosOperation } from "./perform.ts";
@@ -29,12 +34,7 @@ const tin = z.string().regex(
   "has nine digits: 123-456-789",
 );
 const serial = z.int().min(1).max(999_999_999_999);
-const numbered = {
-  number: storableText(50),
-  issuedOn: z.iso.date().refine((date) => date >= "2000-01-01", {
-    error: "expected a day from 2000 on",
-  }),
-};
+const numbered = { number: storableText(50), issuedOn: day };
 
 /** What later invoices say of the seller, and which serial numbers they have. */
 const RegistrationRequest = z.strictObject({

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { includeArchived } from "../../shared/archive.ts";
 import { pageQuery } from "../_kit/paging.ts";
-import { readQuery, storableText } from "../_kit/read_request.ts";
+import { day, readQuery, storableText } from "../_kit/read_request.ts";
 import { STATUSES } from "./quotation.ts";
 import type { ListQuery } from "./quotation_store.ts";
 
@@ -18,9 +18,7 @@ const customerName = text;
 const currency = z.string().regex(/^[A-Z]{3}$/, {
   error: "expected an ISO 4217 code, for instance EUR",
 });
-const validUntil = z.iso.date().refine((date) => date >= "2000-01-01", {
-  error: "expected a day from 2000 on",
-}).nullable();
+const validUntil = day.nullable();
 const lines = z.array(Line).max(100);
 
 /** Everything that a quotation consists of: to create one, or to replace it. */

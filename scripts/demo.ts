@@ -14,7 +14,7 @@ import { alike, type Asked, createAsk } from "./demo/ask.ts";
 import { signUp, upload } from "./demo/newcomer.ts";
 import { printRows, printTable } from "./table.ts";
 import { startStack } from "./stack/stack.ts";
-import { taskOptions } from "./task.ts";
+import { readTask, taskOptions } from "./task.ts";
 
 const AT_ONCE = 20;
 const USAGE = `Usage: deno task demo
@@ -24,12 +24,7 @@ at once, and what they left in the database. Exit code 1 where a request did not
 go as promised.
 `;
 
-try {
-  taskOptions(USAGE, {});
-} catch (error) {
-  console.error(`demo: ${(error as Error).message}`);
-  Deno.exit(2);
-}
+readTask("demo", () => taskOptions(USAGE, {}));
 
 const broken: string[] = [];
 

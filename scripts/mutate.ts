@@ -2,13 +2,13 @@
  * Breaks the core and its SQL, one place at a time, and looks which tests
  * notice: `deno task mutate --help`.
  *
- * The places are taken from each file in turn. Nothing is broken in place: each job works
- * on a copy of the tree. First each test file is run on the tree as it is, to
- * know what it runs, which is kept in `.local/` for as long as that stays true;
- * a mutant then meets only the tests that run what it breaks, up to the first
- * that fails. What the type check or Postgres refuses is no mutant. One that
- * survives is named; `mutate/accepted.json` says of some why nothing can notice
- * them. The last line is `N killed, N survived, N accepted`.
+ * The places are taken from each file in turn. Nothing is broken in place: each
+ * job works on a copy of the tree. First each test file is run on the tree as it
+ * is, to know what it runs, which is kept in `.local/` for as long as that stays
+ * true; a mutant then meets only the tests that run what it breaks, up to the
+ * first that fails. What the type check or Postgres refuses is no mutant. One
+ * that survives is named; `mutate/accepted.json` says of some why nothing can
+ * notice them. The last line is `N killed, N survived, N accepted`.
  *
  * @module
  */
@@ -29,7 +29,7 @@ import {
   testsOf,
 } from "./mutate/trial.ts";
 import { typescriptEdits } from "./mutate/typescript.ts";
-import { taskOptions, wrongUsage } from "./task.ts";
+import { readTask, taskOptions, wrongUsage } from "./task.ts";
 import { useScratchMemory } from "./test/scratch.ts";
 
 const USAGE =
@@ -47,7 +47,7 @@ const SQL = "supabase/schemas/idempotency";
 // The contract is proven by stores that are wrong on purpose; deps only names.
 const LEFT_OUT = ["testing.ts", "deps.ts", "with_idempotency.ts"];
 
-const { only, most, seed, jobs, list } = readArguments();
+const { only, most, seed, jobs, list } = readTask("mutate", readArguments);
 useScratchMemory();
 const tree = await copyTree(fileURLToPath(ROOT));
 const startedAt = performance.now();
@@ -177,25 +177,20 @@ function shuffled(mutants: readonly Mutant[], seed: number): Mutant[] {
 }
 
 function readArguments() {
-  try {
-    const values = taskOptions(USAGE, {
-      only: { type: "string", multiple: true, default: [""] },
-      most: { type: "string", default: "150" },
-      seed: { type: "string", default: "1" },
-      jobs: { type: "string", default: "2" },
-      list: { type: "boolean", default: false },
-    });
-    return {
-      only: values.only,
-      list: values.list,
-      most: wholeNumber("most", values.most),
-      seed: wholeNumber("seed", values.seed),
-      jobs: wholeNumber("jobs", values.jobs),
-    };
-  } catch (error) {
-    console.error(`mutate: ${(error as Error).message}`);
-    Deno.exit(2);
-  }
+  const values = taskOptions(USAGE, {
+    only: { type: "string", multiple: true, default: [""] },
+    most: { type: "string", default: "150" },
+    seed: { type: "string", default: "1" },
+    jobs: { type: "string", default: "2" },
+    list: { type: "boolean", default: false },
+  });
+  return {
+    only: values.only,
+    list: values.list,
+    most: wholeNumber("most", values.most),
+    seed: wholeNumber("seed", values.seed),
+    jobs: wholeNumber("jobs", values.jobs),
+  };
 }
 
 function wholeNumber(name: string, text: string): number {

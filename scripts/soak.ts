@@ -12,7 +12,7 @@ import { loadTrials } from "../tests/proof/load/trials.ts";
 import { scheduleTrials } from "../tests/proof/simulation/trials.ts";
 import { anySeed, type Trial } from "../tests/proof/trial.ts";
 import { printTable } from "./table.ts";
-import { taskOptions, wrongUsage } from "./task.ts";
+import { readTask, taskOptions, wrongUsage } from "./task.ts";
 
 const USAGE =
   `Usage: deno task soak [--minutes N] [--seed S] [--only NAME,NAME] [--json]
@@ -47,13 +47,7 @@ interface Row {
   seed: number;
 }
 
-const { minutes, seed, chosen, json } = readArguments();
-const able = chosen.filter((trial) => {
-  const missing = trial.missing();
-  if (missing !== null) console.error(`skipped: ${trial.name} (${missing})`);
-  return missing === null;
-});
-if (able.length === 0) refuse("nothing is left to try");
+const { minutes, seed, able, json } = readTask("soak", readArguments);
 
 const seconds = minutes * 60 / able.length;
 console.error(
@@ -94,15 +88,24 @@ if (rows.some(({ tried, held }) => held < tried || tried === 0)) {
 }
 
 function readArguments() {
-  const values = parse();
+  const values = taskOptions(USAGE, {
+    minutes: { type: "string", default: "60" },
+    seed: { type: "string" },
+    only: { type: "string" },
+    json: { type: "boolean", default: false },
+  });
   const minutes = Number(values.minutes);
   if (!(minutes > 0 && minutes <= 7 * 24 * 60)) {
-    refuse(`--minutes ${values.minutes}: expected up to a week of them`);
+    throw wrongUsage(
+      `--minutes ${values.minutes}: expected up to a week of them`,
+      USAGE,
+    );
   }
   const seed = values.seed === undefined ? anySeed() : Number(values.seed);
   if (!(Number.isInteger(seed) && seed >= 0 && seed <= MAX_SEED)) {
-    refuse(
+    throw wrongUsage(
       `--seed ${values.seed}: expected a whole number from 0 to ${MAX_SEED}`,
+      USAGE,
     );
   }
   const names = values.only?.split(",").map((name) => name.trim());
@@ -111,29 +114,16 @@ function readArguments() {
   );
   if (unknown !== undefined) {
     const known = trials.map(({ name }) => name).join(", ");
-    refuse(`--only ${unknown}: expected some of ${known}`);
+    throw wrongUsage(`--only ${unknown}: expected some of ${known}`, USAGE);
   }
   const chosen = trials.filter(({ name }) =>
     names?.some((start) => name.startsWith(start)) ?? true
   );
-  return { minutes, seed, chosen, json: values.json };
-}
-
-function parse() {
-  try {
-    return taskOptions(USAGE, {
-      minutes: { type: "string", default: "60" },
-      seed: { type: "string" },
-      only: { type: "string" },
-      json: { type: "boolean", default: false },
-    });
-  } catch (error) {
-    console.error(`soak: ${(error as Error).message}`);
-    Deno.exit(2);
-  }
-}
-
-function refuse(message: string): never {
-  console.error(`soak: ${wrongUsage(message, USAGE).message}`);
-  Deno.exit(2);
+  const able = chosen.filter((trial) => {
+    const missing = trial.missing();
+    if (missing !== null) console.error(`skipped: ${trial.name} (${missing})`);
+    return missing === null;
+  });
+  if (able.length === 0) throw wrongUsage("nothing is left to try", USAGE);
+  return { minutes, seed, able, json: values.json };
 }

@@ -21,6 +21,24 @@ export function taskOptions<
   }
 }
 
+/**
+ * Reads a task's arguments; what is wrong with them is printed, and ends the
+ * process with exit code 2.
+ *
+ * @param task Its name, as `deno task` knows it.
+ */
+export function readTask<Arguments>(
+  task: string,
+  read: () => Arguments,
+): Arguments {
+  try {
+    return read();
+  } catch (error) {
+    console.error(`${task}: ${(error as Error).message}`);
+    Deno.exit(2);
+  }
+}
+
 /** Says what is wrong with a command line, and how it is written. */
 export function wrongUsage(message: string, usage: string): UsageError {
   return new UsageError(`${message}. ${usage.split("\n", 1)[0]}`);

@@ -60,7 +60,7 @@ export function look(
 // What only says where a function is to run; the server leaves it out too.
 const REGION = "forceFunctionRegion";
 
-const IDS = /\/(\d+|[\da-f-]{36})\b/gi;
+const IDS = /\/(\d+|[\da-f-]{36})(?=\/|$)/gi;
 
 /**
  * Reads a request to its end.

@@ -1,6 +1,5 @@
 /**
- * Measures the ledger beside the floor of the same run, on a Postgres cluster of
- * its own: `deno task bench [--json] [--quick]`.
+ * Measures the ledger beside the floor of the same run: `deno task bench --help`.
  *
  * @module
  */
@@ -12,7 +11,10 @@ import { benchHttp } from "./bench/http.ts";
 import type { BenchRow } from "./bench/row.ts";
 import { benchSql } from "./bench/sql.ts";
 
-const command = new BenchCommand("bench");
+const command = new BenchCommand(
+  "bench",
+  "Measures the ledger beside the floor of the same run, in SQL, over a direct\nconnection and over HTTP, on Postgres clusters of its own.",
+);
 const { json, quick } = command;
 command.needs("postgres");
 if (!json) {

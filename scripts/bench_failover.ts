@@ -1,6 +1,6 @@
 /**
  * Takes the server away that a ledger is on, under load, and counts what its
- * successor does not know: `deno task bench:failover [--json] [--quick]`.
+ * successor does not know: `deno task bench:failover --help`.
  *
  * @module
  */
@@ -60,7 +60,10 @@ const POSTGRES: Record<string, PostgresTrial> = {
 };
 const CLIENTS = ["redis", "ioredis"] as const;
 
-const command = new BenchCommand("bench:failover");
+const command = new BenchCommand(
+  "bench:failover",
+  "Takes the server away that a ledger is on, under load, and counts what its\nsuccessor does not know.",
+);
 const { json, quick } = command;
 command.needs("postgres", "redis");
 

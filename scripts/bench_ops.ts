@@ -1,7 +1,5 @@
 /**
- * Measures what the operators' page asks for, over ten million keys in a
- * Postgres cluster of its own: `deno task bench:ops [--keys N] [--json]`.
- * Ten million take 8 GB of disk and some minutes.
+ * Measures what the operators' page asks for: `deno task bench:ops --help`.
  *
  * @module
  */
@@ -9,9 +7,12 @@ import { BenchCommand } from "./bench/command.ts";
 import { benchOps } from "./bench/ops.ts";
 import { migratedCluster } from "./cluster/supabase_cluster.ts";
 
-const command = new BenchCommand("bench:ops", "[--keys N] [--json]", {
-  keys: { type: "string", default: "10000000" },
-});
+const command = new BenchCommand(
+  "bench:ops",
+  "Measures what the operators' page asks for, in a Postgres cluster of its own.\nTen million keys take 8 GB of disk and some minutes.",
+  { keys: { value: "N", default: "10000000", help: "keys in the ledger" } },
+  false,
+);
 const [keys] = command.numbers("keys");
 command.needs("postgres");
 

@@ -1,7 +1,6 @@
 /**
  * Measures the ledger beside the packages that do the same, and beside what
- * people write by hand, on one Redis and one Postgres of its own:
- * `deno task bench:peers [--json] [--quick]`.
+ * people write by hand: `deno task bench:peers --help`.
  *
  * @module
  */
@@ -12,7 +11,10 @@ import { TABLES } from "./bench/peers.ts";
 import { startRedis } from "./cluster/redis.ts";
 import { migratedCluster } from "./cluster/supabase_cluster.ts";
 
-const command = new BenchCommand("bench:peers");
+const command = new BenchCommand(
+  "bench:peers",
+  "Measures the ledger beside the packages that do the same, and beside what\npeople write by hand, on one Redis and one Postgres of its own.",
+);
 command.needs("postgres", "redis");
 
 await using cluster = await migratedCluster();

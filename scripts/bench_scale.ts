@@ -1,9 +1,6 @@
 /**
- * Measures how the ledger's cost grows with the number of keys and sessions, in
- * a Postgres cluster of its own whose writes are durable:
- * `deno task bench:scale [--keys 10000,1000000] [--expired N] [--json] [--quick]`.
- * The two sizes take a quarter of an hour; ten million keys take 20 GB of disk
- * and as much time again.
+ * Measures how the ledger's cost grows with the number of keys and sessions:
+ * `deno task bench:scale --help`.
  *
  * @module
  */
@@ -22,10 +19,10 @@ const QUICK = { rounds: 1, seconds: 2, grown: 8000 };
 
 const command = new BenchCommand(
   "bench:scale",
-  "[--keys 10000,1000000] [--expired 1000000] [--json] [--quick]",
+  "Measures how the ledger's cost grows with the number of keys and sessions, in a\nPostgres cluster of its own whose writes are durable. The two sizes take a\nquarter of an hour; ten million keys take 20 GB of disk and as much time again.",
   {
-    keys: { type: "string", default: "10000,1000000" },
-    expired: { type: "string", default: "1000000" },
+    keys: { value: "N,N", default: "10000,1000000", help: "sizes to measure" },
+    expired: { value: "N", default: "1000000", help: "keys to clean up" },
   },
 );
 const { json, quick } = command;

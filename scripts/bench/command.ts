@@ -1,46 +1,87 @@
-import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { findPostgres } from "../cluster/postgres.ts";
 import { hasRedis } from "../cluster/redis.ts";
 import { printTable } from "../table.ts";
+import { readTask, taskOptions, wrongUsage } from "../task.ts";
 import type { BenchRow } from "./row.ts";
 
-const SWITCHES = {
-  json: { type: "boolean", default: false },
-  quick: { type: "boolean", default: false },
-} as const;
+/** An option of a bench task that takes numbers. */
+export interface BenchNumbers {
+  /** What stands for its value in the usage, such as `N,N`. */
+  readonly value: string;
+  readonly default: string;
+  /** What it says, for people. */
+  readonly help: string;
+}
+
+const QUICK = "a first look, with figures that vary more";
+const JSON_LINES = "a JSON object a line in place of the table";
 
 /** What a bench task was told, and what it ends with where it cannot begin. */
-export class BenchCommand {
+export class BenchCommand<Name extends string = never> {
   readonly json: boolean;
   readonly quick: boolean;
-  readonly #values: Record<string, unknown>;
+  readonly #numbers: Record<Name, number[]>;
 
   /**
    * Reads the command line; ends the process where it is not as expected.
    *
    * @param task Such as `bench:ops`.
-   * @param usage What follows the task in its usage.
+   * @param does What it measures, for people.
+   * @param numbers Its own options.
+   * @param hasQuick Whether there is a quick way to do it.
    */
   constructor(
     private readonly task: string,
-    private readonly usage = "[--json] [--quick]",
-    options: ParseArgsOptionsConfig = {},
+    does: string,
+    numbers: Record<Name, BenchNumbers> = {} as Record<Name, BenchNumbers>,
+    hasQuick = true,
   ) {
-    try {
-      this.#values = parseArgs({ options: { ...SWITCHES, ...options } }).values;
-    } catch (error) {
-      this.refuse((error as Error).message);
-    }
-    this.json = this.#values.json === true;
-    this.quick = this.#values.quick === true;
+    const own = Object.entries<BenchNumbers>(numbers);
+    const lines = [
+      ...own.map(([name, { value, help, default: used }]) => [
+        `--${name} ${value}`,
+        `${help}; ${used} by default`,
+      ]),
+      ...hasQuick ? [["--quick", QUICK]] : [],
+      ["--json", JSON_LINES],
+    ];
+    const usage = `Usage: deno task ${task} ${
+      lines.map(([option]) => `[${option}]`).join(" ")
+    }\n\n${does}\n\n${
+      lines.map(([option, help]) => `  ${option!.padEnd(20)} ${help}`)
+        .join("\n")
+    }`;
+    const { json, quick, chosen } = readTask(task, () => {
+      const values: Record<string, unknown> = taskOptions(usage, {
+        json: { type: "boolean", default: false },
+        ...hasQuick && { quick: { type: "boolean", default: false } },
+        ...Object.fromEntries(
+          own.map(([name, { default: used }]) => [
+            name,
+            { type: "string", default: used } as const,
+          ]),
+        ),
+      });
+      const chosen = own.map(([name]) => [
+        name,
+        String(values[name]).split(",").map((text) => {
+          if (/^[1-9]\d{3,8}$/.test(text)) return Number(text);
+          throw wrongUsage(
+            `--${name} ${text}: expected numbers from 1000`,
+            usage,
+          );
+        }),
+      ]);
+      return { json: values.json, quick: values.quick, chosen };
+    });
+    this.json = json === true;
+    this.quick = quick === true;
+    this.#numbers = Object.fromEntries(chosen);
   }
 
-  /** Numbers from 1000, separated by commas. */
-  numbers(option: string): number[] {
-    return String(this.#values[option]).split(",").map((text) => {
-      if (/^[1-9]\d{3,8}$/.test(text)) return Number(text);
-      this.refuse(`--${option} ${text}: expected numbers from 1000`);
-    });
+  /** Numbers from 1000, as they were separated by commas. */
+  numbers(option: Name): number[] {
+    return this.#numbers[option];
   }
 
   /** Ends the process where there is no server to measure. */
@@ -80,9 +121,5 @@ export class BenchCommand {
   fail(message: string): never {
     console.error(`${this.task}: ${message}`);
     Deno.exit(1);
-  }
-
-  private refuse(message: string): never {
-    this.fail(`${message}. Usage: deno task ${this.task} ${this.usage}`);
   }
 }

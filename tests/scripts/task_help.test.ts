@@ -1,9 +1,21 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { printed, runDeno } from "../../scripts/check/command.ts";
 
-for (
-  const task of ["demo", "dev", "migrate", "mutate", "simulate", "soak"]
-) {
+const TASKS = [
+  "bench",
+  "bench:failover",
+  "bench:ops",
+  "bench:peers",
+  "bench:scale",
+  "demo",
+  "dev",
+  "migrate",
+  "mutate",
+  "simulate",
+  "soak",
+];
+
+for (const task of TASKS) {
   Deno.test(`deno task ${task} --help says it as the command line does`, async () => {
     const result = await runDeno(["task", "--quiet", task, "--help"]);
     const text = printed(result);

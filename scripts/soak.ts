@@ -58,7 +58,16 @@ const broken: string[] = [];
 for (const trial of able) {
   console.error(`… ${trial.name}`);
   const startedAt = performance.now();
-  for (const tally of await trial.run({ seed, seconds })) {
+  const tallies = await trial.run({ seed, seconds }).catch((error) => [
+    // What the others tried is worth a table all the same.
+    {
+      promise: "comes to its end",
+      tried: 1,
+      held: 0,
+      broken: [Deno.inspect(error)],
+    },
+  ]);
+  for (const tally of tallies) {
     rows.push({
       trial: trial.name,
       promise: tally.promise,

@@ -31,9 +31,6 @@ export async function outcomeOf(
   try {
     return await phase.run(filter);
   } catch (error) {
-    const output = error instanceof Error
-      ? error.stack ?? error.message
-      : String(error);
-    return { passed: 0, failed: 1, output };
+    return { passed: 0, failed: 1, output: Deno.inspect(error) };
   }
 }

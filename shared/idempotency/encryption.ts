@@ -62,6 +62,14 @@ export class CiphertextInvalidError extends IdempotencyError {
 // A header of a stored answer, a member of a stored step: the id of the key, a
 // dot, base64. No answer has a header of this name: those are not stored.
 const ENVELOPE = "x-idempotency-encrypted";
+
+// Where a user has no room left, Postgres keeps of headers above 16 KiB a
+// `location` of up to 2,000 characters alone (30_attempt.sql): so large ones
+// come with a second, small envelope in its place.
+const AS_LOCATION = `${ENVELOPE}:`;
+const LARGE_ENVELOPE = 16_000;
+const MOST_OF_LOCATION = 1_000;
+
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
@@ -123,9 +131,20 @@ export function encrypted(ledger: Ledger, options: EncryptionOptions): Ledger {
   ): Promise<Answer> => {
     const bound = ["answer", status, ...nameOf(identity)];
     const envelope = await box.sealJson(headers, bound);
+    const sealed: Record<string, string> = {
+      [ENVELOPE]: envelope,
+      "content-encoding": "aes256gcm",
+    };
+    if (envelope.length > LARGE_ENVELOPE) {
+      const { location } = headers;
+      const left = json(location).length <= MOST_OF_LOCATION
+        ? { location }
+        : {};
+      sealed.location = AS_LOCATION + await box.sealJson(left, bound);
+    }
     return {
       status,
-      headers: { [ENVELOPE]: envelope, "content-encoding": "aes256gcm" },
+      headers: sealed,
       // By its envelope it belongs to all that the envelope belongs to.
       body: body && await box.seal(body, [envelope]),
     };
@@ -136,7 +155,8 @@ export function encrypted(ledger: Ledger, options: EncryptionOptions): Ledger {
     { status, headers, body }: Answer,
   ): Promise<Answer> => {
     const what = `the answer of the key "${identity.key}"`;
-    const envelope = headers[ENVELOPE];
+    const envelope = headers[ENVELOPE] ??
+      headers.location?.split(AS_LOCATION)[1];
     if (envelope === undefined) return plain(what, { status, headers, body });
     const bound = ["answer", status, ...nameOf(identity)];
     return {

@@ -140,6 +140,40 @@ Deno.test("the store sees the status, and nothing of body, headers and steps", a
   assertEquals(await ledger.read(IDENTITY), ANSWER);
 });
 
+Deno.test("of an answer with large headers that the store had no room for, where the result is can be read", async () => {
+  const store = memoryLedger();
+  const full: Ledger = {
+    ...store,
+    // As Postgres does; see 30_attempt.sql.
+    complete(identity, owner, { status, headers: { location } }, ttl) {
+      const isShort = location !== undefined && location.length <= 2000;
+      const headers: Record<string, string> = isShort ? { location } : {};
+      const answer = { status, headers, body: null };
+      return store.complete(identity, owner, answer, ttl);
+    },
+  };
+  const ledger = encrypted(full, { keys: [NEW, OLD] });
+  for (const length of [10, 900, 1100, 20_000]) {
+    const identity = { ...IDENTITY, key: `create-${length}` };
+    const owner = crypto.randomUUID();
+    const location = "/".repeat(length);
+    const headers = { location, link: "<".repeat(16_000) };
+    await ledger.claim(identity, terms(owner));
+    await ledger.complete(identity, owner, { ...ANSWER, headers }, 3600);
+    assertEquals(await ledger.read(identity), {
+      status: ANSWER.status,
+      headers: length < 1000 ? { location } : {},
+      body: null,
+    });
+    const stored = await store.read(identity);
+    const moved: Ledger = { ...store, read: () => Promise.resolve(stored) };
+    await assertRejects(
+      () => encrypted(moved, { keys: [NEW] }).read(IDENTITY),
+      CiphertextInvalidError,
+    );
+  }
+});
+
 Deno.test("the same answer is encrypted anew each time", async () => {
   const store = memoryLedger();
   const ledger = encrypted(store, { keys: [NEW] });

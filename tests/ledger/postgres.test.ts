@@ -7,6 +7,7 @@ import { withPostgresAdminClient } from "@supabase/server/middleware/postgres-ad
 import "pg";
 import postgres from "postgres";
 import {
+  encrypted,
   flushReplayCounts,
   type Ledger,
   LedgerMisconfiguredError,
@@ -152,6 +153,52 @@ function testOn(url: string): void {
     // By the server: given up on this side, its connection would wait on.
     assertEquals(refusals, ["55P03"]);
     assertEquals(settled.outcome, "recorded");
+  });
+
+  Deno.test("an encrypted answer for which its user has no room is told as one that was not kept, with where the result is", async () => {
+    const { userId } = await signUp(stack());
+    const secret = crypto.getRandomValues(new Uint8Array(32));
+    const keys = [{ id: "one", secret }];
+    const store = encrypted(postgresLedger(sql), { keys });
+    let runs = 0;
+    const order = (key: string, headers: Record<string, string>) =>
+      withIdempotency({ store, userId, route: "direct", key }, () => {
+        runs++;
+        return Promise.resolve({ status: 201, body: "done", headers });
+      });
+    const large = { link: "<".repeat(20_000) };
+    const cases = [
+      [unique("key"), { ...large, location: "/orders/17" }, "/orders/17"],
+      [unique("key"), { ...large, location: "/".repeat(1900) }, undefined],
+      [unique("key"), large, undefined],
+    ] as const;
+    try {
+      // There was room for the keys.
+      for (const [key] of cases) {
+        await assertRejects(() =>
+          withIdempotency(
+            { store, userId, route: "direct", key },
+            () => Promise.reject(new Error("later")),
+          )
+        );
+      }
+      await sql`update idempotency.limits set bytes = 1`;
+      await sql`insert into idempotency.full_owners (owner) values (${userId})`;
+      for (const [key, headers, location] of cases) {
+        assertEquals((await order(key, headers)).status, 201);
+        const retry = await order(key, headers);
+        const { code, storedStatus } = retry.body as unknown as {
+          code: string;
+          storedStatus: number;
+        };
+        assertEquals([code, storedStatus], ["RESPONSE_NOT_STORED", 201]);
+        assertEquals(retry.headers.location, location);
+      }
+      assertEquals(runs, cases.length);
+    } finally {
+      await sql`update idempotency.limits set bytes = default`;
+      await sql`delete from idempotency.full_owners where owner = ${userId}`;
+    }
   });
 
   Deno.test("in one transaction, key and effect are kept together or not at all", async () => {

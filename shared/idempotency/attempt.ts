@@ -278,11 +278,10 @@ export function unprotectedAttempt(): Attempt {
  */
 export function kept(key: string, answer: Answer): Answer {
   if (answer.body !== null) return answer;
-  throw new ResponseNotStoredError(
-    key,
-    answer.status,
-    answer.headers["location"],
-  );
+  // A plain operation writes names of headers as it likes.
+  const [, location] = Object.entries(answer.headers)
+    .find(([name]) => name.toLowerCase() === "location") ?? [];
+  throw new ResponseNotStoredError(key, answer.status, location);
 }
 
 const living = new Set<(reason: Error) => void>();
@@ -384,8 +383,12 @@ function isKept(answer: Answer, { keepBody }: ResolvedConfig): boolean {
 }
 
 function messageOf(error: unknown): string {
-  const text = error instanceof Error
-    ? `${error.name}: ${error.message}`
-    : String(error);
-  return text.slice(0, MAX_ERROR_CHARS);
+  try {
+    const text = error instanceof Error
+      ? `${error.name}: ${error.message}`
+      : String(error);
+    return text.slice(0, MAX_ERROR_CHARS);
+  } catch {
+    return "threw what has no text";
+  }
 }

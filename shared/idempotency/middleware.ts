@@ -116,7 +116,13 @@ export const idempotencyMiddleware: Middleware<
       try {
         response = yield { idempotency: run.context };
       } catch (error) {
-        return await run.fail(error);
+        try {
+          return await run.fail(error);
+        } catch (refusal) {
+          // What the handler threw is not ours to answer.
+          if (refusal === error) throw error;
+          return refusalResponse(refusal, req);
+        }
       }
       try {
         return mark(await run.settle(response));
@@ -258,7 +264,8 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
       if (as === "stored") await attempt.notify();
     } catch (error) {
       platform.log(`The background part of "${scope}" failed:`, error);
-      await attempt.fail(error);
+      // Nobody is left to be told of an answer that another attempt recorded.
+      await attempt.fail(error).catch(() => {});
     }
   };
 
@@ -303,10 +310,16 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
       if (work !== undefined) {
         return expose(new Response(response.body, response));
       }
-      const { body } = response;
-      return body !== null && (isStream || isEventStream(response))
-        ? settleStream(response, body)
-        : await settleWhole(response);
+      try {
+        const { body } = response;
+        if (body !== null && (isStream || isEventStream(response))) {
+          return settleStream(response, body);
+        }
+      } catch (error) {
+        // A body that is locked, or no response at all.
+        return await fail(error);
+      }
+      return await settleWhole(response);
     },
     fail,
   };

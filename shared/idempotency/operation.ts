@@ -174,8 +174,12 @@ export async function runOperation<Body>(
     result = await operation(runOf(attempt));
     answer = answerOf(result);
   } catch (error) {
-    const recorded = await attempt.fail(error);
-    if (recorded !== null) return replayOf(recorded);
+    try {
+      const recorded = await attempt.fail(error);
+      if (recorded !== null) return replayOf(recorded);
+    } catch (refused) {
+      return await refusal(refused);
+    }
     throw error;
   }
   try {

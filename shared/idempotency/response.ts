@@ -79,6 +79,11 @@ const NULL_BODY_STATUS = new Set([101, 103, 204, 205, 304]);
 
 /** Reads a response to its end, as it will be kept. */
 export async function readAnswer(response: Response): Promise<Answer> {
+  if (response.status === 0) {
+    throw new TypeError(
+      "Cannot answer with Response.error(): it has no status, answer with one from 200 to 599 or throw",
+    );
+  }
   return {
     status: response.status,
     headers: outcomeHeaders(response.headers),

@@ -47,3 +47,115 @@ Deno.test("an isFinal that throws leaves a key that runs again, in both forms", 
   );
   assertEquals(await (await again({ key: "order-19" })).text(), "attempt 2");
 });
+
+const KEY = "order-20";
+
+const unanswerable: Record<string, Parameters<typeof route>[1]> = {
+  "a stream that somebody else reads": ({ streamed }) => {
+    const response = new Response("rows");
+    response.body!.getReader();
+    return streamed(response);
+  },
+  "nothing": (() => undefined) as never,
+  "Response.error()": () => Response.error(),
+  "what has no text, thrown": () => {
+    throw Object.create(null);
+  },
+};
+for (const [what, handler] of Object.entries(unanswerable)) {
+  Deno.test(`a handler that answers with ${what} leaves a key that runs again`, async () => {
+    const store = memoryLedger();
+    await assertRejects(() => route({ store }, handler)({ key: KEY }));
+    const again = route({ store }, ({ attempt }) => Response.json(attempt));
+    assertEquals(await (await again({ key: KEY })).json(), 2);
+  });
+}
+
+Deno.test("a background part that ends in Response.error() leaves a key that runs again", async () => {
+  const store = memoryLedger();
+  const later = route(
+    { store },
+    ({ finishLater }) =>
+      finishLater(new Response(), () => Promise.resolve(Response.error())),
+  );
+  await later({ key: KEY });
+  const again = route(
+    { store, onConcurrent: "wait" },
+    ({ attempt }) => Response.json(attempt),
+  );
+  assertEquals(await (await again({ key: KEY })).json(), 2);
+});
+
+// A worker that froze, and woke when another had answered and kept no body.
+function overtaken() {
+  let ahead = 0;
+  const store = memoryLedger({ now: () => Date.now() + ahead });
+  const config = { store, keepBody: () => false };
+  const headers = { Location: "/orders/17" };
+  return {
+    config,
+    headers,
+    async freeze(run: () => Promise<unknown>) {
+      ahead += 60_000;
+      await run();
+    },
+  };
+}
+
+Deno.test("a handler that throws when another attempt has answered is told so, even where no body was kept", async () => {
+  const { config, headers, freeze } = overtaken();
+  const other = route(config, () => new Response("secret", { headers }));
+  const late = route(config, async ({ step }) => {
+    await freeze(() => other({ key: KEY }));
+    await step("charge", () => 1);
+    return new Response("unreachable");
+  });
+  const answer = await late({ key: KEY });
+  assertEquals(answer.status, 409);
+  assertEquals(answer.headers.get("location"), "/orders/17");
+  assertEquals((await answer.json()).code, "RESPONSE_NOT_STORED");
+});
+
+Deno.test("an operation that throws when another attempt has answered is told so, even where no body was kept", async () => {
+  const { config, headers, freeze } = overtaken();
+  const context = { ...config, userId: "ada", route: "orders", key: KEY };
+  const result = { status: 201, body: "secret" as unknown, headers };
+  const { status, body, ...late } = await withIdempotency(
+    context,
+    async ({ step }) => {
+      await freeze(() =>
+        withIdempotency(context, () => Promise.resolve(result))
+      );
+      await step("charge", () => 1);
+      return result;
+    },
+  );
+  assertEquals(status, 409);
+  assertEquals((body as { code: string }).code, "RESPONSE_NOT_STORED");
+  assertEquals(new Headers(late.headers).get("location"), "/orders/17");
+});
+
+Deno.test("a background part that comes too late rejects nowhere, even where no body was kept", async () => {
+  const { config, freeze } = overtaken();
+  const late = Promise.withResolvers<Response>();
+  const slow = route(
+    config,
+    ({ finishLater }) => finishLater(new Response(), () => late.promise),
+  );
+  await slow({ key: KEY });
+  await freeze(() => route(config, () => new Response("secret"))({ key: KEY }));
+  const unhandled: unknown[] = [];
+  const listen = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    unhandled.push(event.reason);
+  };
+  addEventListener("unhandledrejection", listen);
+  try {
+    late.resolve(new Response("late"));
+    // Everything here is in memory: done when nothing else is left to do.
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assertEquals(unhandled, []);
+  } finally {
+    removeEventListener("unhandledrejection", listen);
+  }
+});

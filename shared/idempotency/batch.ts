@@ -63,8 +63,9 @@ export interface BatchOutcome<Body> extends OperationOutcome<Body> {
  * crash would lose them; so long batches take some trips more.
  *
  * Each item has its own outcome, in the order given, as the plain-operation
- * form would give it. An item that throws fails alone. Of two items with the
- * same key and payload one runs, and both have its outcome.
+ * form would give it. An item that throws fails alone, and so does one whose
+ * turn has not come within `maxRunSeconds`. Of two items with the same key and
+ * payload one runs, and both have its outcome.
  *
  * @throws {TypeError} When the configuration is wrong.
  *
@@ -123,7 +124,12 @@ export async function runMany<Input, Body>(
       try {
         const outcome = await runOperation<Body>(
           { ...shared, store: ledger, key, payload },
-          (run) => limit(() => operation(item, run)),
+          (run) =>
+            limit(() => {
+              // Past `maxRunSeconds` its key may have passed to somebody else.
+              run.signal.throwIfAborted();
+              return operation(item, run);
+            }),
         );
         outcomes.set(name, { ...outcome, key });
       } catch (error) {
@@ -139,8 +145,16 @@ export async function runMany<Input, Body>(
   });
 }
 
-function nameOf<Input>({ key, payload = null }: BatchItem<Input>): string {
-  return JSON.stringify([key, canonicalize(payload)]);
+function nameOf<Input>(
+  { key, payload = null }: BatchItem<Input>,
+  place: number,
+): string {
+  try {
+    return JSON.stringify([key, canonicalize(payload)]);
+  } catch {
+    // It has no JSON form, as its own outcome will say.
+    return String(place);
+  }
 }
 
 /** What a second item of the same key and payload is told. */

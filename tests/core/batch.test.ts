@@ -6,6 +6,7 @@ import {
   LedgerUnavailableError,
   memoryLedger,
   runMany,
+  withIdempotency,
 } from "../../shared/idempotency.ts";
 
 interface Trips {
@@ -314,4 +315,47 @@ Deno.test("whatever throws, however often a batch is sent: each operation takes 
     ),
     { numRuns: 100 },
   );
+});
+
+Deno.test("an item whose key has passed to somebody else while it waited for its turn does not run", async () => {
+  const store = memoryLedger();
+  const shared = { ...owner, store, leaseSeconds: 1, maxRunSeconds: 1 };
+  const ran: string[] = [];
+  const released = Promise.withResolvers<void>();
+  const batch = runMany(
+    { ...shared, concurrency: 1, items: items(2) },
+    async ({ input }) => {
+      ran.push(`${input} in its batch`);
+      if (input === 0) await released.promise;
+      return { status: 201, body: input };
+    },
+  );
+  let other;
+  do {
+    await sleep(50);
+    other = await withIdempotency(
+      { ...shared, key: "invoice-1", payload: { n: 1 } },
+      () => {
+        ran.push("1 on its own");
+        return Promise.resolve({ status: 201, body: 1 });
+      },
+    );
+  } while (other.status === 409);
+  released.resolve();
+  const [, second] = await batch;
+  assertEquals(ran, ["0 in its batch", "1 on its own"]);
+  assertEquals([second?.status, second?.body], [201, 1]);
+});
+
+Deno.test("an item whose payload has no JSON form fails alone", async () => {
+  const batch = items(2).map((item, n) =>
+    n === 0 ? { ...item, payload: 10n } : item
+  );
+  const [first, second] = await runMany({
+    ...owner,
+    store: memoryLedger(),
+    items: batch,
+  }, sent);
+  assertEquals([first?.status, second?.status], [500, 201]);
+  assert(first?.error instanceof TypeError);
 });

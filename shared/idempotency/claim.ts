@@ -61,9 +61,11 @@ export async function claim(
 ): Promise<Begun> {
   const { userId, scope, key } = identity;
   // To a database the owner '' is the project itself, whose keys no user shares;
-  // it has no U+0000, and room for 255 characters. Without types the id may be
-  // missing altogether, and would be taken for the project's.
-  const isUser = typeof userId === "string" && /^[^\0]{1,255}$/su.test(userId);
+  // it has no U+0000, takes half a surrogate pair for U+FFFD, and has room for
+  // 255 characters. Without types the id may be missing altogether, and would be
+  // taken for the project's.
+  const isUser = typeof userId === "string" &&
+    /^[^\0\ud800-\udfff]{1,255}$/u.test(userId);
   if (userId !== null && !isUser) {
     throw new CallerUnknownError("a user without an id that can be kept");
   }

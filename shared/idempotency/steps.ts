@@ -45,8 +45,8 @@ export interface StepOptions<T> {
  *
  * @throws {LeaseLostError} When another attempt has taken the key over.
  * @throws {LedgerUnavailableError} When the result could not be kept.
- * @throws {TypeError} When the result has no JSON form, or the name is not 1 to
- * 100 characters.
+ * @throws {TypeError} When the result has no JSON form, the name is not 1 to 100
+ * characters, or the key would have more than 100 steps.
  */
 export type Step = <T>(
   name: string,
@@ -70,6 +70,9 @@ export function effectKeyOf(
     return `idem_${await sha256Hex(JSON.stringify(parts))}`;
   };
 }
+
+// As many as the database keeps of one key.
+const MAX_STEPS = 100;
 
 /** Makes the `step` of one attempt. */
 export function stepsOf(
@@ -103,14 +106,23 @@ export function stepsOf(
   };
 
   return (name, work, options = {}) => {
-    if (name.length < 1 || name.length > 100) {
+    // Refused by the database after its work, a step would run in each attempt.
+    if (!/^[^\0\ud800-\udfff]{1,100}$/u.test(name)) {
       throw new TypeError(
-        `Cannot run a step with a name of ${name.length} characters: use 1 to 100`,
+        `Cannot run a step by the name ${
+          JSON.stringify(name.slice(0, 64))
+        }: use 1 to 100 characters, without U+0000 and halves of surrogate pairs`,
       );
     }
     // Asked twice in one attempt, a step still runs once.
     const known = running.get(name);
     if (known !== undefined) return known as Promise<never>;
+    const names = new Set([name, ...Object.keys(finished), ...running.keys()]);
+    if (names.size > MAX_STEPS) {
+      throw new TypeError(
+        `Cannot run the step "${name}": a key has at most ${MAX_STEPS} steps, put several effects into one`,
+      );
+    }
     const result = perform(name, work, options);
     running.set(name, result);
     // One that failed may be tried again.

@@ -444,14 +444,39 @@ Deno.test("a handler that kept the event loop busy for longer than its lease has
   );
 });
 
-Deno.test("a step's name has 1 to 100 characters", async () => {
+// Refused by the database after the work, each attempt would do it again.
+Deno.test("a step's name has 1 to 100 characters that a database can hold, or its work is not done", async () => {
   const { run } = bench();
   const { step } = await run();
-  for (const name of ["", "a".repeat(101)]) {
-    const error = assertThrows(() => step(name, () => null), TypeError);
-    assertStringIncludes(error.message, `a name of ${name.length} characters`);
+  let works = 0;
+  for (const name of ["", "a".repeat(101), "pay a\0", "pay \ud83d"]) {
+    const error = assertThrows(() => step(name, () => works++), TypeError);
+    assertStringIncludes(
+      error.message,
+      `Cannot run a step by the name ${JSON.stringify(name.slice(0, 64))}`,
+    );
   }
-  for (const name of ["a", "a".repeat(100)]) {
+  assertEquals(works, 0);
+  for (const name of ["a", "a".repeat(100), "\u{1f4b3}\n".repeat(50)]) {
     assertEquals(await step(name, () => name), name);
   }
+});
+
+Deno.test("a key has at most 100 steps over all attempts, and the work of one more is not done", async () => {
+  const t = bench();
+  const first = await t.run();
+  for (let n = 0; n < 99; n++) await first.step(`s${n}`, () => n);
+  await first.fail("later");
+  const second = await t.run();
+  const { step } = second;
+  assertEquals(await step("s7", () => -1), 7);
+  await assertRejects(() => step("s99", () => Promise.reject(new Error("no"))));
+  assertEquals(await step("s99", () => 99), 99);
+  let works = 0;
+  const error = await assertRejects(
+    async () => await step("s100", () => works++),
+    TypeError,
+  );
+  assertStringIncludes(error.message, "a key has at most 100 steps");
+  assertEquals([works, await step("s99", () => -1)], [0, 99]);
 });

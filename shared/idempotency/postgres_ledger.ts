@@ -160,11 +160,10 @@ function statementOf(
 ): Statement {
   // What a route always sends alike is part of the text: that is parsed and
   // planned once, a parameter travels each time.
-  const terms = fn === "idempotency_claim"
-    ? `${args.p_lease_seconds},${args.p_ttl_seconds},${args.p_on_abandoned},${args.p_max_attempts},${args.p_third_party},${
+  const terms =
+    `${args.p_lease_seconds},${args.p_ttl_seconds},${args.p_on_abandoned},${args.p_max_attempts},${args.p_third_party},${
       args.p_metadata === null
-    }`
-    : "";
+    }`;
   // Each by its type: what is written must not be able to say anything else.
   const isPlain = Number.isSafeInteger(args.p_lease_seconds) &&
     Number.isSafeInteger(args.p_ttl_seconds) &&

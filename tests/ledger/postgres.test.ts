@@ -124,6 +124,32 @@ function testOn(url: string): void {
     }
   });
 
+  Deno.test("each batch is claimed under its own terms, whatever those of the one before", async () => {
+    const { ttlSeconds, maxAttempts } = request();
+    for (const leaseSeconds of [60, 10, 100]) {
+      const { userId, scope, key } = identity();
+      const claim = async (onAbandoned: "retry" | "refuse") => {
+        const terms = { leaseSeconds, ttlSeconds, onAbandoned, maxAttempts };
+        const [answer] = await ledger.claimMany!(
+          userId,
+          scope,
+          [{ ...request(), key }],
+          terms,
+        );
+        return answer!;
+      };
+      assertEquals((await claim("retry")).outcome, "claimed");
+      assertEquals(await claim("retry"), {
+        outcome: "in_progress",
+        retryAfterSeconds: leaseSeconds,
+      });
+      await sql`update public.idempotency_keys set lease_expires_at = now()
+        where idempotency_key = ${key}`;
+      assertEquals((await claim("refuse")).outcome, "abandoned");
+      assertEquals((await claim("retry")).outcome, "taken_over");
+    }
+  });
+
   Deno.test("a call that waits for a lock is ended by the server, and sent again", async () => {
     const key = identity();
     const owner = request();

@@ -1,4 +1,5 @@
-import { canonicalize, pLimit } from "./deps.ts";
+import { pLimit } from "./deps.ts";
+import { fingerprintValue } from "./fingerprint.ts";
 import {
   type BatchClaim,
   type BatchTerms,
@@ -104,7 +105,7 @@ export async function runMany<Input, Body>(
   const ledger = operationLedger(shared);
   const limit = pLimit(concurrency);
 
-  const names = items.map(nameOf);
+  const names = await Promise.all(items.map(nameOf));
   const distinct = new Map<string, BatchItem<Input>>();
   items.forEach((item, index) => {
     const name = names[index]!;
@@ -145,12 +146,12 @@ export async function runMany<Input, Body>(
   });
 }
 
-function nameOf<Input>(
+async function nameOf<Input>(
   { key, payload = null }: BatchItem<Input>,
   place: number,
-): string {
+): Promise<string> {
   try {
-    return JSON.stringify([key, canonicalize(payload)]);
+    return JSON.stringify([key, await fingerprintValue(payload)]);
   } catch {
     // It has no JSON form, as its own outcome will say.
     return String(place);

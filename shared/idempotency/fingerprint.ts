@@ -142,10 +142,19 @@ export async function fingerprintValue(value: unknown): Promise<string> {
   let text: string | undefined;
   try {
     text = canonicalize(value);
-  } catch (cause) {
-    throw new TypeError("Cannot fingerprint a value: it has no JSON form", {
-      cause,
-    });
+  } catch {
+    try {
+      // Not for want of a JSON form, where it is half a surrogate pair.
+      const json = JSON.stringify(value, (_name, part) => {
+        if (typeof part !== "number" || Number.isFinite(part)) return part;
+        throw new TypeError(`found ${part}`);
+      });
+      text = `spelt\n${canonicalize(JSON.parse(spellOut(json)))}`;
+    } catch (cause) {
+      throw new TypeError("Cannot fingerprint a value: it has no JSON form", {
+        cause,
+      });
+    }
   }
   if (text !== undefined) return await sha256Hex(text);
   throw new TypeError(

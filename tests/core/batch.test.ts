@@ -347,6 +347,17 @@ Deno.test("an item whose key has passed to somebody else while it waited for its
   assertEquals([second?.status, second?.body], [201, 1]);
 });
 
+Deno.test("of two items whose payload has half a surrogate pair one runs, too", async () => {
+  const half = { key: "invoice-1", payload: "Ada \ud83d" };
+  const batch = [1, 2].map((input) => ({ ...half, input }));
+  const outcomes = await runMany(
+    { ...owner, store: memoryLedger(), items: batch },
+    sent,
+  );
+  const bodies = outcomes.map(({ body }) => body);
+  assertEquals(bodies, [{ sent: 1 }, { sent: 1 }]);
+});
+
 Deno.test("an item whose payload has no JSON form fails alone", async () => {
   const batch = items(2).map((item, n) =>
     n === 0 ? { ...item, payload: 10n } : item

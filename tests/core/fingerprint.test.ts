@@ -409,10 +409,31 @@ Deno.test("JSON with half a surrogate pair is JSON, though it has no canonical f
   );
 });
 
+Deno.test("a value with half a surrogate pair has a fingerprint of its own, as JSON has", async () => {
+  const half = "Ada \ud83d";
+  const values: unknown[] = [
+    half,
+    "Ada \ud83e",
+    "Ada \ufffd",
+    JSON.stringify(half),
+    `h${JSON.stringify(half)}`,
+    [half],
+    [JSON.stringify(half)],
+    { note: half, a: 1 },
+    { note: half, a: "1" },
+    { note: half, a: "n1" },
+    { [half]: 1 },
+  ];
+  const prints = await Promise.all(values.map(fingerprintValue));
+  assertEquals(new Set(prints).size, values.length);
+  assertEquals(await fingerprintValue({ a: 1, note: half }), prints[7]);
+});
+
 Deno.test("a value without a JSON form is refused", async () => {
   const circle: unknown[] = [];
   circle.push(circle);
-  for (const value of [undefined, () => {}, NaN, 1n, circle]) {
+  const odd = [undefined, () => {}, NaN, 1n, circle, ["\ud83d", Infinity]];
+  for (const value of odd) {
     await assertRejects(() => fingerprintValue(value), TypeError, "JSON form");
   }
 });

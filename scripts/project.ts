@@ -105,8 +105,24 @@ export function environmentOf(
   );
 }
 
-/** A project behind its API. */
+/**
+ * A project behind its API.
+ *
+ * @throws When the address or the key cannot be one. It shows neither: what the
+ * runtime says of a header or an address repeats the secret in it.
+ */
 export function projectOverApi(url: string, secretKey: string): Project {
+  if (!/^[\x21-\x7e]+$/.test(secretKey.trim())) {
+    throw new Error(
+      "SUPABASE_SECRET_KEY has a space, a line end or a letter in it that no key has: copy it anew from API Keys",
+    );
+  }
+  const address = URL.parse(url);
+  if (address?.username || address?.password) {
+    throw new Error(
+      "SUPABASE_URL has a user or a password in it: set https://<project>.supabase.co",
+    );
+  }
   const supabase = createClient<Database>(url, secretKey, {
     auth: { persistSession: false, autoRefreshToken: false },
   });
@@ -115,7 +131,18 @@ export function projectOverApi(url: string, secretKey: string): Project {
     async call(name, parameters = {}) {
       // The generated types know no parameter that may be null.
       const { data } = await supabase
-        .rpc(name, parameters as never).throwOnError();
+        .rpc(name, parameters as never).throwOnError()
+        .then(undefined, (error: Error) => {
+          if (!(error instanceof TypeError)) throw error;
+          const { cause } = error;
+          const why = cause instanceof Error ? cause.message : error.message;
+          throw new Error(
+            `${
+              new URL(url).host
+            } cannot be reached, look at SUPABASE_URL and the network (${why})`,
+            { cause: error },
+          );
+        });
       if (Array.isArray(data)) return data;
       return [typeof data === "object" ? data : { [name]: data }];
     },
@@ -123,8 +150,12 @@ export function projectOverApi(url: string, secretKey: string): Project {
   };
 }
 
+/** What to say of a database's URL that is none. Never the URL: it may hold a password. */
+export const NO_DATABASE_URL =
+  "Cannot use the database URL: expected postgresql://user:password@host:port/database; in the password # is written %23, / %2F, ? %3F, @ %40 and % %25";
+
 function projectOverDatabase(url: string): Project {
-  const sql = postgres(url, { max: 1, connect_timeout: 10 });
+  const sql = openDatabase(url);
   const { host, port, database } = sql.options;
   return {
     name: `${host[0]}:${port[0]}/${database}`,
@@ -140,4 +171,14 @@ function projectOverDatabase(url: string): Project {
     },
     [Symbol.asyncDispose]: () => sql.end({ timeout: 5 }),
   };
+}
+
+function openDatabase(url: string): postgres.Sql {
+  // The driver takes anything else for the database of this machine.
+  if (!/^postgres(ql)?:\/\//.test(url)) throw new Error(NO_DATABASE_URL);
+  try {
+    return postgres(url, { max: 1, connect_timeout: 10 });
+  } catch {
+    throw new Error(NO_DATABASE_URL); // without its cause, which quotes the URL
+  }
 }

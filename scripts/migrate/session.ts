@@ -11,6 +11,7 @@ import {
 import { MIGRATION_LOCK, type RunQuery } from "./history.ts";
 import type { Options } from "./options.ts";
 import type { Statement } from "./statements.ts";
+import { NO_DATABASE_URL } from "../project.ts";
 
 /** One connection to the server, and one session there for as long as it lasts. */
 export interface Session extends AsyncDisposable {
@@ -41,10 +42,7 @@ export async function openSession(
 ): Promise<Session> {
   const url = URL.parse(given);
   if (url?.protocol !== "postgres:" && url?.protocol !== "postgresql:") {
-    // Never the whole of it: it may hold a password.
-    throw new MigrationRefusedError(
-      "Cannot use the database URL: expected postgresql://user@host:port/database",
-    );
+    throw new MigrationRefusedError(NO_DATABASE_URL);
   }
   const here = ["127.0.0.1", "localhost", "[::1]", ""].includes(url.hostname);
   if (!url.searchParams.has("sslmode")) {

@@ -365,6 +365,55 @@ Deno.test("a project does not say where a key goes that it did not bring", () =>
     assertEquals(asked, []);
   }));
 
+Deno.test("no message shows a password or a key", () =>
+  withProject(async ({ run, path }) => {
+    for (
+      const url of [
+        "postgresql://u:a#s3cret@127.0.0.1:5432/x",
+        "postgresql://u:s3cret/a@127.0.0.1:5432/x",
+        "postgresql://u:s3cret@127.0.0.1:99999/x",
+        "postgresql://u:s3cret%zz@127.0.0.1:5432/x",
+        "u:s3cret@127.0.0.1",
+        "",
+      ]
+    ) {
+      const { code, text } = await run("stats", "--database-url", url);
+      assertEquals([url, code], [url, 1], text);
+      assertStringIncludes(text, "Cannot use the database URL: expected");
+      assertStringIncludes(text, "# is written %23");
+      assert(!text.includes("s3cret"), text);
+    }
+    for (
+      const [SUPABASE_URL, SUPABASE_SECRET_KEY, says] of [
+        ["http://127.0.0.1:80", "sb_s3cret\nX=1", "copy it anew"],
+        ["http://127.0.0.1:80", "“sb_s3cret”", "copy it anew"],
+        ["http://u:s3cret@127.0.0.1:80", "key", "SUPABASE_URL has a user"],
+      ] as const
+    ) {
+      const { code, text } = await cli(["stats", "--project", path], {
+        env: { SUPABASE_URL, SUPABASE_SECRET_KEY },
+      });
+      assertEquals(code, 1, text);
+      assertStringIncludes(text, says);
+      assert(!text.includes("s3cret"), text);
+    }
+  }));
+
+Deno.test("a project that cannot be reached is named, and what to look at", () =>
+  withProject(async ({ path }) => {
+    const { code, text } = await cli(["stats", "--project", path], {
+      env: {
+        SUPABASE_URL: "http://nowhere.invalid",
+        SUPABASE_SECRET_KEY: "key",
+      },
+    });
+    assertEquals(code, 1, text);
+    assertMatch(
+      text,
+      /^stats: nowhere\.invalid cannot be reached, look at SUPABASE_URL/,
+    );
+  }));
+
 Deno.test("the names of a project's folders say nothing to a terminal", () =>
   withProject(async ({ run, write }) => {
     await run("init", "--yes");

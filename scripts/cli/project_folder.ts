@@ -3,11 +3,11 @@ import { existsSync } from "node:fs";
 import {
   lstat,
   mkdir,
+  open,
   readFile,
   realpath,
   rm,
   rmdir,
-  writeFile,
 } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { z } from "zod";
@@ -233,12 +233,12 @@ export function migrationOf(
   ) ?? null;
 }
 
-/** Folders that other files are in stay. */
+/** Folders that other files are in stay, and so do links to folders. */
 async function removeEmptyFolders(folder: string, end: string): Promise<void> {
   try {
     for (let at = folder; at !== end; at = dirname(at)) await rmdir(at);
-  } catch (error) {
-    if ((error as { code?: string }).code !== "ENOTEMPTY") throw error;
+  } catch {
+    // An empty folder that is left does no harm.
   }
 }
 
@@ -266,7 +266,8 @@ async function insistOnInside(project: string, path: string): Promise<void> {
  * Makes the changes that were said, if that is wanted.
  *
  * @returns Whether to say what comes next: they were made, or only to be said.
- * @throws {CommandError} When one is outside of the project; then none is made.
+ * @throws {CommandError} When one is outside of the project, or a file is no more
+ * what it was when this was said; then none is made. Or when one cannot be made.
  */
 export async function carryOut(
   folder: ProjectFolder,
@@ -275,9 +276,46 @@ export async function carryOut(
 ): Promise<boolean> {
   console.log();
   if (consent["dry-run"]) return true;
+  const texts = () =>
+    Promise.all(changes.map(({ path }) => textAt(folder, path)));
+  const seen = await texts();
   if (!await mayProceed(consent)) return false;
+  // Whoever was asked had time for another run, or an edit.
+  const now = await texts();
+  const changed = changes.filter((_, index) => now[index] !== seen[index]);
+  if (changed.length > 0) {
+    throw new CommandError(
+      `nothing was changed, because meanwhile somebody else did:\n${
+        changed.map(({ path }) => `  ${path}`).join("\n")
+      }\nRun this again`,
+    );
+  }
   await makeChanges(folder, changes);
   return true;
+}
+
+async function makeChange(
+  project: string,
+  { path, text, kind }: Change,
+): Promise<void> {
+  const full = join(project, path);
+  if (text === null) {
+    await rm(full, { force: true });
+    await removeEmptyFolders(dirname(full), join(project, "supabase"));
+    return;
+  }
+  await mkdir(dirname(full), { recursive: true });
+  // Two that run at once do not write over each other.
+  const file = await open(full, kind === "add" ? "wx" : "w");
+  try {
+    await file.writeFile(text);
+  } catch (error) {
+    // Half a file would be taken for one that somebody edited.
+    if (kind === "add") await rm(full, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
 }
 
 /**
@@ -290,14 +328,15 @@ async function makeChanges(
   changes: readonly Change[],
 ): Promise<void> {
   for (const { path } of changes) await insistOnInside(project, path);
-  for (const { path, text } of changes) {
-    const full = join(project, path);
-    if (text === null) {
-      await rm(full, { force: true });
-      await removeEmptyFolders(dirname(full), join(project, "supabase"));
-    } else {
-      await mkdir(dirname(full), { recursive: true });
-      await writeFile(full, text);
+  for (const [index, change] of changes.entries()) {
+    try {
+      await makeChange(project, change);
+    } catch (error) {
+      throw new CommandError(
+        `${change.path}: ${
+          (error as Error).message
+        }. ${index} of ${changes.length} changes are made; mend that and run this again, which makes the others`,
+      );
     }
   }
   for (const kind of ["add", "replace", "delete"] as const) {

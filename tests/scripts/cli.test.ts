@@ -2,10 +2,17 @@ import {
   assert,
   assertEquals,
   assertMatch,
+  assertRejects,
   assertStringIncludes,
 } from "@std/assert";
 import { basename, join } from "node:path";
-import { checksum, stampsFor } from "../../scripts/cli/project_folder.ts";
+import { CommandError } from "../../scripts/cli/command.ts";
+import {
+  carryOut,
+  checksum,
+  openFolder,
+  stampsFor,
+} from "../../scripts/cli/project_folder.ts";
 import { VERSION } from "../../scripts/cli/release.ts";
 import { cli } from "../support/cli.ts";
 import { withStack } from "../support/stack.ts";
@@ -505,6 +512,68 @@ Deno.test("what was cut off is taken up again, with no migration twice", () =>
     assertEquals(again.code, 0, again.text);
     assertEquals(names(), [...made, "remove_idempotency.sql"].sort());
   }));
+
+Deno.test("what came while somebody was asked is not written over", () =>
+  withProject(async ({ path, read, run, migrations }) => {
+    const folder = await openFolder(path);
+    const theirs = `${SHARED}/idempotency/key.ts`;
+    const changes = [MANIFEST, theirs].map((path) => ({
+      path,
+      text: "",
+      kind: "add" as const,
+    }));
+    // Asked, and answered after another one has run.
+    const asked = {
+      "dry-run": false,
+      get yes() {
+        new Deno.Command(Deno.execPath(), {
+          args: [
+            ...["run", "-A", "--no-check", "scripts/cli.ts"],
+            ...["init", "--yes", "--project", path],
+          ],
+          stdout: "null",
+        }).outputSync();
+        return true;
+      },
+    };
+    const error = await assertRejects(
+      () => carryOut(folder, changes, asked),
+      CommandError,
+      "meanwhile somebody else did",
+    );
+    assertStringIncludes(error.message, theirs);
+    assert((await read(theirs)).length > 0);
+    assertEquals(migrations().length, 1);
+    const { text } = await run("doctor");
+    assertStringIncludes(text, "as they were written");
+  }));
+
+Deno.test({
+  name: "what cannot be written is named, and how far it got",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withProject(async ({ path, run, read, write }) => {
+      await write("supabase/rollback", "");
+      const { code, text } = await run("init", "--yes", "--parts", "migrate");
+      assertEquals(code, 1);
+      assertMatch(
+        text,
+        /supabase\/rollback\/\d+_idempotency\.sql: .*\. (\d+) of \d+ changes are made; mend that and run this again/,
+      );
+      await Deno.remove(join(path, "supabase/rollback"));
+      // A folder that is elsewhere in the project.
+      await Deno.rename(
+        join(path, "supabase/functions"),
+        join(path, "functions"),
+      );
+      await Deno.symlink("../functions", join(path, "supabase/functions"));
+      assertEquals((await run("init", "--yes")).code, 0);
+      assertEquals(JSON.parse(await read(MANIFEST)).parts, ["migrate"]);
+      const removed = await run("remove", "--yes");
+      assertEquals(removed.code, 0, removed.text);
+      assertStringIncludes(removed.text, "then supabase db push");
+    }),
+});
 
 Deno.test({
   name: "a link in a project leads no change out of it",

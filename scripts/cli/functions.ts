@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parse } from "smol-toml";
 import { z } from "zod";
+import { CommandError } from "./command.ts";
 import type { ProjectFolder } from "./project_folder.ts";
 
 /** An edge function of a project, as far as its sources tell. */
@@ -51,8 +52,17 @@ async function verified(
 ): Promise<(name: string) => boolean> {
   const file = join(path, "supabase", "config.toml");
   if (!existsSync(file)) return () => true;
-  const { functions } = Config.parse(parse(await readFile(file, "utf8")));
-  return (name) => functions[name]?.verify_jwt ?? true;
+  try {
+    const { functions } = Config.parse(parse(await readFile(file, "utf8")));
+    return (name) => functions[name]?.verify_jwt ?? true;
+  } catch (error) {
+    const why = error instanceof z.ZodError
+      ? z.prettifyError(error)
+      : (error as Error).message;
+    throw new CommandError(
+      `supabase/config.toml cannot be read, mend it and run this again: ${why}`,
+    );
+  }
 }
 
 /** A source file of functions. */
@@ -64,6 +74,11 @@ interface Source {
 
 async function read(home: string, path: string): Promise<Source> {
   return { path, text: await readFile(join(home, path), "utf8") };
+}
+
+/** Whether there is a file: a link that leads nowhere, as editors make, is none. */
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then((found) => found.isFile(), () => false);
 }
 
 /** What functions import of their own from beside the module. */
@@ -107,6 +122,16 @@ function passesCors(text: string): boolean {
   });
 }
 
+/** The sources in a folder, from there. */
+async function sourcesIn(folder: string): Promise<string[]> {
+  const paths = (await readdir(folder, { recursive: true }))
+    .filter((path) => SOURCE.test(path) && !path.includes("node_modules"));
+  const are = await Promise.all(
+    paths.map((path) => isFile(join(folder, path))),
+  );
+  return paths.filter((_, index) => are[index]).sort();
+}
+
 /** The project's functions: the folders of `supabase/functions` without `_`. */
 export async function functionsOf(
   folder: ProjectFolder,
@@ -117,10 +142,13 @@ export async function functionsOf(
   const found: EdgeFunction[] = [];
   const entries = await readdir(home, { withFileTypes: true });
   for (const entry of entries.sort((a, b) => a.name < b.name ? -1 : 1)) {
-    if (!entry.isDirectory() || /^[._]/.test(entry.name)) continue;
-    const paths = (await readdir(join(home, entry.name), { recursive: true }))
-      .filter((path) => SOURCE.test(path) && !path.includes("node_modules"))
-      .sort();
+    if (/^[._]/.test(entry.name)) continue;
+    // A link to a function elsewhere in a monorepo is deployed like a folder.
+    const isFunction = entry.isDirectory() ||
+      entry.isSymbolicLink() &&
+        await isFile(join(home, entry.name, "index.ts"));
+    if (!isFunction) continue;
+    const paths = await sourcesIn(join(home, entry.name));
     const own = await Promise.all(
       paths.map((path) => read(home, join(entry.name, path))),
     );

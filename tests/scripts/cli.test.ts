@@ -301,6 +301,52 @@ export default { fetch: withSupabase({ auth: ["publishable", "secret"] }, serve)
     }
   }));
 
+Deno.test({
+  name: "doctor and remove look through links, and past what is no source",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withProject(async ({ path, run, write }) => {
+      await run("init", "--yes");
+      const functions = join(path, "supabase/functions");
+      await write(
+        "packages/linked/index.ts",
+        `import { withIdempotency } from "../_shared/idempotency.ts";\n`,
+      );
+      await Deno.symlink(
+        "../../packages/linked",
+        join(functions, "linked"),
+      );
+      await Deno.mkdir(join(functions, "plain/folder.ts"), { recursive: true });
+      await Deno.symlink("me@host.1", join(functions, "plain/.#index.ts"));
+      await Deno.symlink("/", join(functions, "nothing"));
+      const doctor = await run("doctor");
+      assertStringIncludes(doctor.text, "function linked: CORS and");
+      assertEquals(doctor.code, 0, doctor.text);
+      const { text } = await run("remove", "--dry-run");
+      assertStringIncludes(text, "function linked imports the module");
+    }),
+});
+
+Deno.test("a config.toml that cannot be read is named, and what is wrong in it", () =>
+  withProject(async ({ run, write }) => {
+    await run("init", "--yes");
+    await write("supabase/functions/hello/index.ts", "");
+    for (
+      const [config, why] of [
+        ["[functions.hello\nverify_jwt = false", "line 1|1:"],
+        [`[functions.hello]\nverify_jwt = "no"`, "functions.hello.verify_jwt"],
+      ] as const
+    ) {
+      await write("supabase/config.toml", config);
+      for (const command of ["doctor", "remove"]) {
+        const { code, text } = await run(command);
+        assertEquals(code, 1);
+        assertStringIncludes(text, "supabase/config.toml cannot be read, mend");
+        assertMatch(text, new RegExp(why));
+      }
+    }
+  }));
+
 Deno.test("doctor asks the database through the API, with the secret key", () =>
   withProject(async ({ run, path }) => {
     await run("init", "--yes");

@@ -62,6 +62,35 @@ export function describeCreation(sql: string): string[] {
     .flatMap(([label, list]) => wrap(label, list.join(", ")));
 }
 
+const CHANGE = new RegExp(
+  String
+    .raw`\b(create|drop|alter)\s+(?:or\s+replace\s+)?(?:unlogged\s+)?(table|view|type|function|schema)` +
+    String
+      .raw`\s+(?:if\s+(?:not\s+)?exists\s+)?(?:"?public"?\.)?"?(\w+)"?(?![\w".])([^;]*)`,
+  "gi",
+);
+
+/**
+ * What these migrations leave in `public`, and which of them made it: read from
+ * their SQL, by kind and name.
+ */
+export function leftBy(
+  migrations: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const left = new Map<string, string>();
+  for (const [migration, sql] of migrations) {
+    const statements = sql.replaceAll(/--.*/g, "").matchAll(CHANGE);
+    for (const [, verb, kind, name, rest] of statements) {
+      const what = `${kind} ${name}`.toLowerCase();
+      if (/create/i.test(verb!)) left.set(what, migration);
+      else if (
+        /drop/i.test(verb!) || /\brename\s+to\b|\bset\s+schema\b/i.test(rest!)
+      ) left.delete(what);
+    }
+  }
+  return left;
+}
+
 function bySchema(names: readonly string[]): [string[], string[]] {
   const inner = names.filter((name) => name.startsWith("idempotency."));
   return [

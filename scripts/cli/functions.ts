@@ -45,16 +45,24 @@ const Config = z.object({
     z.string(),
     z.object({ verify_jwt: z.boolean().optional() }),
   ).default({}),
+  db: z.object({
+    migrations: z.object({ schema_paths: z.array(z.string()) }),
+  }).catch({ migrations: { schema_paths: [] } }),
 });
 
-async function verified(
+/**
+ * What a project's `config.toml` says, as far as it concerns us.
+ *
+ * @throws {CommandError} When it cannot be read.
+ */
+export async function configOf(
   { path }: ProjectFolder,
-): Promise<(name: string) => boolean> {
+): Promise<z.output<typeof Config>> {
   const file = join(path, "supabase", "config.toml");
-  if (!existsSync(file)) return () => true;
   try {
-    const { functions } = Config.parse(parse(await readFile(file, "utf8")));
-    return (name) => functions[name]?.verify_jwt ?? true;
+    return Config.parse(
+      existsSync(file) ? parse(await readFile(file, "utf8")) : {},
+    );
   } catch (error) {
     const why = error instanceof z.ZodError
       ? z.prettifyError(error)
@@ -138,7 +146,7 @@ export async function functionsOf(
 ): Promise<EdgeFunction[]> {
   const home = join(folder.path, "supabase", "functions");
   if (!existsSync(home)) return [];
-  const verifyJwt = await verified(folder);
+  const config = await configOf(folder);
   const found: EdgeFunction[] = [];
   const entries = await readdir(home, { withFileTypes: true });
   for (const entry of entries.sort((a, b) => a.name < b.name ? -1 : 1)) {
@@ -170,7 +178,7 @@ export async function functionsOf(
         /withSupabase|callers|getUser|getClaims|jwtVerify|constructEvent|verify/
           .test(all),
       takesKeys: /\bauth:\s*\[?[^\]})]*["'](publishable|secret)\b/.test(all),
-      verifyJwt: verifyJwt(entry.name),
+      verifyJwt: config.functions[entry.name]?.verify_jwt ?? true,
     });
   }
   return found;

@@ -26,6 +26,7 @@ import {
 } from "./project_folder.ts";
 import {
   creatingSql,
+  PACKAGE,
   type Part,
   PARTS,
   rollbackSql,
@@ -35,7 +36,9 @@ import {
   vendoredModules,
   VERSION,
 } from "./release.ts";
-import { describeCreation } from "./created.ts";
+import { configOf } from "./functions.ts";
+import { describeCreation, leftBy } from "./created.ts";
+import { shown } from "../table.ts";
 
 const { imports } = configuration;
 
@@ -134,7 +137,11 @@ async function plan(
     // First: where this is cut off, the next one knows the migrations again.
     changes.unshift({ path: MANIFEST, text, kind });
   }
-  const advice = pushAdvice(beyond);
+  await insistOnFreeNames(folder, created);
+  const advice = [
+    ...pushAdvice(beyond),
+    ...await diffAdvice(folder, [...created.keys()]),
+  ];
   return { changes, conflicts, created, advice, total: wanted.size + 1 };
 }
 
@@ -154,9 +161,50 @@ async function migrationText(
     : await creatingSql(part);
 }
 
+/**
+ * Makes sure that the project has nothing of its own by a name that a new
+ * migration gives: `supabase db push` would fail with it.
+ *
+ * @throws {CommandError} When it has; says what to do.
+ */
+async function insistOnFreeNames(
+  folder: ProjectFolder,
+  created: ReadonlyMap<string, string>,
+): Promise<void> {
+  const theirs = new Map<string, string>();
+  for (const name of folder.migrations) {
+    const sql = await textAt(folder, `${MIGRATIONS}/${name}`) ?? "";
+    if (!sql.includes(`Written by ${PACKAGE} `)) theirs.set(name, sql);
+  }
+  const left = leftBy(theirs);
+  const taken = [...leftBy(created).keys()].filter((what) => left.has(what));
+  if (taken.length === 0) return;
+  throw new CommandError(
+    `into ${folder.path}: nothing was copied, because the project makes by itself what the new migration would:\n${
+      taken.map((what) => `  ${what}, in ${shown(left.get(what)!)}`).join("\n")
+    }\nRename yours in a migration of your own (alter … rename to …), and what uses it, or drop it; then run this again. Where it is this ledger, squashed into another file, restore its own migration from version control`,
+  );
+}
+
+/** What to do where the whole schema is declared, and not only in migrations. */
+async function diffAdvice(
+  folder: ProjectFolder,
+  created: readonly string[],
+): Promise<string[]> {
+  const { schema_paths } = (await configOf(folder)).db.migrations;
+  const parts = created.map((name) => name.replace(/^\d+_(.*)\.sql$/, "$1"))
+    .filter((part) => !schema_paths.some((path) => path.includes(`_${part}`)));
+  if (schema_paths.length === 0 || parts.length === 0) return [];
+  const paths = parts.map((part) => `"./migrations/*_${part}*.sql"`);
+  return [
+    "supabase/config.toml names schema_paths, and `supabase db diff` writes a migration that drops",
+    `  what they lack. Add ${paths.join(", ")} to them.`,
+  ];
+}
+
 function partsNamed(list: string): Part[] {
   const names = list.split(",").map((name) => name.trim()).filter(Boolean);
-  const unknown = names.filter((name) => !(name in PARTS));
+  const unknown = names.filter((name) => !Object.hasOwn(PARTS, name));
   if (unknown.length > 0) {
     throw new UsageError(
       `--parts ${unknown.join(",")}: there are ${
@@ -172,11 +220,15 @@ async function run(args: readonly string[]): Promise<void> {
     "parts": { type: "string", default: "" },
     "force-vendor": { type: "boolean", default: false },
   }, "any");
-  if (positionals.length > 1) {
-    throw new UsageError(`name one project, not ${positionals.join(" and ")}`);
+  const named = [
+    ...positionals,
+    ...values.project === "." ? [] : [values.project],
+  ];
+  if (named.length > 1) {
+    throw new UsageError(`name one project, not ${named.join(" and ")}`);
   }
   const asked = partsNamed(values.parts);
-  const folder = await openFolder(positionals[0] ?? values.project);
+  const folder = await openFolder(named[0] ?? ".");
   const had = folder.manifest?.parts ?? [];
   if (folder.manifest !== null && folder.manifest.version !== VERSION) {
     throw new CommandError(

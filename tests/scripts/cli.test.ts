@@ -155,9 +155,14 @@ Deno.test("init takes parts, one at a time too, and remembers them", () =>
     }
     assert(`${SHARED}/client/sending.ts` in manifest.files);
     assert(!(`${SHARED}/idempotency/testing.ts` in manifest.files));
-    const unknown = await run("init", "--parts", "clients");
-    assertEquals(unknown.code, 1);
-    assertStringIncludes(unknown.text, "--parts clients: there are client,");
+    for (const name of ["clients", "toString"]) {
+      const { code, text } = await run("init", "--parts", name);
+      assertEquals(code, 1);
+      assertStringIncludes(text, `--parts ${name}: there are client,`);
+    }
+    const two = await run("init", "other");
+    assertEquals(two.code, 1);
+    assertStringIncludes(two.text, "name one project, not other and ");
   }));
 
 Deno.test("a part whose name the project uses already overwrites nothing", () =>
@@ -173,6 +178,59 @@ Deno.test("a part whose name the project uses already overwrites nothing", () =>
     assertEquals(code, 0, text);
     assertEquals(migrations().length, 3);
     assertEquals(await read(theirs), "create table archive ();");
+  }));
+
+Deno.test("init names what a project makes itself by a name of the ledger's", () =>
+  withProject(async ({ run, write, migrations }) => {
+    await write(
+      "supabase/migrations/20250101000000_keys.sql",
+      `CREATE TABLE IF NOT EXISTS "public"."idempotency_keys" (key text);
+-- drop table idempotency_keys;
+create table app.idempotency_stats (key text);
+create schema idempotency;
+create or replace function cleanup_expired_idempotency_keys() returns void
+language sql as $$ delete from idempotency_keys $$;`,
+    );
+    const { code, text } = await run("init", "--yes");
+    assertEquals(code, 1, text);
+    for (
+      const what of [
+        "table idempotency_keys",
+        "schema idempotency",
+        "function cleanup_expired_idempotency_keys",
+      ]
+    ) {
+      assertStringIncludes(text, `  ${what}, in 20250101000000_keys.sql`);
+    }
+    assertStringIncludes(text, "Rename yours in a migration of your own");
+    assertEquals(migrations().length, 1);
+    await write(
+      "supabase/migrations/20250102000000_rename.sql",
+      `alter table public.idempotency_keys rename to old_keys;
+alter schema idempotency rename to old_idempotency;
+drop function cleanup_expired_idempotency_keys();`,
+    );
+    for (const command of ["init", "remove", "init"]) {
+      const { code, text } = await run(command, "--yes");
+      assertEquals([command, code], [command, 0], text);
+    }
+  }));
+
+Deno.test("init says what a declared schema lacks", () =>
+  withProject(async ({ run, write }) => {
+    const config = (paths: string) =>
+      write(
+        "supabase/config.toml",
+        `[db.migrations]\nschema_paths = [${paths}]`,
+      );
+    const paths = `"./migrations/*_idempotency*.sql"`;
+    const said = async () => (await run("init", "--dry-run")).text;
+    await config(`"./schemas/*.sql"`);
+    assertStringIncludes(await said(), `Add ${paths} to them`);
+    for (const enough of ["", `"./schemas/*.sql", ${paths}`]) {
+      await config(enough);
+      assert(!(await said()).includes("schema_paths"), enough);
+    }
   }));
 
 Deno.test("init --force-vendor restores what was edited", () =>

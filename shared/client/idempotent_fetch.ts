@@ -210,7 +210,7 @@ export function createIdempotentFetch(
       return response;
     } catch (error) {
       // Then it may have been the network that let nothing through.
-      refusals.set(route, refusals.get(route)! - 1);
+      refusals.set(route, Math.max(0, refusals.get(route)! - 1));
       throw error;
     }
   };

@@ -316,6 +316,34 @@ Deno.test("where the network lets nothing through, nothing is learnt and nothing
   });
 });
 
+Deno.test("nor where two requests at once meet with no network", async () => {
+  const seen: string[] = [];
+  const send = client({
+    async fetch(input, init) {
+      const { method, headers } = new Request(input, init);
+      seen.push(method);
+      // Both ask, and then both are sent.
+      const both = method === "OPTIONS" ? 2 : 4;
+      while (seen.length < both) await new Promise((done) => setTimeout(done));
+      if (seen.length < 5 || headers.has("idempotency-key")) throw lost();
+      return ok();
+    },
+  });
+  const warn = console.warn;
+  console.warn = () => {};
+  try {
+    await from("http://shop", async () => {
+      const calls = ["1", "2"].map((body) =>
+        outcome(send(ORDERS, order(body)))
+      );
+      assertEquals(await Promise.all(calls), ["TypeError", "TypeError"]);
+      assertEquals(await outcome(send(ORDERS, order("3"))), "200");
+    });
+  } finally {
+    console.warn = warn;
+  }
+});
+
 Deno.test("what may have been sent under a key is not sent without it", async () => {
   await from("http://shop", async () => {
     const { send, seen } = fated({

@@ -230,6 +230,7 @@ export function createIdempotentFetch(
     };
     flights.set(name, flight);
     flight.callers++;
+    const land = () => flights.get(name) === flight && flights.delete(name);
 
     const start = async (signal: AbortSignal) => {
       const { key, isNew } = await flight.claimed;
@@ -247,7 +248,11 @@ export function createIdempotentFetch(
         tick,
         tell: (event) => onAttempt?.({ ...event, method, url, key }),
       }, options);
-      if (isFinal && !isEventStream(response)) await forget(key, request);
+      if (isFinal && !isEventStream(response)) {
+        await forget(key, request);
+        // An equal one may be under way still: what comes now is another one.
+        land();
+      }
       if (isShown) shown.add(route);
       else if (response.ok) shown.delete(route);
       return noteKey(response, key);
@@ -270,7 +275,7 @@ export function createIdempotentFetch(
       return noteKey(response, key);
     } finally {
       if (--flight.callers < 1) {
-        flights.delete(name);
+        land();
         if (signal?.aborted) flight.controller.abort(reasonOf(signal));
       }
     }

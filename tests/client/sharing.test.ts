@@ -139,6 +139,24 @@ Deno.test("a request that was given up and ends late does not keep others from s
   assertEquals(seen.length, 2);
 });
 
+Deno.test("what is sent after the answer is another attempt, also while an equal one is under way", async () => {
+  const [one, two] = [waiting(), waiting()];
+  const client = scripted([one.line, two.line, recorded({ order: 2 })], {
+    match: undefined!,
+  });
+  const { send, seen } = client;
+  const first = send(ORDERS, order());
+  const second = send(ORDERS, order());
+  await underWay(client, 2, 0);
+  one.answer(recorded());
+  await first;
+  assertEquals(await (await send(ORDERS, order())).json(), { order: 2 });
+  two.answer(recorded());
+  await second;
+  assertEquals(seen[1]!.key, seen[0]!.key);
+  assert(seen[2]!.key !== seen[0]!.key);
+});
+
 Deno.test("an event stream is handed on as it comes, and ends its attempt with its end", async () => {
   let push!: ReadableStreamDefaultController<Uint8Array>;
   // Without a clone: the script's own would have no address.

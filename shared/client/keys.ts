@@ -28,9 +28,8 @@ export interface KeyStore {
 }
 
 // One item for each intention, so that two tabs do not overwrite each other's,
-// and a list of them, because not every storage can be listed.
+// and a list of them under no intention, because not every storage can be listed.
 const PREFIX = "idempotency:";
-const LIST = PREFIX;
 
 /** More than a person has under way; the oldest go first. */
 const MAX_KEPT = 100;
@@ -89,7 +88,7 @@ export function keyStore(
       if (value[0]) await storage!.setItem(name, text);
       else await storage!.removeItem(name);
     } catch {
-      if (storage || value[0]) spare.set(name, text);
+      if (value[0] || (await read(name))[0]) spare.set(name, text);
     }
   };
 
@@ -102,7 +101,7 @@ export function keyStore(
   // from it. One at a time: each reads the list, and writes it anew.
   const list = (added: Kept, isKept: (entry: Kept) => boolean) =>
     turn = turn.then(async () => {
-      const all = (await read(LIST)).filter(Array.isArray) as Kept[];
+      const all = (await read(PREFIX)).filter(Array.isArray) as Kept[];
       all.push(added);
       const after = all.slice(-MAX_KEPT)
         .filter((entry) => isLive(entry) && isKept(entry));
@@ -111,12 +110,14 @@ export function keyStore(
         if (after.includes(entry)) continue;
         if ((await read(name))[1] === entry[1]) await write(name, []);
       }
-      await write(LIST, after);
+      await write(PREFIX, after);
     });
 
   const make = async (intention: string): Promise<KeptKey> => {
     const key = newKey();
-    const entry: Kept = [intention, key, Math.max(...clocks()) + keepMs];
+    // JSON has no Infinity.
+    const expires = Math.min(Math.max(...clocks()) + keepMs, 1e15);
+    const entry: Kept = [intention, key, expires];
     await write(PREFIX + intention, entry);
     await list(entry, () => true);
     return { key, isNew: true };

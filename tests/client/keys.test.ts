@@ -404,6 +404,32 @@ for (
   });
 }
 
+Deno.test("a key that is to be kept for ever is kept", async () => {
+  const [first, second] = await keysAround(lost(), undefined, {
+    ...ONCE,
+    keepMs: Infinity,
+  });
+  assertEquals(second, first);
+});
+
+Deno.test("a storage that does nothing is asked for no memory of what is done", async () => {
+  const { set } = Map.prototype;
+  const spare = new Set<Map<unknown, unknown>>();
+  Map.prototype.set = function (name, value) {
+    if (/^idempotency:/.test(`${name}`)) spare.add(this);
+    return set.call(this, name, value);
+  };
+  try {
+    const { send } = scripted([recorded()], {
+      storage: { getItem: fail, setItem: fail, removeItem: fail },
+    });
+    for (let n = 0; n < 20; n++) await send(ORDERS, order(`${n}`));
+  } finally {
+    Map.prototype.set = set;
+  }
+  assertEquals([...spare].map(({ size }) => size), [0]);
+});
+
 Deno.test("a storage without room costs the reload, not the attempt", async () => {
   const { send, seen } = scripted([lost(), recorded()], {
     ...ONCE,

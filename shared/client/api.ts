@@ -124,7 +124,9 @@ function apiCall(
     if (problem) throw problem;
     const text = await response.text();
     const type = response.headers.get("content-type") ?? "";
-    const data = type.includes("json") ? JSON.parse(text) : text || null;
+    // Not lines of JSON, and not the nothing that is often called JSON.
+    const isData = text && /[/+]json\b/.test(type);
+    const data = isData ? JSON.parse(text) : text || null;
     return {
       data: parse ? parse(data) : data,
       replayed: isReplayed(response),

@@ -101,6 +101,13 @@ Deno.test("data is JSON, text, or nothing, and may be checked", async () => {
   assertEquals((await post(problemLike)).data, [1]);
   assertEquals((await post(new Response("[1]"))).data, "[1]");
   assertEquals((await post(new Response(null, { status: 204 }))).data, null);
+  const empty = { "Content-Type": "application/json" };
+  const nothing = new Response(null, { status: 204, headers: empty });
+  assertEquals((await post(nothing)).data, null);
+  const lines = new Response("1\n2\n", {
+    headers: { "Content-Type": "application/x-ndjson" },
+  });
+  assertEquals((await post(lines)).data, "1\n2\n");
   const { parse } = z.object({ total: z.number() });
   const checked = await api(() => Response.json({ total: 3 }))
     .apiPost("a", {}, { parse });

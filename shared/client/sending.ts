@@ -190,8 +190,7 @@ async function trySending(
 ): Promise<Try> {
   const controller = new AbortController();
   const abort = () => controller.abort(reasonOf(signal));
-  signal.addEventListener("abort", abort);
-  if (signal.aborted) abort();
+  if (isProtected) signal.addEventListener("abort", abort);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const hear = () => {
     clearTimeout(timer);
@@ -201,7 +200,9 @@ async function trySending(
   };
   try {
     hear();
-    const response = await send(controller.signal);
+    // A signal of the caller's may live for as long as the app: no listener of
+    // ours is left on it.
+    const response = await send(isProtected ? controller.signal : signal);
     if (isProtected && !isEventStream(response)) {
       const reader = response.clone().body?.getReader();
       do hear(); while (reader && !(await reader.read()).done);
@@ -248,17 +249,15 @@ export async function pauseByTimer(
   ms: number,
   signal: AbortSignal,
 ): Promise<void> {
-  let end = () => {};
-  const woken = new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, Math.min(ms, MAX_TIMER_MS));
-    // Not on React Native, which has no events of this kind.
-    globalThis.addEventListener?.("online", resolve as () => void);
-    end = () => {
-      clearTimeout(timer);
-      globalThis.removeEventListener?.("online", resolve as () => void);
-    };
+  let wake!: () => void;
+  const woken = new Promise<void>((resolve) => wake = resolve);
+  const timer = setTimeout(wake, Math.min(ms, MAX_TIMER_MS));
+  // Not on React Native, which has no events of this kind.
+  globalThis.addEventListener?.("online", wake);
+  await unlessAborted(woken, signal).finally(() => {
+    clearTimeout(timer);
+    globalThis.removeEventListener?.("online", wake);
   });
-  await unlessAborted(woken, signal).finally(end);
 }
 
 /** Waits for a promise, and throws the signal's reason when it is aborted. */

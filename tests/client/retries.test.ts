@@ -218,6 +218,28 @@ Deno.test("a stream is sent once, under a key", async () => {
   assert(seen[0]!.key);
 });
 
+Deno.test("no listener is left on a signal that outlives the request", async () => {
+  const { signal } = new AbortController();
+  let left = 0;
+  const add = signal.addEventListener.bind(signal);
+  signal.addEventListener = (...given: Parameters<typeof add>) => {
+    left++;
+    add(...given);
+  };
+  const remove = signal.removeEventListener.bind(signal);
+  signal.removeEventListener = (...given: Parameters<typeof remove>) => {
+    left--;
+    remove(...given);
+  };
+  for (const match of [undefined!, () => true]) {
+    const { send } = scripted([() => Promise.resolve(Response.json({}))], {
+      match,
+    });
+    await send(ORDERS, order("1", { signal }));
+    assertEquals(left, 0);
+  }
+});
+
 Deno.test("each step of an attempt is told", async () => {
   const { send, seen, events } = scripted([lost(), recorded()]);
   await send(ORDERS, order());

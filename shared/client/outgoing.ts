@@ -76,9 +76,11 @@ export async function readOutgoing(
   const callerKey = headers.get("idempotency-key") ??
     headers.get("x-idempotency-key");
   // Not as a stream: Firefox has none of a request's body.
-  let body = init.body ?? await request?.arrayBuffer() ?? null;
+  let body = init.body ??
+    (/GET|HEAD/.test(method) ? null : await request?.arrayBuffer()) ?? null;
   // Asked of its methods: React Native has no class of this kind.
-  const isRepeatable = !("getReader" in Object(body));
+  const given = Object(body);
+  const isRepeatable = !(given.getReader ?? given[Symbol.asyncIterator]);
   // What is not read is like nothing else: a stream, a file larger than the
   // server takes, and what React Native lets nobody read.
   let identity: string | null = newKey();
@@ -121,7 +123,7 @@ export async function readOutgoing(
     send(fetch, key, signal) {
       if (key && !callerKey) headers.set("idempotency-key", key);
       const all = { ...init, method, headers, body, signal: signal! };
-      return request ? fetch(new Request(request, all)) : fetch(input, all);
+      return fetch(input, all);
     },
   };
 }

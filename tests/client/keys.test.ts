@@ -189,6 +189,14 @@ Deno.test("a Request is known again, a form in it too, and is sent as it is", as
   assert(seen[0]!.body.includes('filename="a"'));
 });
 
+Deno.test("a Request without a body is sent, also one that only reads", async () => {
+  const { send, seen } = scripted([lost(), recorded()], { match: () => true });
+  for (const method of ["GET", "DELETE"]) {
+    assertEquals((await send(new Request(ORDERS, { method }))).status, 201);
+  }
+  assertEquals(seen.map(({ method }) => method), ["GET", "GET", "DELETE"]);
+});
+
 Deno.test("another address is another attempt, another fragment is not", async () => {
   const { send, seen } = scripted([lost()], ONCE);
   for (const url of [ORDERS, `${ORDERS}?a=1`, `${ORDERS}#top`]) {

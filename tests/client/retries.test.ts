@@ -218,6 +218,21 @@ Deno.test("a stream is sent once, under a key", async () => {
   assert(seen[0]!.key);
 });
 
+Deno.test("nothing is sent in place of what breaks off while it is read", async () => {
+  const { send, seen } = scripted([recorded()]);
+  async function* parts() {
+    yield new TextEncoder().encode("half");
+    await Promise.reject(new Error("disk"));
+  }
+  const body = parts() as unknown as BodyInit;
+  await assertRejects(
+    () => send(ORDERS, { ...order(body), duplex: "half" } as RequestInit),
+    Error,
+    "disk",
+  );
+  assertEquals(seen.filter(({ body }) => body !== "half"), []);
+});
+
 Deno.test("no listener is left on a signal that outlives the request", async () => {
   const { signal } = new AbortController();
   let left = 0;

@@ -286,15 +286,23 @@ export function createIdempotentFetch(
 
   return Object.assign(
     async (input: RequestInfo | URL, init?: RequestInit) => {
-      const call = look(input, init);
-      const isListed = call && lists(call);
-      return call && (isListed ?? isFunctionChange(call))
+      let call;
+      try {
+        call = look(input, init);
+      } catch {
+        // It refuses that in words of its own.
+        return await fetch(input, init);
+      }
+      const { method, url } = call;
+      const isListed = lists(call);
+      return isListed ?? (!/GET|HEAD|OPTIONS/.test(method) &&
+          url.pathname.startsWith("/functions/v1/"))
         ? await perform(await readOutgoing(call), isListed)
         : await fetch(input, init);
     },
     {
       async attempt(input: RequestInfo | URL, init?: RequestInit) {
-        const call = look(input, init)!;
+        const call = look(input, init);
         const request = await readOutgoing(call);
         let claimed = await claim(request);
         return {
@@ -350,10 +358,4 @@ export function untilEnd(
   const passed = body.pipeThrough(end, { signal: signal! });
   const copy = new Response(passed, response);
   return Object.defineProperty(copy, "url", { value: url });
-}
-
-/** Whether a call asks an edge function for a change. */
-function isFunctionChange({ method, url }: Call): boolean {
-  return !/GET|HEAD|OPTIONS/.test(method) &&
-    url.pathname.startsWith("/functions/v1/");
 }

@@ -36,25 +36,24 @@ export interface Call {
 }
 
 /**
- * Looks at what `fetch` is called with. `undefined` where that has no absolute
- * address: `fetch` refuses it in words of its own.
+ * Looks at what `fetch` is called with.
+ *
+ * @throws {TypeError} When that has no absolute address.
  */
 export function look(
   input: RequestInfo | URL,
   init: RequestInit = {},
-): Call | undefined {
+): Call {
   const request = "url" in Object(input) ? input as Request : undefined;
-  try {
-    return {
-      method: (init.method ?? request?.method ?? "GET").toUpperCase(),
-      url: new URL(request?.url ?? String(input), globalThis.location?.href),
-      request,
-      input,
-      init,
-    };
-  } catch {
-    return undefined;
-  }
+  // Not by the page's own address: it may have another base.
+  const { method, url } = request ?? new Request(input);
+  return {
+    method: (init.method ?? method).toUpperCase(),
+    url: new URL(url),
+    request,
+    input,
+    init,
+  };
 }
 
 // What only says where a function is to run; the server leaves it out too.

@@ -129,3 +129,31 @@ Deno.test("a handler of its own that hands over the usual CORS headers has its k
   assertEquals(keys.filter((key) => key !== null).length, 2);
   assertNoComplaints(visitor);
 });
+
+Deno.test("an address is what it is to the page, which may have a base of its own", async () => {
+  const keys: (string | null)[] = [];
+  const code = await bundleClient();
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    (request) => {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/functions/v1/orders") {
+        keys.push(request.headers.get("Idempotency-Key"));
+        return Response.json({});
+      }
+      return pathname === "/client.js"
+        ? new Response(code, { headers: { "Content-Type": "text/javascript" } })
+        : new Response(
+          '<!DOCTYPE html><html lang="en"><base href="/"><link rel="icon" href="data:,"><title>Shop</title>',
+          { headers: { "Content-Type": "text/html" } },
+        );
+    },
+  );
+  await using visitor = await visit();
+  const page = await visitor.open(
+    `http://127.0.0.1:${server.addr.port}/shop/till`,
+  );
+  assertEquals(await callFrom(page, "functions/v1/orders", [{}]), [200]);
+  assertEquals(keys.map((key) => key !== null), [true]);
+  assertNoComplaints(visitor);
+});

@@ -197,6 +197,15 @@ Deno.test("a Request without a body is sent, also one that only reads", async ()
   assertEquals(seen.map(({ method }) => method), ["GET", "GET", "DELETE"]);
 });
 
+Deno.test("an attempt of what is no address says so", async () => {
+  const { send } = scripted([recorded()]);
+  await assertRejects(
+    () => send.attempt("/functions/v1/orders", order()),
+    TypeError,
+    "/functions/v1/orders",
+  );
+});
+
 Deno.test("another address is another attempt, another fragment is not", async () => {
   const { send, seen } = scripted([lost()], ONCE);
   for (const url of [ORDERS, `${ORDERS}?a=1`, `${ORDERS}#top`]) {

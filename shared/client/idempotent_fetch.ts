@@ -159,6 +159,8 @@ export function createIdempotentFetch(
     keepMs = 86_400_000,
     onAttempt,
   } = options;
+  const tell = (event: AttemptEvent) =>
+    new Promise((told) => told(onAttempt?.(event))).catch(console.error);
   const flights = new Map<string, Flight>();
   // Not the device's clock, which people set.
   const tick = options.now ?? (() => performance.now());
@@ -246,7 +248,7 @@ export function createIdempotentFetch(
         isProtected,
         isNew,
         tick,
-        tell: (event) => onAttempt?.({ ...event, method, url, key }),
+        tell: (event) => tell({ ...event, method, url, key }),
       }, options);
       if (isFinal && !isEventStream(response)) {
         await forget(key, request);
@@ -259,7 +261,7 @@ export function createIdempotentFetch(
     };
 
     try {
-      if (flight.answer) onAttempt?.({ type: "joined", method, url });
+      if (flight.answer) tell({ type: "joined", method, url });
       const { signal: shared } = flight.controller;
       const answer = isProtected
         ? flight.answer ??= start(shared)

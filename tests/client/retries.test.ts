@@ -233,6 +233,31 @@ Deno.test("nothing is sent in place of what breaks off while it is read", async 
   assertEquals(seen.filter(({ body }) => body !== "half"), []);
 });
 
+Deno.test("who listens and throws keeps nobody from the answer", async () => {
+  const own = console.error;
+  const said: unknown[] = [];
+  console.error = (cause) => said.push(cause);
+  const mine = new Error("mine");
+  try {
+    for (
+      const onAttempt of [
+        () => {
+          throw mine;
+        },
+        // Taken where nothing is expected.
+        () => Promise.reject(mine) as unknown as void,
+      ]
+    ) {
+      const { send, seen } = scripted([lost(), recorded()], { onAttempt });
+      assertEquals((await send(ORDERS, order())).status, 201);
+      assertEquals(seen.length, 2);
+    }
+  } finally {
+    console.error = own;
+  }
+  assertEquals(said, Array(10).fill(mine));
+});
+
 Deno.test("no listener is left on a signal that outlives the request", async () => {
   const { signal } = new AbortController();
   let left = 0;

@@ -1,4 +1,11 @@
-const keys = new WeakMap<Response, string>();
+/** How the request of an answer was sent. */
+export interface Sent {
+  readonly key: string;
+  /** How often, up to this answer. */
+  readonly count: number;
+}
+
+const sendings = new WeakMap<Response, Sent>();
 
 function isMarked({ headers }: Response, name: string): boolean {
   return headers.get(`x-idempotency-${name}`) === "true";
@@ -41,12 +48,17 @@ export function isFromProtected(
  * `createIdempotentFetch`, or its request was left alone.
  */
 export function idempotencyKeyOf(response: Response): string | undefined {
-  return keys.get(response);
+  return sentOf(response)?.key;
 }
 
-/** Notes the key that the request of an answer was sent under. */
-export function noteKey(response: Response, key: string): Response {
-  keys.set(response, key);
+/** What {@link noteSent} has noted of an answer. */
+export function sentOf(response: Response): Sent | undefined {
+  return sendings.get(response);
+}
+
+/** Notes how the request of an answer was sent. */
+export function noteSent(response: Response, sent: Sent): Response {
+  sendings.set(response, sent);
   return response;
 }
 
@@ -132,6 +144,8 @@ export class IdempotencyProblemError extends Error {
   declare readonly retryAfterMs: number | undefined;
   /** The key that the request was sent under. */
   declare readonly key: string | undefined;
+  /** How often the request was sent, where the client sent it. */
+  declare readonly count: number | undefined;
   /** Whether the server has recorded it: every retry would get it. */
   declare readonly recorded: boolean;
   /** All members of the document, for instance `cost`. */
@@ -144,13 +158,14 @@ export class IdempotencyProblemError extends Error {
     const named = textOf(title) ?? (response.statusText || refusal.code);
     const said = textOf(detail) ?? textOf(message) ?? named;
     super(said);
-    const key = idempotencyKeyOf(response);
+    const { key, count } = sentOf(response) ?? {} as Partial<Sent>;
     const { status } = response;
     Object.assign(this, {
       status,
       title: named,
       detail: said,
       key,
+      count,
       recorded: isRecorded(response),
       ...refusal,
     });
@@ -166,9 +181,10 @@ export class IdempotencyProblemError extends Error {
  */
 export function endsAttempt(error: unknown, isFirst: boolean): boolean {
   if (!(error instanceof IdempotencyProblemError)) return false;
-  const { recorded, retryable, code, status } = error;
+  const { recorded, retryable, code, status, count = 1 } = error;
   return recorded || !retryable &&
-      (REFUSED.test(code) || isFirst && FINAL_REFUSALS.test(`${status}`));
+      (REFUSED.test(code) ||
+        isFirst && count < 2 && FINAL_REFUSALS.test(`${status}`));
 }
 
 function textOf(member: unknown): string | undefined {

@@ -1,4 +1,4 @@
-import { idempotencyKeyOf, noteKey } from "./answers.ts";
+import { noteSent, sentOf } from "./answers.ts";
 import {
   defaultStorage,
   type KeptKey,
@@ -177,71 +177,64 @@ export function createIdempotentFetch(
   const claim = ({ claimed, intention }: Outgoing) =>
     claimed ?? keys().keyOf(intention);
 
-  const forget = (key: string, { intention }: Outgoing) =>
-    keys().forget(key, intention);
-
   // Paths of which an answer has shown that they are protected.
   const shown = new Set<string>();
 
   // How often a path let no key in, until it is believed; -1 where it lets one in.
   const refusals = new Map<string, number>();
 
-  const isRefused = async ({ url, route }: Outgoing): Promise<boolean> => {
+  const countRefusals = async ({ url, route }: Outgoing): Promise<number> => {
     const { location } = globalThis;
-    const count = refusals.get(route) ?? 0;
+    let count = refusals.get(route) ?? 0;
     // A preflight may get lost; twice it is no chance.
-    if (count < 0 || count > 1) return count > 0;
-    if (!location || location.origin === new URL(url).origin) return false;
-    const headers = { "idempotency-key": newKey() };
-    // Every function that pages call answers OPTIONS without an effect, and the
-    // browser sends it only after a preflight that let the key in.
-    const now = await fetch(url, { method: "OPTIONS", headers })
-      .then(() => -1, () => count + 1);
-    refusals.set(route, now);
-    return now > 0;
-  };
-
-  const sendPlain = async ({ url, route, signal, send }: Outgoing) => {
-    try {
-      const response = await send(fetch, null, signal);
-      if (refusals.get(route) === 1) {
-        console.warn(
-          `CORS of ${url} lets in no idempotency-key, or no OPTIONS: called unprotected, see corsHeaders`,
-        );
-      }
-      return response;
-    } catch (error) {
-      // Then it may have been the network that let nothing through.
-      refusals.set(route, Math.max(0, refusals.get(route)! - 1));
-      throw error;
+    const isOpen = count > -1 && count < 2;
+    if (isOpen && location && !url.startsWith(`${location.origin}/`)) {
+      const headers = { "idempotency-key": newKey() };
+      // Every function that pages call answers OPTIONS without an effect, and the
+      // browser sends it only after a preflight that let the key in.
+      count = await fetch(url, { method: "OPTIONS", headers })
+        .then(() => -1, () => count + 1);
+      refusals.set(route, count);
     }
+    return count;
   };
 
   const perform = async (
     request: Outgoing,
     isListed = false,
-    claimed = request.claimed,
   ): Promise<Response> => {
-    const { method, url, signal, intention, route } = request;
+    const { method, url, signal, claimed, intention, route } = request;
     const isProtected = isListed || shown.has(route);
     const name = `${claimed?.key} ${intention}`;
     const flight: Flight = flights.get(name) ?? {
-      claimed: claimed ?? claim(request),
       controller: new AbortController(),
       callers: 0,
     };
     flights.set(name, flight);
     flight.callers++;
-    const land = () => flights.get(name) === flight && flights.delete(name);
 
     const start = async (signal: AbortSignal) => {
-      const { key, isNew } = await flight.claimed;
+      // Asked before a key is kept: a page that is left meanwhile has sent none.
+      const refused = isProtected ? 0 : await countRefusals(request);
+      const { key, isNew } = await (flight.claimed ??= claim(request));
       // What may have been sent under a key is not sent without it.
-      if (!isProtected && isNew && await isRefused(request)) {
-        await forget(key, request);
-        return await sendPlain(request);
+      if (refused > 0 && isNew) {
+        await keys().forget(key, intention);
+        try {
+          const response = await request.send(fetch, null, signal);
+          if (refused === 1) {
+            console.warn(
+              `CORS of ${url} lets in no idempotency-key or no OPTIONS: see corsHeaders`,
+            );
+          }
+          return response;
+        } catch (error) {
+          // Then it may have been the network that let nothing through.
+          refusals.set(route, refused - 1);
+          throw error;
+        }
       }
-      const { response, isFinal, isShown } = await sendUntilAnswered({
+      const { response, isFinal, isShown, count } = await sendUntilAnswered({
         ...request,
         signal,
         send: (signal) => request.send(fetch, key, signal),
@@ -251,13 +244,13 @@ export function createIdempotentFetch(
         tell: (event) => tell({ ...event, method, url, key }),
       }, options);
       if (isFinal && !isEventStream(response)) {
-        await forget(key, request);
-        // An equal one may be under way still: what comes now is another one.
-        land();
+        await keys().forget(key, intention);
+        // An equal one may be under way still; what joins now is another one.
+        flight.claimed = flight.answer = undefined;
       }
       if (isShown) shown.add(route);
       else if (response.ok) shown.delete(route);
-      return noteKey(response, key);
+      return noteSent(response, { key, count });
     };
 
     try {
@@ -267,17 +260,21 @@ export function createIdempotentFetch(
         ? flight.answer ??= start(shared)
         : start(signal ?? shared);
       let response = await unlessAborted(answer, signal);
-      const key = idempotencyKeyOf(response);
-      if (!key) return response;
+      const sent = sentOf(response);
+      if (!sent) return response;
       // The last to take it reads the original: nobody else is left.
       if (isProtected && flight.callers > 1) response = response.clone();
       if (response.ok && isEventStream(response)) {
-        response = untilEnd(response, signal, () => forget(key, request));
+        response = untilEnd(
+          response,
+          signal,
+          () => keys().forget(sent.key, intention),
+        );
       }
-      return noteKey(response, key);
+      return noteSent(response, sent);
     } finally {
       if (--flight.callers < 1) {
-        land();
+        flights.delete(name);
         if (signal?.aborted) flight.controller.abort(reasonOf(signal));
       }
     }
@@ -315,12 +312,15 @@ export function createIdempotentFetch(
             const sent = claimed;
             // Whatever is sent from now on may come second.
             claimed = { ...sent, isNew: false };
-            const response = await perform(request, lists(call), sent);
-            if (!idempotencyKeyOf(response)) claimed = sent;
+            const response = await perform(
+              { ...request, claimed: sent },
+              lists(call),
+            );
+            if (!sentOf(response)) claimed = sent;
             return response;
           },
           async reset() {
-            await forget(claimed.key, request);
+            await keys().forget(claimed.key, request.intention);
             claimed = await claim(request);
           },
         };
@@ -332,9 +332,9 @@ export function createIdempotentFetch(
 /** Equal requests that are under way at once. */
 interface Flight {
   /** Their key. */
-  readonly claimed: KeptKey | Promise<KeptKey>;
+  claimed?: KeptKey | Promise<KeptKey> | undefined;
   /** The answer that they share, of a protected function. */
-  answer?: Promise<Response>;
+  answer?: Promise<Response> | undefined;
   readonly controller: AbortController;
   callers: number;
 }

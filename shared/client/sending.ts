@@ -87,6 +87,8 @@ export interface Sending {
 /** The answer that sending ended with. */
 export interface LastAnswer {
   readonly response: Response;
+  /** How often the request was sent for it. */
+  readonly count: number;
   /** Whether the intention has its final answer. */
   readonly isFinal: boolean;
   /** Whether the answer is one that only a protected function gives. */
@@ -161,6 +163,7 @@ export async function sendUntilAnswered(
       const isFirst = count === 1 && isNew;
       return {
         response,
+        count,
         isShown,
         // After a try that may have taken effect, a refusal that is not recorded
         // says nothing: it may come from what stands before the function.

@@ -344,6 +344,37 @@ Deno.test("nor where two requests at once meet with no network", async () => {
   }
 });
 
+Deno.test("a page that was left while it asked has sent nothing under a key", async () => {
+  const storage = memoryStorage();
+  await from("http://shop", async () => {
+    const asks = Promise.withResolvers<void>();
+    const left = client({
+      storage,
+      fetch: () => {
+        asks.resolve();
+        return new Promise(() => {});
+      },
+    });
+    left(ORDERS, order());
+    await asks.promise;
+    const next = client({
+      storage,
+      async fetch(input, init) {
+        const { headers } = new Request(input, init);
+        if (headers.has("idempotency-key")) throw lost();
+        return await Promise.resolve(ok());
+      },
+    });
+    const warn = console.warn;
+    console.warn = () => {};
+    try {
+      assertEquals(await outcome(next(ORDERS, order())), "200");
+    } finally {
+      console.warn = warn;
+    }
+  });
+});
+
 Deno.test("what may have been sent under a key is not sent without it", async () => {
   await from("http://shop", async () => {
     const { send, seen } = fated({

@@ -66,6 +66,8 @@ interface View<Data> {
 /** What the user means by the form, until there is an answer. */
 interface OpenAttempt<Data> {
   readonly key: string;
+  /** The form's, when it was begun: one component may come to edit another thing. */
+  readonly name: string | undefined;
   /** Whether nothing was sent under the key before. */
   isNew: boolean;
   running?: Promise<Data> | undefined;
@@ -113,7 +115,8 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
   });
   const latest = useRef({ mutate, options });
   const attempt = useRef<OpenAttempt<Data> | undefined>(undefined);
-  const ended = useRef<string | undefined>(undefined);
+  // The app's key that was gone on with, or given up.
+  const taken = useRef<string | undefined>(undefined);
   // Not read while rendering, which may be thrown away.
   useEffect(() => {
     latest.current = { mutate, options };
@@ -121,11 +124,14 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
 
   const submit = useCallback((variables: Variables): Promise<Data> => {
     const { mutate, options } = latest.current;
-    const open = attempt.current ??= resume(options, ended.current) ??
-      begin(options);
+    if (attempt.current?.name !== options.name) attempt.current = undefined;
+    if (!attempt.current) {
+      attempt.current = resume(options, taken.current) ?? begin(options);
+      taken.current = options.key;
+    }
+    const open = attempt.current;
     open.running ??= run(
       open,
-      options.name,
       // A promise even where it throws at once.
       async () => await mutate(variables, { key: open.key }),
     );
@@ -133,7 +139,6 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
 
     async function run(
       open: OpenAttempt<Data>,
-      name: string | undefined,
       send: () => Promise<Data>,
     ): Promise<Data> {
       // Of an attempt that was given up meanwhile nothing is shown.
@@ -141,10 +146,9 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
         if (attempt.current === open) setView(view);
       };
       const end = () => {
-        if (attempt.current !== open) return;
-        attempt.current = undefined;
-        ended.current = open.key;
-        keep(name, undefined);
+        if (attempt.current === open) attempt.current = undefined;
+        // Another one may be kept there by now.
+        if (keptUnder(open.name) === open.key) keep(open.name, undefined);
       };
       show({ isSubmitting: true, key: open.key });
       try {
@@ -168,7 +172,9 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
   }, []);
 
   const reset = useCallback(() => {
-    attempt.current = begin(latest.current.options);
+    const { options } = latest.current;
+    taken.current = options.key;
+    attempt.current = begin(options);
     setView({ isSubmitting: false });
   }, []);
 
@@ -179,16 +185,16 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
 function begin({ name }: IdempotentMutationOptions): OpenAttempt<never> {
   const key = generateIdempotencyKey();
   keep(name, key);
-  return { key, isNew: true };
+  return { key, name, isNew: true };
 }
 
-/** The attempt that was open before this component was; not one that ended. */
+/** The attempt that was open before this component was. */
 function resume(
   { key, name }: IdempotentMutationOptions,
-  ended: string | undefined,
+  taken: string | undefined,
 ): OpenAttempt<never> | undefined {
-  const kept = key !== undefined && key !== ended ? key : keptUnder(name);
-  return kept === undefined ? undefined : { key: kept, isNew: false };
+  const kept = key !== undefined && key !== taken ? key : keptUnder(name);
+  return kept === undefined ? undefined : { key: kept, name, isNew: false };
 }
 
 // Of one tab: two that have the same form open mean two things.

@@ -24,6 +24,8 @@ interface Form extends AsyncDisposable {
     kind: "plain" | "queried",
     settings?: Partial<FormSettings>,
   ): Promise<void>;
+  /** Gives the form that is shown other settings. */
+  change(settings: Partial<FormSettings>): Promise<void>;
   press(name?: string): Promise<void>;
   submitAtOnce(times: number): Promise<void>;
   /** Waits until the form says so. */
@@ -61,6 +63,12 @@ async function form(functions: TwoFunctions): Promise<Form> {
         forms.show(kind, settings);
       }, [kind, { url: functions.url, ...settings }] as const);
     },
+    change: (settings) =>
+      page.evaluate(
+        (settings) =>
+          (globalThis as unknown as Loaded).forms.show("plain", settings),
+        { url: functions.url, ...settings },
+      ),
     press: (name = "Sell") => page.getByRole("button", { name }).click(),
     submitAtOnce: (times) =>
       page.evaluate(
@@ -188,9 +196,83 @@ Deno.test("a key that the app has kept is gone on with, once", async () => {
   await shop.says("row 1");
   await shop.press();
   await shop.says("row 2");
-  const [first, second] = await shop.keys();
+  await shop.press();
+  await shop.says("row 3");
+  const [first, ...others] = await shop.keys();
   assertEquals(first, key);
-  assertNotEquals(second, key);
+  assertEquals(new Set([key, ...others]).size, 3);
+});
+
+Deno.test("nor is it gone on with after it was given up", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  const key = "idem_from-a-queue";
+  await shop.load("plain", { resumes: key });
+  await shop.press("Start over");
+  for (const row of [1, 2]) {
+    await shop.press();
+    await shop.says(`row ${row}`);
+  }
+  assertEquals(new Set([key, ...await shop.keys()]).size, 3);
+});
+
+Deno.test("a form that comes to edit another thing has another attempt, also while the first is sent", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  const [one, two] = [1, 2].map((item) => ({
+    name: `item:${item}`,
+    wanted: { takesMs: 300 * item },
+  }));
+  await shop.load("plain", one);
+  await shop.submitAtOnce(1);
+  await shop.says("selling");
+  await shop.change(two!);
+  await shop.submitAtOnce(1);
+  await shop.says("row 2");
+  assertEquals(functions.rows("protected"), 2);
+  // Its attempt has ended, though nobody looked.
+  await shop.change(one!);
+  await shop.press();
+  await shop.says("row 3");
+  assertEquals(new Set(await shop.keys()).size, 3);
+});
+
+Deno.test("what another form of the name has begun is kept when the first one's answer comes", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  const settings = { name: "till", wanted: { takesMs: 400 } };
+  await shop.load("plain", settings);
+  await shop.press();
+  await shop.says("selling");
+  await shop.press("Open or close");
+  await shop.press("Open or close");
+  await shop.press("Start over");
+  const kept = () =>
+    shop.page.evaluate(() => sessionStorage.getItem("idempotency:form:till"));
+  const key = await kept();
+  while (functions.rows("protected") < 1) await shop.page.waitForTimeout(20);
+  await shop.page.waitForTimeout(600);
+  assertNotEquals(key, null);
+  assertEquals(await kept(), key);
+});
+
+Deno.test("a refusal that came after a lost answer does not end the attempt", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { attempts: 2 });
+  let count = 0;
+  await shop.page.route("**/protected", async (route) => {
+    const [method, nth] = [route.request().method(), ++count];
+    if (method !== "POST" || nth > 2) return await route.continue();
+    if (nth === 2) return await route.fulfill({ status: 404 });
+    await route.fetch();
+    await route.abort();
+  });
+  await shop.press();
+  await shop.says("failed: HTTP_404");
+  await shop.press();
+  await shop.says("row 1");
+  assertEquals(functions.rows("protected"), 1);
 });
 
 Deno.test("TanStack Query's useMutation retries under the one key of the attempt", async () => {

@@ -2,6 +2,8 @@
 import { createElement as h, StrictMode, useState } from "react";
 // @ts-types="@types/react-dom/client"
 import { createRoot } from "react-dom/client";
+// @ts-types="@types/react-dom"
+import { flushSync } from "react-dom";
 import {
   QueryClient,
   QueryClientProvider,
@@ -114,16 +116,20 @@ function Closable({ form }: { form: ReturnType<typeof h> }) {
   );
 }
 
-/** Shows a form, under StrictMode; `kind` is `plain` or `queried`. */
+let root: ReturnType<typeof createRoot> | undefined;
+
+/**
+ * Shows a form, under StrictMode; `kind` is `plain` or `queried`. Called again,
+ * it gives the same form other settings, as a router does.
+ */
 export function show(kind: "plain" | "queried", settings: FormSettings): void {
   const form = kind === "plain" ? h(Sale, settings) : h(
     QueryClientProvider,
     { client: new QueryClient() },
     h(QueriedSale, settings),
   );
-  createRoot(document.getElementById("root")).render(
-    h(StrictMode, null, h(Closable, { form })),
-  );
+  const page = root ??= createRoot(document.getElementById("root"));
+  flushSync(() => page.render(h(StrictMode, null, h(Closable, { form }))));
 }
 
 /** Submits the form, before it can be drawn anew in between. */

@@ -96,7 +96,7 @@ const CALLS = {
       scope: Text,
       key: Text,
       as: z.enum(["completed", "failed"]),
-      status: z.int().nullable(),
+      status: z.int().min(200).max(599).nullable(),
       body: Text.nullable(),
       headers: z.record(Text, Text).nullable(),
       note: Text.nullable(),

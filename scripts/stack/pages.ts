@@ -172,6 +172,15 @@ async function grantCredits(
     kind: "eq.grant",
     request_id: `eq.${key}`,
   })).json();
+  // The book went with the account, in between.
+  if (granted === undefined) {
+    return problem(
+      401,
+      "NOT_SIGNED_IN",
+      "Not signed in",
+      "The account is gone.",
+    );
+  }
   return granted.amount === said.data.amount ? Response.json(granted) : problem(
     422,
     "IDEMPOTENCY_KEY_REUSED",

@@ -170,6 +170,16 @@ function rawly(path: string, host: string): Promise<string> {
   });
 }
 
+const RESOLUTION = {
+  userId: null,
+  scope: "x",
+  key: "x-1",
+  as: "completed",
+  body: null,
+  headers: null,
+  note: null,
+};
+
 Deno.test("it asks nothing else, and says what is wrong with a question", async () => {
   for (
     const [what, about, status, said] of [
@@ -178,6 +188,8 @@ Deno.test("it asks nothing else, and says what is wrong with a question", async 
       ["statistics", { hours: 500, scope: null }, 400, "hours"],
       ["recent", { status: "gone", limit: 5 }, 400, "status"],
       ["key", "{", 400, "JSON"],
+      ["resolve", { ...RESOLUTION, status: 199 }, 400, "status"],
+      ["resolve", { ...RESOLUTION, status: 2 ** 53 - 1 }, 400, "status"],
       ["key", "x".repeat(9 * 1024 * 1024), 413, "too large"],
     ] as const
   ) {

@@ -158,7 +158,7 @@ Deno.test("of the same key and payload one runs and all have its outcome; anothe
     }],
   }, async (item) => {
     runs += 1;
-    return await sent(item);
+    return { ...await sent(item), headers: { location: "/sent/0" } };
   });
   assertEquals(runs, 1);
   assertEquals(calls, ["claim 2", "settle 1"]);
@@ -168,6 +168,12 @@ Deno.test("of the same key and payload one runs and all have its outcome; anothe
     true,
     true,
     false,
+  ]);
+  assertEquals(outcomes.map(({ headers }) => headers.location), [
+    "/sent/0",
+    "/sent/0",
+    "/sent/0",
+    undefined,
   ]);
 });
 

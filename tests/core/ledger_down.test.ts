@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
 import {
@@ -50,7 +50,9 @@ Deno.test("a ledger out of reach refuses the request with 503 and when to come b
   const problem = await response.json();
   assertEquals([problem.code, problem.retryable], ["LEDGER_UNAVAILABLE", true]);
   assertEquals(runs(), 0);
-  assertEquals((await told.promise).outcome, "unavailable");
+  const { outcome, error } = await told.promise;
+  assertEquals(outcome, "unavailable");
+  assertInstanceOf(error, LedgerUnavailableError);
 });
 
 Deno.test("a ledger out of reach lets the request run where the route says so", async () => {

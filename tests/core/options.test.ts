@@ -359,9 +359,13 @@ const TABLE: Record<keyof IdempotencyConfig, Row> = {
         await ask({ onEvent });
         await sleep(10);
       }
-      return events.map(({ outcome, attempt }) => [outcome, attempt]);
+      return events.map(({ outcome, attempt, ...rest }) => [
+        outcome,
+        attempt,
+        "error" in rest,
+      ]);
     },
-    expected: [["executed", 1], ["replayed", 0]],
+    expected: [["executed", 1, false], ["replayed", 0, false]],
   },
 };
 

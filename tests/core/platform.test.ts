@@ -6,6 +6,25 @@ import {
   withIdempotency,
 } from "../../shared/idempotency.ts";
 
+Deno.test("a Worker is told to wait by its own module", () => {
+  const told: unknown[] = [];
+  const { process } = globalThis as unknown as {
+    process: { getBuiltinModule: unknown };
+  };
+  const real = process.getBuiltinModule;
+  process.getBuiltinModule = (name: string) =>
+    name === "cloudflare:workers"
+      ? { waitUntil: (work: unknown) => told.push(work) }
+      : undefined;
+  const work = Promise.resolve();
+  try {
+    platform.waitUntil(work);
+  } finally {
+    process.getBuiltinModule = real;
+  }
+  assertEquals(told, [work]);
+});
+
 /** Runs it where the worker can be told to wait, and waits for as much. */
 async function toldToWait(work: () => Promise<unknown>): Promise<void> {
   const told: Promise<unknown>[] = [];

@@ -148,6 +148,21 @@ async function inTwoSessions(
 }
 
 Deno.test({
+  name: "cleanup passes over a key that is being claimed anew",
+  ignore: withoutPostgres,
+  async fn() {
+    await keysOfFull("-1 second");
+    await inTwoSessions(async (claims, cleans) => {
+      await claimOfFull(claims, "again");
+      const [cleaned] = await cleans<
+        [{ count: number }]
+      >`select public.cleanup_expired_idempotency_keys()::integer as count`;
+      assertEquals(cleaned.count, 1);
+    });
+  },
+});
+
+Deno.test({
   name:
     "cleanup does not wait for a transaction that makes room for its owner and then wants a key that cleanup deletes",
   ignore: withoutPostgres,

@@ -1,7 +1,7 @@
 -- What a signed-in user sees of the ledger: their own keys, and of those what is theirs. Who may do what
 -- at all is in isolation.sql.
 begin;
-select plan(22);
+select plan(24);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -94,6 +94,17 @@ select throws_ok(
   $$select pg_temp.key_of('00000000-0000-4000-8000-00000000000a')$$, '23503', null, 'and gets no new ones'
 );
 select is((select count(*) from public.idempotency_keys), 3::bigint, 'everybody else''s stay');
+
+select is((select wrong_grants from public.idempotency_health()), '{}'::text[], 'nobody may do more than that, or less');
+reset role;
+revoke execute on function public.idempotency_renew(text, text, text, uuid, integer) from service_role;
+grant execute on function public.idempotency_fail(text, text, text, uuid, text, integer, integer) to authenticated;
+set local role service_role;
+select is(
+  (select wrong_grants from public.idempotency_health()),
+  array['authenticated may execute idempotency_fail', 'service_role may not execute idempotency_renew'],
+  'and where it is otherwise, that is said'
+);
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 -- What operators are shown: counted ahead and equal to a count of the rows, whatever happened between
 -- two refreshes, and stuck keys exactly at any time.
 begin;
-select plan(66);
+select plan(68);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -87,6 +87,8 @@ select pg_temp.claim('failed'), pg_temp.fail('failed') \g /dev/null
 select pg_temp.claim('dead'), pg_temp.lapse('dead') \g /dev/null
 select pg_temp.claim('other', 1, 'orders'), pg_temp.complete('other', 1, 'orders') \g /dev/null
 select is((select count(*) from public.idempotency_stuck_keys()), 1::bigint, 'a stuck key shows before it is counted');
+update public.idempotency_keys set lease_expires_at = clock_timestamp() where idempotency_key = 'dead';
+select is((select count(*) from public.idempotency_stuck_keys()), 1::bigint, 'from the moment on when its lease is over');
 select is(pg_temp.refresh(), 5::bigint, 'each claim is counted once');
 select set_eq('select * from pg_temp.shown', 'select * from pg_temp.counted', 'and shown as a count of the rows would');
 select is((select count(*) from public.idempotency_stuck_keys()), 1::bigint, 'a stuck key shows after it is counted');
@@ -202,13 +204,27 @@ set local role service_role;
 select is((select completed_count from pg_temp.shown where scope = 'slow'), 1000::bigint, 'keys that have expired are not live');
 
 reset role;
-select case when to_regclass('cron.job') is null then skip('pg_cron is not installed', 1) else
+insert into idempotency.live_keys values (date_trunc('hour', clock_timestamp(), 'UTC'), 'ending', 'completed', 3600);
+select pg_temp.refresh() \g /dev/null
+set local role service_role;
+select ok(
+  completed_count - extract(epoch from date_trunc('hour', clock_timestamp(), 'UTC') + interval '1 hour' - clock_timestamp()) between -5 and 5,
+  'of the keys that expire in this hour as many are live as it has left, not ' || completed_count
+)
+from pg_temp.shown where scope = 'ending';
+
+reset role;
+select to_regclass('cron.job') is null as has_no_cron \gset
+set local role service_role;
+select case when :'has_no_cron'::boolean then skip('pg_cron is not installed', 1) else
   results_eq(
     'select job, active from public.idempotency_job_runs()',
     $$values ('cleanup-expired-idempotency-keys', true), ('count-idempotency-statistics', true)$$,
     'both jobs are there'
   )
 end;
+
+reset role;
 -- the clock was six hours ahead, and has been put right
 update idempotency.rollup
 set next_fence = coalesce(next_fence, counted_fence), next_at = clock_timestamp() + interval '6 hours',

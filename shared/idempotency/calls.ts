@@ -22,6 +22,7 @@ import {
   type Answer,
   type Identity,
   identityName,
+  KEPT_CHARACTER,
   type KeyStatus,
   type Ledger,
   placeOf,
@@ -300,12 +301,13 @@ export async function getIdempotencyStatus(
     );
   }
   assertUserId(userId);
-  // To a database the owner '' is the project itself, whose keys no user sees;
-  // and no scope in it has U+0000 or half a pair.
-  if (userId === "" || !/^[^\0\ud800-\udfff]*$/u.test(scope)) return null;
+  // To a database the owner '' is the project itself, whose keys no user sees.
+  if (userId === "" || !KEPT_TEXT.test(scope)) return null;
   const status = await ledger.status({ userId, scope, key });
   return status === null ? null : { key, scope, ...status };
 }
+
+const KEPT_TEXT = new RegExp(`^${KEPT_CHARACTER}*$`, "u");
 
 // Without types an id that is missing would be taken for the project's.
 function assertUserId(userId: string | null | undefined): void {

@@ -22,10 +22,15 @@ import {
   type ClaimTerms,
   type Denied,
   type Identity,
+  KEPT_CHARACTER,
   type Ledger,
   placeOf,
 } from "./ledger.ts";
 import { platform } from "./platform.ts";
+
+// To a database the owner '' is the project itself, whose keys no user shares;
+// it has room for 255 characters.
+const USER_ID = new RegExp(`^${KEPT_CHARACTER}{1,255}$`, "u");
 
 /** What a request brings to {@link claim}. */
 export interface Terms {
@@ -60,12 +65,9 @@ export async function claim(
   { fingerprint, config, metadata = null, keepAlive = true }: Terms,
 ): Promise<Begun> {
   const { userId, scope, key } = identity;
-  // To a database the owner '' is the project itself, whose keys no user shares;
-  // it has no U+0000, takes half a surrogate pair for U+FFFD, and has room for
-  // 255 characters. Without types the id may be missing altogether, and would be
-  // taken for the project's.
-  const isUser = typeof userId === "string" &&
-    /^[^\0\ud800-\udfff]{1,255}$/u.test(userId);
+  // Without types the id may be missing altogether, and would be taken for the
+  // project's.
+  const isUser = typeof userId === "string" && USER_ID.test(userId);
   if (userId !== null && !isUser) {
     throw new CallerUnknownError("a user without an id that can be kept");
   }

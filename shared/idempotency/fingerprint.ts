@@ -141,25 +141,29 @@ export function cloneUnread(req: Request): Request {
 export async function fingerprintValue(value: unknown): Promise<string> {
   let text: string | undefined;
   try {
-    text = canonicalize(value);
-  } catch {
-    try {
-      // Not for want of a JSON form, where it is half a surrogate pair.
-      const json = JSON.stringify(value, (_name, part) => {
-        if (typeof part !== "number" || Number.isFinite(part)) return part;
-        throw new TypeError(`found ${part}`);
-      });
-      text = `spelt\n${canonicalize(JSON.parse(spellOut(json)))}`;
-    } catch (cause) {
-      throw new TypeError("Cannot fingerprint a value: it has no JSON form", {
-        cause,
-      });
-    }
+    text = describeValue(value);
+  } catch (cause) {
+    throw new TypeError("Cannot fingerprint a value: it has no JSON form", {
+      cause,
+    });
   }
   if (text !== undefined) return await sha256Hex(text);
   throw new TypeError(
     `Cannot fingerprint a value of type ${typeof value}: it has no JSON form`,
   );
+}
+
+function describeValue(value: unknown): string | undefined {
+  try {
+    return canonicalize(value);
+  } catch {
+    // Not for want of a JSON form, where it is half a surrogate pair.
+    const json = JSON.stringify(value, (_name, part) => {
+      if (typeof part !== "number" || Number.isFinite(part)) return part;
+      throw new TypeError(`found ${part}`);
+    });
+    return `spelt\n${canonicalize(JSON.parse(spellOut(json)))}`;
+  }
 }
 
 /** SHA-256 of a text or of bytes, as 64 lower-case hexadecimal digits. */

@@ -180,6 +180,13 @@ export function inTime<T>(
   });
 }
 
+/**
+ * A character that a database keeps, as part of a regular expression with the
+ * flag `u`: it has no U+0000, and takes half of a surrogate pair for U+FFFD, and
+ * so two texts for one.
+ */
+export const KEPT_CHARACTER = String.raw`[^\0\ud800-\udfff]`;
+
 /** What an attempt brings to {@link Ledger.claim}. */
 export interface ClaimTerms {
   /** SHA-256 of the request, 64 lower-case hexadecimal digits. */

@@ -116,13 +116,11 @@ export const idempotencyMiddleware: Middleware<
       try {
         response = yield { idempotency: run.context };
       } catch (error) {
-        try {
-          return await run.fail(error);
-        } catch (refusal) {
+        return await run.fail(error).catch((refusal) => {
           // What the handler threw is not ours to answer.
           if (refusal === error) throw error;
           return refusalResponse(refusal, req);
-        }
+        });
       }
       try {
         return mark(await run.settle(response));

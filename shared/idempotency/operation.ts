@@ -174,13 +174,10 @@ export async function runOperation<Body>(
     result = await operation(runOf(attempt));
     answer = answerOf(result);
   } catch (error) {
-    try {
-      const recorded = await attempt.fail(error);
-      if (recorded !== null) return replayOf(recorded);
-    } catch (refused) {
-      return await refusal(refused);
-    }
-    throw error;
+    return await attempt.fail(error).then((recorded) => {
+      if (recorded === null) throw error;
+      return replayOf<Body>(recorded);
+    }, refusal<Body>);
   }
   try {
     const { as, answer: given } = await attempt.respond(answer);

@@ -158,24 +158,24 @@ function statementOf(
   args: Readonly<Record<string, unknown>>,
   isBounded: boolean,
 ): Statement {
-  // What a route always sends alike is part of the text: that is parsed and
-  // planned once, a parameter travels each time.
-  const terms =
-    `${args.p_lease_seconds},${args.p_ttl_seconds},${args.p_on_abandoned},${args.p_max_attempts},${args.p_third_party},${
-      args.p_metadata === null
-    }`;
   // Each by its type: what is written must not be able to say anything else.
   const isPlain = Number.isSafeInteger(args.p_lease_seconds) &&
     Number.isSafeInteger(args.p_ttl_seconds) &&
     (args.p_on_abandoned === "retry" || args.p_on_abandoned === "refuse") &&
     Number.isSafeInteger(args.p_max_attempts) &&
     typeof args.p_third_party === "boolean";
-  const written = isPlain
-    ? statements.get(`${fn} ${isBounded} ${terms}`)
-    : undefined;
-  if (written !== undefined) return written;
+  const general = `${fn} ${isBounded}`;
+  // What a route always sends alike is part of the text: that is parsed and
+  // planned once, a parameter travels each time.
+  const own = isPlain
+    ? `${general} ${args.p_lease_seconds},${args.p_ttl_seconds},${args.p_on_abandoned},${args.p_max_attempts},${args.p_third_party},${
+      args.p_metadata === null
+    }`
+    : general;
+  const known = statements.get(own);
+  if (known !== undefined) return known;
   const isWritten = isPlain && statements.size < MOST_STATEMENTS;
-  const name = `${fn} ${isBounded} ${isWritten ? terms : ""}`;
+  const name = isWritten ? own : general;
   const statement = statements.get(name) ??
     write(fn, args, isBounded, isWritten);
   statements.set(name, statement);

@@ -1,6 +1,6 @@
 import { LeaseLostError } from "./errors.ts";
 import { sha256Hex } from "./fingerprint.ts";
-import type { Identity, Ledger } from "./ledger.ts";
+import { type Identity, KEPT_CHARACTER, type Ledger } from "./ledger.ts";
 
 /**
  * A key for one effect of an operation, 69 characters: the same in every
@@ -74,6 +74,8 @@ export function effectKeyOf(
 // As many as the database keeps of one key.
 const MAX_STEPS = 100;
 
+const STEP_NAME = new RegExp(`^${KEPT_CHARACTER}{1,100}$`, "u");
+
 /** Makes the `step` of one attempt. */
 export function stepsOf(
   ledger: Ledger,
@@ -107,7 +109,7 @@ export function stepsOf(
 
   return (name, work, options = {}) => {
     // Refused by the database after its work, a step would run in each attempt.
-    if (!/^[^\0\ud800-\udfff]{1,100}$/u.test(name)) {
+    if (!STEP_NAME.test(name)) {
       throw new TypeError(
         `Cannot run a step by the name ${
           JSON.stringify(name.slice(0, 64))

@@ -37,46 +37,43 @@ export class BenchCommand<Name extends string = never> {
     hasQuick = true,
   ) {
     const own = Object.entries<BenchNumbers>(numbers);
-    const lines = [
-      ...own.map(([name, { value, help, default: used }]) => [
-        `--${name} ${value}`,
-        `${help}; ${used} by default`,
-      ]),
-      ...hasQuick ? [["--quick", QUICK]] : [],
+    const usage = usageOf(task, does, [
+      ...own.map(([name, { value, help, default: used }]) =>
+        [`--${name} ${value}`, `${help}; ${used} by default`] as const
+      ),
+      ...hasQuick ? [["--quick", QUICK] as const] : [],
       ["--json", JSON_LINES],
-    ];
-    const usage = `Usage: deno task ${task} ${
-      lines.map(([option]) => `[${option}]`).join(" ")
-    }\n\n${does}\n\n${
-      lines.map(([option, help]) => `  ${option!.padEnd(20)} ${help}`)
-        .join("\n")
-    }`;
-    const { json, quick, chosen } = readTask(task, () => {
-      const values: Record<string, unknown> = taskOptions(usage, {
-        json: { type: "boolean", default: false },
-        ...hasQuick && { quick: { type: "boolean", default: false } },
-        ...Object.fromEntries(
-          own.map(([name, { default: used }]) => [
-            name,
-            { type: "string", default: used } as const,
-          ]),
-        ),
+    ]);
+    const numbersOf = (name: string, text: string) =>
+      text.split(",").map((number) => {
+        if (/^[1-9]\d{3,8}$/.test(number)) return Number(number);
+        throw wrongUsage(
+          `--${name} ${number}: expected numbers from 1000`,
+          usage,
+        );
       });
+    const given = readTask(task, () => {
+      const { json, quick, ...texts }: Record<string, unknown> = taskOptions(
+        usage,
+        {
+          json: { type: "boolean" },
+          ...hasQuick && { quick: { type: "boolean" } },
+          ...Object.fromEntries(
+            own.map(([name, { default: used }]) =>
+              [name, { type: "string", default: used }] as const
+            ),
+          ),
+        },
+      );
       const chosen = own.map(([name]) => [
         name,
-        String(values[name]).split(",").map((text) => {
-          if (/^[1-9]\d{3,8}$/.test(text)) return Number(text);
-          throw wrongUsage(
-            `--${name} ${text}: expected numbers from 1000`,
-            usage,
-          );
-        }),
+        numbersOf(name, String(texts[name])),
       ]);
-      return { json: values.json, quick: values.quick, chosen };
+      return { json, quick, numbers: Object.fromEntries(chosen) };
     });
-    this.json = json === true;
-    this.quick = quick === true;
-    this.#numbers = Object.fromEntries(chosen);
+    this.json = given.json === true;
+    this.quick = given.quick === true;
+    this.#numbers = given.numbers;
   }
 
   /** Numbers from 1000, as they were separated by commas. */
@@ -122,4 +119,16 @@ export class BenchCommand<Name extends string = never> {
     console.error(`${this.task}: ${message}`);
     Deno.exit(1);
   }
+}
+
+function usageOf(
+  task: string,
+  does: string,
+  options: readonly (readonly [option: string, help: string])[],
+): string {
+  const brief = options.map(([option]) => `[${option}]`).join(" ");
+  const lines = options.map(([option, help]) =>
+    `  ${option.padEnd(20)} ${help}`
+  );
+  return `Usage: deno task ${task} ${brief}\n\n${does}\n\n${lines.join("\n")}`;
 }

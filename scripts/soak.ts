@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { agreementTrial } from "../tests/proof/agreement/trials.ts";
 import { breakInTrial } from "../tests/proof/break_in/trials.ts";
 import { clockTrials } from "../tests/proof/clocks/trials.ts";
 import { crashTrials } from "../tests/proof/crash/trials.ts";
@@ -30,6 +31,7 @@ const MAX_SEED = 0xffff_ffff;
 
 const trials: readonly Trial[] = [
   ...scheduleTrials,
+  agreementTrial,
   ...fuzzTrials,
   ...crashTrials,
   breakInTrial,

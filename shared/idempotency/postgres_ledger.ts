@@ -24,7 +24,9 @@ export interface PostgresClient {
 
 /**
  * What the ledger needs of `@supabase/server`'s `ctx.postgres` (calls go out as
- * the caller) and `ctx.postgresAdmin` (as the connection's role).
+ * the caller) and `ctx.postgresAdmin` (as the connection's role). A pool of `pg`
+ * becomes one in a line:
+ * `{ queryRaw: async (text, params) => (await pool.query(text, params)).rows }`.
  */
 export interface QueryClient {
   /** Runs a statement with its parameters apart. */
@@ -42,6 +44,7 @@ export interface QueryClient {
  *
  * Leave the client's names of columns as they are (no `transform`).
  *
+ * @throws {TypeError} When it is neither kind of client.
  * @throws {LedgerUnavailableError} From each method, when the database could
  * not be reached; worth another try later.
  * @throws {LedgerMisconfiguredError} From each method, when the database
@@ -63,6 +66,11 @@ export interface QueryClient {
  * ```
  */
 export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
+  if (!("queryRaw" in client || "unsafe" in client)) {
+    throw new TypeError(
+      "Cannot keep a ledger over this client: expected the sql of postgres.js, or, over pg, { queryRaw: async (text, params) => (await pool.query(text, params)).rows }",
+    );
+  }
   const run = "queryRaw" in client
     ? (text: string, values: Value[]) => client.queryRaw(text, values)
     // The client's own `prepare: false`, for a pooler in transaction mode,

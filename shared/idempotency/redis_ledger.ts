@@ -206,6 +206,7 @@ return key
  *
  * @param send Sends one command: see the examples. The name that decides on a
  * cluster's node is always the fourth part of the command.
+ * @throws {TypeError} When it is no function, such as a client itself.
  *
  * @example With node-redis, ioredis, or a cluster
  * ```ts ignore
@@ -230,6 +231,11 @@ export function redisLedger(
   options: RedisLedgerOptions = {},
 ): Ledger {
   const { prefix = "idempotency:", timeoutMs = 5000 } = options;
+  if (typeof send !== "function") {
+    throw new TypeError(
+      "Cannot keep a ledger over this client: expected a function that sends a command, such as (command) => client.sendCommand(command)",
+    );
+  }
 
   const run = async (
     attempted: string,

@@ -37,6 +37,7 @@ export interface LedgerCall extends
  * Its calls are retried, because each is safe to send twice; supabase-js does
  * not do so by itself.
  *
+ * @throws {TypeError} When it is no such client.
  * @throws {LedgerUnavailableError} From each method, when the database could
  * not be reached; worth another try later.
  * @throws {LedgerMisconfiguredError} From each method, when the database
@@ -57,6 +58,11 @@ export interface LedgerCall extends
  * ```
  */
 export function supabaseLedger(client: LedgerClient): Ledger {
+  if (!("rpc" in client)) {
+    throw new TypeError(
+      "Cannot keep a ledger over this client: expected one of supabase-js, or of an Edge Function's context",
+    );
+  }
   // Read at the first call: on Workers there is no environment before.
   let secret: string | null | undefined;
   return sqlLedger(async (fn, args, withinMs) => {

@@ -8,6 +8,7 @@ import { toBase64 } from "./body.ts";
 import {
   type Answer,
   type BatchClaim,
+  type BatchTerms,
   type Claimed,
   type ClaimResult,
   type ClaimTerms,
@@ -747,6 +748,29 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
     equal("the parked one", refused, { outcome: "abandoned" });
   },
 
+  async "claimMany() claims under the terms of its own batch"(t) {
+    if (!t.hasBatches) return;
+    for (const leaseSeconds of [60, 600, 10]) {
+      const { key } = t.anew();
+      const claim = async (terms: Partial<BatchTerms>) =>
+        (await t.claimMany([{ key }], { leaseSeconds, ...terms }))[0]!;
+      granted("claimed", await claim({}));
+      await t.age(leaseSeconds - 5);
+      equal("before", (await claim({})).outcome, "in_progress");
+      await t.age(6);
+      for (
+        const terms of [{ onAbandoned: "refuse" }, { maxAttempts: 1 }] as const
+      ) {
+        equal(
+          "where told to refuse",
+          (await claim(terms)).outcome,
+          "abandoned",
+        );
+      }
+      granted("taken_over", await claim({}));
+    }
+  },
+
   async "claimMany() grants a key that is named twice once"(t) {
     if (!t.hasBatches) return;
     const results = await t.claimMany([{ key: t.key }, { key: t.key }]);
@@ -884,13 +908,16 @@ class Bench {
       () => this.fail(owner),
     ];
   }
-  async claimMany(requests: readonly { key: string; fingerprint?: string }[]) {
+  async claimMany(
+    requests: readonly { key: string; fingerprint?: string }[],
+    terms?: Partial<BatchTerms>,
+  ) {
     const { userId, scope } = this.#identity;
     const results = await this.#ledger.claimMany!(
       userId,
       scope,
       requests.map(requestOf),
-      TERMS,
+      { ...TERMS, ...terms },
     );
     return results.map((result) => {
       if (result.outcome === "refused") throw result.error;

@@ -5,6 +5,9 @@ import {
   resolveConfig,
 } from "../../shared/idempotency/config.ts";
 import { memoryLedger } from "../../shared/idempotency/memory_ledger.ts";
+import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
+import { redisLedger } from "../../shared/idempotency/redis_ledger.ts";
+import { supabaseLedger } from "../../shared/idempotency/supabase_ledger.ts";
 
 const YEAR = 365 * 86_400;
 const call = () => {};
@@ -173,4 +176,15 @@ Deno.test("metadata is an object of at most 2,048 bytes of JSON", () => {
       "it is no object",
     );
   }
+});
+
+Deno.test("a ledger over something else than it takes is refused before any request", () => {
+  const pool = { query: () => Promise.resolve({ rows: [] }) };
+  const client = { sendCommand: () => Promise.resolve(null) };
+  const made: [make: () => unknown, says: string][] = [
+    [() => postgresLedger(pool as never), "{ queryRaw: async"],
+    [() => redisLedger(client as never), "client.sendCommand(command)"],
+    [() => supabaseLedger(pool as never), "one of supabase-js"],
+  ];
+  for (const [make, says] of made) assertThrows(make, TypeError, says);
 });

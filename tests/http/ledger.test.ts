@@ -3,6 +3,7 @@ import {
   type ContractSubject,
   ledgerContract,
 } from "../../shared/idempotency/testing.ts";
+import { AGE_KEYS } from "../support/age.ts";
 import { project, signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
@@ -16,15 +17,7 @@ Deno.test.beforeAll(async () => {
     users: [ada.userId, bob.userId],
     // The database's clock decides, so its rows are moved into the past.
     age: async (seconds) => {
-      await stack().sql(
-        `update public.idempotency_keys set
-           created_at = created_at - make_interval(secs => $1),
-           claimed_at = claimed_at - make_interval(secs => $1),
-           completed_at = completed_at - make_interval(secs => $1),
-           lease_expires_at = lease_expires_at - make_interval(secs => $1),
-           expires_at = expires_at - make_interval(secs => $1)`,
-        [seconds],
-      );
+      await stack().sql(AGE_KEYS, [seconds]);
     },
   };
 });

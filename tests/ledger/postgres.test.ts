@@ -16,6 +16,7 @@ import {
   withIdempotency,
 } from "../../shared/idempotency.ts";
 import { ledgerContract } from "../../shared/idempotency/testing.ts";
+import { AGE_KEYS } from "../support/age.ts";
 import { databaseCalls } from "../support/database_calls.ts";
 import { unique } from "../support/probe.ts";
 import { signUp, withStack } from "../support/stack.ts";
@@ -59,12 +60,7 @@ function testOn(url: string): void {
     ledger: postgresLedger(sql),
     users: [ada, bob],
     age: async (seconds) => {
-      await sql`update public.idempotency_keys set
-        created_at = created_at - make_interval(secs => ${seconds}),
-        claimed_at = claimed_at - make_interval(secs => ${seconds}),
-        completed_at = completed_at - make_interval(secs => ${seconds}),
-        lease_expires_at = lease_expires_at - make_interval(secs => ${seconds}),
-        expires_at = expires_at - make_interval(secs => ${seconds})`;
+      await sql.unsafe(AGE_KEYS, [seconds]);
     },
   }));
   for (const { name, run } of contract) {
@@ -121,32 +117,6 @@ function testOn(url: string): void {
         .catch(() => {});
       assertEquals(statements.length > 0, true);
       assertEquals(statements.filter((text) => text.includes("hostile")), []);
-    }
-  });
-
-  Deno.test("each batch is claimed under its own terms, whatever those of the one before", async () => {
-    const { ttlSeconds, maxAttempts } = request();
-    for (const leaseSeconds of [60, 10, 100]) {
-      const { userId, scope, key } = identity();
-      const claim = async (onAbandoned: "retry" | "refuse") => {
-        const terms = { leaseSeconds, ttlSeconds, onAbandoned, maxAttempts };
-        const [answer] = await ledger.claimMany!(
-          userId,
-          scope,
-          [{ ...request(), key }],
-          terms,
-        );
-        return answer!;
-      };
-      assertEquals((await claim("retry")).outcome, "claimed");
-      assertEquals(await claim("retry"), {
-        outcome: "in_progress",
-        retryAfterSeconds: leaseSeconds,
-      });
-      await sql`update public.idempotency_keys set lease_expires_at = now()
-        where idempotency_key = ${key}`;
-      assertEquals((await claim("refuse")).outcome, "abandoned");
-      assertEquals((await claim("retry")).outcome, "taken_over");
     }
   });
 

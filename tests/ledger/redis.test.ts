@@ -17,7 +17,7 @@ import {
   type Send,
   startRedis,
 } from "../../scripts/cluster/redis.ts";
-import { ageRedis } from "../support/redis.ts";
+import { ageRedis } from "../support/age.ts";
 
 const IDENTITY = { userId: "ada", scope: "orders", key: "order-17" };
 

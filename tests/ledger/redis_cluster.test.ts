@@ -10,7 +10,7 @@ import {
 import type { ClaimTerms } from "../../shared/idempotency/ledger.ts";
 import { redisLedger } from "../../shared/idempotency/redis_ledger.ts";
 import { ledgerContract } from "../../shared/idempotency/testing.ts";
-import { ageRedis } from "../support/redis.ts";
+import { ageRedis } from "../support/age.ts";
 
 const terms = (): ClaimTerms => ({
   fingerprint: "a".repeat(64),

@@ -1,5 +1,6 @@
 import type {
   Answer,
+  BatchTerms,
   ClaimResult,
   Identity,
   KeyStatus,
@@ -436,6 +437,17 @@ export const WRONG_STORES: Record<string, WrongStore> = {
       claimMany: async (...args) =>
         (await ledger.claimMany!(...args)).toReversed(),
     }),
+  },
+  "a batch is claimed under the terms of the first one": {
+    shownBy: "claimMany() claims under the terms of its own batch",
+    wrong(ledger) {
+      let first: BatchTerms | undefined;
+      return {
+        ...ledger,
+        claimMany: (userId, scope, requests, terms) =>
+          ledger.claimMany!(userId, scope, requests, first ??= terms),
+      };
+    },
   },
   "a batch records everything as completed": {
     shownBy: "settleMany() settles each key for its owner, again and again",

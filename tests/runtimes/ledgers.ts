@@ -4,6 +4,7 @@ import {
   type ContractCase,
   ledgerContract,
 } from "../../shared/idempotency/testing.ts";
+import { AGE_KEYS } from "../support/age.ts";
 
 /** The ledgers that run wherever JavaScript does. */
 export type LedgerName = "memory" | "postgres";
@@ -27,12 +28,7 @@ export function ledgerCases(
         ledger: postgresLedger(sql),
         users: [ada!, bob!],
         age: async (seconds) => {
-          await sql`update public.idempotency_keys set
-          created_at = created_at - make_interval(secs => ${seconds}),
-          claimed_at = claimed_at - make_interval(secs => ${seconds}),
-          completed_at = completed_at - make_interval(secs => ${seconds}),
-          lease_expires_at = lease_expires_at - make_interval(secs => ${seconds}),
-          expires_at = expires_at - make_interval(secs => ${seconds})`;
+          await sql.unsafe(AGE_KEYS, [seconds]);
         },
         close: () => sql.end(),
       };

@@ -1,6 +1,6 @@
 import type { RedisServer } from "../../../scripts/cluster/redis.ts";
 import { redisLedger } from "../../../shared/idempotency/redis_ledger.ts";
-import { ageRedis } from "../../support/redis.ts";
+import { ageRedis } from "../../support/age.ts";
 import { callLedger } from "./call.ts";
 import { REFUSED, type Subject } from "./play.ts";
 

@@ -8,6 +8,7 @@ import {
 } from "../../../shared/idempotency/sql_ledger.ts";
 import { startCluster } from "../../../scripts/cluster/postgres.ts";
 import { migrate } from "../../../scripts/cluster/supabase_cluster.ts";
+import { AGE_KEYS } from "../../support/age.ts";
 import type { Call, Result } from "./call.ts";
 import type { Subject } from "./play.ts";
 import { type Forgery, userIds } from "./schedule.ts";
@@ -176,16 +177,7 @@ function sqlSubject(open: () => postgres.Sql): SqlSubject {
       );
     },
     // The SQL reads the clock itself, so the rows move the other way.
-    moveClock: (seconds) =>
-      run(
-        `update public.idempotency_keys set
-           created_at = created_at - make_interval(secs => $1),
-           claimed_at = claimed_at - make_interval(secs => $1),
-           completed_at = completed_at - make_interval(secs => $1),
-           lease_expires_at = lease_expires_at - make_interval(secs => $1),
-           expires_at = expires_at - make_interval(secs => $1)`,
-        [seconds],
-      ),
+    moveClock: (seconds) => run(AGE_KEYS, [seconds]),
     async forge(userId, forgery) {
       // One message, and so one transaction: nothing of it outlasts a refusal.
       const claims = JSON.stringify({ sub: userId, role: "authenticated" });

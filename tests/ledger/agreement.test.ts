@@ -1,0 +1,43 @@
+import { assertStringIncludes } from "@std/assert";
+import { disagreement } from "../proof/agreement/agreement.ts";
+import {
+  agreementTrial,
+  compareLedgers,
+  inMemory,
+} from "../proof/agreement/trials.ts";
+import { randomFrom } from "../proof/simulation/random.ts";
+import { testTrial } from "../proof/trial.ts";
+import { withStack } from "../support/stack.ts";
+import { WRONG_STORES } from "./wrong_stores.ts";
+
+const url = Deno.env.get("STACK") === "postgres"
+  ? Deno.env.get("DATABASE_URL")
+  : undefined;
+
+if (url === undefined) {
+  Deno.test.ignore("ledgers agree: needs a Postgres server", () => {});
+} else {
+  const stack = withStack();
+  testTrial({
+    ...agreementTrial,
+    run: (limits) => compareLedgers(limits, stack(), url),
+  }, 3);
+}
+
+// The last one found is at less than 200.
+const SEEDS = 2000;
+
+for (const [fault, { wrong }] of Object.entries(WRONG_STORES)) {
+  Deno.test(`comparing finds a store where ${fault}`, async () => {
+    let found: string | null = null;
+    for (let seed = 0; found === null && seed < SEEDS; seed++) {
+      const sides = [
+        inMemory("memory", (ledger) => ledger),
+        inMemory("wrong", wrong),
+      ];
+      const how = { accounts: ["ada", "bob"], purges: seed % 2 === 1 } as const;
+      found = await disagreement(randomFrom(seed), sides, how);
+    }
+    assertStringIncludes(found ?? "nothing", "\nwrong: ");
+  });
+}

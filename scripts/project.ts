@@ -99,7 +99,7 @@ export function environmentOf(
   const written = existsSync(file) ? parseEnv(readFileSync(file, "utf8")) : {};
   // A project that was cloned may be anybody's: it does not say where a key goes
   // that it did not bring.
-  if (process.env.SUPABASE_SECRET_KEY) delete written.SUPABASE_URL;
+  if (process.env["SUPABASE_SECRET_KEY"]) delete written["SUPABASE_URL"];
   return Object.fromEntries(
     VARIABLES.map((name) => [name, process.env[name] || written[name]]),
   );

@@ -183,7 +183,7 @@ function byFields(row: Record<string, unknown>): Record<string, unknown> {
   const entry = Object.fromEntries(
     Object.entries(row).map(([column, value]) => [fieldOf(column), value]),
   );
-  const changes = entry.changes as Record<string, unknown>;
+  const changes = entry["changes"] as Record<string, unknown>;
   return {
     ...entry,
     changes: Object.fromEntries(

@@ -71,12 +71,12 @@ const REFERRING =
 export function definitionExamples(sentences: string[]): Example[] {
   return sentences.flatMap((sentence) => {
     const match = DEFINITION.exec(sentence);
-    if (match === null || REFERRING.test(match.groups!.term!)) return [];
+    if (match === null || REFERRING.test(match.groups!["term"]!)) return [];
     const subject = match[0].slice(
       0,
-      match[0].indexOf(match.groups!.term!) + match.groups!.term!.length,
+      match[0].indexOf(match.groups!["term"]!) + match.groups!["term"]!.length,
     );
-    const question = match.groups!.verb!.toLowerCase() === "are"
+    const question = match.groups!["verb"]!.toLowerCase() === "are"
       ? `What are ${lowerArticle(subject)}?`
       : `What is ${lowerArticle(subject)}?`;
     return [{ prompt: question, answer: sentence }];

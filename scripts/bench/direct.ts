@@ -236,8 +236,11 @@ function operationsOn(sql: postgres.Sql) {
       const [row] = await sql`
         select status, status_code, response, headers from bench_by_hand
         where user_id = ${user(n)} and scope = ${SCOPE} and key = ${key}`;
-      if (row?.status === "completed") {
-        return { status: row.status_code, body: JSON.parse(row.response) };
+      if (row?.["status"] === "completed") {
+        return {
+          status: row["status_code"],
+          body: JSON.parse(row["response"]),
+        };
       }
       await sql`insert into bench_by_hand (user_id, scope, key)
         values (${user(n)}, ${SCOPE}, ${key})`;

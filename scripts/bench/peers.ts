@@ -218,9 +218,9 @@ function byHand(query: Query, close: () => Promise<unknown>): Worker {
         [user, SCOPE, key],
       );
       if (found[0] !== undefined) {
-        if (found[0].payload !== payload) throw new Error("another payload");
-        if (found[0].status !== "completed") throw new Error("in progress");
-        return JSON.parse(String(found[0].response));
+        if (found[0]["payload"] !== payload) throw new Error("another payload");
+        if (found[0]["status"] !== "completed") throw new Error("in progress");
+        return JSON.parse(String(found[0]["response"]));
       }
       await query(
         "insert into bench_by_hand (user_id, scope, key, payload) values ($1, $2, $3, $4)",

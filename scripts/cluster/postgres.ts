@@ -391,7 +391,7 @@ function spawnServer(
   owner: Owner | null,
 ): Deno.ChildProcess {
   const all: Record<string, string> = { ...FAST_SETTINGS, port: String(port) };
-  if (preload.length > 0) all.shared_preload_libraries = preload.join(",");
+  if (preload.length > 0) all["shared_preload_libraries"] = preload.join(",");
   if (preload.includes("pg_cron")) {
     all["cron.database_name"] = "postgres";
     all["cron.host"] = "127.0.0.1";

@@ -50,7 +50,7 @@ export type Options =
  * @throws {MigrationRefusedError} where no database is named
  */
 export function resolveOptions(given: MigrateOptions): Options {
-  const databaseUrl = given.databaseUrl ?? process.env.DATABASE_URL;
+  const databaseUrl = given.databaseUrl ?? process.env["DATABASE_URL"];
   if (!databaseUrl) {
     throw new MigrationRefusedError(
       "Cannot migrate: no database; set DATABASE_URL or --database-url",

@@ -51,12 +51,12 @@ export function splitStatements(sql: string): Statement[] {
   let depth = 0;
   let before = "";
   for (const { index, end, groups } of tokens(source)) {
-    const word = groups.word?.toLowerCase();
+    const word = groups["word"]?.toLowerCase();
     if (before === "begin" && word === "atomic") depth++;
     else if (depth > 0 && word === "case") depth++;
     else if (depth > 0 && word === "end") depth--;
     before = word ?? before;
-    if (groups.end === undefined || depth > 0) continue;
+    if (groups["end"] === undefined || depth > 0) continue;
     cut(index);
     before = "";
     start = end;
@@ -68,7 +68,7 @@ export function splitStatements(sql: string): Statement[] {
 /** The words of a statement that are neither quoted nor commented, lower case. */
 export function wordsOf(text: string): string[] {
   return [...tokens(text)].flatMap(({ groups }) =>
-    groups.word === undefined ? [] : [groups.word.toLowerCase()]
+    groups["word"] === undefined ? [] : [groups["word"].toLowerCase()]
   );
 }
 
@@ -84,10 +84,10 @@ function* tokens(source: string): Generator<Token> {
     const match = TOKEN.exec(source)!;
     const groups = match.groups ?? {};
     let end = index + match[0].length;
-    if (groups.block !== undefined) end = endOfBlock(source, index);
-    if (groups.dollar !== undefined) {
-      const close = source.indexOf(groups.dollar, end);
-      end = close < 0 ? source.length : close + groups.dollar.length;
+    if (groups["block"] !== undefined) end = endOfBlock(source, index);
+    if (groups["dollar"] !== undefined) {
+      const close = source.indexOf(groups["dollar"], end);
+      end = close < 0 ? source.length : close + groups["dollar"].length;
     }
     yield { index, end, groups };
     index = end;

@@ -38,8 +38,8 @@ export function typescriptEdits(source: string): Edit[] {
     switch (node.type) {
       case "BinaryExpression":
       case "LogicalExpression": {
-        const [left, right] = [node.left as Node, node.right as Node];
-        const operator = node.operator as string;
+        const [left, right] = [node["left"] as Node, node["right"] as Node];
+        const operator = node["operator"] as string;
         const between = { start: left.end, end: right.start };
         const to = OPERATORS[operator];
         const joinsText = operator === "+" && /["'`]/.test(text(node));
@@ -52,7 +52,7 @@ export function typescriptEdits(source: string): Edit[] {
       }
       case "IfStatement":
       case "ConditionalExpression": {
-        const test = node.test as Node;
+        const test = node["test"] as Node;
         replace(test, `!(${text(test)})`);
         break;
       }
@@ -62,23 +62,23 @@ export function typescriptEdits(source: string): Edit[] {
       case "AwaitExpression":
         // Outside of a try it makes no difference there.
         if (parent?.type !== "ReturnStatement") {
-          replace(node, text(node.argument as Node));
+          replace(node, text(node["argument"] as Node));
         }
         break;
       case "NumericLiteral":
-        replace(node, node.value === 0 ? "1" : `(${text(node)} * 2)`);
+        replace(node, node["value"] === 0 ? "1" : `(${text(node)} * 2)`);
         break;
       case "BooleanLiteral":
-        replace(node, node.value ? "false" : "true");
+        replace(node, node["value"] ? "false" : "true");
         break;
       case "CallExpression": {
-        const called = text(node.callee as Node);
-        if (called === "Math.max") replace(node.callee as Node, "Math.min");
-        if (called === "Math.min") replace(node.callee as Node, "Math.max");
+        const called = text(node["callee"] as Node);
+        if (called === "Math.max") replace(node["callee"] as Node, "Math.min");
+        if (called === "Math.min") replace(node["callee"] as Node, "Math.max");
         break;
       }
       case "ObjectExpression":
-        for (const property of node.properties as Node[]) {
+        for (const property of node["properties"] as Node[]) {
           // With the comma behind it.
           const rest = /^\s*,?/.exec(source.slice(property.end))![0];
           const end = property.end + rest.length;

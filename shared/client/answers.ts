@@ -125,7 +125,7 @@ interface Problem {
  * const response = new Response(body, { status: 402 });
  * const error = new IdempotencyProblemError(response, body);
  * assertEquals([error.code, error.message], ["TOO_FEW_CREDITS", "You have 2"]);
- * assertEquals([error.retryable, error.members.balance], [false, 2]);
+ * assertEquals([error.retryable, error.members["balance"]], [false, 2]);
  * ```
  */
 export class IdempotencyProblemError extends Error {

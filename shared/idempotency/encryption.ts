@@ -140,7 +140,7 @@ export function encrypted(ledger: Ledger, options: EncryptionOptions): Ledger {
       const left = json(location).length <= MOST_OF_LOCATION
         ? { location }
         : {};
-      sealed.location = AS_LOCATION + await box.sealJson(left, bound);
+      sealed["location"] = AS_LOCATION + await box.sealJson(left, bound);
     }
     return {
       status,
@@ -156,7 +156,7 @@ export function encrypted(ledger: Ledger, options: EncryptionOptions): Ledger {
   ): Promise<Answer> => {
     const what = `the answer of the key "${identity.key}"`;
     const envelope = headers[ENVELOPE] ??
-      headers.location?.split(AS_LOCATION)[1];
+      headers["location"]?.split(AS_LOCATION)[1];
     if (envelope === undefined) return plain(what, { status, headers, body });
     const bound = ["answer", status, ...nameOf(identity)];
     return {

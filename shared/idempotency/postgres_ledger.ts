@@ -166,18 +166,24 @@ function statementOf(
   args: Readonly<Record<string, unknown>>,
   isBounded: boolean,
 ): Statement {
+  const {
+    p_lease_seconds: lease,
+    p_ttl_seconds: ttl,
+    p_on_abandoned: policy,
+    p_max_attempts: most,
+    p_third_party: isForeign,
+    p_metadata: metadata,
+  } = args;
   // Each by its type: what is written must not be able to say anything else.
-  const isPlain = Number.isSafeInteger(args.p_lease_seconds) &&
-    Number.isSafeInteger(args.p_ttl_seconds) &&
-    (args.p_on_abandoned === "retry" || args.p_on_abandoned === "refuse") &&
-    Number.isSafeInteger(args.p_max_attempts) &&
-    typeof args.p_third_party === "boolean";
+  const isPlain = Number.isSafeInteger(lease) && Number.isSafeInteger(ttl) &&
+    (policy === "retry" || policy === "refuse") &&
+    Number.isSafeInteger(most) && typeof isForeign === "boolean";
   const general = `${fn} ${isBounded}`;
   // What a route always sends alike is part of the text: that is parsed and
   // planned once, a parameter travels each time.
   const own = isPlain
-    ? `${general} ${args.p_lease_seconds},${args.p_ttl_seconds},${args.p_on_abandoned},${args.p_max_attempts},${args.p_third_party},${
-      args.p_metadata === null
+    ? `${general} ${lease},${ttl},${policy},${most},${isForeign},${
+      metadata === null
     }`
     : general;
   const known = statements.get(own);

@@ -91,7 +91,7 @@ export function problemOf(error: IdempotencyError, instance?: string): Problem {
   }
   const extensions: Record<string, unknown> = {};
   if (error instanceof ResponseNotStoredError) {
-    extensions.storedStatus = error.storedStatus;
+    extensions["storedStatus"] = error.storedStatus;
     if (error.location !== undefined) headers["Location"] = error.location;
   }
   return {

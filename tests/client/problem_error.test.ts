@@ -35,7 +35,7 @@ Deno.test("the server's problem document is read member by member", async () => 
     message: error.message,
   });
   assertEquals([read.retryable, read.retryAfterMs], [true, 2000]);
-  assertEquals(read.members.instance, "/functions/v1/orders");
+  assertEquals(read.members["instance"], "/functions/v1/orders");
 });
 
 Deno.test("what may be sent again is what the server says", async () => {

@@ -169,7 +169,7 @@ Deno.test("of the same key and payload one runs and all have its outcome; anothe
     true,
     false,
   ]);
-  assertEquals(outcomes.map(({ headers }) => headers.location), [
+  assertEquals(outcomes.map(({ headers }) => headers["location"]), [
     "/sent/0",
     "/sent/0",
     "/sent/0",

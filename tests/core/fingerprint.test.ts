@@ -246,15 +246,15 @@ Deno.test("what a field that does not matter holds decides nothing, digits and h
   const choosing = fields({ onlyFields: ["/order", "/none"] });
   // In nanoseconds: a moment that ends in zeros loses no digit as a double.
   const sentAt = ["1700000000123456789", "1700000000123456000", '"\\ud83d"'];
-  for (const  of of[ignoring, choosing]) {
+  for (const printOf of [ignoring, choosing]) {
     const prints = await Promise.all(
       sentAt.map((at) =>
-        of(`{"order":{"id":1,"name":"é"},"trace":[${at}],"sentAt":${at}}`)
+        printOf(`{"order":{"id":1,"name":"é"},"trace":[${at}],"sentAt":${at}}`)
       ),
     );
     assertEquals(new Set(prints).size, 1);
     assertNotEquals(
-      await of('{"order":{"id":2,"name":"é"},"trace":[1],"sentAt":1}'),
+      await printOf('{"order":{"id":2,"name":"é"},"trace":[1],"sentAt":1}'),
       prints[0],
     );
   }

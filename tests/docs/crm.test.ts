@@ -38,7 +38,7 @@ Deno.test("the recipe's lines of shell do what they say", async () => {
     env: {
       API_URL: stack().apiUrl,
       PUBLISHABLE_KEY: stack().publishableKey,
-      TOKEN: ada.headers.Authorization!.split(" ")[1]!,
+      TOKEN: ada.headers["Authorization"]!.split(" ")[1]!,
     },
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -99,10 +99,10 @@ Deno.test("the recipe's queries find nothing in good books, and what is wrong in
   await flushReplayCounts();
   assertEquals(
     (await sql<Record<string, unknown>>(hits!)).map((row) => [
-      row.scope,
-      Number(row.keys),
-      Number(row.replays),
-      Number(row.hit_percent),
+      row["scope"],
+      Number(row["keys"]),
+      Number(row["replays"]),
+      Number(row["hit_percent"]),
     ]),
     [["pos/sales", 1, 3, 75]],
   );

@@ -43,7 +43,7 @@ Deno.test("the recipe's query counts the writes of each day, and those with a ke
     const [row] = await stack().sql<Record<string, number>>(
       queryWith("with_key"),
     );
-    return [Number(row?.writes ?? 0), Number(row?.with_key ?? 0)];
+    return [Number(row?.["writes"] ?? 0), Number(row?.["with_key"] ?? 0)];
   };
   const [writes, withKey] = await count();
   const { id } = await newQuotation(stack(), ada);
@@ -161,7 +161,7 @@ Deno.test("the recipe's lines of shell do what they say", async () => {
       API_URL: stack().apiUrl,
       PUBLISHABLE_KEY: stack().publishableKey,
       SECRET_KEY: stack().secretKey,
-      TOKEN: cara.headers.Authorization!.split(" ")[1]!,
+      TOKEN: cara.headers["Authorization"]!.split(" ")[1]!,
     },
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

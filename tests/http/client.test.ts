@@ -32,7 +32,7 @@ function app(options: IdempotentFetchOptions, actor: Actor = ada) {
   return createClient<Database>(stack().apiUrl, stack().publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false },
     global: {
-      headers: { Authorization: actor.headers.Authorization! },
+      headers: { Authorization: actor.headers["Authorization"]! },
       fetch: createIdempotentFetch({
         match: ({ method, url }) =>
           method === "POST" && url.includes("/functions/v1/"),
@@ -179,7 +179,7 @@ Deno.test("a question is confirmed under its key, once, and the next event is an
   const asked = await client.functions.invoke("events", { body });
   const problem = await problemOf(asked.response!);
   assertEquals(problem?.code, "CREDIT_CONFIRMATION_REQUIRED");
-  assertEquals(problem?.members.cost, 5);
+  assertEquals(problem?.members["cost"], 5);
   const key = problem!.key!;
   const confirm = () =>
     client.functions.invoke("events?confirm_credit=1", {

@@ -17,7 +17,7 @@ async function expiring(actor: Actor, seconds: number): Promise<Actor> {
   const [row] = await stack().sql<{ keys: Keys }>(
     "select keys from local_stack.keys",
   );
-  const token = actor.headers.Authorization!.replace("Bearer ", "");
+  const token = actor.headers["Authorization"]!.replace("Bearer ", "");
   const now = Math.floor(Date.now() / 1000);
   const short = await new SignJWT({ ...decodeJwt(token), exp: now + seconds })
     .setProtectedHeader({ alg: "HS256", typ: "JWT" })

@@ -298,7 +298,7 @@ Deno.test("a step's result is refused under another name, and in plain", async (
     async claim(identity, terms) {
       const result = await store.claim(identity, terms);
       if (!("steps" in result)) return result;
-      return { ...result, steps: { refund: result.steps.charge } };
+      return { ...result, steps: { refund: result.steps["charge"] } };
     },
   };
   await assertRejects(() => claim(renamed), CiphertextInvalidError, '"refund"');

@@ -50,14 +50,14 @@ async function executions(scope: string): Promise<number> {
   const [row] = await sql`
     select coalesce(sum(executions), 0)::int as number
     from idempotency.hours where scope = ${scope}`;
-  return row!.number;
+  return row!["number"];
 }
 
 async function stuck(scope: string): Promise<string[]> {
   const rows = await sql`
     select idempotency_key from public.idempotency_stuck_keys(1000)
     where scope = ${scope}`;
-  return rows.map((row) => row.idempotency_key);
+  return rows.map((row) => row["idempotency_key"]);
 }
 
 Deno.test("refreshes that meet count each claim once", async () => {
@@ -141,7 +141,7 @@ Deno.test("a refresh does not wait for one that is under way", async () => {
   await holding;
   const asked =
     sql`select counted::int from public.idempotency_refresh_statistics()`
-      .then(([row]) => row!.counted);
+      .then(([row]) => row!["counted"]);
   let patience: ReturnType<typeof setTimeout> | undefined;
   const waited = new Promise((resolve) => {
     patience = setTimeout(resolve, 5000, "waited");

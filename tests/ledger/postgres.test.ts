@@ -188,7 +188,7 @@ function testOn(url: string): void {
           storedStatus: number;
         };
         assertEquals([code, storedStatus], ["RESPONSE_NOT_STORED", 201]);
-        assertEquals(retry.headers.location, location);
+        assertEquals(retry.headers["location"], location);
       }
       assertEquals(runs, cases.length);
     } finally {

@@ -45,9 +45,9 @@ function testOnCluster(): void {
       redis.servers.map(({ port }) => ({ host: "127.0.0.1", port })),
       { natMap: redis.addresses },
     );
-    clients.redis = (command) =>
+    clients["redis"] = (command) =>
       nodeRedis.sendCommand(command[3], false, command);
-    clients.ioredis = ([name, ...rest]) => ioredis.call(name!, ...rest);
+    clients["ioredis"] = ([name, ...rest]) => ioredis.call(name!, ...rest);
     closing.push(() => nodeRedis.close(), () => ioredis.quit());
   });
   Deno.test.afterAll(async () => {

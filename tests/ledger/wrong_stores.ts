@@ -205,7 +205,7 @@ export const WRONG_STORES: Record<string, WrongStore> = {
         ...result,
         steps: Object.fromEntries(
           Object.entries(result.steps).filter(([, left]) =>
-            (left as StepResult).value !== null
+            (left as StepResult)["value"] !== null
           ),
         ),
       })),

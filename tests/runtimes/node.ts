@@ -4,5 +4,5 @@ import app from "./app.ts";
 serve({
   fetch: app.fetch,
   hostname: "127.0.0.1",
-  port: Number(process.env.PORT),
+  port: Number(process.env["PORT"]),
 });

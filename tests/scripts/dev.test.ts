@@ -101,7 +101,7 @@ Deno.test({
       }
     };
     const contents = async (sql: postgres.Sql) =>
-      (await sql.unsafe(CONTENTS))[0]!.contents as string;
+      (await sql.unsafe(CONTENTS))[0]!["contents"] as string;
     try {
       const migrations = await readMigrations(join(SUPABASE_DIR, "migrations"));
       const newest = migrations.at(-1)!;

@@ -39,11 +39,11 @@ async function make(
     ...changes,
   };
   if ("clientId" in body) {
-    body.clientId = (await make("clients", {}, headers)).id;
+    body["clientId"] = (await make("clients", {}, headers)).id;
   }
   if ("providerId" in body) {
     const taxNumber = unique("tax");
-    body.providerId = (await make("providers", { taxNumber }, headers)).id;
+    body["providerId"] = (await make("providers", { taxNumber }, headers)).id;
   }
   const answer = await ask(name, { body, headers });
   assertEquals(answer.status, 201, JSON.stringify(answer.body));

@@ -83,7 +83,7 @@ Deno.test(`${AT_ONCE} attempts at one creation, past the ledger, make one row`, 
     const made = await many(() =>
       asAda(async (tx) => {
         const [row] = await create(tx, "vehicles", fields, request);
-        return row!.made.id as string;
+        return row!["made"].id as string;
       })
     );
     assertEquals(new Set(made).size, 1);

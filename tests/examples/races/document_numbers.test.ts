@@ -66,7 +66,7 @@ Deno.test(`${WRITERS} writers at once, a third of whom roll back, leave numbers 
     const [sequence] = await sql`
       select last_number::int from public.document_sequences
       where business_id = ${businessId}`;
-    assertEquals(sequence!.last_number, committed);
+    assertEquals(sequence!["last_number"], committed);
   }
 });
 

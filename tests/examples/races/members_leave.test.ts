@@ -82,7 +82,7 @@ async function holding(step: Step) {
     await session`set local lock_timeout = '5s'`;
     await step(session);
     const [row] = await session`select pg_backend_pid() as pid`;
-    held.resolve(row!.pid);
+    held.resolve(row!["pid"]);
     await released;
   });
   ended.catch(held.reject);

@@ -66,7 +66,7 @@ Deno.test(`${AT_ONCE} attempts at one creation, past the ledger, make one quotat
       asAda(async (tx) => {
         const [row] = await tx`select public.create_quotation(
           ${tx.json(draft)}, ${requestId}) as made`;
-        return row!.made;
+        return row!["made"];
       })
     );
     assertEquals(new Set(documents.map(({ id }) => id)).size, 1);

@@ -128,12 +128,12 @@ test("a request that kills its worker runs maxAttempts times, and then waits for
   const [stuck] = await database.sql`
     select attempt, steps, crashed_attempts
     from public.idempotency_stuck_keys() where idempotency_key = ${key}`;
-  assertEquals([stuck!.attempt, stuck!.steps], [
+  assertEquals([stuck!["attempt"], stuck!["steps"]], [
     3,
     { charge: { value: { attempt: 1 } } },
   ]);
   assertEquals(
-    stuck!.crashed_attempts.map((
+    stuck!["crashed_attempts"].map((
       { attempt, steps }: Record<string, unknown>,
     ) => [attempt, steps]),
     [[1, 1], [2, 1]],

@@ -108,7 +108,7 @@ async function setScene(stack: Stack): Promise<Scene> {
 }
 
 const tokenOf = ({ headers }: { headers: Record<string, string> }) =>
-  headers.Authorization!.replace("Bearer ", "");
+  headers["Authorization"]!.replace("Bearer ", "");
 
 async function mintOf(
   { sql, publishableKey, anonKey, apiUrl }: Stack,
@@ -143,7 +143,7 @@ function namesOf(
   { userId, organization }: Victim,
   rows: readonly Row[],
 ): string[] {
-  const ids = rows.flatMap(({ row }) => [row.id, row.business_id])
+  const ids = rows.flatMap(({ row }) => [row["id"], row["business_id"]])
     .filter((id): id is string => typeof id === "string" && id.length === 36);
   return [...new Set([userId, organization, ...ids])];
 }
@@ -186,7 +186,8 @@ function isOwn(
   strangers: Strangers,
   names: readonly string[],
 ): boolean {
-  const owner = row.owner ?? row.user_id ?? row.sender_id ?? row.shared_by_id;
+  const owner = row["owner"] ?? row["user_id"] ?? row["sender_id"] ??
+    row["shared_by_id"];
   return Object.values(strangers).some(({ userId }) => userId === owner) &&
     !Object.values(row).some((value) => names.includes(value as string));
 }

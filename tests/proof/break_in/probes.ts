@@ -162,7 +162,7 @@ function byApiKey({ stack, strangers, victim }: Scene): Probe[] {
       Authorization: `Bearer ${stack.anonKey}`,
     },
     "a user's token as the apikey": {
-      apikey: strangers.reader.headers.Authorization!.replace("Bearer ", ""),
+      apikey: strangers.reader.headers["Authorization"]!.replace("Bearer ", ""),
     },
   };
   const targets: [string, string, Rest][] = [
@@ -325,7 +325,7 @@ function idOf(
   const list = route.split("/{id}")[0]!;
   const answer = made.find((each) => each.route.path === list)?.answer.body;
   // What came into being through the Data API.
-  const found = rows.find(({ table }) => list === `pos/${table}`)?.row.id;
+  const found = rows.find(({ table }) => list === `pos/${table}`)?.row["id"];
   return answer?.id ?? answer?.saleId ?? answer?.recognitionId ??
     answer?.event?.id ?? (found as string | undefined) ?? userId;
 }
@@ -391,7 +391,7 @@ function throughPages({ anonymous, strangers, victim }: Scene): Probe[] {
     ["without the link", {}],
     ["with a guessed link", { "X-Ops-Token": "A".repeat(43) }],
     ["with the publishable key", {
-      "X-Ops-Token": anonymous.headers.apikey!,
+      "X-Ops-Token": anonymous.headers["apikey"]!,
     }],
     ["from another page", { Origin: "https://evil.example" }],
     ["from another site", { "Sec-Fetch-Site": "cross-site" }],
@@ -766,7 +766,7 @@ function aboutVictim(
       table.replace(/^crm_/, "").replace(/ies$/, "y").replace(/e?s$/, "") ===
         word.split("_").at(-1)
     );
-    return wrap(table?.row.id ?? victim.organization);
+    return wrap(table?.row["id"] ?? victim.organization);
   }
   if (/json/.test(type)) {
     if (/requests|settlements/.test(word)) {
@@ -779,9 +779,9 @@ function aboutVictim(
     }
     return {
       user_id: victim.userId,
-      businessId: rows.find(({ table }) => table === "businesses")?.row.id,
+      businessId: rows.find(({ table }) => table === "businesses")?.row["id"],
       organization_id: victim.organization,
-      id: rows.find(({ table }) => table === "quotations")?.row.id,
+      id: rows.find(({ table }) => table === "quotations")?.row["id"],
     };
   }
   if (/int|numeric/.test(type)) return 1;

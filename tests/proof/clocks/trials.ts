@@ -203,7 +203,10 @@ async function checkStatistics(sql: postgres.Sql): Promise<Tally> {
     await sleep(150);
   } while (!isRight() && performance.now() < deadline);
   for (const row of counted) {
-    tally.count(row.attempts === row.executions, () => JSON.stringify(row));
+    tally.count(
+      row["attempts"] === row["executions"],
+      () => JSON.stringify(row),
+    );
   }
   return tally;
 }

@@ -557,36 +557,36 @@ async function execute(
   args: Readonly<Record<string, unknown>>,
 ): Promise<unknown> {
   const identity: Identity = {
-    userId: args.p_owner === "" ? null : args.p_owner as string,
-    scope: args.p_scope as string,
-    key: args.p_idempotency_key as string,
+    userId: args["p_owner"] === "" ? null : args["p_owner"] as string,
+    scope: args["p_scope"] as string,
+    key: args["p_idempotency_key"] as string,
   };
-  const owner = args.p_owner_token as string;
-  const lease = args.p_lease_seconds as number;
-  const ttl = args.p_ttl_seconds as number;
+  const owner = args["p_owner_token"] as string;
+  const lease = args["p_lease_seconds"] as number;
+  const ttl = args["p_ttl_seconds"] as number;
   switch (fn) {
     case "idempotency_claim":
       return rowOf(
         await ledger.claim(identity, {
-          fingerprint: args.p_fingerprint as string,
+          fingerprint: args["p_fingerprint"] as string,
           ownerToken: owner,
           leaseSeconds: lease,
           ttlSeconds: ttl,
-          onAbandoned: args.p_on_abandoned as "retry" | "refuse",
-          maxAttempts: args.p_max_attempts as number,
+          onAbandoned: args["p_on_abandoned"] as "retry" | "refuse",
+          maxAttempts: args["p_max_attempts"] as number,
           metadata: null,
         }),
       );
     case "idempotency_renew":
       return rowOf(await ledger.renew(identity, owner, lease));
     case "idempotency_complete": {
-      const body = new TextEncoder().encode(args.p_response as string);
-      const status = args.p_status_code as number;
+      const body = new TextEncoder().encode(args["p_response"] as string);
+      const status = args["p_status_code"] as number;
       const answer = { status, headers: {}, body };
       return rowOf(await ledger.complete(identity, owner, answer, ttl));
     }
     case "idempotency_fail": {
-      const message = args.p_error_message as string;
+      const message = args["p_error_message"] as string;
       const failure = { message, status: null };
       return rowOf(await ledger.fail(identity, owner, failure, ttl));
     }

@@ -210,7 +210,7 @@ async function doctorFinds(
   try {
     const [cron] = await sql`select to_regclass('cron.job') as job`;
     await sql`grant execute on function public.idempotency_fail to anon`;
-    if (cron!.job) {
+    if (cron!["job"]) {
       await sql`update cron.job set active = false where jobid = 1`;
     }
     await Deno.writeTextFile(module, `${text}// mine\n`);
@@ -223,7 +223,7 @@ async function doctorFinds(
     assertStringIncludes(found, "anon may execute idempotency_fail");
     assertStringIncludes(found, "key.ts is edited");
     assertStringIncludes(found, "synchronous_commit is off");
-    if (cron!.job) assertStringIncludes(found, "it is not active");
+    if (cron!["job"]) assertStringIncludes(found, "it is not active");
   } finally {
     await Deno.writeTextFile(module, text);
     await sql`revoke execute on function public.idempotency_fail from anon`;

@@ -89,7 +89,7 @@ function traffic(
     }, async () => {
       const [row] = await sql`
         insert into public.effects (key) values (${key}) returning id`;
-      return { status: 201, body: String(row!.id) };
+      return { status: 201, body: String(row!["id"]) };
     });
   const lane = async (lane: number) => {
     const [one, other] = lane % 2 === 0 ? modules : modules.toReversed();

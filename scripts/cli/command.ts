@@ -1,4 +1,4 @@
-import { createInterface } from "node:readline/promises";
+import { createInterface } from "node:readline";
 import process from "node:process";
 import { parseArgs, type ParseArgsConfig } from "node:util";
 
@@ -122,15 +122,19 @@ export async function isMeant({ yes }: Pick<Consent, "yes">): Promise<boolean> {
   return yes || !process.stdin.isTTY || await isYes();
 }
 
+/** Asks at the terminal; to end the question there (Ctrl-C, Ctrl-D) is no yes. */
 async function isYes(): Promise<boolean> {
   const terminal = createInterface({
     input: process.stdin,
     output: process.stdout,
+    prompt: "\nDo this? [y/N] ",
   });
-  try {
-    const answer = await terminal.question("\nDo this? [y/N] ");
-    return /^y(es)?$/i.test(answer.trim());
-  } finally {
-    terminal.close();
-  }
+  const answer = await new Promise<string>((resolve) => {
+    terminal.once("line", resolve);
+    terminal.once("close", () => resolve(""));
+    terminal.once("SIGINT", () => terminal.close());
+    terminal.prompt();
+  });
+  terminal.close();
+  return /^y(es)?$/i.test(answer.trim());
 }

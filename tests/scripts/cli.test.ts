@@ -14,7 +14,7 @@ import {
   stampsFor,
 } from "../../scripts/cli/project_folder.ts";
 import { VERSION } from "../../scripts/cli/release.ts";
-import { cli } from "../support/cli.ts";
+import { atTerminal, cli } from "../support/cli.ts";
 import { withStack } from "../support/stack.ts";
 
 const SHARED = "supabase/functions/_shared";
@@ -117,6 +117,24 @@ Deno.test("init changes nothing where nobody can be asked", () =>
     assertStringIncludes(text, "--yes does it, --dry-run only says it");
     assertEquals(migrations(), []);
   }));
+
+for (const [key, typed] of [["Ctrl-C", "\x03"], ["Ctrl-D", "\x04"]] as const) {
+  Deno.test(`${key} at the question of init is a no`, () =>
+    withProject(async ({ path, migrations }) => {
+      const { code, text } = await atTerminal(
+        [
+          ...["run", "-A", "--no-check", "scripts/cli.ts"],
+          ...["init", "--project", path],
+        ],
+        typed,
+      );
+      const [, after] = text.split("[y/N]");
+      // A terminal is told where its cursor is.
+      assertMatch(after!, /^\s*\S{0,8}\s*$/);
+      assertEquals(code, 0);
+      assertEquals(migrations(), []);
+    }));
+}
 
 Deno.test("init twice is init once", () =>
   withProject(async ({ run, read }) => {

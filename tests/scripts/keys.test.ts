@@ -9,6 +9,7 @@ import postgres from "postgres";
 import { runDeno } from "../../scripts/check/command.ts";
 import { UsageError } from "../../scripts/cli/command.ts";
 import { parseCommand } from "../../scripts/keys/command.ts";
+import { atTerminal } from "../support/cli.ts";
 import { probe, unique } from "../support/probe.ts";
 import { findPostgres } from "../../scripts/cluster/postgres.ts";
 import { type Actor, project, signUp, withStack } from "../support/stack.ts";
@@ -138,7 +139,7 @@ Deno.test("keys resolve --as completed gives retries the answer that the operato
   }).throwOnError();
   const metadata = status!.metadata as Record<string, string>;
   assertEquals(
-    [metadata.resolution, metadata.note],
+    [metadata["resolution"], metadata["note"]],
     ["completed", "seen at the bank"],
   );
 });
@@ -205,24 +206,18 @@ Deno.test("keys resolve answers the requests of a route that refuses to guess", 
 Deno.test("keys resolve asks whoever is at a terminal", async () => {
   const { key } = await abandon({ userId: null });
   const answered = async (answer: string) => {
-    const command = [
-      ...[Deno.execPath(), "task", "--quiet", "keys", "resolve", key],
-      ...["--scope", SCOPE, "--as", "failed"],
-    ].join(" ");
-    const terminal = new Deno.Command("script", {
-      args: ["--quiet", "--return", "--command", command, "/dev/null"],
-      env: {
+    const { text } = await atTerminal(
+      [
+        ...["task", "--quiet", "keys", "resolve", key],
+        ...["--scope", SCOPE, "--as", "failed"],
+      ],
+      `${answer}\n`,
+      {
         SUPABASE_URL: stack().apiUrl,
         SUPABASE_SECRET_KEY: stack().secretKey,
       },
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    const writer = terminal.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(`${answer}\n`));
-    const { stdout } = await terminal.output();
-    await writer.close().catch(() => {});
-    return new TextDecoder().decode(stdout);
+    );
+    return text;
   };
   assertMatch(
     await answered("n"),

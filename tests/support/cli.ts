@@ -35,6 +35,41 @@ export async function cli(
   return { code: result.code, text: printed(result) };
 }
 
+const QUESTION = "[y/N]";
+
+/**
+ * Runs a command of Deno's at a terminal of its own.
+ *
+ * @param typed What somebody types there; control characters end a question.
+ */
+export async function atTerminal(
+  args: readonly string[],
+  typed: string,
+  env: Record<string, string> = {},
+): Promise<CliResult> {
+  const command = [Deno.execPath(), ...args].join(" ");
+  const terminal = new Deno.Command("script", {
+    args: ["--quiet", "--return", "--command", command, "/dev/null"],
+    env,
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = terminal.stdin.getWriter();
+  let text = "";
+  // What is typed before somebody asks goes to the terminal itself.
+  for await (
+    const part of terminal.stdout.pipeThrough(new TextDecoderStream())
+  ) {
+    const wasAsked = text.includes(QUESTION);
+    text += part;
+    if (!wasAsked && text.includes(QUESTION)) {
+      await writer.write(new TextEncoder().encode(typed));
+    }
+  }
+  await writer.close().catch(() => {});
+  return { code: (await terminal.status).code, text };
+}
+
 /** A Supabase project on disk, as `supabase init` makes it. */
 export interface ProjectOnDisk extends AsyncDisposable {
   readonly path: string;

@@ -13,6 +13,7 @@ const MOST_SCHEDULES_TO_NOTICE = 2000;
 // What schedules have nothing to do with; the contract shows it.
 const UNSEEN = [
   "a batch is answered in another order",
+  "a batch is claimed under the terms of the first one",
   "a batch records everything as completed",
   "a lapsed attempt is not told from a running one",
   "an expired key still has a status",

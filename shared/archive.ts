@@ -30,20 +30,18 @@ export type ArchiveErrorCode =
 /** A call of this module that could not do its part. */
 export class ArchiveError extends Error {
   override readonly name = "ArchiveError";
+  /**
+   * `QUERY_INVALID`: the request is wrong, and the message tells its sender
+   * what to mend. `ARCHIVING_NOT_ALLOWED`: the row does not meet the table's
+   * condition. `VALUE_TAKEN`: a newer row has a value that is unique among
+   * those in use. `DATABASE_FAILED`: the message is for logs, the cause is
+   * what the database said, and the call may be made again.
+   */
+  readonly code: ArchiveErrorCode;
 
-  constructor(
-    /**
-     * `QUERY_INVALID`: the request is wrong, and the message tells its sender
-     * what to mend. `ARCHIVING_NOT_ALLOWED`: the row does not meet the table's
-     * condition. `VALUE_TAKEN`: a newer row has a value that is unique among
-     * those in use. `DATABASE_FAILED`: the message is for logs, the cause is
-     * what the database said, and the call may be made again.
-     */
-    readonly code: ArchiveErrorCode,
-    message: string,
-    options?: ErrorOptions,
-  ) {
+  constructor(code: ArchiveErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
+    this.code = code;
   }
 }
 

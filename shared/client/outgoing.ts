@@ -85,7 +85,7 @@ export async function readOutgoing(
   let identity: string | null = newKey();
   try {
     if (!body || typeof body === "string") {
-      identity = body;
+      identity = body as string | null;
     } else if (isRepeatable && !((body as Blob).size > MAX_READ_BYTES)) {
       // A copy too, of what its owner may change meanwhile.
       const copy = new Response(body, { headers });

@@ -67,7 +67,7 @@ export type Reporter = (
 export function reporterOf(
   identity: Identity,
   onEvent: ((event: IdempotencyEvent) => void) | undefined,
-  startedAt = performance.now(),
+  startedAt: number = performance.now(),
 ): Reporter {
   return (outcome, { attempt = 0, error } = {}) => {
     if (

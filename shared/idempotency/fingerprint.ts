@@ -10,7 +10,7 @@ import {
  * function has 256 MB of memory; the body is held once here and once by the
  * handler that parses it.
  */
-export const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
+export const MAX_REQUEST_BYTES: number = 64 * 1024 * 1024;
 
 // A mebibyte of brackets takes 80 MB once it is parsed and sorted.
 const MAX_PARSED_BYTES = 1024 * 1024;

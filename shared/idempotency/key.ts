@@ -104,7 +104,8 @@ export function readIdempotencyKey(req: Request): string | null {
 }
 
 /** The name under which other stacks know {@link getIdempotencyKey}. */
-export const extractIdempotencyKey = getIdempotencyKey;
+export const extractIdempotencyKey: typeof getIdempotencyKey =
+  getIdempotencyKey;
 
 /**
  * Narrows a value to a valid key.

@@ -185,7 +185,7 @@ export function inTime<T>(
  * flag `u`: it has no U+0000, and takes half of a surrogate pair for U+FFFD, and
  * so two texts for one.
  */
-export const KEPT_CHARACTER = String.raw`[^\0\ud800-\udfff]`;
+export const KEPT_CHARACTER: string = String.raw`[^\0\ud800-\udfff]`;
 
 /** What an attempt brings to {@link Ledger.claim}. */
 export interface ClaimTerms {

@@ -11,7 +11,10 @@ const EXPOSED_HEADERS = [
 ].join(", ");
 
 /** Request headers that a page on another origin needs to send. */
-export const KEY_HEADERS = ["idempotency-key", "x-idempotency-key"];
+export const KEY_HEADERS: readonly string[] = [
+  "idempotency-key",
+  "x-idempotency-key",
+];
 
 /**
  * Supabase's CORS headers, with the key headers let in and the replay headers
@@ -40,7 +43,7 @@ export const corsHeaders: Record<string, string> = {
  * The largest body that is kept for replays, in bytes. The ledger bounds its
  * text at 6 MiB, and base64 makes four characters of three bytes.
  */
-export const MAX_STORED_BYTES = 4 * 1024 * 1024;
+export const MAX_STORED_BYTES: number = 4 * 1024 * 1024;
 
 /**
  * Headers of one answer rather than of the outcome: who asked, when, over

@@ -21,8 +21,13 @@ import type {
 
 /** What became of one call of a SQL function: its rows, or why there are none. */
 export type CallOutcome =
-  | { readonly data: unknown; readonly error: null }
   | {
+    readonly data: unknown;
+    readonly error: null;
+    readonly isTransient?: undefined;
+  }
+  | {
+    readonly data?: undefined;
     readonly error: { readonly message: string; readonly code?: string };
     /** Whether the same call may get through a moment later. */
     readonly isTransient: boolean;
@@ -63,7 +68,10 @@ const RECORD: Patience = { allMs: 20_000, eachMs: 4_000, breaks: false };
 const RENEW: Patience = { allMs: 5_000, eachMs: 2_400, breaks: false };
 
 /** The most that a try may take, in ms, for what is sent along with it. */
-export const TRY_MS = { ask: ASK.eachMs, record: RECORD.eachMs };
+export const TRY_MS: { readonly ask: number; readonly record: number } = {
+  ask: ASK.eachMs,
+  record: RECORD.eachMs,
+};
 
 // The owner of the project's own keys: a column that is never null needs no
 // second rule.

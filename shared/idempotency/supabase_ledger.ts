@@ -75,7 +75,7 @@ export function supabaseLedger(client: LedgerClient): Ledger {
     const { data, error, status } = await call
       .abortSignal(AbortSignal.timeout(Math.max(1, withinMs)));
     return error === null
-      ? { data, error }
+      ? { data, error: null }
       : { error, isTransient: isTransient(status, error.code) };
   }, { place: projectOf(client) });
 }

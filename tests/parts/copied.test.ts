@@ -6,27 +6,66 @@ import { printed, runDeno } from "../../scripts/check/command.ts";
 const SHARED = new URL("shared/", ROOT);
 const NO_PROJECT = ["--no-config", "--no-lock", "--quiet"];
 
-for (const part of ["archive", "client", "sequences", "tracing"]) {
+// What other projects ask of their code, and so of what is copied into them.
+const COMPILERS: Record<string, Record<string, boolean>> = {
+  "a strict compiler": {
+    declaration: true,
+    erasableSyntaxOnly: true,
+    exactOptionalPropertyTypes: true,
+    isolatedDeclarations: true,
+    noImplicitOverride: true,
+    noImplicitReturns: true,
+    noPropertyAccessFromIndexSignature: true,
+    noUncheckedIndexedAccess: true,
+    noUnusedLocals: true,
+    noUnusedParameters: true,
+    strict: true,
+    verbatimModuleSyntax: true,
+  },
+  "a compiler that is not strict": { strict: false },
+};
+
+const PARTS = ["archive", "client", "idempotency", "sequences", "tracing"];
+
+for (const part of PARTS) {
   Deno.test(`a copy of ${part} type-checks and loads where there is nothing else`, async () => {
-    const folder = await Deno.makeTempDir();
-    try {
-      for (const { name } of Deno.readDirSync(SHARED)) {
-        if (name !== part && name !== `${part}.ts`) continue;
-        await cp(new URL(name, SHARED), `${folder}/${name}`, {
-          recursive: true,
-        });
-      }
-      for (
-        const command of [["check"], ["run", "--no-prompt", "--allow-env"]]
-      ) {
-        const args = [...command, ...NO_PROJECT, `${part}.ts`];
-        const result = await runDeno(args, { cwd: folder });
-        assertEquals(result.code, 0, printed(result));
-      }
-    } finally {
-      await Deno.remove(folder, { recursive: true });
+    await using folder = await copyOf([part]);
+    for (const command of [["check"], ["run", "--no-prompt", "--allow-env"]]) {
+      const args = [...command, ...NO_PROJECT, `${part}.ts`];
+      const result = await runDeno(args, { cwd: folder.path });
+      assertEquals(result.code, 0, printed(result));
     }
   });
+}
+
+for (const [name, compilerOptions] of Object.entries(COMPILERS)) {
+  Deno.test(`copies pass ${name}`, async () => {
+    await using folder = await copyOf(PARTS);
+    const { path } = folder;
+    await Deno.writeTextFile(
+      `${path}/deno.json`,
+      JSON.stringify({ compilerOptions }),
+    );
+    const files = PARTS.map((part) => `${part}.ts`);
+    const args = ["check", "--no-lock", "--quiet", ...files];
+    const result = await runDeno(args, { cwd: path });
+    assertEquals(result.code, 0, printed(result));
+  });
+}
+
+/** A folder with parts in it and nothing else. */
+async function copyOf(
+  parts: readonly string[],
+): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await Deno.makeTempDir();
+  for (const { name } of Deno.readDirSync(SHARED)) {
+    if (!parts.includes(name.replace(/\.ts$/, ""))) continue;
+    await cp(new URL(name, SHARED), `${path}/${name}`, { recursive: true });
+  }
+  return {
+    path,
+    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
+  };
 }
 
 Deno.test("what is pinned inline is what this repository is tested with", async () => {

@@ -110,6 +110,9 @@ const MOMENTARY = new Set([401, 403, 408, 409, 425, 429]);
 // dumped into it would only push out the part that helps.
 const MAX_ERROR_CHARS = 1_000;
 
+// What a refused answer leaves must not be refused as well.
+const STORABLE_LOCATION = /^[\x20-\x7e]{1,2000}$/;
+
 /** The second half of the state machine; the first is `claim`. */
 export function attemptOf(grant: Grant): Attempt {
   const { ledger, identity, config, ownerToken, claimed } = grant;
@@ -155,7 +158,13 @@ export function attemptOf(grant: Grant): Attempt {
         // Refused as it is, such as for headers that take too much room. That
         // the effect has happened can still be told: else a retry repeats it.
         if (!(error instanceof LedgerMisconfiguredError)) throw error;
-        return await record({ ...answer, headers: {}, body: null })
+        const location = locationOf(answer) ?? "";
+        const left: Answer = {
+          status: answer.status,
+          headers: STORABLE_LOCATION.test(location) ? { location } : {},
+          body: null,
+        };
+        return await record(left)
           .catch(() => Promise.reject(error));
       }
     } catch (error) {
@@ -278,10 +287,13 @@ export function unprotectedAttempt(): Attempt {
  */
 export function kept(key: string, answer: Answer): Answer {
   if (answer.body !== null) return answer;
+  throw new ResponseNotStoredError(key, answer.status, locationOf(answer));
+}
+
+function locationOf({ headers }: Answer): string | undefined {
   // A plain operation writes names of headers as it likes.
-  const [, location] = Object.entries(answer.headers)
-    .find(([name]) => name.toLowerCase() === "location") ?? [];
-  throw new ResponseNotStoredError(key, answer.status, location);
+  return Object.entries(headers)
+    .find(([name]) => name.toLowerCase() === "location")?.[1];
 }
 
 const living = new Set<(reason: Error) => void>();

@@ -152,7 +152,11 @@ Deno.test("an answer that the ledger refuses is not taken for none: the effect h
   const echo = Array.from(bytes, (byte) => byte.toString(16)).join("");
   const request = {
     key: unique("key"),
-    body: { effect, headers: { "X-Echo": echo }, body: "done" },
+    body: {
+      effect,
+      headers: { "X-Echo": echo, "Location": "/effects/1" },
+      body: "done",
+    },
     config: { leaseSeconds: 1 },
   };
   const first = await probe(stack(), ada, request);
@@ -161,6 +165,7 @@ Deno.test("an answer that the ledger refuses is not taken for none: the effect h
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   const retry = await probe(stack(), ada, request);
   assertEquals(await told(retry), [409, "RESPONSE_NOT_STORED"]);
+  assertEquals(retry.headers.get("location"), "/effects/1");
   assertEquals(await effects(stack(), effect), 1);
 });
 

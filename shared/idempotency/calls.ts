@@ -29,6 +29,7 @@ import {
 } from "./ledger.ts";
 import { ledgerOf, type OperationConfig } from "./operation.ts";
 import { problemOf, problemResponse } from "./problem.ts";
+import { assertStatus } from "./response.ts";
 import type { LedgerClient } from "./supabase_ledger.ts";
 
 /** Configuration of a single call: give every call of a request the same. */
@@ -585,13 +586,7 @@ function answerOf(
     headers?: Record<string, string>;
   },
 ): Answer {
-  if (
-    !Number.isInteger(statusCode) || statusCode < 200 || statusCode > 599
-  ) {
-    throw new TypeError(
-      `Cannot record the answer: its status must be an integer from 200 to 599, got ${statusCode}`,
-    );
-  }
+  assertStatus(statusCode);
   const text = typeof response === "string"
     ? response
     : JSON.stringify(response) ?? "";

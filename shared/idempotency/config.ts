@@ -1,6 +1,6 @@
 import type { Enforcement } from "./enforcement.ts";
 import type { IdempotencyEvent } from "./event.ts";
-import type { Ledger } from "./ledger.ts";
+import { KEPT_CHARACTER, type Ledger } from "./ledger.ts";
 
 /**
  * How a route treats keys. Every field is optional; the same object configures
@@ -235,10 +235,11 @@ const oneOf = (...choices: string[]): Rule => (value) =>
 const isFunction: Rule = (value) =>
   typeof value === "function" ? null : "a function";
 
-const isText: Rule = (value) =>
-  typeof value === "string" && value.length >= 1 && value.length <= 200
-    ? null
-    : "1 to 200 characters";
+const SCOPE = new RegExp(`^${KEPT_CHARACTER}{1,200}$`, "u");
+
+/** The rule for a scope, and for the route of an operation, which is one. */
+export const isScope: Rule = (value) =>
+  typeof value === "string" && SCOPE.test(value) ? null : "1 to 200 characters";
 
 const ttl = integer(1, MAX_TTL_SECONDS);
 
@@ -253,7 +254,7 @@ const isRecord: Rule = (value) =>
     : "an object";
 
 const RULES: Record<keyof IdempotencyConfig, Rule> = {
-  scope: either(isText, isFunction),
+  scope: either(isScope, isFunction),
   enforcement: oneOf("optional", "warn", "required"),
   onConcurrent: oneOf("reject", "wait"),
   waitSeconds: (value) =>

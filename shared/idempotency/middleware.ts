@@ -3,6 +3,7 @@ import { type Begun, claim } from "./claim.ts";
 import {
   checkedMetadata,
   type IdempotencyConfig,
+  isScope,
   resolveConfig,
   type ResolvedConfig,
 } from "./config.ts";
@@ -184,11 +185,10 @@ async function scopeOf(
 ): Promise<string> {
   if (typeof scope === "string") return scope;
   const made = await scope(req, ctx);
-  if (typeof made === "string" && made.length >= 1 && made.length <= 200) {
-    return made;
-  }
+  const wanted = isScope(made);
+  if (wanted === null) return made;
   throw new TypeError(
-    `Cannot use the scope that the route made of this request: expected 1 to 200 characters, got ${
+    `Cannot use the scope that the route made of this request: expected ${wanted}, got ${
       typeof made === "string" ? `${made.length}` : typeof made
     }`,
   );

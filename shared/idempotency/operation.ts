@@ -3,6 +3,7 @@ import { type Begun, claim } from "./claim.ts";
 import {
   checkedMetadata,
   type IdempotencyConfig,
+  isScope,
   OF_REQUESTS,
   resolveConfig,
   type ResolvedConfig,
@@ -13,7 +14,7 @@ import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import type { Answer, Ledger } from "./ledger.ts";
 import { problemOf, problemResponse } from "./problem.ts";
-import { expose, toResponse } from "./response.ts";
+import { assertStatus, expose, toResponse } from "./response.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
 /**
@@ -42,7 +43,7 @@ export interface OperationContext extends OperationConfig {
   supabase?: LedgerClient | Ledger | undefined;
   /** The verified user; `null` for the project itself. */
   userId: string | null;
-  /** The route or operation: part of the key's identity. */
+  /** The route or operation: part of the key's identity, 1–200 characters. */
   route: string;
   /** The key; with `null` the operation runs as if it were not wrapped. */
   key: string | null;
@@ -111,8 +112,14 @@ export function ledgerOf(supabase: LedgerClient | Ledger): Ledger {
 
 /** How keys are treated, apart from what says whose operation this is. */
 export function operationConfig(context: OperationContext): ResolvedConfig {
-  const { userId: _user, route: _route, key: _key, ...rest } = context;
+  const { userId: _user, route, key: _key, ...rest } = context;
   const { payload: _payload, supabase: _supabase, ...options } = rest;
+  const wanted = isScope(route);
+  if (wanted !== null) {
+    throw new TypeError(
+      `Cannot run the operation once: route: expected ${wanted}`,
+    );
+  }
   return resolveConfig(options, [...OF_REQUESTS, "scope"]);
 }
 
@@ -243,6 +250,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 function answerOf({ status, headers, body }: OperationResult): Answer {
+  assertStatus(status);
   return {
     status,
     headers: headers === undefined ? {} : { ...headers },

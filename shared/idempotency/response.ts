@@ -104,6 +104,18 @@ export function outcomeHeaders(headers: Headers): Record<string, string> {
   );
 }
 
+/**
+ * Makes sure that a status is one that a response can have.
+ *
+ * @throws {TypeError} When it is not.
+ */
+export function assertStatus(status: number): void {
+  if (Number.isInteger(status) && status >= 200 && status <= 599) return;
+  throw new TypeError(
+    `Cannot record the answer: its status must be an integer from 200 to 599, got ${status}`,
+  );
+}
+
 /** The response that gives an answer. */
 export function toResponse({ status, headers, body }: Answer): Response {
   // The Response of Hono on Node forgets what is set later on others.

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   checkedMetadata,
   type IdempotencyConfig,
@@ -8,6 +8,7 @@ import { memoryLedger } from "../../shared/idempotency/memory_ledger.ts";
 import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
 import { redisLedger } from "../../shared/idempotency/redis_ledger.ts";
 import { supabaseLedger } from "../../shared/idempotency/supabase_ledger.ts";
+import { withIdempotency } from "../../shared/idempotency/with_idempotency.ts";
 
 const YEAR = 365 * 86_400;
 const call = () => {};
@@ -18,8 +19,8 @@ const FIELDS: Record<
   { takes: unknown[]; refuses: unknown[]; says: string }
 > = {
   scope: {
-    takes: ["a", "a".repeat(200), () => "orders"],
-    refuses: ["", "a".repeat(201), 7],
+    takes: ["a", "a".repeat(200), "\u{1f375}".repeat(200), () => "orders"],
+    refuses: ["", "a".repeat(201), "a\0", "\ud83c", 7],
     says: "1 to 200 characters, or a function",
   },
   enforcement: {
@@ -118,6 +119,27 @@ for (const [name, { takes, refuses, says }] of Object.entries(FIELDS)) {
     assertEquals(resolveConfig({ [name]: undefined }), resolveConfig());
   });
 }
+
+Deno.test("the route of an operation is what a scope is, and nothing else", async () => {
+  const { takes, refuses } = FIELDS.scope;
+  const run = (route: unknown) =>
+    withIdempotency({
+      store: memoryLedger(),
+      userId: "ada",
+      route: route as string,
+      key: "order-17",
+    }, () => Promise.resolve({ status: 200, body: null }));
+  for (const route of takes.filter((one) => typeof one === "string")) {
+    assertEquals((await run(route)).status, 200);
+  }
+  for (const route of [...refuses, undefined]) {
+    await assertRejects(
+      () => run(route),
+      TypeError,
+      "route: expected 1 to 200 characters",
+    );
+  }
+});
 
 Deno.test("each wrong field is named, and those that there are not", () => {
   const wrong = { leaseSeconds: 0, lease: 5, toString: call, callers: "me" };

@@ -237,7 +237,7 @@ Deno.test("a route may look its scope up, and is told what is none", async () =>
   const known = (scope: string) =>
     store.status!({ userId: "ada", scope, key: KEY });
   assertEquals((await known("looked-up"))?.status, "completed");
-  for (const scope of ["", "a".repeat(201), undefined]) {
+  for (const scope of ["", "a".repeat(201), "a\0", undefined]) {
     const route = numbered({ scope: () => scope as string });
     await assertRejects(() => route.ask({ key: KEY }), TypeError, "the scope");
     assertEquals(route.runs(), 0);

@@ -26,6 +26,28 @@ Deno.test("an operation whose result has no JSON form leaves a key that runs aga
   assertEquals(retry.body, 2);
 });
 
+for (const status of [99, 101, 700, 201.5, NaN]) {
+  Deno.test(`an operation whose status is ${status} is told so, and leaves a key that runs again`, async () => {
+    const context = {
+      store: memoryLedger(),
+      userId: "ada",
+      route: "orders",
+      key: "order-17",
+    };
+    await assertRejects(
+      () =>
+        withIdempotency(context, () => Promise.resolve({ status, body: 1 })),
+      TypeError,
+      `an integer from 200 to 599, got ${status}`,
+    );
+    const retry = await withIdempotency(
+      context,
+      ({ attempt }) => Promise.resolve({ status: 200, body: attempt }),
+    );
+    assertEquals(retry.body, 2);
+  });
+}
+
 Deno.test("an isFinal that throws leaves a key that runs again, in both forms", async () => {
   const store = memoryLedger();
   const isFinal = () => {

@@ -31,6 +31,13 @@ export function setUpLogging(): void {
     sinks: { json: redacting(printJson) },
     loggers: [
       { category: [], sinks: ["json"], lowestLevel: "info" },
+      // What a function prints for debugging is printed without tracing too.
+      {
+        category: CATEGORY,
+        sinks: ["json"],
+        parentSinks: "override",
+        lowestLevel: "trace",
+      },
       { category: ["logtape", "meta"], lowestLevel: "error" },
     ],
     contextLocalStorage: new AsyncLocalStorage<Record<string, unknown>>(),
@@ -49,7 +56,7 @@ export function setUpLogging(): void {
  * import { logEvent } from "./log.ts";
  *
  * logEvent("INVOICE_SENT", { lines: 3, to: "ada@example.com" });
- * // {…,"level":"INFO","message":"INVOICE_SENT",…,"lines":3,"to":"[redacted]"}
+ * // {…,"message":"INVOICE_SENT",…,"lines":3,"to":"REDACTED@EMAIL.ADDRESS"}
  * ```
  */
 export function logEvent(

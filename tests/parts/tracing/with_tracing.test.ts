@@ -365,6 +365,25 @@ testLog(
   },
 );
 
+testLog(
+  "what is printed or logged for debugging makes a line too",
+  async () => {
+    await ask(() => {
+      console.debug("asked for", "tea");
+      logEvent("LOOKED_UP", { lots: 2 }, "debug");
+      logEvent("COMPARED", { lots: 2 }, "trace");
+      return hello();
+    });
+    const [, printed, debugged, traced] = output.lines();
+    assertEquals([printed?.["level"], printed?.["text"]], [
+      "DEBUG",
+      "asked for tea",
+    ]);
+    assertEquals(debugged?.["message"], "LOOKED_UP");
+    assertEquals(traced?.["message"], "COMPARED");
+  },
+);
+
 testLog("two requests at once keep their traces apart", async () => {
   await Promise.all(
     Array.from({ length: 20 }, (_, n) =>

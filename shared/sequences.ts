@@ -52,8 +52,10 @@ export class DocumentNumberError extends Error {
 
 /**
  * Takes the next number of a kind of document of a business, such as
- * `INV-202510-0001`. The month is the current one by the business's time zone;
- * the counter starts at 1 each month and has four digits, or more past 9999.
+ * `INV-202510-0001`. The counter starts at 1 each month and has four digits, or
+ * more past 9999. The month is the current one in UTC, and each UUID a business,
+ * until your migration replaces `document_time_zone(uuid)`: it gives the time
+ * zone of a business, or null where there is none.
  *
  * Over a transaction, the number is consumed if and when that transaction
  * commits, and given back if it rolls back: write the document in it, and ask

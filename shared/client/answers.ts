@@ -21,7 +21,7 @@ export function isRecorded(response: Response): boolean {
   return isReplayed(response) || isMarked(response, "stored");
 }
 
-// But for what the server does not record: see the README, "What clients see".
+// But for what the server does not record: see docs/reference.md.
 export const FINAL_REFUSALS: RegExp = /^4(?!0[1389]|2[59])/;
 
 // Refusals before anything was done: IDEMPOTENCY_KEY_…, RESPONSE_NOT_STORED,

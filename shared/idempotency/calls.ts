@@ -56,8 +56,9 @@ export interface SingleCallConfig extends Omit<OperationConfig, "enforcement"> {
 
 /**
  * A key that the caller holds. Held by `await using`, its lease is renewed for
- * as long as the block runs, and the key is freed when the block is left by an
- * exception. Otherwise nothing renews it: `leaseSeconds` has to outlast the work.
+ * as long as the block runs, and the key is freed when the block is left with no
+ * result stored, by an exception or otherwise. Without it nothing renews the
+ * lease: `leaseSeconds` has to outlast the work.
  */
 export interface KeyClaim extends AsyncDisposable {
   /** Names this attempt in every later call. */
@@ -240,7 +241,8 @@ export async function markIdempotencyFailed(
 }
 
 /**
- * Deletes what has expired, never a running attempt.
+ * Deletes what has expired, never a running attempt: for up to 5 seconds, and
+ * 100,000 keys at most. Where more may have expired, call it until it gives 0.
  *
  * @param supabase The secret key's client, or a ledger.
  * @returns How many keys were deleted; 0 where keys leave by themselves.

@@ -45,6 +45,8 @@ export interface StepOptions<T> {
  *
  * @throws {LeaseLostError} When another attempt has taken the key over.
  * @throws {LedgerUnavailableError} When the result could not be kept.
+ * @throws {LedgerMisconfiguredError} When the results of a key would take more
+ * than 1 MiB in the database: return where a large one is.
  * @throws {TypeError} When the result has no JSON form, the name is not 1 to 100
  * characters, or the key would have more than 100 steps.
  */

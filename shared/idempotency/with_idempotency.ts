@@ -165,10 +165,10 @@ export const withIdempotency: WithIdempotency = ((
 ) =>
   isOperationContext(first)
     ? runOperation(first, second!)
-    : isHandlerConfig(first)
-    ? protect(first, second!)
     : second === undefined && typeof first !== "function"
     ? idempotencyMiddleware(first)
+    : isHandlerConfig(first)
+    ? protect(first, second!)
     : idempotencyMiddleware(
       first as IdempotencyConfig,
       second!,

@@ -9,7 +9,11 @@ import {
   withIdempotency,
 } from "../../shared/idempotency.ts";
 import { MAX_REQUEST_BYTES } from "../../shared/idempotency/fingerprint.ts";
-import { route, type RouteRequest } from "../support/middleware.ts";
+import {
+  CONTEXT_MARK,
+  route,
+  type RouteRequest,
+} from "../support/middleware.ts";
 
 /** A route that numbers its runs, on a ledger of its own. */
 function numbered(config: IdempotencyConfig = {}) {
@@ -78,6 +82,23 @@ Deno.test("a user made of the verified claims lets colleagues share an attempt",
   assertEquals([first.replayed, colleague.replayed], [false, true]);
   assertEquals((await ask({ key: KEY, userId: "eve@other" })).replayed, false);
   assertEquals(runs(), 2);
+});
+
+Deno.test("an entry of a pipeline may say both whose a key is and where it is kept", async () => {
+  const entry = withIdempotency({
+    store: memoryLedger(),
+    user: (_req, ctx) => `org:${ctx.userClaims.id.split("@")[1]}`,
+  });
+  const handler = entry(() => Promise.resolve(new Response("done")));
+  const ask = async (id: string) => {
+    const headers = { "Idempotency-Key": KEY };
+    const req = new Request("http://x/orders", { method: "POST", headers });
+    const upstream = { userClaims: { id }, authMode: "user" };
+    const seeded = { [CONTEXT_MARK]: true, ...upstream };
+    return (await handler(req, seeded as never)).headers;
+  };
+  assert((await ask("ada@engines")).has("x-idempotency-stored"));
+  assert((await ask("grace@engines")).has("x-idempotency-replay"));
 });
 
 // In JavaScript `data.user?.id` slips through.

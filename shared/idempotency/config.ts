@@ -70,7 +70,8 @@ export interface IdempotencyConfig {
   maxAttempts?: number | undefined;
   /**
    * How long a key is kept, in seconds from its claim, 1 s to 365 days; one
-   * number, or one for each outcome.
+   * number, or one for each outcome. One without an outcome, such as a stuck
+   * key, is kept as a completed one.
    *
    * @default {86400}
    */
@@ -151,7 +152,10 @@ export interface IdempotencyConfig {
       req: Request,
     ) => Record<string, unknown> | Promise<Record<string, unknown>>)
     | undefined;
-  /** Told what became of each request. It must not throw and is not awaited. */
+  /**
+   * Told what became of each request. It is not awaited, and what it throws is
+   * logged.
+   */
   onEvent?: ((event: IdempotencyEvent) => void) | undefined;
 }
 

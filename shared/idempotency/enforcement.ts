@@ -1,5 +1,5 @@
 import { KeyMissingError } from "./errors.ts";
-import type { IdempotencyEvent } from "./event.ts";
+import { type IdempotencyEvent, tell } from "./event.ts";
 import { platform } from "./platform.ts";
 import { expose } from "./response.ts";
 
@@ -153,12 +153,8 @@ export function isToBeWarned(
     const event = "IDEMPOTENCY_KEY_MISSING";
     console.warn(JSON.stringify({ event, scope, enforcement }));
   }
-  try {
-    const none = { keyHash: "", durationMs: 0, attempt: 0 };
-    onEvent?.({ outcome: "missing", scope, ...none });
-  } catch (cause) {
-    platform.log("onEvent threw:", cause);
-  }
+  const none = { keyHash: "", durationMs: 0, attempt: 0 };
+  tell(onEvent, { outcome: "missing", scope, ...none });
   if (enforcement === "required") throw new KeyMissingError();
   return enforcement === "warn";
 }

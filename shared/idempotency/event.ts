@@ -77,7 +77,7 @@ export function reporterOf(
     if (onEvent === undefined) return;
     const durationMs = performance.now() - startedAt;
     hashIdentity(identity).then((keyHash) =>
-      onEvent({
+      tell(onEvent, {
         outcome,
         scope: identity.scope,
         keyHash,
@@ -85,8 +85,20 @@ export function reporterOf(
         attempt,
         ...(error === undefined ? {} : { error }),
       })
-    ).catch((cause) => platform.log("onEvent threw:", cause));
+    );
   };
+}
+
+/** Tells a listener, without waiting for it; the log has what it throws. */
+export async function tell(
+  onEvent: ((event: IdempotencyEvent) => unknown) | undefined,
+  event: IdempotencyEvent,
+): Promise<void> {
+  try {
+    await onEvent?.(event);
+  } catch (cause) {
+    platform.log("onEvent threw:", cause);
+  }
 }
 
 /** The client is told that the ledger is out of reach; the log is told why. */

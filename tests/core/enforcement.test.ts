@@ -5,8 +5,10 @@ import {
   enforcementOf,
   parseEnforcement,
 } from "../../shared/idempotency/enforcement.ts";
+import { memoryLedger } from "../../shared/idempotency/memory_ledger.ts";
 import { setEnvironment } from "../../scripts/stack/environment.ts";
 import { heard } from "../support/heard.ts";
+import { route } from "../support/middleware.ts";
 
 const modes = fc.constantFrom<Enforcement>("optional", "warn", "required");
 const scopes = fc.stringMatching(/^[a-z]{1,6}(\/[:a-z]{1,6}){0,3}$/);
@@ -76,6 +78,22 @@ Deno.test("what is malformed is refused as a whole, with the part that is wrong"
   ) {
     assertThrows(() => parseEnforcement(text), TypeError, part);
   }
+});
+
+Deno.test("an onEvent that rejects is told to the log, whether there was a key or not", async () => {
+  const onEvent = () => Promise.reject(new Error("no such table"));
+  const handler = route(
+    { store: memoryLedger(), onEvent },
+    () => new Response("done"),
+  );
+  const lines = await heard("error", async () => {
+    for (const request of [{}, { key: "order-17" }]) {
+      assertEquals((await handler(request)).status, 200);
+    }
+    // The events come with the answers, the log after them.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+  assertEquals(lines, Array(2).fill("onEvent threw: Error: no such table"));
 });
 
 Deno.test("a malformed value is told to the log once, and the code's value holds until it is mended", async () => {

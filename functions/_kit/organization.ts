@@ -17,7 +17,7 @@ export const organizationCors = exposeArchived({
   }, if-match, ${ORGANIZATION_HEADER.toLowerCase()}`,
   "Access-Control-Expose-Headers": `${
     corsHeaders["Access-Control-Expose-Headers"]
-  }, ETag, Location`,
+  }, ETag`,
 });
 
 /**

@@ -123,7 +123,10 @@ export interface IdempotencyConfig {
    * string may be anything that is the same for retries and differs otherwise.
    */
   fingerprint?: ((req: Request) => string | Promise<string>) | undefined;
-  /** Replaces the place that the key is read from. */
+  /**
+   * Replaces the place that the key is read from; `null` is no key. What is in
+   * the body is read from a clone, `req.clone()`: the handler needs the body.
+   */
   key?:
     | ((req: Request) => string | null | Promise<string | null>)
     | undefined;
@@ -144,7 +147,8 @@ export interface IdempotencyConfig {
   keepBody?: ((response: Response) => boolean) | undefined;
   /**
    * What to keep with the key, for people: JSON of at most 2 KB, for instance the
-   * id of the trace under which it runs. A later attempt's is added to it.
+   * id of the trace under which it runs. A later attempt's is added to it. A
+   * function reads the body from a clone.
    */
   metadata?:
     | Record<string, unknown>

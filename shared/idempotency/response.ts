@@ -4,6 +4,7 @@ import type { Answer } from "./ledger.ts";
 /** Response headers that a page on another origin needs to read. */
 const EXPOSED_HEADERS = [
   "Link",
+  "Location",
   "Retry-After",
   "X-Idempotency-Missing",
   "X-Idempotency-Replay",

@@ -149,6 +149,9 @@ Deno.test("an answer whose body is not kept leaves its status and Location to re
     201,
   ]);
   assertEquals([retry.headers.get("location"), runs()], ["/orders/1", 1]);
+  // Else a page on another origin could not read where the result is.
+  const exposed = retry.headers.get("access-control-expose-headers") ?? "";
+  assert(exposed.split(", ").includes("Location"), exposed);
 });
 
 Deno.test("keepBody sees the answer, and decides for each", async () => {

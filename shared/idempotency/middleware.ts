@@ -65,11 +65,13 @@ export interface IdempotencyContext {
    * Gives this answer now, for instance 202, and goes on in the background. The
    * key stays in progress until `work` ends; then its answer is recorded, what
    * retries get, and the user is notified where Supabase Realtime is installed.
+   * Work that throws, or ends in no final answer, leaves the key free.
    */
   finishLater(accepted: Response, work: () => Promise<Response>): Response;
   /**
    * Passes the body through as it comes. The key is completed when the body has
-   * ended, not when it is cut off. `text/event-stream` is treated so by itself.
+   * ended; cut off, by a client that goes away too, it leaves the key free, and
+   * a retry runs again. `text/event-stream` is treated so by itself.
    */
   streamed(response: Response): Response;
 }

@@ -288,3 +288,28 @@ Deno.test("what does not arrive is sent again when it is due, with the same id, 
     assertEquals(times(), 3);
   });
 });
+
+Deno.test("a message that the ledger refuses is kept, and sent when it is due again", async () => {
+  const { sql } = guides().stack;
+  const ada = await signUp(guides().stack);
+  const month = unique("month");
+  await reportOf(ada, month);
+  const { id } = (await messagesOf(month))[0]!;
+  await withReceiver(async (arrived) => {
+    const claims = "function public.idempotency_claim_many";
+    await sql(`revoke execute on ${claims} from service_role`);
+    try {
+      assertEquals((await sender()).body[id], 500);
+    } finally {
+      await sql(`grant execute on ${claims} to service_role`);
+    }
+    const [kept] = await messagesOf(month);
+    assert(kept!.due_at !== null);
+    await sql(
+      "update public.webhook_messages set due_at = now() where id = $1",
+      [id],
+    );
+    assertEquals((await sender()).body[id], 200);
+    assertEquals(arrived.filter((one) => one.id === id).length, 1);
+  });
+});

@@ -95,7 +95,9 @@ export type WithIdempotency =
  *   `Deno.serve`, Hono or Next.js;
  * - `withIdempotency({ supabase, userId, route, key }, operation)` wraps a plain
  *   operation, without HTTP. The `key` in it, a string or `null`, tells this
- *   form from the others.
+ *   form from the others. What keeps the operation from running (in progress,
+ *   another payload, a ledger out of reach) is not thrown: it is the outcome,
+ *   with its status and the problem document as the body.
  *
  * @throws {TypeError} When the configuration is wrong, at once.
  *

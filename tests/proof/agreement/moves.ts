@@ -31,13 +31,13 @@ export interface Moment {
  * clock, halves of TTLs too, lies at least a quarter of it away from such a
  * moment, so ledgers on a real clock agree about what is over.
  */
-export const GRAIN = 20;
+export const GRAIN = 400;
 
 const MOMENTS = 30;
 const AT_ONCE = 3;
-const CLOCK = [0, 0, 0, 0, 0, 20, 20, 40, 60, 120, 3600];
-const LEASES = [10, 30, 50, 110];
-const TTLS = [30, 50, 90, 3610, 100_010];
+const CLOCK = [0, 0, 0, 0, 0, 1, 1, 2, 3, 6, 180].map((n) => n * GRAIN);
+const LEASES = [0.5, 1.5, 2.5, 5.5].map((n) => n * GRAIN);
+const TTLS = [1.5, 2.5, 4.5, 180.5, 5000.5].map((n) => n * GRAIN);
 const FINGERPRINTS = ["a".repeat(64), "a".repeat(64), "b".repeat(64)];
 const CHARACTERS = [
   ..."aZ09_- '\"\\`$%{}[]():;,./?&=<>|~^\t\n\x01\x7f",

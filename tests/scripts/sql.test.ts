@@ -5,6 +5,44 @@ import {
   writeGeneratedSql,
 } from "../../scripts/check/generated_sql.ts";
 
+const MIGRATIONS = new URL("../../supabase/migrations/", import.meta.url);
+
+/** Statements that change all rows of a table, in words. */
+function withoutWhere(sql: string): string[] {
+  const code = sql.replaceAll(/--.*$|'(?:[^']|'')*'/gm, "''");
+  const starts = code.matchAll(
+    /\b(?:delete\s+from|update)\s+(?:only\s+)?[\w.]+(?=\s+(?:as\s+\w+\s+)?(?:set|using|where|returning)\b|\s*[;)])/g,
+  );
+  return Array.from(starts).flatMap(({ 0: start, index }) => {
+    let depth = 0;
+    let own = "";
+    for (const letter of code.slice(index)) {
+      if (letter === "(") depth += 1;
+      if (letter === ")") depth -= 1;
+      if (depth < 0 || letter === ";") break;
+      if (depth === 0) own += letter;
+    }
+    return /\bwhere\b/.test(own) ? [] : [start];
+  });
+}
+
+Deno.test("no function changes all rows of a table, which a project's Data API refuses", async () => {
+  assertEquals(
+    withoutWhere(`
+      with gone as (delete from a.b), kept as (delete from a.b as c where c.id)
+      update only d as e set f = (select 1 where true);
+      update g set h = 'where';
+      insert into i values (1) on conflict (j) do update set k = 1;
+      select from l for update;
+      delete from m using n where true;`),
+    ["delete from a.b", "update only d", "update g"],
+  );
+  for await (const { name } of Deno.readDir(MIGRATIONS)) {
+    const sql = await Deno.readTextFile(new URL(name, MIGRATIONS));
+    assertEquals(withoutWhere(sql), [], name);
+  }
+});
+
 const NOW = new Date("2026-11-29T12:00:59.500Z");
 
 const CONFIG = `[db.migrations]

@@ -181,7 +181,7 @@ begin
     return;
   end if;
 
-  delete from idempotency.kept_statistics;
+  delete from idempotency.kept_statistics where true;
 
   if v_keys >= p_from_keys then
     insert into idempotency.kept_statistics select * from idempotency.count_statistics();

@@ -353,7 +353,9 @@ begin
     next_fence = v_state.next_fence,
     next_at = v_state.next_at,
     barrier = v_state.barrier,
-    replays_at = v_now;
+    replays_at = v_now
+  -- a session of the Data API refuses to change all rows of a table, also where there is one
+  where r.id;
 
   return query select nullif(v_state.counted_at, '-infinity'), v_counted, v_latest - v_state.counted_fence;
 end;
@@ -370,11 +372,12 @@ set search_path = ''
 as $$
 begin
   update idempotency.rollup as r
-  set counted_fence = 0, counted_at = '-infinity', replays_at = '-infinity';
-  delete from idempotency.open_keys;
-  delete from idempotency.live_keys;
-  delete from idempotency.durations;
-  delete from idempotency.hours;
+  set counted_fence = 0, counted_at = '-infinity', replays_at = '-infinity'
+  where r.id;
+  delete from idempotency.open_keys where true;
+  delete from idempotency.live_keys where true;
+  delete from idempotency.durations where true;
+  delete from idempotency.hours where true;
 end;
 $$;
 

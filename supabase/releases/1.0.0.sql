@@ -510,7 +510,10 @@ begin
         p_scope, p_idempotency_key, p_fingerprint, p_owner_token,
         v_lease_end, p_metadata, v_now, v_now, v_expiry
       -- looked at here, because a statement of its own would take longer than this one
-      where p_owner = '' or not exists (select from idempotency.full_owners as f where f.owner = p_owner)
+      where (p_owner = '' or not exists (select from idempotency.full_owners as f where f.owner = p_owner))
+        -- Having taken its fence an insert may wait for another one of the key. With an id from before that,
+        -- whoever counts up to a fence knows that this one is still on its way.
+        and pg_current_xact_id() is not null
       on conflict do nothing
       returning fence into v_fence;
 

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { unique } from "../support/probe.ts";
+import { untilBlockedBy } from "../support/until_blocked_by.ts";
 
 let sql: postgres.Sql;
 
@@ -128,6 +129,40 @@ Deno.test("a claim in a long transaction is counted when it can be seen, and lis
   await sql`update public.idempotency_keys
     set lease_expires_at = now() - interval '1 hour' where scope = ${scope}`;
   assertEquals((await stuck(scope)).sort(), ["early", "late"]);
+});
+
+Deno.test("a claim that waited for another one of its key is counted, and listed when it is stuck", async () => {
+  const scope = unique("waited");
+  const [first, second, older] = await Promise.all(
+    Array.from({ length: 3 }, () => sql.reserve()),
+  ) as [postgres.ReservedSql, postgres.ReservedSql, postgres.ReservedSql];
+  try {
+    await refreshAll();
+    // Counting waits for it, and goes on when the first claim is under way.
+    await older`begin`;
+    await older`select pg_current_xact_id()`;
+    await refreshAll();
+    await first`begin`;
+    await claim(first, scope, "k-1");
+    const [{ pid }] = await first<[{ pid: number }]>`
+      select pg_backend_pid() as pid`;
+    await second`begin`;
+    const waiting = claim(second, scope, "k-1");
+    await untilBlockedBy(sql, pid);
+    await older`rollback`;
+    await refreshAll();
+    await first`rollback`;
+    await waiting;
+    await refreshAll();
+    await second`commit`;
+  } finally {
+    for (const session of [first, second, older]) session.release();
+  }
+  await refreshToNow();
+  assertEquals(await executions(scope), 1);
+  await sql`update public.idempotency_keys
+    set lease_expires_at = now() - interval '1 hour' where scope = ${scope}`;
+  assertEquals(await stuck(scope), ["k-1"]);
 });
 
 Deno.test("a refresh does not wait for one that is under way", async () => {

@@ -1,7 +1,7 @@
 -- What operators are shown: counted ahead and equal to a count of the rows, whatever happened between
 -- two refreshes, and stuck keys exactly at any time.
 begin;
-select plan(68);
+select plan(69);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -193,6 +193,22 @@ select ok(duration_p50_ms between 4750 and 5250, 'the median is right within 5 %
 from public.idempotency_scope_statistics() where scope = 'slow';
 select ok(duration_p95_ms between 9025 and 9975, 'and the 95th percentile, not ' || duration_p95_ms)
 from public.idempotency_scope_statistics() where scope = 'slow';
+
+-- a key that failed is retried shortly before it would have expired, and counted in the next hour only
+select pg_temp.claim('retried'), pg_temp.fail('retried') \g /dev/null
+select pg_temp.refresh() \g /dev/null
+select pg_temp.claim('retried', 2) \g /dev/null
+update idempotency.open_keys set expires_at = date_trunc('hour', now(), 'UTC') - interval '1 minute' where idempotency_key = 'retried';
+update idempotency.rollup
+set counted_at = now() - interval '2 hours', horizon_at = now() - interval '2 hours',
+  next_at = case when next_at is not null then now() - interval '2 hours' end;
+select pg_temp.refresh() \g /dev/null
+select set_eq(
+  $$select execution_count, failure_count from pg_temp.shown where scope = 'jobs'$$,
+  $$select execution_count, failure_count from pg_temp.counted where scope = 'jobs'$$,
+  'a retry is counted as the difference, however late'
+);
+select pg_temp.complete('retried', 2) \g /dev/null
 
 -- expired ones leave by the hour, backlog and jobs
 select results_eq('select expired_count, expired_is_more, oldest_expired_at is null from public.idempotency_upkeep()', 'values (0::bigint, false, true)', 'nothing waits for cleanup');

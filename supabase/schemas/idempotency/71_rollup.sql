@@ -339,7 +339,9 @@ begin
   on conflict (hour, scope) do update set replays = excluded.replays
   where h.replays <> excluded.replays;
 
-  delete from idempotency.open_keys as o where o.status = 'failed' and o.expires_at < v_this_hour;
+  -- a retry of it came before it expired, and may not be counted yet
+  delete from idempotency.open_keys as o
+  where o.status = 'failed' and o.expires_at < least(v_this_hour, v_state.counted_at);
   delete from idempotency.live_keys as l where l.expires_hour < v_this_hour;
   delete from idempotency.hours as h where h.hour < v_kept_from;
   delete from idempotency.durations as d where d.hour < v_kept_from;

@@ -3466,6 +3466,7 @@ export type Database = {
           "synchronous_commit": string;
           "version": string;
           "wrong_grants": (string)[];
+          "wrong_objects": (string)[];
         }[];
       };
       "idempotency_hourly_statistics": {

@@ -126,6 +126,7 @@ const Health = z.tuple([
   z.object({
     version: z.string(),
     wrong_grants: z.array(z.string()),
+    wrong_objects: z.array(z.string()),
     synchronous_commit: z.string(),
   }),
 ]);
@@ -135,12 +136,12 @@ const JobRun = z.object({
   active: z.boolean(),
   status: z.string().nullable(),
   message: z.string().nullable(),
+  schedule: z.string().nullable(),
+  started_at: z.coerce.date().nullable(),
 });
 
-const JOBS = [
-  "cleanup-expired-idempotency-keys",
-  "count-idempotency-statistics",
-];
+// One runs every five minutes.
+const LATE_MS = 3 * 60 * 60 * 1000;
 
 const MISSING = new Set(["42883", "PGRST202", "3F000"]);
 
@@ -150,9 +151,8 @@ async function databaseFindings(
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   try {
-    const [{ version, wrong_grants, synchronous_commit }] = Health.parse(
-      await database.call("idempotency_health"),
-    );
+    const [health] = Health.parse(await database.call("idempotency_health"));
+    const { version, wrong_grants, wrong_objects, synchronous_commit } = health;
     findings.push(ok("access", "the database answers this key"));
     const wanted = folder.manifest?.version ?? VERSION;
     const push =
@@ -179,6 +179,13 @@ async function databaseFindings(
               : "revoke it in a migration: anybody could make the ledger believe that a request was answered",
           )
         ),
+      ...wrong_objects.map((object) =>
+        wrong(
+          "objects",
+          object,
+          "put it back in a migration, as the ledger's has it",
+        )
+      ),
       synchronous_commit === "off"
         ? wrong(
           "durability",
@@ -216,20 +223,35 @@ function jobFindings(runs: readonly z.output<typeof JobRun>[]): Finding[] {
     } hourly`;
     return [{ what: "cron", state: "skipped", found }];
   }
-  return JOBS.map((job) => {
-    const run = runs.find((run) => run.job === job);
+  const began = runs.flatMap(({ started_at }) => started_at?.getTime() ?? []);
+  const latest = Math.max(...began);
+  const findings = runs.map(({ job, schedule, active, status, message }) => {
     const what = `cron ${job}`;
-    if (run === undefined || !run.active) {
+    if (!active) {
       return wrong(
         what,
-        run === undefined ? "it is not scheduled" : "it is not active",
+        schedule === null ? "it is not scheduled" : "it is not active",
         "see Jobs in the dashboard; how it is scheduled is at the end of the ledger's migration",
       );
     }
-    return run.status === "failed"
-      ? wrong(what, `its last run failed: ${run.message}`, "mend what it says")
-      : ok(what, run.status === null ? "scheduled" : "its last run was fine");
+    if (status === "failed") {
+      return wrong(
+        what,
+        `its last run failed: ${message}`,
+        "mend what it says",
+      );
+    }
+    return ok(what, status === null ? "scheduled" : "its last run was fine");
   });
+  // Without any, they may have been scheduled a moment ago.
+  if (began.length > 0 && Date.now() - latest > LATE_MS) {
+    findings.push(wrong(
+      "cron",
+      `the last run of a job began ${new Date(latest).toISOString()}`,
+      "look why pg_cron runs nothing: its worker starts with the database",
+    ));
+  }
+  return findings;
 }
 
 function unknownDatabase(project: string): Finding {
@@ -282,8 +304,8 @@ export const doctor: Command = {
     `Usage: ${commandLine("doctor")} [--json]
 
 Looks at the module's files, the functions that import it (CORS, verify_jwt) and
-the database (version of the schema, grants, durability, cron jobs); changes
-nothing. Exit code 1 where something is wrong.
+the database (version of the schema, grants and policies, indexes, durability,
+cron jobs); changes nothing. Exit code 1 where something is wrong.
 ${COMMON_OPTIONS}`,
   run,
 };

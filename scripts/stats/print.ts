@@ -53,7 +53,7 @@ export function printStatistics(statistics: Statistics): void {
       ["job", "schedule", "began", "status", "message"],
       job_runs.map(({ job, schedule, active, ...run }) => [
         job,
-        active ? schedule : `${schedule} (not active)`,
+        scheduleOf(schedule, active),
         run.started_at === null ? "never" : toSecond(run.started_at),
         run.status,
         run.message,
@@ -68,6 +68,11 @@ export function printStatistics(statistics: Statistics): void {
         commandLine("keys list")
       }`,
   );
+}
+
+function scheduleOf(schedule: string | null, active: boolean): string {
+  if (schedule === null) return "not scheduled";
+  return active ? schedule : `${schedule} (not active)`;
 }
 
 function row(scope: ScopeStatistics): unknown[] {

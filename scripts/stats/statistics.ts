@@ -41,7 +41,8 @@ const Upkeep = z.object({
 
 const JobRun = z.object({
   job: z.string(),
-  schedule: z.string(),
+  /** `null` where it is not scheduled. */
+  schedule: z.string().nullable(),
   active: z.boolean(),
   status: z.string().nullable(),
   message: z.string().nullable(),

@@ -2946,6 +2946,7 @@ comment on function public.idempotency_upkeep() is
 -- security definer: the schema cron belongs to the owner, the service role does not reach it
 create function public.idempotency_job_runs(p_limit integer default 10) returns table (
   job text,
+  -- null: it is not scheduled
   schedule text,
   active boolean,
   status text,
@@ -2971,8 +2972,11 @@ begin
   -- By name in a string: db lint refuses a table that is not there. The runs are kept in one table
   -- for all jobs, by number alone, so the look back has an end.
   return query execute $runs$
-    select j.jobname::text, j.schedule::text, j.active, d.status::text, d.return_message::text, d.start_time, d.end_time
-    from cron.job as j
+    select
+      n.name, j.schedule::text, coalesce(j.active, false),
+      d.status::text, d.return_message::text, d.start_time, d.end_time
+    from unnest(array['cleanup-expired-idempotency-keys', 'count-idempotency-statistics']) as n (name)
+    left join cron.job as j on j.jobname = n.name
     left join lateral (
       select r.*
       from cron.job_run_details as r
@@ -2980,14 +2984,13 @@ begin
       order by r.runid desc
       limit $1
     ) as d on true
-    where j.jobname in ('cleanup-expired-idempotency-keys', 'count-idempotency-statistics')
-    order by j.jobname, d.runid desc
+    order by n.name, d.runid desc
   $runs$ using p_limit;
 end;
 $$;
 
 comment on function public.idempotency_job_runs(integer) is
-  'For operators: the last runs of the ledger''s jobs, newest first; one row without a run for a job that never ran, none at all without pg_cron.';
+  'For operators: the last runs of the ledger''s jobs, newest first; one row without a run for a job that never ran or is not scheduled, none at all without pg_cron.';
 
 revoke all on function idempotency.delete_expired(integer)
   from public, anon, authenticated, service_role;
@@ -3063,13 +3066,15 @@ end;
 $jobs$;
 
 -- What a project that runs against this schema asks before it trusts it: which version it is, and
--- whether still nobody but the service role makes the ledger believe anything, and whether the database
--- keeps what it has told.
+-- whether still nobody but the service role makes the ledger believe anything, whether what that rests on
+-- is there, and whether the database keeps what it has told.
 
 create function public.idempotency_health() returns table (
   version text,
   -- in words, such as: anon may execute idempotency_claim
   wrong_grants text[],
+  -- what else of that is not as it was made, in words, such as: index idempotency_keys_fence is missing
+  wrong_objects text[],
   -- for whoever asks, as it is for the functions
   synchronous_commit text
 )
@@ -3098,23 +3103,97 @@ as $$
     -- nobody may execute one that is missing
     where has_function_privilege('service_role', t.oid, 'execute') is not true
     union all
-    select format('%s may %s idempotency_keys', r.role, p.privilege)
-    from unnest(array['anon', 'authenticated']) as r (role)
+    -- a privilege on some columns is one as well
+    select distinct format('%s may %s %s', r.role, p.privilege, t.relname)
+    from pg_catalog.pg_class as t
+    cross join unnest(array['anon', 'authenticated']) as r (role)
     cross join unnest(array['insert', 'update', 'delete', 'truncate']) as p (privilege)
-    where has_table_privilege(r.role, 'public.idempotency_keys', p.privilege)
+    where (
+        t.oid = 'public.idempotency_keys'::regclass
+        or t.relnamespace = 'idempotency'::regnamespace and t.relkind = 'r'
+      )
+      and case
+        when p.privilege in ('insert', 'update') then has_any_column_privilege(r.role, t.oid, p.privilege)
+        else has_table_privilege(r.role, t.oid, p.privilege)
+      end
+    union all
+    select format('%s may select %s of idempotency_keys', r.role, string_agg(a.attname, ', ' order by a.attnum))
+    from pg_catalog.pg_attribute as a
+    cross join unnest(array['anon', 'authenticated']) as r (role)
+    where a.attrelid = 'public.idempotency_keys'::regclass
+      and a.attnum > 0
+      and not a.attisdropped
+      and not (r.role = 'authenticated' and a.attname = any (array[
+        'idempotency_key', 'scope', 'status', 'attempt', 'status_code', 'response', 'response_encoding',
+        'response_headers', 'created_at', 'claimed_at', 'lease_expires_at', 'completed_at', 'expires_at'
+      ]))
+      and has_column_privilege(r.role, a.attrelid, a.attnum, 'select')
+    group by r.role
     union all
     select 'row level security of idempotency_keys is off'
     from pg_catalog.pg_class as c
     where c.oid = 'public.idempotency_keys'::regclass and not c.relrowsecurity
+    union all
+    select 'row level security of idempotency_keys lets users see keys of others, or none'
+    where not exists (
+      select from pg_catalog.pg_policy as p
+      where p.polrelid = 'public.idempotency_keys'::regclass
+        and p.polcmd = 'r'
+        and p.polroles = array['authenticated'::regrole::oid]
+        and pg_get_expr(p.polqual, p.polrelid) = '((owner)::text = ( SELECT idempotency.signed_in_owner() AS signed_in_owner))'
+    ) or exists (
+      select from pg_catalog.pg_policy as p
+      where p.polrelid = 'public.idempotency_keys'::regclass
+        and p.polpermissive
+        and p.polcmd in ('r', '*')
+        and pg_get_expr(p.polqual, p.polrelid) = 'true'
+        and p.polroles && array[0, 'anon'::regrole, 'authenticated'::regrole]::oid[]
+    )
+  ),
+  objects as (
+    select format('%s is not the ledger''s: it does not run as its owner, or not without a search path', t.name) as what
+    from transitions as t
+    join pg_catalog.pg_proc as p on p.oid = t.oid
+    where not p.prosecdef or (p.proconfig @> array['search_path=""']) is not true
+    union all
+    select format('index %s is missing', i.name)
+    from unnest(array[
+      'idempotency_keys_expires_at', 'idempotency_keys_fence', 'idempotency_keys_identity', 'idempotency_keys_user_id'
+    ]) as i (name)
+    where not exists (
+      select from pg_catalog.pg_index as x
+      where x.indrelid = 'public.idempotency_keys'::regclass
+        and x.indexrelid = to_regclass('public.' || i.name)
+        and x.indisvalid
+        and (x.indisprimary or i.name <> 'idempotency_keys_identity')
+    )
+    union all
+    select 'the foreign key of idempotency_keys to auth.users is missing'
+    where not exists (
+      select from pg_catalog.pg_constraint as c
+      where c.conrelid = 'public.idempotency_keys'::regclass
+        and c.confrelid = 'auth.users'::regclass
+        and c.contype = 'f'
+        and c.confdeltype = 'c'
+    )
+    union all
+    select 'trigger account_has_ended of idempotency_keys is missing, or does not fire'
+    where not exists (
+      select from pg_catalog.pg_trigger as g
+      where g.tgrelid = 'public.idempotency_keys'::regclass
+        and g.tgfoid = to_regprocedure('idempotency.account_has_ended()')
+        and g.tgenabled in ('O', 'A')
+    )
   )
   select
     idempotency.version(),
     coalesce((select array_agg(w.what order by w.what) from wrong as w), '{}'),
+    coalesce((select array_agg(o.what order by o.what) from objects as o), '{}'),
     current_setting('synchronous_commit')
 $$;
 
 comment on function public.idempotency_health() is
-  'The version of the ledger''s schema, grants that let others than the service role write it, and synchronous_commit.';
+  'The version of the ledger''s schema, grants that let others than the service role write it, what of it is missing, and synchronous_commit.';
 
 revoke all on function public.idempotency_health() from public, anon, authenticated, service_role;
 grant execute on function public.idempotency_health() to service_role;

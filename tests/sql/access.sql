@@ -1,7 +1,7 @@
 -- What a signed-in user sees of the ledger: their own keys, and of those what is theirs. Who may do what
 -- at all is in isolation.sql.
 begin;
-select plan(24);
+select plan(25);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -95,15 +95,40 @@ select throws_ok(
 );
 select is((select count(*) from public.idempotency_keys), 3::bigint, 'everybody else''s stay');
 
-select is((select wrong_grants from public.idempotency_health()), '{}'::text[], 'nobody may do more than that, or less');
+select results_eq(
+  'select wrong_grants, wrong_objects from public.idempotency_health()', $$values ('{}'::text[], '{}'::text[])$$,
+  'nobody may do more than that, or less'
+);
 reset role;
 revoke execute on function public.idempotency_renew(text, text, text, uuid, integer) from service_role;
 grant execute on function public.idempotency_fail(text, text, text, uuid, text, integer, integer) to authenticated;
+grant insert (scope), select (steps, metadata) on public.idempotency_keys to authenticated;
+grant delete on idempotency.full_owners to anon;
+alter policy "users see only their own idempotency keys" on public.idempotency_keys using (owner <> '');
+alter function public.idempotency_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb) set search_path = public;
+alter table public.idempotency_keys drop constraint idempotency_keys_identity, drop constraint idempotency_keys_user_id_fkey;
+create index idempotency_keys_identity on public.idempotency_keys (owner, scope, idempotency_key);
 set local role service_role;
 select is(
   (select wrong_grants from public.idempotency_health()),
-  array['authenticated may execute idempotency_fail', 'service_role may not execute idempotency_renew'],
+  array[
+    'anon may delete full_owners',
+    'authenticated may execute idempotency_fail',
+    'authenticated may insert idempotency_keys',
+    'authenticated may select metadata, steps of idempotency_keys',
+    'row level security of idempotency_keys lets users see keys of others, or none',
+    'service_role may not execute idempotency_renew'
+  ],
   'and where it is otherwise, that is said'
+);
+select is(
+  (select wrong_objects from public.idempotency_health()),
+  array[
+    'idempotency_claim is not the ledger''s: it does not run as its owner, or not without a search path',
+    'index idempotency_keys_identity is missing',
+    'the foreign key of idempotency_keys to auth.users is missing'
+  ],
+  'so is what is not as it was made'
 );
 
 select * from finish();

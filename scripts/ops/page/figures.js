@@ -203,7 +203,11 @@ function showUpkeep(upkeep, jobs) {
     ["Job", "Schedule", "Began", "Took", "Status", "Message"],
     jobs.map((run) => [
       run.job,
-      run.active ? run.schedule : `${run.schedule} (not active)`,
+      run.schedule === null
+        ? "not scheduled"
+        : run.active
+        ? run.schedule
+        : `${run.schedule} (not active)`,
       run.started_at === null ? "never" : at(run.started_at),
       run.ended_at === null
         ? null

@@ -128,6 +128,7 @@ comment on function public.idempotency_upkeep() is
 -- security definer: the schema cron belongs to the owner, the service role does not reach it
 create function public.idempotency_job_runs(p_limit integer default 10) returns table (
   job text,
+  -- null: it is not scheduled
   schedule text,
   active boolean,
   status text,
@@ -153,8 +154,11 @@ begin
   -- By name in a string: db lint refuses a table that is not there. The runs are kept in one table
   -- for all jobs, by number alone, so the look back has an end.
   return query execute $runs$
-    select j.jobname::text, j.schedule::text, j.active, d.status::text, d.return_message::text, d.start_time, d.end_time
-    from cron.job as j
+    select
+      n.name, j.schedule::text, coalesce(j.active, false),
+      d.status::text, d.return_message::text, d.start_time, d.end_time
+    from unnest(array['cleanup-expired-idempotency-keys', 'count-idempotency-statistics']) as n (name)
+    left join cron.job as j on j.jobname = n.name
     left join lateral (
       select r.*
       from cron.job_run_details as r
@@ -162,14 +166,13 @@ begin
       order by r.runid desc
       limit $1
     ) as d on true
-    where j.jobname in ('cleanup-expired-idempotency-keys', 'count-idempotency-statistics')
-    order by j.jobname, d.runid desc
+    order by n.name, d.runid desc
   $runs$ using p_limit;
 end;
 $$;
 
 comment on function public.idempotency_job_runs(integer) is
-  'For operators: the last runs of the ledger''s jobs, newest first; one row without a run for a job that never ran, none at all without pg_cron.';
+  'For operators: the last runs of the ledger''s jobs, newest first; one row without a run for a job that never ran or is not scheduled, none at all without pg_cron.';
 
 revoke all on function idempotency.delete_expired(integer)
   from public, anon, authenticated, service_role;

@@ -210,23 +210,58 @@ async function doctorFinds(
   try {
     const [cron] = await sql`select to_regclass('cron.job') as job`;
     await sql`grant execute on function public.idempotency_fail to anon`;
+    await sql`grant update (status) on public.idempotency_keys to anon`;
+    await sql`grant select on public.idempotency_keys to authenticated`;
+    await sql`create policy everybody on public.idempotency_keys for select using (true)`;
+    await sql`alter function public.idempotency_complete security invoker`;
+    await sql`drop index public.idempotency_keys_fence`;
+    await sql`alter table public.idempotency_keys disable trigger account_has_ended`;
     if (cron!["job"]) {
       await sql`update cron.job set active = false where jobid = 1`;
+      await sql`insert into cron.job_run_details (jobid, runid, status, start_time)
+        values (1, 1000000, 'succeeded', now() - interval '4 hours')`;
+      await sql`update cron.job set jobname = 'gone' where jobid = 2`;
     }
     await Deno.writeTextFile(module, `${text}// mine\n`);
     await sql`alter function public.idempotency_renew rename to gone`;
     const found = await findings();
-    assertStringIncludes(
-      found,
-      "service_role may not execute idempotency_renew",
-    );
-    assertStringIncludes(found, "anon may execute idempotency_fail");
-    assertStringIncludes(found, "key.ts is edited");
-    assertStringIncludes(found, "synchronous_commit is off");
-    if (cron!["job"]) assertStringIncludes(found, "it is not active");
+    for (
+      const finding of [
+        "service_role may not execute idempotency_renew",
+        "anon may execute idempotency_fail",
+        "anon may update idempotency_keys",
+        "authenticated may select fence, owner_token",
+        "lets users see keys of others",
+        "idempotency_complete is not the ledger's",
+        "index idempotency_keys_fence is missing",
+        "trigger account_has_ended of idempotency_keys",
+        "key.ts is edited",
+        "synchronous_commit is off",
+        ...cron!["job"]
+          ? [
+            "it is not active",
+            "it is not scheduled",
+            "the last run of a job began",
+          ]
+          : [],
+      ]
+    ) assertStringIncludes(found, finding);
+    if (cron!["job"]) {
+      await sql`update cron.job set jobname = 'gone too' where jobid = 1`;
+      const without = await findings();
+      assertEquals(without.split("it is not scheduled").length, 3);
+      assert(!without.includes("no pg_cron"));
+      await sql`update cron.job set jobname = case jobid
+        when 1 then 'cleanup-expired-idempotency-keys' else 'count-idempotency-statistics' end`;
+    }
   } finally {
     await Deno.writeTextFile(module, text);
     await sql`revoke execute on function public.idempotency_fail from anon`;
+    await sql`revoke update (status) on public.idempotency_keys from anon`;
+    await sql`revoke select on public.idempotency_keys from authenticated`;
+    await sql`drop policy if exists everybody on public.idempotency_keys`;
+    await sql`alter function public.idempotency_complete security definer`;
+    await sql`alter table public.idempotency_keys enable trigger account_has_ended`;
     await sql`alter function public.gone rename to idempotency_renew`;
     await sql.end();
   }

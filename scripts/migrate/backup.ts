@@ -398,21 +398,32 @@ async function fill(
 }
 
 // `match simple`, the default: a row with a null among the columns refers to nothing.
+//
+// What a foreign key to or of a partitioned table has for each partition is not looked at: a row refers to
+// one of them. Compared by the key's own operators, which the empty search path does not find.
 const FOREIGN_KEYS = `
 select f.conname as name, f.conrelid::regclass::text as child,
   format(
-    'select count(*)::float8 as rows from %s as c where %s and not exists (select from %s as p where %s)',
-    f.conrelid::regclass,
+    'select count(*)::float8 as rows from %s%s as c where %s and not exists (select from %s%s as p where %s)',
+    case child.relkind when 'r' then 'only ' end, f.conrelid::regclass,
     string_agg(format('c.%I is not null', ca.attname), ' and '),
-    f.confrelid::regclass,
-    string_agg(format('p.%I = c.%I', pa.attname, ca.attname), ' and ')
+    case parent.relkind when 'r' then 'only ' end, f.confrelid::regclass,
+    string_agg(format('p.%I operator(%I.%s) c.%I', pa.attname, n.nspname, o.oprname, ca.attname), ' and ')
   ) as orphans
 from pg_catalog.pg_constraint as f
-cross join lateral unnest(f.conkey, f.confkey) as k(child, parent)
+join pg_catalog.pg_class as child on child.oid = f.conrelid
+join pg_catalog.pg_class as parent on parent.oid = f.confrelid
+cross join lateral unnest(f.conkey, f.confkey, f.conpfeqop) as k(child, parent, equal)
 join pg_catalog.pg_attribute as ca on ca.attrelid = f.conrelid and ca.attnum = k.child
 join pg_catalog.pg_attribute as pa on pa.attrelid = f.confrelid and pa.attnum = k.parent
-where f.contype = 'f' and f.convalidated and $1::regclass in (f.conrelid, f.confrelid)
-group by f.oid, f.conname, f.conrelid, f.confrelid`;
+join pg_catalog.pg_operator as o on o.oid = k.equal
+join pg_catalog.pg_namespace as n on n.oid = o.oprnamespace
+where f.contype = 'f' and f.convalidated and f.conparentid = 0
+  and exists (
+    select from (select $1::regclass as oid union all select relid from pg_partition_ancestors($1::regclass)) as a
+    where a.oid in (f.conrelid, f.confrelid)
+  )
+group by f.oid, f.conname, f.conrelid, f.confrelid, child.relkind, parent.relkind`;
 
 /** Foreign keys to and from a table that some rows do not obey, in words. */
 async function brokenReferences(

@@ -380,6 +380,43 @@ Deno.test("tables that refer to each other are restored together, and alone only
   });
 });
 
+Deno.test("rows that refer to any part of a table, or in a type's own way, are found to fit", async () => {
+  await using project = await newProject();
+  await project.sql(`
+    create schema if not exists extensions;
+    create extension citext with schema extensions;
+    create table public.orders (id integer, year integer, primary key (id, year)) partition by list (year);
+    create table public.orders_2025 partition of public.orders for values in (2025);
+    create table public.orders_2026 partition of public.orders for values in (2026);
+    create table public.lines (order_id integer, year integer, foreign key (order_id, year) references public.orders);
+    create table public.words (word extensions.citext primary key);
+    create table public.uses (word extensions.citext references public.words);
+    insert into public.orders values (1, 2025), (1, 2026);
+    insert into public.lines select * from public.orders;
+    insert into public.words values ('Tea');
+    insert into public.uses values ('tea');
+  `);
+  await withSession(project, async (session) => {
+    const backup = (await copied(project, session))!;
+    const before = await project.contents();
+    await project.sql("delete from public.lines; delete from public.uses");
+    await restoreTables(session, backup, ["public.lines"]);
+    await restoreTables(session, backup, ["public.orders_2025"]);
+    await restoreTables(session, backup, ["public.uses"]);
+    await restoreTables(session, backup, ["public.words"]);
+    assertEquals(await project.contents(), before);
+    await project.sql("delete from public.lines");
+    const late = (await copied(project, session))!;
+    await project.sql("insert into public.orders values (2, 2026)");
+    await project.sql("insert into public.lines values (2, 2026)");
+    const error = await assertRejects(
+      () => restoreTables(session, late, ["public.orders_2026"]),
+      BackupError,
+    );
+    assertStringIncludes(error.message, "by 1 rows of public.lines");
+  });
+});
+
 Deno.test("a table that is gone, or has other columns by now, is not restored", async () => {
   await using project = await newProject();
   await project.sql("create table public.a as select 1 as id");

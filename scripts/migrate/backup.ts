@@ -386,13 +386,14 @@ async function fill(
       `the backup is damaged: it should hold ${saved.rows} rows with the checksum ${saved.checksum}, and holds ${now.rows} with ${now.checksum}`,
     );
   }
-  // A number that was given once is not given again.
+  // A number that was given once is not given again: one may have been while the
+  // lock was waited for.
   for (const [index, { last }] of saved.sequences.entries()) {
     const sequence = target.sequences[index];
     if (last === null || sequence === undefined) continue;
     await query(
-      "select setval($1::regclass, greatest($2::bigint, $3::bigint))",
-      [sequence.name, last, sequence.last],
+      "select setval($1::regclass, greatest($2::bigint, pg_sequence_last_value($1::regclass)))",
+      [sequence.name, last],
     );
   }
 }

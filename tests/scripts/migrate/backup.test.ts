@@ -208,6 +208,28 @@ Deno.test("a restored table goes on counting where it was", async () => {
   });
 });
 
+Deno.test("a number that was given while a restored table was waited for is not given again", async () => {
+  await using project = await newProject();
+  await project.sql(
+    "create table public.a (id integer generated always as identity)",
+  );
+  await project.sql("insert into public.a default values");
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await project.sql("begin");
+    await project.sql("insert into public.a default values");
+    const restoring = restoreTables(session, backup!, ["public.a"]);
+    await project.untilRunning("lock table public.a%");
+    await project.sql("insert into public.a select from generate_series(1, 5)");
+    await project.sql("commit");
+    assertEquals(await restoring, 1);
+    assertEquals(
+      await session.query("insert into public.a default values returning id"),
+      [{ id: 8 }],
+    );
+  });
+});
+
 Deno.test("all tables of a backup are of the same moment", async () => {
   await using other = await newProject();
   await other.sql("create table public.a as select 1 as id");

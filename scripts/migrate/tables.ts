@@ -18,7 +18,10 @@ export interface Table {
   /** Another one after the table was truncated or rewritten. */
   filenode: string;
   columns: Column[];
-  /** What feeds serial and identity columns; `last` is null before the first use. */
+  /**
+   * What feeds serial and identity columns, and other sequences that defaults name;
+   * `last` is null before the first use.
+   */
   sequences: { name: string; last: string | null }[];
 }
 
@@ -48,12 +51,20 @@ select format('%I.%I', n.nspname, c.relname) as name, c.oid::text as oid, pg_rel
     select json_agg(json_build_object(
       'name', format('%I.%I', sn.nspname, s.relname),
       'last', pg_sequence_last_value(s.oid)::text
-    ) order by s.oid)
-    from pg_catalog.pg_depend as d
-    join pg_catalog.pg_class as s on s.oid = d.objid and s.relkind = 'S'
+    ) order by u.column, s.oid)
+    from (
+      select d.objid as sequence, d.refobjsubid as column
+      from pg_catalog.pg_depend as d
+      where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
+        and d.refobjid = c.oid and d.deptype in ('a', 'i')
+      union
+      select d.refobjid, e.adnum
+      from pg_catalog.pg_attrdef as e
+      join pg_catalog.pg_depend as d on d.classid = 'pg_attrdef'::regclass and d.objid = e.oid
+      where e.adrelid = c.oid and d.refclassid = 'pg_class'::regclass
+    ) as u
+    join pg_catalog.pg_class as s on s.oid = u.sequence and s.relkind = 'S'
     join pg_catalog.pg_namespace as sn on sn.oid = s.relnamespace
-    where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass
-      and d.refobjid = c.oid and d.deptype in ('a', 'i')
   ), '[]') as sequences
 from pg_catalog.pg_class as c
 join pg_catalog.pg_namespace as n on n.oid = c.relnamespace

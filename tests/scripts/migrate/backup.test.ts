@@ -208,6 +208,28 @@ Deno.test("a restored table goes on counting where it was", async () => {
   });
 });
 
+Deno.test("so does one whose numbers come from a sequence of another schema", async () => {
+  await using project = await newProject();
+  const made = `
+    create schema app;
+    create sequence app.numbers;
+    create table public.a (note text, id integer default nextval('app.numbers'), s serial);`;
+  await project.sql(made);
+  await project.sql("insert into public.a select from generate_series(1, 5)");
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await project.sql("drop table public.a; drop schema app cascade");
+    await project.sql(made);
+    await restoreTables(session, backup!, ["public.a"]);
+    assertEquals(
+      await session.query(
+        "insert into public.a default values returning id, s",
+      ),
+      [{ id: 6, s: 6 }],
+    );
+  });
+});
+
 Deno.test("a number that was given while a restored table was waited for is not given again", async () => {
   await using project = await newProject();
   await project.sql(

@@ -49,7 +49,9 @@ Deno.test("by keyboard alone, a key is searched, and its story read: attempts, s
     probe(stack(), ada, {
       key,
       body: { effect: key, steps: ["reserve"], body: '{"order":"o_1"}' },
-      config: { metadata: { traceId: "4bf92f3577b34da6", cart: 12 } },
+      config: {
+        metadata: { traceId: "4bf92f3577b34da6", cart: 12, resolution: "4K" },
+      },
     });
   await (await ask()).body?.cancel();
   await loseAnswer(stack(), key);
@@ -82,6 +84,7 @@ Deno.test("by keyboard alone, a key is searched, and its story read: attempts, s
       "reserve",
       `"order": "o_1"`,
       `"cart": 12`,
+      `"resolution": "4K"`,
       ada.userId,
     ]
   ) assertEquals(text.includes(part), true, `${part} is not in ${text}`);

@@ -46,8 +46,7 @@ async function tell(key, onResolve) {
   const told = shown;
   const answer = await answerOf(key);
   if (told !== shown) return;
-  const { traceId, correlationId, resolution, resolved_at, note, ...metadata } =
-    key.metadata ?? {};
+  const { trace, resolved, metadata } = parted(key.metadata ?? {});
   byId("story-content").replaceChildren(
     element("p", {}, status(key), key.is_expired ? " expired" : ""),
     ...(key.is_stuck
@@ -70,8 +69,8 @@ async function tell(key, onResolve) {
           key.owner,
         ),
       ],
-      ["Trace", traceId],
-      ["Correlation", correlationId],
+      ["Trace", trace.traceId],
+      ["Correlation", trace.correlationId],
       ["First seen", at(key.created_at)],
       ["Kept until", at(key.expires_at)],
       ["Fence", count(key.fence)],
@@ -81,12 +80,12 @@ async function tell(key, onResolve) {
     attempts(key),
     element("h3", {}, "Steps"),
     steps(key.steps),
-    ...(resolution === undefined ? [] : [
+    ...(resolved === null ? [] : [
       element("h3", {}, "Resolved by an operator"),
       facts([
-        ["As", resolution],
-        ["When", at(resolved_at)],
-        ["Note", note],
+        ["As", resolved.resolution],
+        ["When", at(resolved.resolved_at)],
+        ["Note", resolved.note],
       ]),
     ]),
     element("h3", {}, "Answer"),
@@ -96,6 +95,23 @@ async function tell(key, onResolve) {
       pre(JSON.stringify(metadata, null, 2)),
     ]),
   );
+}
+
+/**
+ * What routes and operators put into metadata, and what is the project's own: it
+ * may use the same names for something else.
+ */
+function parted({ traceId, correlationId, ...own }) {
+  const trace = { traceId, correlationId };
+  for (const [name, value] of Object.entries(trace)) {
+    if (value === undefined || typeof value === "string") continue;
+    own[name] = value;
+    trace[name] = undefined;
+  }
+  const { resolution, resolved_at, note, ...metadata } = own;
+  return Number.isNaN(Date.parse(resolved_at))
+    ? { trace, resolved: null, metadata: own }
+    : { trace, resolved: { resolution, resolved_at, note }, metadata };
 }
 
 function stuck(key) {

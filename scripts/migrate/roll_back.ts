@@ -100,7 +100,7 @@ export async function undo(
   if (backup !== null && undone.length > 0) {
     const refilled = await refill(session, backup);
     undone.push(...refilled.undone);
-    notUndone.push(...refilled.notUndone);
+    notUndone.push(...refilled.gone, ...refilled.notUndone);
   }
   return { undone, notUndone };
 }
@@ -131,16 +131,22 @@ async function whyNot(
   }
 }
 
+/** What became of the tables that a backup has. */
+export interface Refilled extends Undone {
+  /** Tables that there are no more, with their rows. */
+  gone: string[];
+}
+
 /** Fills tables which were dropped and made again since the backup. */
 export async function refill(
   session: Session,
   backup: Backup,
-): Promise<Undone> {
+): Promise<Refilled> {
   const now = new Map(
     (await projectTables(session.query)).map(({ name, oid }) => [name, oid]),
   );
   const kept = backup.tables.filter(({ rows }) => rows > 0);
-  const notUndone = kept.filter(({ name }) => !now.has(name))
+  const gone = kept.filter(({ name }) => !now.has(name))
     .map(({ name, rows }) =>
       `${name}: gone; its ${rows} rows are in ${backup.folder}`
     );
@@ -149,6 +155,7 @@ export async function refill(
     .map(({ name }) => name);
   const tables = remade.join(", ");
   const undone: string[] = [];
+  const notUndone: string[] = [];
   try {
     if (remade.length > 0) {
       const rows = await restoreTables(session, backup, remade);
@@ -161,5 +168,5 @@ export async function refill(
       }`,
     );
   }
-  return { undone, notUndone };
+  return { undone, gone, notUndone };
 }

@@ -273,6 +273,8 @@ interface Run {
   results: MigrationResult[];
   done: Unit[];
   notTried: string[];
+  /** Tables that were made anew and are empty, one sentence each. */
+  notRefilled: string[];
 }
 
 /**
@@ -294,6 +296,7 @@ async function perform(
     results: [],
     done: [],
     notTried: [],
+    notRefilled: [],
   };
   try {
     const units = await unitsIn(session);
@@ -378,13 +381,15 @@ async function performAll(run: Run, units: readonly Unit[]): Promise<void> {
         ? explained(cause as Error, run.notTried)
         : await failed(run, unit, cause as Error);
       push("failed", { success: false, error });
-      if (options.onFailure !== "go on" || run.session.lost()) return;
+      if (options.onFailure !== "go on" || run.session.lost()) break;
       if (dryRun) await query("rollback to savepoint unit");
     }
   }
+  if (run.session.lost()) return;
   if (backup !== null && run.done.some(({ takesBack }) => takesBack)) {
-    const { undone } = await refill(run.session, backup);
+    const { undone, notUndone } = await refill(run.session, backup);
     undone.forEach((line) => log(`restored   ${line}`));
+    run.notRefilled = notUndone;
   }
 }
 
@@ -468,6 +473,19 @@ async function takeRunBack(
 /** Throws what failed in a run, as one. */
 function throwFailures(run: Run): void {
   const failures = run.results.flatMap(({ error }) => error ?? []);
+  if (run.notRefilled.length > 0) {
+    const [failure] = failures;
+    const { undone, notUndone } = failure instanceof RunFailedError
+      ? failure
+      : { undone: [], notUndone: [] };
+    throw new RunFailedError(
+      failure?.message ??
+        "Tables that were made anew could not be given their rows",
+      undone,
+      [...notUndone, ...run.notRefilled],
+      failure,
+    );
+  }
   if (failures.length === 0) return;
   if (run.options.onFailure !== "go on") throw failures[0];
   const all = failures.filter((each) => each instanceof RunFailedError);

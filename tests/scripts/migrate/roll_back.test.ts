@@ -124,3 +124,41 @@ Deno.test("a rollback file that fails leaves its migration whole, and says what 
   assertEquals(await project.recorded(), ["1", "2", "3"]);
   assertEquals(await project.sql("select id from public.c"), [{ id: 1 }]);
 });
+
+/** The last of the rollback files makes the table of the first migration anew. */
+async function remaking(made: string): Promise<Project> {
+  const project = await fourApplied();
+  await project.write(
+    "migrations/5_note.sql",
+    "alter table public.a add column note text not null default 'none';",
+  );
+  await project.write(
+    "rollback/5_note.sql",
+    `drop table public.a; create table public.a (${made});`,
+  );
+  await migrateProject(project.options);
+  return project;
+}
+
+Deno.test("rows that do not fit a table that was made anew are told, and where they are", async () => {
+  await using project = await remaking("id integer");
+  const { code, text } = await project.command("--rollback");
+  assertEquals(code, 5, text);
+  assertStringIncludes(text, "taken back 5 with rollback/5_note.sql");
+  assertStringIncludes(text, "public.a: empty, its rows are in");
+  assertStringIncludes(text, "note was text, is missing");
+  assertEquals(await project.recorded(), ["1", "2", "3", "4"]);
+});
+
+Deno.test("a table that was made anew has its rows also where a later rollback file fails", async () => {
+  await using project = await remaking("id integer, note text");
+  await project.write("rollback/4_d.sql", "drop table public.nothing;");
+  const error = await assertRejects(
+    () => rollBack({ ...project.options, to: "3" }),
+    RunFailedError,
+  );
+  assertEquals(error.notUndone, ["5: was taken back before that"]);
+  assertEquals(await project.sql("select id, note from public.a"), [
+    { id: 1, note: "none" },
+  ]);
+});

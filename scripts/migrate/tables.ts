@@ -105,13 +105,13 @@ export type KnownRows = Map<string, number>;
 
 // Of this session only: what users delete meanwhile is none of the migration's doing.
 const DELETED = `
-select format('%I.%I', schemaname, relname) as name, (n_tup_del - n_tup_ins)::float8 as deleted
+select relid::text as oid, (n_tup_del - n_tup_ins)::float8 as deleted
 from pg_catalog.pg_stat_xact_user_tables
 where n_tup_del > 0 or n_tup_ins > 0`;
 
 async function netDeletions(query: RunQuery): Promise<Map<string, number>> {
-  const rows = await query<{ name: string; deleted: number }>(DELETED);
-  return new Map(rows.map(({ name, deleted }) => [name, deleted]));
+  const rows = await query<{ oid: string; deleted: number }>(DELETED);
+  return new Map(rows.map(({ oid, deleted }) => [oid, deleted]));
 }
 
 /** A table that has fewer rows after a migration than before. */
@@ -138,23 +138,27 @@ export async function watchRows(query: RunQuery) {
     locked: ReadonlySet<string>,
     removesRows: Directives["removesRows"],
   ): Promise<RowLoss[]> => {
-    const now = new Map((await projectTables(query)).map((t) => [t.name, t]));
+    const tables = await projectTables(query);
+    const byOid = new Map(tables.map((each) => [each.oid, each]));
+    const byName = new Map(tables.map((each) => [each.name, each]));
     const deleted = await netDeletions(query);
     const losses: RowLoss[] = [];
     for (const { name: table, oid, filenode } of before) {
-      const found = now.get(table);
+      // The same one under another name, or another one in its place.
+      const found = byOid.get(oid) ?? byName.get(table);
       const isSame = found?.oid === oid && found.filenode === filenode;
-      let lost = (deleted.get(table) ?? 0) - (deletedBefore.get(table) ?? 0);
+      let lost = (deleted.get(oid) ?? 0) - (deletedBefore.get(oid) ?? 0);
       let text = `${table} has ${lost} rows less`;
+      let left = known.get(table);
       if (!isSame) {
-        const rows = known.get(table) ?? 0;
-        const left = found === undefined ? 0 : await countRows(query, table);
-        known.set(table, left);
+        const rows = left ?? 0;
+        left = found === undefined ? 0 : await countRows(query, found.name);
         lost = rows - left;
         text = found === undefined
           ? `${table} is gone, with ${rows} rows`
           : `${table} had ${rows} rows and has ${left}`;
       }
+      if (left !== undefined) known.set(found?.name ?? table, left);
       const isMeant = removesRows === "all" || removesRows.has(table);
       if (lost <= 0 || isMeant) continue;
       losses.push({ table, text, doubtful: !isSame && !locked.has(table) });

@@ -160,6 +160,25 @@ for (
   });
 }
 
+Deno.test("a table that is renamed or moved to another schema has lost nothing, and is watched as before", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_rename.sql",
+    "alter table public.orders rename to sales;",
+  );
+  await project.write(
+    "migrations/3_move.sql",
+    "create schema app; alter table public.sales set schema app; alter table app.sales add made timestamptz default clock_timestamp();",
+  );
+  await project.write("migrations/4_less.sql", "truncate app.sales;");
+  const { message } = await assertRejects(
+    () => migrateProject({ ...project.options, onFailure: "keep" }),
+    RunFailedError,
+  );
+  assertStringIncludes(message, "app.sales had 2 rows and has 0");
+  assertEquals(await project.recorded(), ["1", "2", "3"]);
+});
+
 Deno.test("rows that one file may remove are not held against the next", async () => {
   await using project = await running();
   await project.write(

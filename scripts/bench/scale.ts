@@ -416,7 +416,7 @@ class ScaleBench {
     const startedAt = Date.now();
     await sql.unsafe(`do $$
       begin
-        while idempotency.delete_expired(1000) > 0 loop
+        while idempotency.delete_expired(1000) >= 1000 loop
           commit;
         end loop;
       end;

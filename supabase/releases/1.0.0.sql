@@ -3006,7 +3006,8 @@ grant execute on function public.idempotency_job_runs(integer) to service_role;
 -- another database, no right to create it) is no reason to go without the ledger.
 --
 -- Cleanup is a block of its own rather than a function: only so can it commit each batch, and go on
--- until nothing is left without holding what it deleted. It also forgets the ledger's own runs, which
+-- until nothing is left without holding what it deleted. A batch that is not full is the last one: where
+-- keys expire all the time, there are always some more. It also forgets the ledger's own runs, which
 -- pg_cron keeps for ever.
 do $jobs$
 begin
@@ -3030,9 +3031,10 @@ begin
   perform cron.schedule('cleanup-expired-idempotency-keys', '7 * * * *', $command$
     do $$
     begin
-      while idempotency.delete_expired(1000) > 0 loop
+      while idempotency.delete_expired(1000) >= 1000 loop
         commit;
       end loop;
+      commit;
       delete from idempotency.replay_counts where hour < now() - interval '8 days';
       commit;
       -- by number: a run that was cut off, or never began, has no times

@@ -1,5 +1,6 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import postgres, { type Sql } from "postgres";
+import { cleanUp } from "../../functions/cleanup-idempotency/clean_up.ts";
 import {
   hasExtension,
   missingPostgres,
@@ -8,6 +9,7 @@ import {
   migratedCluster,
   type SupabaseCluster,
 } from "../../scripts/cluster/supabase_cluster.ts";
+import { connect } from "../../scripts/project.ts";
 import { untilBlockedBy } from "../support/until_blocked_by.ts";
 
 const withoutPostgres = missingPostgres([]) !== null;
@@ -302,6 +304,45 @@ Deno.test({
     }
     await runJob();
     assertEquals(await keysLeft(), 0);
+  },
+});
+
+Deno.test({
+  name: "cleanup ends also where keys expire all the time",
+  ignore: withoutPostgres,
+  async fn() {
+    await expiredKeys(1500);
+    await sql.unsafe(`
+      create function public.traffic() returns trigger language plpgsql as $$
+      begin
+        insert into public.idempotency_keys (
+          owner, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at
+        )
+        values ('', 'upkeep', gen_random_uuid(), repeat('a', 64), gen_random_uuid(), now(), now());
+        return null;
+      end;
+      $$;
+      create trigger traffic after delete on public.idempotency_keys execute function public.traffic();
+      set statement_timeout = '10s';
+    `).simple();
+    try {
+      let calls = 0;
+      await using project = connect(cluster.url);
+      const { isDone } = await cleanUp({
+        call(name, parameters) {
+          calls += 1;
+          assert(calls < 20, "it goes on for ever");
+          return project.call(name, parameters);
+        },
+      });
+      assert(isDone);
+      assert(await keysLeft() < 10);
+      if (!ignore) await runJob();
+    } finally {
+      await sql`set statement_timeout = 0`;
+      await sql`drop function public.traffic cascade`;
+      await sql`delete from public.idempotency_keys`;
+    }
   },
 });
 

@@ -1615,6 +1615,7 @@ declare
   v_key public.idempotency_keys;
   v_answer public.idempotency_answer;
   v_record jsonb;
+  v_is_kept boolean;
 begin
   if (p_resolution in ('completed', 'failed')) is not true then
     raise exception 'resolving an idempotency key: the resolution must be completed or failed, not %', coalesce(quote_literal(p_resolution), 'null')
@@ -1696,7 +1697,15 @@ begin
       when pg_column_size(coalesce(k.metadata, '{}') || v_record) <= 16384 then coalesce(k.metadata, '{}') || v_record
       else v_record
     end
-  where k.owner = p_owner and k.scope = p_scope and k.idempotency_key = p_idempotency_key;
+  where k.owner = p_owner and k.scope = p_scope and k.idempotency_key = p_idempotency_key
+  returning (k.response, k.response_headers) is not distinct from (p_response, p_response_headers) into v_is_kept;
+
+  -- An attempt has sent its answer; of this one retries would get a part, and nobody the whole.
+  if not v_is_kept then
+    raise exception 'resolving an idempotency key: the live keys of the owner hold as many bytes as they may, so this answer would not be kept'
+      using errcode = 'PT429',
+        hint = 'Give one of at most 16 KiB or none, or say in idempotency.limits how much there may be.';
+  end if;
 
   return v_answer;
 end;

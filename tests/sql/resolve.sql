@@ -1,6 +1,6 @@
 -- What an operator's resolution does in each state, and what everybody hears afterwards.
 begin;
-select plan(54);
+select plan(57);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -114,6 +114,28 @@ select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', 'failed
 select throws_ok($$select public.idempotency_resolve('', 'jobs', 'live', 'failed', p_note => repeat('x', 2001))$$, '22023', 'resolving an idempotency key: the note must be at most 2000 characters, not 2001', 'and a long note');
 select pg_temp.abandoned('unsaid', 1) \g /dev/null
 select throws_ok($$select public.idempotency_resolve('', 'jobs', 'unsaid', 'completed')$$, '22023', 'completing an idempotency key: the status code must be 100 to 599, not null', 'and a completion without a status code');
+
+-- an owner without room for what the operator would have retries get
+select public.idempotency_claim('full', 'jobs', 'large', repeat('a', 64), pg_temp.owner(1), 60, 3600, p_metadata => jsonb_build_object('cart', string_agg(md5(n::text), ''))) from generate_series(1, 60) as n \g /dev/null
+select pg_temp.lapse('large', '1 minute') \g /dev/null
+reset role;
+update idempotency.limits set bytes = 1000;
+insert into idempotency.full_owners values ('full');
+set local role service_role;
+select throws_ok(
+  $$
+    select public.idempotency_resolve('full', 'jobs', 'large', 'completed', 200, string_agg(md5(n::text), ''))
+    from generate_series(1, 1000) as n
+  $$,
+  'PT429',
+  'resolving an idempotency key: the live keys of the owner hold as many bytes as they may, so this answer would not be kept',
+  'an answer that would not be kept is refused'
+);
+select is((select idempotency_key from public.idempotency_stuck_keys() where owner = 'full'), 'large', 'and the key waits as before');
+select is((public.idempotency_resolve('full', 'jobs', 'large', 'completed', 200, 'short')).outcome, 'completed', 'a small one is kept');
+reset role;
+update idempotency.limits set bytes = default;
+set local role service_role;
 
 -- the list
 delete from public.idempotency_keys;

@@ -3604,7 +3604,7 @@ export type Database = {
         };
       };
       "idempotency_scope_statistics": {
-        Args: { "p_hours"?: number; "p_limit"?: number };
+        Args: { "p_hours"?: number; "p_limit"?: number; "p_scope"?: string };
         Returns: {
           "completed_count": number;
           "duration_p50_ms": number;

@@ -68,8 +68,6 @@ const CALLS = {
         hours,
         hoursOfChart: hours,
         scope,
-        // The one that is looked at need not be among the busiest.
-        scopes: scope === null ? 50 : 1000,
       }),
     }),
   ),

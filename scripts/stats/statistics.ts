@@ -65,7 +65,7 @@ export interface Statistics {
   /** What `total` and `scopes` span. */
   readonly hours: number;
   readonly total: ScopeStatistics;
-  /** The busiest first. */
+  /** The one that was asked for, then the busiest. */
   readonly scopes: readonly ScopeStatistics[];
   /** The oldest first. */
   readonly chart: readonly HourStatistics[];
@@ -91,7 +91,7 @@ export interface StatisticsOptions extends RefreshOptions {
    */
   hoursOfChart?: number;
   /**
-   * Whose hours the chart has.
+   * Whose hours the chart has, and which scope comes first.
    *
    * @default {all scopes together}
    */
@@ -121,6 +121,7 @@ export async function readStatistics(
       project.call("idempotency_scope_statistics", {
         p_hours: hours,
         p_limit: limit,
+        p_scope: scope,
       }).then((rows) => z.tuple([Scope], Scope).parse(rows)),
       project.call("idempotency_hourly_statistics", {
         p_hours: hoursOfChart,

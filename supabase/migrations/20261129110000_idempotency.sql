@@ -2667,8 +2667,12 @@ grant execute on function idempotency.held_keys() to service_role;
 
 -- Who is at work, how much is kept, and how the last hours went: a row a scope, and one for all.
 
-create function public.idempotency_scope_statistics(p_hours integer default 24, p_limit integer default 50)
-returns table (
+create function public.idempotency_scope_statistics(
+  p_hours integer default 24,
+  p_limit integer default 50,
+  -- one that comes first, however busy others are
+  p_scope text default null
+) returns table (
   -- null: all scopes together
   scope text,
   processing_count bigint,
@@ -2776,14 +2780,14 @@ begin
     d.p50::double precision, d.p95::double precision
   from scopes as s
   left join durations as d on d.scope is not distinct from s.scope
-  -- the sum first, then the busiest
-  order by s.scope is not null, s.executions + s.replays desc, s.processing + s.completed + s.failed desc, s.scope
+  -- the sum first, then the one that was named, then the busiest
+  order by s.scope is not null, s.scope is distinct from p_scope, s.executions + s.replays desc, s.processing + s.completed + s.failed desc, s.scope
   limit p_limit + 1;
 end;
 $$;
 
-comment on function public.idempotency_scope_statistics(integer, integer) is
-  'For operators: all scopes together and the busiest ones, live keys by status, and executions, failures, replays and durations of the last hours. Processing and stuck ones are exact, the rest is as of the last refresh.';
+comment on function public.idempotency_scope_statistics(integer, integer, text) is
+  'For operators: all scopes together, the one that is named and the busiest ones, live keys by status, and executions, failures, replays and durations of the last hours. Processing and stuck ones are exact, the rest is as of the last refresh.';
 
 create function public.idempotency_hourly_statistics(p_hours integer default 48, p_scope text default null)
 returns table (hour timestamptz, executions bigint, failures bigint, replays bigint)
@@ -2818,11 +2822,11 @@ $$;
 comment on function public.idempotency_hourly_statistics(integer, text) is
   'For operators: executions, failures and replays of the last hours, in all scopes or in one, oldest first, as of the last refresh.';
 
-revoke all on function public.idempotency_scope_statistics(integer, integer)
+revoke all on function public.idempotency_scope_statistics(integer, integer, text)
   from public, anon, authenticated, service_role;
 revoke all on function public.idempotency_hourly_statistics(integer, text)
   from public, anon, authenticated, service_role;
-grant execute on function public.idempotency_scope_statistics(integer, integer) to service_role;
+grant execute on function public.idempotency_scope_statistics(integer, integer, text) to service_role;
 grant execute on function public.idempotency_hourly_statistics(integer, text) to service_role;
 
 -- What runs on its own: removing what has expired, beside live traffic, and counting statistics.

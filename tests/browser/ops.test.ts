@@ -201,6 +201,30 @@ Deno.test("scope, time, status and user narrow what is shown, an hour of the cha
   assertNoComplaints(visitor);
 });
 
+Deno.test("a scope has its own figures, however many are busier", async () => {
+  const scope = unique("quiet");
+  // As where each organization has its scope.
+  await stack().sql(
+    `insert into idempotency.hours (hour, scope, executions)
+     select date_trunc('hour', now(), 'UTC'), name, executions
+     from (select 'busy-' || n, 1000 from generate_series(1, 1001) as n union all values ($1, 7)) as s (name, executions)`,
+    [scope],
+  );
+  try {
+    await using visitor = await visit();
+    const page = await visitor.open(`${stack().apiUrl}/ops`);
+    await open(page, `scope=${scope}`);
+    await page.locator("#tiles").getByText("of 7 executions").waitFor();
+    await page.locator("#scopes").getByRole("link", { name: scope }).waitFor();
+    assertNoComplaints(visitor);
+  } finally {
+    await stack().sql(
+      "delete from idempotency.hours where scope = $1 or scope ~ '^busy-'",
+      [scope],
+    );
+  }
+});
+
 Deno.test("a key is found behind more requests than one look takes, as is that it is not there", async () => {
   const insert = (scope: string, count: number) =>
     stack().sql(

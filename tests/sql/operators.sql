@@ -1,7 +1,7 @@
 -- What operators are shown: counted ahead and equal to a count of the rows, whatever happened between
 -- two refreshes, and stuck keys exactly at any time.
 begin;
-select plan(69);
+select plan(70);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -193,6 +193,12 @@ select ok(duration_p50_ms between 4750 and 5250, 'the median is right within 5 %
 from public.idempotency_scope_statistics() where scope = 'slow';
 select ok(duration_p95_ms between 9025 and 9975, 'and the 95th percentile, not ' || duration_p95_ms)
 from public.idempotency_scope_statistics() where scope = 'slow';
+
+select results_eq(
+  $$select scope from public.idempotency_scope_statistics(24, 2, 'orders')$$,
+  $$values (null), ('orders'), ('slow')$$,
+  'the scope that is named comes before the busiest'
+);
 
 -- a key that failed is retried shortly before it would have expired, and counted in the next hour only
 select pg_temp.claim('retried'), pg_temp.fail('retried') \g /dev/null

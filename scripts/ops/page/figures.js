@@ -41,7 +41,7 @@ export function showFigures(statistics, scope) {
       count(each.replays),
     ]),
   );
-  showScopes(scope === null ? scopes.slice(0, 50) : scopes, total, hours);
+  showScopes(scopes, total, hours);
   showUpkeep(upkeep, job_runs);
 }
 

@@ -347,6 +347,36 @@ Deno.test({
 });
 
 Deno.test({
+  name: "the job counts what has expired before it deletes it, where it can",
+  ignore,
+  async fn() {
+    const claim = (scope: string) =>
+      sql`select public.idempotency_claim('', ${scope}, 'short', repeat('a', 64), gen_random_uuid(), 1, 1)`;
+    const expire = () =>
+      sql`update public.idempotency_keys set lease_expires_at = now(), expires_at = now()
+        where idempotency_key = 'short'`;
+    await claim("brief");
+    await expire();
+    await runJob();
+    const counted = await sql<{ executions: number }[]>`
+      select executions::integer from idempotency.hours where scope = 'brief'`;
+    assertEquals([...counted], [{ executions: 1 }]);
+
+    await claim("uncounted");
+    await expire();
+    await sql`alter table idempotency.rollup rename to gone`;
+    try {
+      await runJob();
+    } finally {
+      await sql`alter table idempotency.gone rename to rollup`;
+    }
+    const left =
+      await sql`select from public.idempotency_keys where idempotency_key = 'short'`;
+    assertEquals(left.length, 0);
+  },
+});
+
+Deno.test({
   name: "the job forgets old counts and its own old runs, and nobody else's",
   ignore,
   async fn() {

@@ -105,13 +105,32 @@ export type KnownRows = Map<string, number>;
 
 // Of this session only: what users delete meanwhile is none of the migration's doing.
 const DELETED = `
-select relid::text as oid, (n_tup_del - n_tup_ins)::float8 as deleted
+select relid::text as oid, coalesce(pg_partition_root(relid), relid)::text as whole,
+  (n_tup_del - n_tup_ins)::float8 as deleted
 from pg_catalog.pg_stat_xact_user_tables
 where n_tup_del > 0 or n_tup_ins > 0`;
 
-async function netDeletions(query: RunQuery): Promise<Map<string, number>> {
-  const rows = await query<{ oid: string; deleted: number }>(DELETED);
-  return new Map(rows.map(({ oid, deleted }) => [oid, deleted]));
+interface Deletions {
+  oid: string;
+  /** What it is a partition of, else itself. */
+  whole: string;
+  deleted: number;
+}
+
+/** How many rows of a table were deleted since `before`, and went to no other partition. */
+async function deletions(query: RunQuery, before: readonly Deletions[]) {
+  const earlier = new Map(before.map(({ oid, deleted }) => [oid, deleted]));
+  const own = new Map<string, number>();
+  const inAll = new Map<string, number>();
+  const wholes = new Map<string, string>();
+  for (const { oid, whole, deleted } of await query<Deletions>(DELETED)) {
+    const since = deleted - (earlier.get(oid) ?? 0);
+    own.set(oid, since);
+    inAll.set(whole, (inAll.get(whole) ?? 0) + since);
+    wholes.set(oid, whole);
+  }
+  return (oid: string) =>
+    Math.min(own.get(oid) ?? 0, inAll.get(wholes.get(oid) ?? "") ?? 0);
 }
 
 /** A table that has fewer rows after a migration than before. */
@@ -132,7 +151,7 @@ export interface RowLoss {
  */
 export async function watchRows(query: RunQuery) {
   const before = await projectTables(query);
-  const deletedBefore = await netDeletions(query);
+  const deletedBefore = await query<Deletions>(DELETED);
   return async (
     known: KnownRows,
     locked: ReadonlySet<string>,
@@ -141,13 +160,13 @@ export async function watchRows(query: RunQuery) {
     const tables = await projectTables(query);
     const byOid = new Map(tables.map((each) => [each.oid, each]));
     const byName = new Map(tables.map((each) => [each.name, each]));
-    const deleted = await netDeletions(query);
+    const deleted = await deletions(query, deletedBefore);
     const losses: RowLoss[] = [];
     for (const { name: table, oid, filenode } of before) {
       // The same one under another name, or another one in its place.
       const found = byOid.get(oid) ?? byName.get(table);
       const isSame = found?.oid === oid && found.filenode === filenode;
-      let lost = (deleted.get(oid) ?? 0) - (deletedBefore.get(oid) ?? 0);
+      let lost = deleted(oid);
       let text = `${table} has ${lost} rows less`;
       let left = known.get(table);
       if (!isSame) {

@@ -179,6 +179,27 @@ Deno.test("a table that is renamed or moved to another schema has lost nothing, 
   assertEquals(await project.recorded(), ["1", "2", "3"]);
 });
 
+Deno.test("rows that go from one partition to another are not lost, and those that go for good are", async () => {
+  await using project = await running();
+  await project.sql(`
+    create table public.parts (id integer, year integer) partition by list (year);
+    create table public.parts_1 partition of public.parts for values in (1);
+    create table public.parts_2 partition of public.parts for values in (2);
+    insert into public.parts values (1, 1), (2, 1), (3, 2);
+  `);
+  await project.write(
+    "migrations/2_move.sql",
+    "update public.parts set year = 2 where id = 1;",
+  );
+  assertEquals((await migrateProject(project.options)).applied, ["2"]);
+  await project.write(
+    "migrations/3_less.sql",
+    "update public.parts set year = 1 where id = 1; delete from public.parts where id = 3;",
+  );
+  const { message } = await failsCleanly(project);
+  assertStringIncludes(message, "public.parts_2 has 1 rows less");
+});
+
 Deno.test("rows that one file may remove are not held against the next", async () => {
   await using project = await running();
   await project.write(

@@ -3209,6 +3209,7 @@ export type Database = {
       "change_quotation_status": {
         Args: {
           "p_id": string;
+          "p_organization_id"?: string;
           "p_request_id": string;
           "p_status": string;
           "p_versions": (number)[];

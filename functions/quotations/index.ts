@@ -171,7 +171,10 @@ routes.on(
   async (c) => {
     const { status } = await readJson(c.req.raw, StatusChange);
     const change = await changeOf(c, "change-quotation-status");
-    return answer(await storeOf(c).changeStatus(idOf(c), status, change));
+    const organization = organizationOf(c.req.raw);
+    return answer(
+      await storeOf(c).changeStatus(idOf(c), status, organization, change),
+    );
   },
 );
 

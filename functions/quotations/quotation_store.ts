@@ -57,9 +57,11 @@ export interface QuotationStore {
     fields: Partial<QuotationDraft>,
     change: Change,
   ): Promise<Quotation>;
+  /** @param organization Whose it has to be; `null`: any that the caller sees. */
   changeStatus(
     id: string,
     status: QuotationStatus,
+    organization: string | null,
     change: Change,
   ): Promise<Quotation>;
 }
@@ -106,12 +108,13 @@ export function quotationStore(
       if (error) throw refusedChange(`Cannot change quotation ${id}`, error);
       return quotationOf(data);
     },
-    async changeStatus(id, status, { requestId, versions }) {
+    async changeStatus(id, status, organization, { requestId, versions }) {
       const { data, error } = await supabase.rpc("change_quotation_status", {
         p_id: id,
         p_status: status,
         p_versions: versions as number[],
         p_request_id: requestId,
+        ...(organization === null ? {} : { p_organization_id: organization }),
       });
       if (error) {
         throw refusedChange(`Cannot make quotation ${id} ${status}`, error);
@@ -152,7 +155,10 @@ const MEANINGS: Record<string, Meaning> = {
     "ORGANIZATION_NOT_FOUND",
     "you are no member of that organisation: check X-Organization-Id",
   ],
-  QT000: ["QUOTATION_NOT_FOUND", "you have no such quotation: check the id"],
+  QT000: [
+    "QUOTATION_NOT_FOUND",
+    "you have no such quotation: check the id, and X-Organization-Id where you send it",
+  ],
   SD001: ["QUOTATION_ARCHIVED", "it is archived: restore it first"],
   QT001: [
     "STATUS_CHANGE_NOT_ALLOWED",

@@ -533,7 +533,9 @@ $$;
 comment on function public.update_quotation(uuid, jsonb, integer[], text) is
   'Changes those fields of a draft that are named, once for each request. SQLSTATE QT000, SD001, QT004, QT005.';
 
-create function public.change_quotation_status(p_id uuid, p_status text, p_versions integer[], p_request_id text)
+create function public.change_quotation_status(
+  p_id uuid, p_status text, p_versions integer[], p_request_id text, p_organization_id uuid default null
+)
 returns jsonb
 language plpgsql
 volatile
@@ -543,6 +545,15 @@ as $$
 declare
   v_quotation constant public.quotations := public.lock_quotation(p_id, p_versions, p_request_id);
 begin
+  -- Who acts for an organisation shares key and answer with colleagues, who may see nothing else of
+  -- the caller's.
+  if p_organization_id is not null
+    and not exists (select from public.quotations as q where q.id = p_id and q.organization_id = p_organization_id)
+  then
+    raise exception 'changing the status of quotation %: organisation % has none such', p_id, p_organization_id
+      using errcode = 'QT000';
+  end if;
+
   if v_quotation.id is null then
     return public.quotation_document(p_id);
   end if;
@@ -560,19 +571,19 @@ begin
 end;
 $$;
 
-comment on function public.change_quotation_status(uuid, text, integer[], text) is
-  'Changes the status of a quotation, once for each request. SQLSTATE QT000, SD001, QT001, QT002, QT003, QT005.';
+comment on function public.change_quotation_status(uuid, text, integer[], text, uuid) is
+  'Changes the status of a quotation, of an organisation''s where one is named, once for each request. SQLSTATE QT000, SD001, QT001, QT002, QT003, QT005.';
 
 revoke all on function public.quotation_document(uuid) from public, anon, authenticated, service_role;
 revoke all on function public.lock_quotation(uuid, integer[], text) from public, anon, authenticated, service_role;
 revoke all on function public.write_quotation_lines(uuid, jsonb) from public, anon, authenticated, service_role;
 revoke all on function public.create_quotation(jsonb, text, uuid) from public, anon, authenticated, service_role;
 revoke all on function public.update_quotation(uuid, jsonb, integer[], text) from public, anon, authenticated, service_role;
-revoke all on function public.change_quotation_status(uuid, text, integer[], text)
+revoke all on function public.change_quotation_status(uuid, text, integer[], text, uuid)
   from public, anon, authenticated, service_role;
 grant execute on function public.quotation_document(uuid) to authenticated, service_role;
 grant execute on function public.lock_quotation(uuid, integer[], text) to authenticated;
 grant execute on function public.write_quotation_lines(uuid, jsonb) to authenticated;
 grant execute on function public.create_quotation(jsonb, text, uuid) to authenticated;
 grant execute on function public.update_quotation(uuid, jsonb, integer[], text) to authenticated;
-grant execute on function public.change_quotation_status(uuid, text, integer[], text) to authenticated;
+grant execute on function public.change_quotation_status(uuid, text, integer[], text, uuid) to authenticated;

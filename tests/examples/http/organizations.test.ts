@@ -139,6 +139,32 @@ Deno.test("colleagues who send with one key send once: the route shares its keys
   assertEquals((await send(eve)).status, 404);
 });
 
+Deno.test("colleagues who share keys share no answer about what is not their organisation's", async () => {
+  const others = await call(stack(), ada, "quotations", {
+    body: DRAFT,
+    key: unique("key"),
+    ...inside(south),
+  });
+  for (const { id } of [await newQuotation(stack(), ada), others.body]) {
+    const send = (actor: Actor) =>
+      call(stack(), actor, `quotations/${id}/status`, {
+        body: { status: "sent" },
+        key: `send-${id}`,
+        ...inside(north),
+      });
+    for (const answer of [await send(ada), await send(ben)]) {
+      assertEquals(
+        [answer.status, answer.body.code],
+        [404, "QUOTATION_NOT_FOUND"],
+      );
+    }
+    const { body } = await call(stack(), ada, `quotations/${id}`, {
+      method: "GET",
+    });
+    assertEquals([body.status, body.version], ["draft", 1]);
+  }
+});
+
 Deno.test("who has left an organisation gets nothing of it, replays of shared keys neither", async () => {
   const team = await newOrganization(ada, eve);
   const { body } = await call(stack(), eve, "quotations", {

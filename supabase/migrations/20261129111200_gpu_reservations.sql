@@ -26,7 +26,8 @@ create table public.gpu_reservations (
   constraint gpu_reservations_hours_are_1_to_10000 check (hours between 1 and 10000)
 );
 
-comment on table public.gpu_reservations is 'Hours that a user has taken from a pool.';
+comment on table public.gpu_reservations is
+  'Hours that a user has taken from a pool; deleted, with the account or by the service role, it gives them back.';
 
 create index gpu_reservations_user_id_idx on public.gpu_reservations (user_id);
 create index gpu_reservations_pool_id_idx on public.gpu_reservations (pool_id);
@@ -45,7 +46,9 @@ create policy gpu_reservations_insert_own on public.gpu_reservations
 revoke all on public.gpu_pools, public.gpu_reservations from public, anon, authenticated, service_role;
 grant select on public.gpu_pools to authenticated;
 grant select, insert (pool_id, hours) on public.gpu_reservations to authenticated;
-grant select, insert, update, delete on public.gpu_pools, public.gpu_reservations to service_role;
+grant select, insert, update, delete on public.gpu_pools to service_role;
+-- Not update: other hours are another reservation.
+grant select, insert, delete on public.gpu_reservations to service_role;
 
 create function public.gpu_reservations_take_hours() returns trigger
 language plpgsql
@@ -55,23 +58,57 @@ set search_path = ''
 as $$
 begin
   -- No look before: the constraint refuses the update that would go below zero, and the row's lock
-  -- makes everybody else's update wait for this one. An unknown pool is left to the foreign key.
+  -- makes everybody else's update wait for this one.
   update public.gpu_pools as p
   set hours_free = p.hours_free - new.hours
   where p.id = new.pool_id;
 
-  return new;
+  return null;
 end;
 $$;
 
 comment on function public.gpu_reservations_take_hours() is
   'Takes the hours of a new reservation from its pool. SQLSTATE 23514: too few are free.';
 
-revoke all on function public.gpu_reservations_take_hours() from public, anon, authenticated, service_role;
-
+-- After the foreign keys, which hold the account: whoever ends it takes it first and the pool second,
+-- too, so that the two never deadlock.
 create trigger gpu_reservations_take_hours
-  before insert on public.gpu_reservations
+  after insert on public.gpu_reservations
   for each row execute function public.gpu_reservations_take_hours();
+
+create function public.gpu_reservations_give_hours_back() returns trigger
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+begin
+  -- In the order of ids: two accounts that end at once, with hours of the same pools, wait for each
+  -- other and never deadlock.
+  perform from public.gpu_pools as p
+  where p.id in (select g.pool_id from gone as g)
+  order by p.id
+  for no key update;
+
+  update public.gpu_pools as p
+  set hours_free = p.hours_free + g.hours
+  from (select g.pool_id, sum(g.hours)::integer as hours from gone as g group by g.pool_id) as g
+  where p.id = g.pool_id;
+
+  return null;
+end;
+$$;
+
+comment on function public.gpu_reservations_give_hours_back() is
+  'Gives the hours of reservations that are deleted back to their pools.';
+
+create trigger gpu_reservations_give_hours_back
+  after delete on public.gpu_reservations
+  referencing old table as gone
+  for each statement execute function public.gpu_reservations_give_hours_back();
+
+revoke all on function public.gpu_reservations_take_hours(), public.gpu_reservations_give_hours_back()
+  from public, anon, authenticated, service_role;
 
 -- Claim, effect and answer in one transaction: they commit together or not at all.
 --

@@ -126,6 +126,7 @@ from (values
     v_document_numbers v_invoices'
   ),
   ('service_role', 'table', 'select insert', 'credit_entries'),
+  ('service_role', 'table', 'select insert delete', 'gpu_reservations'),
   ('service_role', 'table', 'select delete', 'quotations quotation_lines'),
   ('anon', 'function', 'execute', 'archived_rows_included'),
   (
@@ -149,7 +150,7 @@ from (values
   ),
   (
     'service_role', 'table', 'select insert update delete',
-    'businesses document_chunks documents events gpu_pools gpu_reservations locations memberships payments plans
+    'businesses document_chunks documents events gpu_pools locations memberships payments plans
     processing_jobs products recognition_addresses recognition_shares recognitions training_dataset_documents training_datasets
     training_jobs user_plans'
   )

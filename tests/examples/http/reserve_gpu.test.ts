@@ -203,3 +203,25 @@ Deno.test("a reservation takes its hours by whatever route, and nobody takes hou
   );
   assertEquals(await hoursFree(poolId), 8);
 });
+
+Deno.test("what an account has reserved is free again when the account ends, in every pool, and when the project deletes it", async () => {
+  const cal = await signUp(stack());
+  const [small, large] = [await newPool(5), await newPool(50)];
+  for (const [poolId, hours] of [[small, 2], [large, 20], [large, 3]]) {
+    const { status } = await call(stack(), cal, FUNCTION, {
+      body: { poolId, hours },
+      key: unique("key"),
+    });
+    assertEquals(status, 201);
+  }
+  assertEquals([await hoursFree(small), await hoursFree(large)], [3, 27]);
+  const { client } = project(stack());
+  await client.from("gpu_reservations").delete().eq("hours", 3)
+    .eq("user_id", cal.userId).throwOnError();
+  assertEquals([await hoursFree(small), await hoursFree(large)], [3, 30]);
+  const { error } = await client.from("gpu_reservations").update({ hours: 1 })
+    .eq("user_id", cal.userId);
+  assertEquals(error?.code, "42501");
+  await stack().sql("delete from auth.users where id = $1", [cal.userId]);
+  assertEquals([await hoursFree(small), await hoursFree(large)], [5, 50]);
+});

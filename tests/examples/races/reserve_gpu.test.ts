@@ -71,6 +71,39 @@ Deno.test(`${AT_ONCE} reservations with one key: one is made, all are told of it
   }
 });
 
+Deno.test("an account that ends while it reserves gives everything back, by whatever route it reserves", async () => {
+  for (const route of ["rest", "function"]) {
+    const cal = await signUp(stack());
+    const poolId = await newPool(10);
+    const reserveMore = async () =>
+      route === "rest"
+        ? (await cal.client.from("gpu_reservations")
+          .insert({ pool_id: poolId, hours: 2 })).status
+        : (await call(stack(), cal, "reserve-gpu", {
+          body: { poolId, hours: 2 },
+          key: unique("key"),
+        })).status;
+    assertEquals(await reserveMore(), 201);
+    let reserving: Promise<number> | undefined;
+    let ending: Promise<unknown> | undefined;
+    await sql.begin(async (tx) => {
+      const [session] = await tx<{ pid: number }[]>`
+        select pg_backend_pid() as pid`;
+      await tx`select from public.gpu_pools where id = ${poolId} for update`;
+      reserving = reserveMore();
+      await untilBlockedBy(sql, session!.pid);
+      const [cals] = await sql<{ pid: number }[]>`
+        select pid from pg_stat_activity
+        where ${session!.pid} = any (pg_blocking_pids(pid))`;
+      ending = sql`delete from auth.users where id = ${cal.userId}`.execute();
+      await untilBlockedBy(sql, cals!.pid);
+    });
+    assertEquals([route, await reserving], [route, 201]);
+    await ending;
+    assertEquals(await books(poolId), { free: 10, count: 0, hours: 0 });
+  }
+});
+
 Deno.test(`${AT_ONCE} reservations of one hour with 10 hours free: ten fit, the others are refused for good`, async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const poolId = await newPool(10);

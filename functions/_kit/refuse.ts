@@ -1,4 +1,5 @@
 import {
+  AccountGoneError,
   IdempotencyError,
   type Problem,
   problemResponse,
@@ -21,9 +22,18 @@ export type ProblemTable<Code extends string> = Record<
   Pick<Problem, "status" | "title" | "retryable" | "headers">
 >;
 
-// Who asks is no user of this project, or lacks the permission: that stays so.
+// Who asks has no id of this project's users, or lacks the permission: that stays
+// so.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 const REFUSED_FOR_GOOD = /^(22P02|23503|42501)$/;
+
+/**
+ * Whether a row could not be written because the account that it is to belong to
+ * was deleted. Where a row names other users, its domain tells of those before.
+ */
+function isAccountGone({ code, details }: StoreError["cause"]): boolean {
+  return code === "23503" && details?.includes(' in table "users"') === true;
+}
 
 // Long enough for a database to be back from a restart or a fail-over.
 const RETRY_AFTER_SECONDS = 5;
@@ -47,6 +57,9 @@ export function refuse<Code extends string>(
   if (error instanceof IdempotencyError) return refusalResponse(error, req);
   if (error instanceof StoreError) {
     console.error(error.message);
+    if (isAccountGone(error.cause)) {
+      return refusalResponse(new AccountGoneError(error), req);
+    }
     if (REFUSED_FOR_GOOD.test(`${error.cause.code}`)) {
       return problemResponse({
         status: 500,

@@ -153,7 +153,7 @@ export function recognitionStore(
         p_tags: [...tags],
       });
       if (error === null) return toRecognition(data);
-      throw refusalOf(error.code, recognition) ??
+      throw refusalOf(error, recognition) ??
         new StoreError("Cannot record a recognition", error);
     },
     async share(share) {
@@ -165,7 +165,7 @@ export function recognitionStore(
         p_evidence_weight: evidenceWeight,
       });
       if (error === null) return toShare(data);
-      throw refusalOf(error.code, share) ??
+      throw refusalOf(error, share) ??
         new StoreError("Cannot share a recognition", error);
     },
     async list(userId, direction, { limit, before }) {
@@ -213,38 +213,48 @@ function named({ recipientAddress, recipientId }: Recipient) {
 }
 
 function refusalOf(
-  code: string,
+  { code, message }: { code: string; message: string },
   { recipientAddress, recipientId, recognitionId }: Recipient & {
     recognitionId?: string;
   },
 ): RecognitionError | null {
   const recipient = recipientAddress ?? recipientId;
-  switch (code) {
-    case "PT404":
-      return new RecognitionError(
-        "RECIPIENT_NOT_FOUND",
-        `Nobody can be recognised under ${recipient}: ask the recipient for ${
-          recipientId === undefined ? "a new address" : "their address"
-        }`,
-      );
-    case "23503":
-      return new RecognitionError(
-        "RECOGNITION_NOT_FOUND",
-        `You have received no recognition ${recognitionId}: check the id; whoever received it may share it`,
-      );
-    case "23505":
-      return new RecognitionError(
-        "RECOGNITION_SHARED_ALREADY",
-        `Recognition ${recognitionId} was shared with ${recipient} before: take that share back first`,
-      );
-    case "23514":
-      return new RecognitionError(
-        "RECOGNITION_OF_ONESELF",
-        `${recipient} is you: name somebody else`,
-      );
-    default:
-      return null;
+  const breaks = (constraint: string) => message.includes(constraint);
+  if (
+    code === "PT404" ||
+    // Their account ended between the look-up and the row.
+    breaks("recognitions_recipient_id_fkey") ||
+    breaks("recognition_shares_recipient_id_fkey")
+  ) {
+    return new RecognitionError(
+      "RECIPIENT_NOT_FOUND",
+      `Nobody can be recognised under ${recipient}: ask the recipient for ${
+        recipientId === undefined ? "a new address" : "their address"
+      }`,
+    );
   }
+  if (breaks("recognition_shares_is_by_the_recipient")) {
+    return new RecognitionError(
+      "RECOGNITION_NOT_FOUND",
+      `You have received no recognition ${recognitionId}: check the id; whoever received it may share it`,
+    );
+  }
+  if (breaks("recognition_shares_pkey")) {
+    return new RecognitionError(
+      "RECOGNITION_SHARED_ALREADY",
+      `Recognition ${recognitionId} was shared with ${recipient} before: take that share back first`,
+    );
+  }
+  if (
+    breaks("recognitions_sender_is_not_the_recipient") ||
+    breaks("recognition_shares_is_not_with_oneself")
+  ) {
+    return new RecognitionError(
+      "RECOGNITION_OF_ONESELF",
+      `${recipient} is you: name somebody else`,
+    );
+  }
+  return null;
 }
 
 function toRecognition(row: Tables["recognitions"]["Row"]): Recognition {

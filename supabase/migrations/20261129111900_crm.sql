@@ -652,6 +652,12 @@ begin
   exception
     when unique_violation or foreign_key_violation or check_violation then
       get stacked diagnostics v_constraint = constraint_name;
+
+      -- It is the caller who is gone, and no row that was referred to.
+      if v_constraint = v_table || '_user_fkey' then
+        raise;
+      end if;
+
       v_code := sqlstate;
   end;
 

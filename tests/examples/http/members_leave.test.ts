@@ -85,6 +85,42 @@ Deno.test("an account that ends while its request runs gets that answer, and no 
   assertEquals(await other.text(), "Eve's");
 });
 
+Deno.test("whoever asks with the token of an account that has ended is told so, with a key and without", async () => {
+  const cal = await signUp(stack());
+  const ada = await signUp(stack());
+  const { data: address } = await ada.client.rpc("my_recognition_address")
+    .throwOnError();
+  const shop = await openShop(cal);
+  const tea = await addProduct(shop);
+  const { data: pool } = await project(stack()).client.from("gpu_pools")
+    .insert({ name: unique("pool"), hours_free: 5 }).select("id").single()
+    .throwOnError();
+  await endAccount(cal);
+  const bodies: Record<string, unknown> = {
+    "crm/clients": { name: "Aouda" },
+    quotations: DRAFT,
+    recognitions: { recipientAddress: address, reason: "Thanks" },
+    "reserve-gpu": { poolId: pool.id, hours: 1 },
+    "pos/sales": {
+      locationId: shop.counter,
+      lines: [{ productId: tea, quantity: 1 }],
+    },
+  };
+  for (const [name, body] of Object.entries(bodies)) {
+    const needsKey = name === "reserve-gpu" || name === "pos/sales";
+    for (const key of [unique("key"), ...(needsKey ? [] : [undefined])]) {
+      const answer = await call(stack(), cal, name, {
+        body,
+        ...(key === undefined ? {} : { key }),
+      });
+      assertEquals(
+        [name, answer.status, answer.body.code, answer.body.retryable],
+        [name, 403, "ACCOUNT_GONE", false],
+      );
+    }
+  }
+});
+
 Deno.test("a business whose owner's account ends goes to the manager who has been there longest", async () => {
   const { shop, owner, staff } = await shopWith(
     "cashier",

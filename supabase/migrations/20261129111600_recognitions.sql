@@ -52,7 +52,7 @@ comment on table public.recognitions is 'What users thanked each other for.';
 comment on column public.recognitions.request_id is
   'The same for every attempt at one request, so that all of them find one recognition.';
 comment on column public.recognitions.recipient_address is
-  'As the sender gave it, null where that was a user id; the address may have been renewed since.';
+  'Names the recipient of a new row, and is not kept: whom the recognition is shared with would learn it.';
 
 create table public.recognition_shares (
   recognition_id uuid not null,
@@ -144,6 +144,8 @@ begin
   end if;
 
   new.recipient_id := v_user_id;
+  -- It is its owner's to hand out, and not of everybody who sees the row.
+  new.recipient_address := null;
   return new;
 end;
 $$;

@@ -272,6 +272,27 @@ Deno.test("only sender and recipient see a recognition, and nobody another's add
   const { data } = await ada.client.from("recognition_addresses")
     .select("user_id").throwOnError();
   assertEquals(data.filter(({ user_id }) => user_id !== ada.userId), []);
+
+  const cal = await signUp(stack());
+  const { data: cals } = await cal.client.rpc("my_recognition_address")
+    .throwOnError();
+  const path = `${FUNCTION}/${body.recognitionId}/shares`;
+  const shared = await call(stack(), ben, path, {
+    body: { recipientAddress: cals },
+  });
+  assertEquals(shared.status, 201);
+  const rows = await Promise.all([
+    cal.client.from("recognitions").select().eq("id", body.recognitionId)
+      .single().throwOnError(),
+    ben.client.from("recognition_shares").select().eq(
+      "recognition_id",
+      body.recognitionId,
+    ).single().throwOnError(),
+  ]);
+  const text = JSON.stringify(rows.map(({ data }) => data));
+  for (const address of [toBen.recipientAddress, cals]) {
+    assertEquals(text.includes(address), false);
+  }
 });
 
 Deno.test("the API lets nobody send in another's name, choose an address, or change what was sent", async () => {

@@ -9,13 +9,20 @@ export interface JobStore {
   /**
    * Records a job that is about to be submitted, once for each request id.
    *
-   * @returns The job's id.
+   * @returns The job's id, and the provider's where it has the job already.
    */
   createJob(
     job: { requestId: string; datasetId: string; model: string },
-  ): Promise<string>;
+  ): Promise<RecordedJob>;
   /** Records what became of a job. */
   updateJob(id: string, progress: JobProgress): Promise<void>;
+}
+
+/** A job as it is recorded. */
+export interface RecordedJob {
+  id: string;
+  /** `null`: it is not known that the provider has it. */
+  providerJobId: string | null;
 }
 
 /** What became of a training job. */
@@ -51,11 +58,11 @@ export function jobStore(supabase: SupabaseClient<Database>): JobStore {
         });
       const { data, error } = inserted.error ? inserted : await supabase
         .from("training_jobs")
-        .select("id")
+        .select("id, provider_job_id")
         .eq("request_id", requestId)
         .single();
       if (error) throw new StoreError("Cannot record a training job", error);
-      return data!.id;
+      return { id: data!.id, providerJobId: data!.provider_job_id };
     },
     async updateJob(id, progress) {
       const { error } = await supabase

@@ -51,11 +51,15 @@ export async function startTraining(
   if (content === null) {
     throw new DatasetNotFoundError(datasetId);
   }
-  const jobId = await step(
+  const { id: jobId, providerJobId: known } = await step(
     "record-job",
     ({ idempotencyKey: requestId }) =>
       store.createJob({ requestId, datasetId, model }),
   );
+  // The key has expired since, and with it what the steps were.
+  if (known !== null) {
+    return { jobId, providerJobId: known, status: "submitted" };
+  }
   try {
     const file = { name: `${jobId}.jsonl`, content };
     const { fileId } = await step(

@@ -126,6 +126,23 @@ Deno.test("a provider that ignores keys is asked for its job before another is m
   ]);
 });
 
+Deno.test("a key that has expired starts no second job for the same request", async () => {
+  const keyed = { body: request, key: unique("key") };
+  const first = await call(stack(), ada, FUNCTION, keyed);
+  const callsBefore = stack().providerCalls();
+  const jobsBefore = await jobs(ada);
+  await stack().sql(
+    `update public.idempotency_keys set expires_at = now() - interval '1 second'
+    where idempotency_key = $1`,
+    [keyed.key],
+  );
+  const again = await call(stack(), ada, FUNCTION, keyed);
+  assertEquals([again.status, again.replayed], [202, false]);
+  assertEquals(again.body, first.body);
+  assertEquals(stack().providerCalls(), callsBefore);
+  assertEquals(await jobs(ada), jobsBefore);
+});
+
 Deno.test("a file that is not ready right after its upload is waited for", async () => {
   let isReady = false;
   const provider = (route: string) => {

@@ -130,7 +130,7 @@ async function jobOf(key: string) {
     select k.attempt, j.id, j.provider_job_id
     from public.idempotency_keys as k
     join public.training_jobs as j
-      on to_jsonb(j.id) = k.steps -> 'record-job' -> 'value'
+      on to_jsonb(j.id) = k.steps -> 'record-job' -> 'value' -> 'id'
     where k.idempotency_key = ${key}`;
   assertEquals(rows.length, 1);
   return rows[0]!;

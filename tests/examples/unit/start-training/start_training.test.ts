@@ -30,14 +30,19 @@ function stepsOf(key: string): RunStep {
 }
 
 function memory() {
-  const jobs = new Map<string, { id: string; status: string }>();
+  const jobs = new Map<
+    string,
+    { id: string; status: string; providerJobId: string | null }
+  >();
   let failing: JobProgress["status"] | undefined;
   const store: JobStore = {
     readDataset: (id) => Promise.resolve(id === "d" ? "{}\n" : null),
     createJob: ({ requestId }) => {
       const id = `job-of-${requestId}`;
-      if (!jobs.has(id)) jobs.set(id, { id, status: "submitting" });
-      return Promise.resolve(id);
+      const job = jobs.get(id) ??
+        { id, status: "submitting", providerJobId: null };
+      jobs.set(id, job);
+      return Promise.resolve({ id, providerJobId: job.providerJobId });
     },
     updateJob: (id, progress) => {
       if (progress.status === failing) {

@@ -15,8 +15,13 @@ function onOneLine(text: string): string {
   return text.replace(/\s+/g, " ").trim();
 }
 
+// Nobody writes quotes or lists so deep, and to read them takes more stack than
+// there is.
+const TOO_DEEP = /^[ \t]*(?:(?:>|[-+*][ \t]|\d{1,9}[.)][ \t])[ \t]*){100}/m;
+
 /**
- * The sections of a Markdown text, by its headings.
+ * The sections of a Markdown text, by its headings; of one that nests a hundred
+ * deep on a line, those of a text without markup.
  *
  * @example
  * ```ts
@@ -31,6 +36,7 @@ function onOneLine(text: string): string {
  * ```
  */
 export function markdownSections(text: string): Section[] {
+  if (TOO_DEEP.test(text)) return plainSections(text);
   const sections: Section[] = [];
   let headings: string[] = [];
   let section: Section = { headings, body: "", passages: [] };

@@ -214,6 +214,19 @@ Deno.test("documents too long for one data set are refused together", async () =
   assertEquals([answer.status, answer.body.code], [413, "DATASET_TOO_LARGE"]);
 });
 
+Deno.test("quotes and lists that nest deeper than anybody reads are text like any other", async () => {
+  const rest = "Leases\nA lease is the time for which a claim lasts.";
+  for (const marker of [">", "> ", "- ", "1. "]) {
+    const { body } = await call(stack(), ada, "process-document", {
+      body: formWith(`${marker.repeat(20_000)}deep\n\n${rest}`, "deep.md"),
+    });
+    const answer = await call(stack(), ada, FUNCTION, {
+      body: { documentIds: [body.documentId] },
+    });
+    assertEquals([marker, answer.status], [marker, 200]);
+  }
+});
+
 Deno.test("a malformed request is refused before anything is read", async () => {
   const many = Array.from({ length: 101 }, () => crypto.randomUUID());
   for (

@@ -13,6 +13,10 @@ export const MAX_DOCUMENTS = 100;
  */
 export const MAX_SOURCE_CHARACTERS = 500_000;
 
+// The bound of the column. Each example names its document, so that a long title
+// over many sentences makes a data set that is much longer than its text.
+const MAX_BYTES = 16 * 1024 * 1024;
+
 /** Why there is no data set. */
 export type TrainingErrorCode =
   | "DATASET_TOO_LARGE"
@@ -85,6 +89,13 @@ export async function generateTrainingData(
     );
   }
   const content = made.map(({ content }) => content).join("");
+  const bytes = new TextEncoder().encode(content).length;
+  if (bytes > MAX_BYTES) {
+    throw new TrainingError(
+      "DATASET_TOO_LARGE",
+      `The examples have ${bytes} bytes together, more than ${MAX_BYTES}: make several data sets, or shorten the titles`,
+    );
+  }
   const promptTokens = sum(made, ({ promptTokens }) => promptTokens);
   const answerTokens = sum(made, ({ answerTokens }) => answerTokens);
   const tokens = promptTokens + answerTokens;
@@ -114,7 +125,7 @@ export async function generateTrainingData(
       promptTokens,
       answerTokens,
       encoding: ENCODING,
-      bytes: new TextEncoder().encode(content).length,
+      bytes,
     },
   };
 }

@@ -214,6 +214,31 @@ Deno.test("documents too long for one data set are refused together", async () =
   assertEquals([answer.status, answer.body.code], [413, "DATASET_TOO_LARGE"]);
 });
 
+Deno.test("examples too large for one data set are refused, and not called a failure", async () => {
+  const sentences = Array.from(
+    { length: 25_000 },
+    (_, index) => `A b c d ${index} four.`,
+  );
+  const { data } = await ada.client.from("documents").insert({
+    // In JSON each of them takes six bytes, and each sentence is asked for by it.
+    title: "\u0001".repeat(200),
+    mime_type: "text/plain",
+    content: sentences.join(" "),
+  }).select("id").single().throwOnError();
+  await call(stack(), ada, "process-document", {
+    body: { documentId: data.id },
+  });
+  const before = (await datasets(ada)).length;
+  const answer = await call(stack(), ada, FUNCTION, {
+    body: { documentIds: [data.id] },
+  });
+  assertEquals(
+    [answer.status, answer.body.code, answer.body.retryable],
+    [413, "DATASET_TOO_LARGE", false],
+  );
+  assertEquals((await datasets(ada)).length, before);
+});
+
 Deno.test("quotes and lists that nest deeper than anybody reads are text like any other", async () => {
   const rest = "Leases\nA lease is the time for which a claim lasts.";
   for (const marker of [">", "> ", "- ", "1. "]) {

@@ -1390,7 +1390,8 @@ begin
   where s.id = p_sale_id and public.my_role_in(s.business_id) is not null
   for no key update;
 
-  if not found then
+  -- Once more: the membership may have ended while the sale was waited for.
+  if not found or public.my_role_in(v_sale.business_id) is null then
     perform public.pos_refuse(
       404, 'SALE_NOT_FOUND', 'Sale not found',
       format('There is no sale %s in a business of yours: check the id', p_sale_id)
@@ -2204,7 +2205,8 @@ begin
   where t.id = p_transfer_id and public.my_role_in(t.business_id) is not null
   for no key update;
 
-  if not found then
+  -- Once more: the membership may have ended while the transfer was waited for.
+  if not found or public.my_role_in(v_transfer.business_id) is null then
     perform public.pos_refuse(
       404, 'TRANSFER_NOT_FOUND', 'Transfer not found',
       format('There is no transfer %s in a business of yours: check the id', p_transfer_id)

@@ -318,6 +318,43 @@ Deno.test("who is no member any more when the draft is free approves nothing", a
   assertEquals(await stockOf(shop, shop.counter, tea!), 1);
 });
 
+Deno.test("who is no member any more when the document is free refunds nothing, and neither sends nor receives", async () => {
+  const { shop, products: [tea] } = await stockedShop(10);
+  const { body: sale } = await sell(stack(), shop, [[tea!, 2]]);
+  const draft = await draftTransfer(shop, [[tea!, 1]]);
+  const sent = await draftTransfer(shop, [[tea!, 1]]);
+  await call(stack(), ada, `pos/transfers/${sent}/send`, {
+    key: unique("key"),
+  });
+  const cashier = await signUp(stack());
+  const membership = { business_id: shop.businessId, user_id: cashier.userId };
+  for (
+    const [table, id, path, body] of [
+      ["sales", sale.saleId, `pos/sales/${sale.saleId}/refund`, {}],
+      ["transfers", draft, `pos/transfers/${draft}/send`],
+      ["transfers", sent, `pos/transfers/${sent}/receive`],
+    ] as const
+  ) {
+    await ada.client.from("memberships")
+      .insert({ ...membership, role: "cashier" }).throwOnError();
+    let asking: ReturnType<typeof call> | undefined;
+    await sql.begin(async (tx) => {
+      const [session] = await tx<{ pid: number }[]>`
+        select pg_backend_pid() as pid`;
+      await tx`select from ${tx(`public.${table}`)} where id = ${id}
+        for update`;
+      asking = call(stack(), cashier, path, { body, key: unique("key") });
+      await untilBlockedBy(sql, session!.pid);
+      await ada.client.from("memberships").delete().match(membership)
+        .throwOnError();
+    });
+    assertEquals([path, (await asking!).status], [path, 404]);
+  }
+  assertEquals(await stockOf(shop, shop.counter, tea!), 7);
+  assertEquals(await stockOf(shop, shop.warehouse, tea!), 0);
+  assertEquals((await assertBooks(stack(), shop)).refunds, 0);
+});
+
 Deno.test("a sale that waits for a registration gets a number within the series that its invoice names", async () => {
   const { shop, products: [tea] } = await stockedShop(1);
   const permit = { ...REGISTRATION.permit, firstSerial: 1, lastSerial: 5 };

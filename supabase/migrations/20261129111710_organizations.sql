@@ -62,16 +62,27 @@ $$;
 
 comment on function public.my_owner_ids() is 'Whose rows the caller shares: their own, and those of their organisations.';
 
+-- Held until the end of the transaction: what a colleague has begun is done or not, and whoever puts
+-- them out, or dissolves the organisation, waits for it. Before any row of the organisation's, in the
+-- order in which the end of it takes them.
+--
+-- security definer: a member may not lock their own membership. It tells callers about themselves only.
 create function public.require_membership(p_organization_id uuid) returns void
 language plpgsql
-stable
-security invoker
+volatile
+security definer
 set search_path = ''
 as $$
 begin
-  if p_organization_id is not null
-    and p_organization_id not in (select public.my_organization_ids())
-  then
+  if p_organization_id is null then
+    return;
+  end if;
+
+  perform from public.organization_members as m
+  where m.organization_id = p_organization_id and m.user_id = auth.uid()
+  for key share;
+
+  if not found then
     raise exception 'acting for organisation %: the caller is no member of such a one', p_organization_id
       using errcode = 'OR001';
   end if;
@@ -79,7 +90,7 @@ end;
 $$;
 
 comment on function public.require_membership(uuid) is
-  'SQLSTATE OR001: the caller is no member of the organisation, or there is none; null stands for the caller alone.';
+  'Holds the caller''s membership; null stands for the caller alone. SQLSTATE OR001: they are no member of the organisation, or there is none.';
 
 create function public.row_belongs_to_its_author() returns trigger
 language plpgsql

@@ -405,6 +405,8 @@ begin
   -- That it is archived is told apart from that there is none.
   perform set_config('archive.included', 'true', true);
 
+  perform public.require_membership(q.organization_id) from public.quotations as q where q.id = p_id;
+
   -- An attempt at the same request that is still at it is waited for here; what it has done is
   -- then seen below.
   select * into v_quotation from public.quotations as q where q.id = p_id for no key update;

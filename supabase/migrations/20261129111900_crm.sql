@@ -696,6 +696,9 @@ begin
   perform set_config('archive.included', 'true', true);
   perform set_config('crm.request', p_request::text, true);
 
+  execute format('select public.require_membership(r.organization_id) from public.%I as r where r.id = $1', v_table)
+  using p_id;
+
   -- An attempt at the same request that is still at it is waited for here; what it has done is
   -- then seen below.
   execute format('select to_jsonb(r) from public.%I as r where r.id = $1 for no key update', v_table)

@@ -263,7 +263,7 @@ select set_eq(
   'select * from pg_temp.open_doors',
   array[
     'get_idempotency_status', 'reserve_gpu_hours', 'create_event', 'update_event', 'cancel_event', 'create_business', 'my_business_ids', 'pos_perform',
-    'create_organization', 'my_organization_ids', 'transfer_organization'
+    'create_organization', 'my_organization_ids', 'require_membership', 'transfer_organization'
   ],
   'few functions lend users their owner''s rights'
 );

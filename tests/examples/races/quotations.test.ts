@@ -2,8 +2,10 @@ import { assert, assertEquals } from "@std/assert";
 import postgres from "postgres";
 import { call } from "../../support/call.ts";
 import { unique } from "../../support/probe.ts";
+import { newOrganization } from "../../support/organizations.ts";
 import { DRAFT, historyOf, newQuotation } from "../../support/quotations.ts";
 import { type Actor, signUp, withStack } from "../../support/stack.ts";
+import { untilBlockedBy } from "../../support/until_blocked_by.ts";
 
 const AT_ONCE = 20;
 const ROUNDS = 3;
@@ -192,5 +194,69 @@ Deno.test("archiving and changing at once: the change comes first or is refused"
         ? ["created", "updated", "archived"]
         : ["created", "archived"],
     );
+  }
+});
+
+Deno.test("a colleague is put out before what they ask for, and finds nothing, or after it", async () => {
+  const eve = await signUp(stack());
+  const team = await newOrganization(ada);
+  const member = { organization_id: team, user_id: eve.userId };
+  const inside = { headers: { "X-Organization-Id": team } };
+  const made = async (path: string, body: Record<string, unknown>) => {
+    const key = unique("key");
+    const answer = await call(stack(), ada, path, { body, key, ...inside });
+    return answer.body.id;
+  };
+  const quotation = await made("quotations", DRAFT);
+  const client = await made("crm/clients", { name: "Aouda" });
+  const requests = [
+    ["quotations", { body: DRAFT }],
+    [`quotations/${quotation}`, { method: "PATCH", body: DRAFT }],
+    [`quotations/${quotation}/status`, { body: { status: "sent" } }],
+    ["crm/clients", { body: { name: "Fix" } }],
+    [`crm/clients/${client}`, { method: "PATCH", body: { name: "Fix" } }],
+    [`crm/clients/${client}`, { method: "DELETE" }],
+  ] as const;
+  const locks = {
+    "is put out": (tx: postgres.TransactionSql) =>
+      tx`delete from public.organization_members
+        where organization_id = ${team} and user_id = ${eve.userId}`,
+    "asks first": (tx: postgres.TransactionSql) =>
+      tx`lock table public.quotation_history, public.crm_audit`,
+  };
+  for (const [path, request] of requests) {
+    for (const [who, lock] of Object.entries(locks)) {
+      await ada.client.from("organization_members").insert(member)
+        .throwOnError();
+      let asking: ReturnType<typeof call> | undefined;
+      let leaving: PromiseLike<unknown> | undefined;
+      await sql.begin(async (tx) => {
+        const [session] = await tx<{ pid: number }[]>`
+          select pg_backend_pid() as pid`;
+        await lock(tx);
+        asking = call(stack(), eve, path, {
+          ...request,
+          key: unique("key"),
+          ...inside,
+        });
+        await untilBlockedBy(sql, session!.pid);
+        if (who === "is put out") return;
+        const [eves] = await sql<{ pid: number }[]>`
+          select pid from pg_stat_activity
+          where ${session!.pid} = any (pg_blocking_pids(pid))`;
+        leaving = ada.client.from("organization_members").delete()
+          .match(member).throwOnError().then();
+        await untilBlockedBy(sql, eves!.pid);
+      });
+      const { status } = await asking!;
+      await leaving;
+      assertEquals(
+        [path, who, status < 300 ? "done" : status],
+        [path, who, who === "is put out" ? 404 : "done"],
+      );
+      const left = await sql`select from public.organization_members
+        where organization_id = ${team}`;
+      assertEquals(left.length, 1);
+    }
   }
 });

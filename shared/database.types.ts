@@ -3201,6 +3201,14 @@ export type Database = {
       };
     };
     Functions: {
+      "archive_quotation": {
+        Args: {
+          "p_archived": boolean;
+          "p_id": string;
+          "p_versions": (number)[];
+        };
+        Returns: Json;
+      };
       "archived_rows_included": {
         Args: Record<PropertyKey, never>;
         Returns: boolean;

@@ -2,11 +2,9 @@ import { withSupabase } from "@supabase/server";
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import {
-  archive,
   archivedHeaders,
   ArchiveError,
   includeArchived,
-  restore,
 } from "../../shared/archive.ts";
 import type { Database } from "../../shared/database.types.ts";
 import type { IdempotencyConfig } from "../../shared/idempotency.ts";
@@ -25,7 +23,6 @@ import {
 import { pageOf } from "../_kit/paging.ts";
 import { readJson, requireMethod } from "../_kit/read_request.ts";
 import { type ProblemTable, Refusal, refuse } from "../_kit/refuse.ts";
-import { StoreError } from "../_kit/store_error.ts";
 import { ifMatch, versionTag } from "../_kit/versions.ts";
 import {
   type Quotation,
@@ -148,19 +145,14 @@ for (const method of ["PUT", "PATCH"] as const) {
 
 routes.delete("/quotations/:id", once("quotations/:id"), async (c) => {
   if (new URL(c.req.url).searchParams.has("hard")) throw hardDelete();
-  const found = await archive(c.env.supabase, "quotations", idOf(c));
-  if (!found) throw notFound(idOf(c));
-  return answer(await read(c));
+  return answer(await storeOf(c).archive(idOf(c), true, ifMatch(c.req.raw)));
 });
 
 routes.post(
   "/quotations/:id/restore",
   once("quotations/:id/restore"),
-  async (c) => {
-    const found = await restore(c.env.supabase, "quotations", idOf(c));
-    if (!found) throw notFound(idOf(c));
-    return answer(await read(c));
-  },
+  async (c) =>
+    answer(await storeOf(c).archive(idOf(c), false, ifMatch(c.req.raw))),
 );
 
 routes.on(
@@ -206,15 +198,14 @@ export default {
 
 /** An error of soft delete, which knows nothing of this API's answers. */
 function inOurWords(error: Error): Error {
-  if (!(error instanceof ArchiveError)) return error;
-  return error.code === "QUERY_INVALID"
+  return error instanceof ArchiveError
     ? new Refusal({
       status: 400,
       code: "REQUEST_INVALID",
       title: "Invalid request",
       detail: error.message,
     }, { cause: error })
-    : new StoreError("Cannot archive or restore", error);
+    : error;
 }
 
 function storeOf({ env }: Asked): QuotationStore {

@@ -57,6 +57,12 @@ export interface QuotationStore {
     fields: Partial<QuotationDraft>,
     change: Change,
   ): Promise<Quotation>;
+  /** One that is archived already, or restored, stays as it is. */
+  archive(
+    id: string,
+    archived: boolean,
+    versions: Change["versions"],
+  ): Promise<Quotation>;
   /** @param organization Whose it has to be; `null`: any that the caller sees. */
   changeStatus(
     id: string,
@@ -106,6 +112,18 @@ export function quotationStore(
         p_request_id: requestId,
       });
       if (error) throw refusedChange(`Cannot change quotation ${id}`, error);
+      return quotationOf(data);
+    },
+    async archive(id, archived, versions) {
+      const { data, error } = await supabase.rpc("archive_quotation", {
+        p_id: id,
+        p_archived: archived,
+        p_versions: versions as number[],
+      });
+      if (error) {
+        const attempt = archived ? "archive" : "restore";
+        throw refusedChange(`Cannot ${attempt} quotation ${id}`, error);
+      }
       return quotationOf(data);
     },
     async changeStatus(id, status, organization, { requestId, versions }) {

@@ -576,6 +576,46 @@ $$;
 comment on function public.change_quotation_status(uuid, text, integer[], text, uuid) is
   'Changes the status of a quotation, of an organisation''s where one is named, once for each request. SQLSTATE QT000, SD001, QT001, QT002, QT003, QT005.';
 
+create function public.archive_quotation(p_id uuid, p_archived boolean, p_versions integer[]) returns jsonb
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_quotation public.quotations;
+begin
+  perform set_config('archive.included', 'true', true);
+  perform public.require_membership(q.organization_id) from public.quotations as q where q.id = p_id;
+
+  select * into v_quotation from public.quotations as q where q.id = p_id for no key update;
+
+  if not found then
+    raise exception 'archiving or restoring quotation %: there is none', p_id using errcode = 'QT000';
+  end if;
+
+  -- Before its version, which another attempt at the same request has counted up.
+  if (v_quotation.archived_at is not null) = p_archived then
+    return public.quotation_document(p_id);
+  end if;
+
+  if v_quotation.version <> all (p_versions) then
+    raise exception 'archiving or restoring quotation %: it is at version % by now', p_id, v_quotation.version
+      using errcode = 'QT005';
+  end if;
+
+  update public.quotations as q
+  set archived_at = case when p_archived then now() end
+  where q.id = p_id;
+
+  return public.quotation_document(p_id);
+end;
+$$;
+
+comment on function public.archive_quotation(uuid, boolean, integer[]) is
+  'Archives a quotation or restores it; one that is so already stays as it is. SQLSTATE QT000, QT005.';
+
+revoke all on function public.archive_quotation(uuid, boolean, integer[]) from public, anon, authenticated, service_role;
 revoke all on function public.quotation_document(uuid) from public, anon, authenticated, service_role;
 revoke all on function public.lock_quotation(uuid, integer[], text) from public, anon, authenticated, service_role;
 revoke all on function public.write_quotation_lines(uuid, jsonb) from public, anon, authenticated, service_role;
@@ -583,6 +623,7 @@ revoke all on function public.create_quotation(jsonb, text, uuid) from public, a
 revoke all on function public.update_quotation(uuid, jsonb, integer[], text) from public, anon, authenticated, service_role;
 revoke all on function public.change_quotation_status(uuid, text, integer[], text, uuid)
   from public, anon, authenticated, service_role;
+grant execute on function public.archive_quotation(uuid, boolean, integer[]) to authenticated;
 grant execute on function public.quotation_document(uuid) to authenticated, service_role;
 grant execute on function public.lock_quotation(uuid, integer[], text) to authenticated;
 grant execute on function public.write_quotation_lines(uuid, jsonb) to authenticated;

@@ -1,5 +1,6 @@
 -- Undoes 20261129111800_quotations.sql. Every quotation is lost, and with them their audit trail.
 
+drop function public.archive_quotation(uuid, boolean, integer[]);
 drop function public.change_quotation_status(uuid, text, integer[], text, uuid);
 drop function public.update_quotation(uuid, jsonb, integer[], text);
 drop function public.create_quotation(jsonb, text, uuid);

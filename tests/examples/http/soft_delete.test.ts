@@ -185,6 +185,36 @@ Deno.test("what is archived can be restored, as it was, and not be changed befor
   assertEquals(await become(stack(), ada, made.id, "sent"), 200);
 });
 
+Deno.test("who archives or restores what another tab has changed since is told so, unless it is done already", async () => {
+  const { id } = await newQuotation(stack(), ada);
+  const rename = await call(stack(), ada, `quotations/${id}`, {
+    method: "PATCH",
+    body: { customerName: "Changed meanwhile" },
+    key: unique("key"),
+  });
+  assertEquals(rename.body.version, 2);
+  const ask = (method: string, path: string, tag: string) =>
+    call(stack(), ada, path, {
+      method,
+      headers: { "If-Match": tag },
+      key: unique("key"),
+    });
+  const archive = (tag: string) => ask("DELETE", `quotations/${id}`, tag);
+  const restore = (tag: string) => ask("POST", `quotations/${id}/restore`, tag);
+  const stale = await archive('"1"');
+  assertEquals([stale.status, stale.body.code], [412, "QUOTATION_CHANGED"]);
+  const { body } = await get(`quotations/${id}`);
+  assertEquals([body.version, body.archivedAt], [2, null]);
+  for (const _ of ["first", "lost its answer"]) {
+    const archived = await archive('"2"');
+    assertEquals([archived.status, archived.body.version], [200, 3]);
+  }
+  assertEquals((await restore('"2"')).status, 412);
+  const restored = await restore('"3"');
+  assertEquals([restored.status, restored.body.version], [200, 4]);
+  assertEquals((await archive("x")).status, 400);
+});
+
 Deno.test("archiving and restoring again changes nothing, with a key or without", async () => {
   const { id } = await newQuotation(stack(), ada);
   const key = unique("key");

@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { freePort, unprivilegedUser } from "./postgres.ts";
+import { freePort } from "./free_ports.ts";
+import { unprivilegedUser } from "./postgres.ts";
 
 /** A connection pooler in front of a throw-away cluster. */
 export interface Pooler extends AsyncDisposable {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { freePort } from "./free_ports.ts";
 import { NPM_POSTGRES, npmPostgres } from "./npm_postgres.ts";
 
 /** A Postgres installation: where its programs are and its major version. */
@@ -354,14 +355,6 @@ async function run(
       }`,
     );
   }
-}
-
-/** A loopback port that was free a moment ago. */
-export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
 }
 
 // The shell holds the read end of a pipe from this process. However this process

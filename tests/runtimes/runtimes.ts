@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { bundle } from "../../scripts/bundle.ts";
+import { freePort } from "../../scripts/cluster/free_ports.ts";
 import { NODE, npmProgram } from "../../scripts/npm_package.ts";
 
 /** A runtime for JavaScript that can serve `app.ts`. */
@@ -229,11 +230,4 @@ async function printed(child: Deno.ChildProcess): Promise<string> {
     [child.stdout, child.stderr].map((stream) => new Response(stream).text()),
   );
   return texts.join("").trim();
-}
-
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
 }

@@ -191,7 +191,8 @@ Deno.test("work that throws and is not marked frees its key with the lease, and 
   }
   assertEquals(answer.status, 200);
   const took = performance.now() - thrownAt;
-  assert(took < 2_000, `free after ${took} ms`);
+  // Not only when an attempt has to be over, which is after 400 s.
+  assert(took < 60_000, `free after ${took} ms`);
 });
 
 Deno.test("a user's own client works where the environment has the secret key, and is told what to do elsewhere", async () => {

@@ -26,12 +26,12 @@ async function statusOf(key: string): Promise<string> {
 
 /** Waits until a key is no longer in progress. */
 async function settled(key: string): Promise<string> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 2_000; tries++) {
     const status = await statusOf(key);
     if (status !== "processing") return status;
     await new Promise((resolve) => setTimeout(resolve, 25));
   }
-  throw new Error(`"${key}" was still in progress after 5 s`);
+  throw new Error(`"${key}" was still in progress after 50 s`);
 }
 
 /** A body that the test writes while it is read. */

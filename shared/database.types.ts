@@ -3367,6 +3367,34 @@ export type Database = {
         Returns: Json;
       };
       "hold_credit_balance": { Args: { "p_user_id": string }; Returns: number };
+      "hold_quotation": {
+        Args: { "p_id": string };
+        Returns: {
+          "archived_at": string | null;
+          "created_at": string;
+          "currency": string;
+          "customer_name": string;
+          "id": string;
+          "last_request_id": string | null;
+          "net_minor": number;
+          "organization_id": string | null;
+          "owner_id": string;
+          "request_id": string;
+          "status": string;
+          "tax_minor": number;
+          "total_minor": number;
+          "updated_at": string;
+          "user_id": string | null;
+          "valid_until": string | null;
+          "version": number;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "quotations";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       "idempotency_checkpoint": {
         Args: {
           "p_idempotency_key": string;

@@ -392,8 +392,7 @@ $$;
 
 comment on function public.quotation_document(uuid) is 'A quotation with its lines; null where the caller has none with this id.';
 
-create function public.lock_quotation(p_id uuid, p_versions integer[], p_request_id text)
-returns public.quotations
+create function public.hold_quotation(p_id uuid) returns public.quotations
 language plpgsql
 volatile
 security invoker
@@ -408,13 +407,30 @@ begin
   perform public.require_membership(q.organization_id) from public.quotations as q where q.id = p_id;
 
   -- An attempt at the same request that is still at it is waited for here; what it has done is
-  -- then seen below.
+  -- then seen.
   select * into v_quotation from public.quotations as q where q.id = p_id for no key update;
 
   if not found then
     raise exception 'changing quotation %: there is none', p_id using errcode = 'QT000';
   end if;
 
+  return v_quotation;
+end;
+$$;
+
+comment on function public.hold_quotation(uuid) is
+  'The quotation, archived or not, held until the end of the transaction. SQLSTATE QT000: no such quotation.';
+
+create function public.lock_quotation(p_id uuid, p_versions integer[], p_request_id text)
+returns public.quotations
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_quotation constant public.quotations := public.hold_quotation(p_id);
+begin
   if exists (
     select from public.quotation_history as h
     where h.owner_id = v_quotation.owner_id and h.request_id = p_request_id and h.quotation_id = p_id
@@ -583,17 +599,8 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_quotation public.quotations;
+  v_quotation constant public.quotations := public.hold_quotation(p_id);
 begin
-  perform set_config('archive.included', 'true', true);
-  perform public.require_membership(q.organization_id) from public.quotations as q where q.id = p_id;
-
-  select * into v_quotation from public.quotations as q where q.id = p_id for no key update;
-
-  if not found then
-    raise exception 'archiving or restoring quotation %: there is none', p_id using errcode = 'QT000';
-  end if;
-
   -- Before its version, which another attempt at the same request has counted up.
   if (v_quotation.archived_at is not null) = p_archived then
     return public.quotation_document(p_id);
@@ -617,6 +624,7 @@ comment on function public.archive_quotation(uuid, boolean, integer[]) is
 
 revoke all on function public.archive_quotation(uuid, boolean, integer[]) from public, anon, authenticated, service_role;
 revoke all on function public.quotation_document(uuid) from public, anon, authenticated, service_role;
+revoke all on function public.hold_quotation(uuid) from public, anon, authenticated, service_role;
 revoke all on function public.lock_quotation(uuid, integer[], text) from public, anon, authenticated, service_role;
 revoke all on function public.write_quotation_lines(uuid, jsonb) from public, anon, authenticated, service_role;
 revoke all on function public.create_quotation(jsonb, text, uuid) from public, anon, authenticated, service_role;
@@ -625,6 +633,7 @@ revoke all on function public.change_quotation_status(uuid, text, integer[], tex
   from public, anon, authenticated, service_role;
 grant execute on function public.archive_quotation(uuid, boolean, integer[]) to authenticated;
 grant execute on function public.quotation_document(uuid) to authenticated, service_role;
+grant execute on function public.hold_quotation(uuid) to authenticated;
 grant execute on function public.lock_quotation(uuid, integer[], text) to authenticated;
 grant execute on function public.write_quotation_lines(uuid, jsonb) to authenticated;
 grant execute on function public.create_quotation(jsonb, text, uuid) to authenticated;

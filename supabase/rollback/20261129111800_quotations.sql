@@ -6,6 +6,7 @@ drop function public.update_quotation(uuid, jsonb, integer[], text);
 drop function public.create_quotation(jsonb, text, uuid);
 drop function public.write_quotation_lines(uuid, jsonb);
 drop function public.lock_quotation(uuid, integer[], text);
+drop function public.hold_quotation(uuid);
 drop function public.quotation_document(uuid);
 drop table public.quotation_lines;
 drop table public.quotations;

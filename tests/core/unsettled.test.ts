@@ -2,15 +2,17 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { memoryLedger, withIdempotency } from "../../shared/idempotency.ts";
 import { route } from "../support/middleware.ts";
 
+const operation = () => ({
+  store: memoryLedger(),
+  userId: "ada",
+  route: "orders",
+  key: "order-17",
+});
+
 // Each of these ended in a key that was renewed without end.
 
 Deno.test("an operation whose result has no JSON form leaves a key that runs again", async () => {
-  const context = {
-    store: memoryLedger(),
-    userId: "ada",
-    route: "orders",
-    key: "order-17",
-  };
+  const context = operation();
   await assertRejects(
     () =>
       withIdempotency(
@@ -28,12 +30,7 @@ Deno.test("an operation whose result has no JSON form leaves a key that runs aga
 
 for (const status of [99, 101, 700, 201.5, NaN]) {
   Deno.test(`an operation whose status is ${status} is told so, and leaves a key that runs again`, async () => {
-    const context = {
-      store: memoryLedger(),
-      userId: "ada",
-      route: "orders",
-      key: "order-17",
-    };
+    const context = operation();
     await assertRejects(
       () =>
         withIdempotency(context, () => Promise.resolve({ status, body: 1 })),

@@ -97,7 +97,7 @@ from (values
     'authenticated', 'function', 'execute',
     'store_uploaded_document store_processed_document read_processed_documents store_training_dataset
     reserve_gpu_hours create_event update_event cancel_event create_business my_business_ids pos_perform pos_seller my_recognition_address
-    send_recognition share_recognition create_quotation update_quotation archive_quotation change_quotation_status lock_quotation
+    send_recognition share_recognition create_quotation update_quotation archive_quotation change_quotation_status hold_quotation lock_quotation
     quotation_document quotation_may_become write_quotation_lines'
   ),
   (

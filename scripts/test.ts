@@ -16,10 +16,10 @@ import { outcomeOf, type Phase } from "./test/phase.ts";
 import { phases } from "./test/phases.ts";
 import { useScratchMemory } from "./test/scratch.ts";
 
-// One more than the smallest machine this has to be quick on has cores: the parts
-// that cut connections and let leases lapse mostly wait. With five, all of it takes
-// a tenth more of the processors.
-const LANES = 3;
+// Two more than the smallest machine this has to be quick on has cores: the parts
+// that cut connections and let leases lapse mostly wait. With three, a sixth of the
+// processors is idle.
+const LANES = 4;
 
 useScratchMemory();
 

@@ -21,7 +21,7 @@ if (url === undefined) {
   testTrial({
     ...agreementTrial,
     run: (limits) => compareLedgers(limits, stack(), url),
-  }, 3);
+  }, 1.5);
 }
 
 // The last one found is at less than 200.

@@ -198,17 +198,12 @@ export function momentsOf(
         ownerToken: uuid(),
       }));
       const common = terms(thirdParty);
-      const batch = move("claimMany", about, [userId, scope, claims, common]);
-      return {
-        ...batch,
-        send: (ledger) =>
-          batch.send(ledger) ??
-            inTurn(
-              claims,
-              ({ key, ...own }) =>
-                ledger.claim({ userId, scope, key }, { ...own, ...common }),
-            ),
-      };
+      return batchOf(
+        move("claimMany", about, [userId, scope, claims, common]),
+        claims,
+        (ledger, { key, ...own }) =>
+          ledger.claim({ userId, scope, key }, { ...own, ...common }),
+      );
     }
     const settlements = named.map((key): Settlement => ({
       key,
@@ -216,23 +211,16 @@ export function momentsOf(
       ...(random.chance(0.6) ? { answer: answer() } : { failure: failure() }),
     }));
     const ttls = { completed: random.pick(TTLS), failed: random.pick(TTLS) };
-    const batch = move("settleMany", about, [userId, scope, settlements, ttls]);
-    return {
-      ...batch,
-      send: (ledger) =>
-        batch.send(ledger) ??
-          inTurn(settlements, ({ key, ownerToken, ...one }) => {
-            const identity = { userId, scope, key };
-            return "answer" in one
-              ? ledger.complete(
-                identity,
-                ownerToken,
-                one.answer,
-                ttls.completed,
-              )
-              : ledger.fail(identity, ownerToken, one.failure, ttls.failed);
-          }),
-    };
+    return batchOf(
+      move("settleMany", about, [userId, scope, settlements, ttls]),
+      settlements,
+      (ledger, { key, ownerToken, ...one }) => {
+        const identity = { userId, scope, key };
+        return "answer" in one
+          ? ledger.complete(identity, ownerToken, one.answer, ttls.completed)
+          : ledger.fail(identity, ownerToken, one.failure, ttls.failed);
+      },
+    );
   };
 
   const moments = Array.from({ length: MOMENTS }, (): Moment => {
@@ -284,14 +272,18 @@ export function shown(value: unknown): string {
   return Deno.inspect(value, { depth: 9, strAbbreviateSize: 60 });
 }
 
-/** What a batch does, by a ledger that has none. */
-async function inTurn<T>(
+/** A batch; a ledger that has none is sent its items in their order. */
+function batchOf<T>(
+  whole: Move,
   items: readonly T[],
-  send: (item: T) => Promise<unknown>,
-): Promise<unknown[]> {
-  const answers: unknown[] = [];
-  for (const item of items) answers.push(await send(item));
-  return answers;
+  sendOne: (ledger: Ledger, item: T) => Promise<unknown>,
+): Move {
+  const inTurn = async (ledger: Ledger) => {
+    const answers: unknown[] = [];
+    for (const item of items) answers.push(await sendOne(ledger, item));
+    return answers;
+  };
+  return { ...whole, send: (ledger) => whole.send(ledger) ?? inTurn(ledger) };
 }
 
 /** Whether two calls are about one key. */

@@ -161,6 +161,21 @@ export const phases: readonly Phase[] = [
       ),
   },
   {
+    name: "attempts that stall or crash",
+    postgres: [],
+    run: (filter) => runDenoTest([ATTEMPTS], filter),
+  },
+  {
+    name: "kills and outages",
+    postgres: [],
+    run: (filter) => runDenoTest([CRASH], filter),
+  },
+  {
+    name: "failover",
+    postgres: [],
+    run: (filter) => runDenoTest([FAILOVER], filter),
+  },
+  {
     name: "documentation",
     postgres: null,
     run: (filter) => runDenoTest([`${DOCS}/all.ts`], filter, STARTS_OFTEN),
@@ -231,23 +246,8 @@ export const phases: readonly Phase[] = [
   },
   { name: "pgTAP", postgres: ["pg_cron", "pgtap"], run: runPgtap },
   {
-    name: "failover",
-    postgres: [],
-    run: (filter) => runDenoTest([FAILOVER], filter),
-  },
-  {
     name: "guides",
     postgres: [],
     run: (filter) => onPostgres(`${GUIDES}/all.ts`, filter),
-  },
-  {
-    name: "attempts that stall or crash",
-    postgres: [],
-    run: (filter) => runDenoTest([ATTEMPTS], filter),
-  },
-  {
-    name: "kills and outages",
-    postgres: [],
-    run: (filter) => runDenoTest([CRASH], filter),
   },
 ];

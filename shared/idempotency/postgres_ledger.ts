@@ -16,10 +16,12 @@ export interface PostgresClient {
   unsafe(
     statement: string,
     parameters: (string | number | boolean | null)[],
-    options: { prepare: true },
+    options: { prepare: boolean },
   ): PromiseLike<readonly unknown[]>;
   /** What a client has and a transaction has not. */
   readonly begin?: unknown;
+  /** What a reserved connection has and a transaction has not. */
+  readonly release?: unknown;
 }
 
 /**
@@ -39,8 +41,9 @@ export interface QueryClient {
  * owner of the tables and the service role may name any user.
  *
  * Given the transaction of `sql.begin`, claim, effect and completion are
- * committed together, or not at all. It is over with its first error, so there
- * no call is sent again: send all of it again.
+ * committed together, or not at all: an attempt that fails, also by an answer
+ * that is not final, ends it. It is over with its first error, so there no call
+ * is sent again: send all of it again.
  *
  * Leave the client's names of columns as they are (no `transform`).
  *
@@ -79,7 +82,7 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
       client.unsafe(text, values, { prepare: true });
   const isTransaction = !("queryRaw" in client || "begin" in client);
 
-  return sqlLedger(async (fn, args, withinMs) => {
+  const ledger = sqlLedger(async (fn, args, withinMs) => {
     const { text, names } = statementOf(fn, args, !isTransaction);
     const values = names.map((name) => {
       const value = args[name];
@@ -97,7 +100,51 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
     health: "queryRaw" in client ? CONTEXT_CLIENT : undefined,
     retries: !isTransaction,
   });
+  return isTransaction && !("release" in client)
+    ? allOrNothing(ledger, client)
+    : ledger;
 }
+
+/**
+ * Ends a transaction in which an attempt failed: what the attempt did would
+ * commit with its failure, and the next attempt would do it again.
+ */
+function allOrNothing(ledger: Ledger, client: PostgresClient): Ledger {
+  const claimed = new Set<string>();
+  const endIfOne = async (failed: readonly { ownerToken: string }[]) => {
+    if (!failed.some(({ ownerToken }) => claimed.has(ownerToken))) return;
+    await client.unsafe(END_TRANSACTION, [], { prepare: false });
+  };
+  return {
+    ...ledger,
+    async claim(identity, terms) {
+      const result = await ledger.claim(identity, terms);
+      if ("fence" in result) claimed.add(terms.ownerToken);
+      return result;
+    },
+    async claimMany(userId, scope, requests, terms) {
+      const results = await ledger.claimMany!(userId, scope, requests, terms);
+      results.forEach((result, n) => {
+        if ("fence" in result) claimed.add(requests[n]!.ownerToken);
+      });
+      return results;
+    },
+    async fail(identity, ownerToken, ...rest) {
+      await endIfOne([{ ownerToken }]);
+      return await ledger.fail(identity, ownerToken, ...rest);
+    },
+    async settleMany(userId, scope, settlements, ttlSeconds) {
+      await endIfOne(settlements.filter((ended) => "failure" in ended));
+      return await ledger
+        .settleMany!(userId, scope, settlements, ttlSeconds);
+    },
+  };
+}
+
+const END_TRANSACTION = `do $$ begin
+  raise exception 'Cannot commit this transaction: an attempt in it threw or gave an answer that is not final, and what it did would be done again by the next one'
+    using hint = 'Throw what the caller has to be told, and answer outside of the transaction.';
+end $$`;
 
 // `@supabase/server` makes a client for each request, all on SUPABASE_DB_URL:
 // what is known of its health must outlive them.

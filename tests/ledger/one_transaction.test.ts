@@ -4,11 +4,16 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import postgres, { type Sql, type TransactionSql } from "postgres";
+import postgres, {
+  type ReservedSql,
+  type Sql,
+  type TransactionSql,
+} from "postgres";
 import {
   flushReplayCounts,
   type OperationOutcome,
   postgresLedger,
+  runMany,
   withIdempotency,
 } from "../../shared/idempotency.ts";
 import { readKeys } from "../../scripts/stack/keys.ts";
@@ -139,6 +144,23 @@ const orderThen = (
     })
   );
 
+/** Orders a product, then answers. */
+const operation = (
+  tx: TransactionSql | ReservedSql,
+  { key, product, status }: { key: string; product: string; status: number },
+) =>
+  withIdempotency({
+    store: postgresLedger(tx),
+    userId: ada.userId,
+    route: "orders",
+    key,
+  }, async () => {
+    await tx`insert into public.orders (user_id, product)
+      values (${ada.userId}, ${product})`;
+    if (status === 0) throw new Error("no stock");
+    return { status, body: null };
+  });
+
 Deno.test("an error in the transaction leaves neither the order nor the key", async () => {
   const key = unique("key");
   const product = unique("product");
@@ -164,6 +186,97 @@ Deno.test("a record that cannot be written takes the order with it", async () =>
   const retry = await orderThen(key, product, () => Promise.resolve({}));
   assert(!retry.replayed);
   assertEquals(await orders(product), 1);
+});
+
+Deno.test("an answer that is not final ends the transaction, and the retry runs", async () => {
+  const order = { key: unique("key"), product: unique("product") };
+  await assertRejects(
+    () => sql.begin((tx) => operation(tx, { ...order, status: 503 })),
+    Error,
+    "an attempt in it threw or gave an answer that is not final",
+  );
+  assertEquals(
+    [await orders(order.product), await statusOf(order.key)],
+    [0, undefined],
+  );
+  await sql.begin((tx) => operation(tx, { ...order, status: 201 }));
+  assertEquals(
+    [await orders(order.product), await statusOf(order.key)],
+    [1, "completed"],
+  );
+});
+
+Deno.test("an error that is caught within the transaction commits nothing of its attempt", async () => {
+  const order = { key: unique("key"), product: unique("product") };
+  await assertRejects(
+    () =>
+      sql.begin(async (tx) => {
+        await operation(tx, { ...order, status: 0 }).catch(() => {});
+        return "caught";
+      }),
+    Error,
+    "Cannot commit this transaction",
+  );
+  assertEquals(
+    [await orders(order.product), await statusOf(order.key)],
+    [0, undefined],
+  );
+});
+
+Deno.test("a savepoint keeps the rest of a transaction from an attempt that failed in it", async () => {
+  const order = { key: unique("key"), product: unique("product") };
+  const beside = { key: unique("key"), product: unique("product") };
+  await sql.begin(async (tx) => {
+    await operation(tx, { ...beside, status: 201 });
+    await assertRejects(() =>
+      tx.savepoint((tx) => operation(tx, { ...order, status: 503 }))
+    );
+  });
+  assertEquals(
+    [await orders(order.product), await statusOf(order.key)],
+    [0, undefined],
+  );
+  assertEquals(
+    [await orders(beside.product), await statusOf(beside.key)],
+    [1, "completed"],
+  );
+});
+
+Deno.test("of a batch in a transaction all commit, or none", async () => {
+  const products = [unique("product"), unique("product")];
+  const place = (failing?: string) =>
+    sql.begin((tx) =>
+      runMany({
+        store: postgresLedger(tx),
+        userId: ada.userId,
+        route: "orders",
+        items: products.map((product) => ({ key: product, input: product })),
+      }, async ({ input }) => {
+        await tx`insert into public.orders (user_id, product)
+          values (${ada.userId}, ${input})`;
+        return { status: input === failing ? 503 : 201, body: null };
+      })
+    );
+  for (const product of products) {
+    await assertRejects(() => place(product), Error, "Cannot commit");
+  }
+  assertEquals(await Promise.all(products.map(orders)), [0, 0]);
+  await place();
+  assertEquals(await Promise.all(products.map(orders)), [1, 1]);
+});
+
+Deno.test("a reserved connection keeps a ledger without a transaction, too", async () => {
+  const order = { key: unique("key"), product: unique("product") };
+  const reserved = await sql.reserve();
+  try {
+    const failed = await operation(reserved, { ...order, status: 503 });
+    assertEquals([failed.status, await statusOf(order.key)], [503, "failed"]);
+    const placed = await operation(reserved, { ...order, status: 201 });
+    assertEquals([placed.status, placed.replayed], [201, false]);
+  } finally {
+    reserved.release();
+  }
+  assertEquals(await statusOf(order.key), "completed");
 });
 
 Deno.test("an exception in the function leaves its key free", async () => {

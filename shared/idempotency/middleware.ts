@@ -167,17 +167,26 @@ async function begin(
     (ctx.postgresAdmin === undefined
       ? supabaseLedger(ctx.supabaseAdmin)
       : postgresLedger(ctx.postgresAdmin));
-  const fingerprint = config.fingerprint === undefined
-    ? await fingerprintRequest(cloneUnread(req))
-    : await sha256Hex(await config.fingerprint(cloneUnread(req)));
   const { metadata } = config;
   return await claim(ledger, { userId, scope, key }, {
-    fingerprint,
+    fingerprint: await fingerprintOf(cloneUnread(req), config),
     config,
     metadata: metadata === undefined ? null : checkedMetadata(
       typeof metadata === "function" ? await metadata(req) : metadata,
     ),
   });
+}
+
+async function fingerprintOf(
+  req: Request,
+  { fingerprint }: ResolvedConfig,
+): Promise<string> {
+  if (fingerprint === undefined) return await fingerprintRequest(req);
+  const made = await fingerprint(req);
+  if (typeof made === "string") return await sha256Hex(made);
+  throw new TypeError(
+    `Cannot use the fingerprint that the route made of this request: expected a string, got ${typeof made}`,
+  );
 }
 
 async function scopeOf(

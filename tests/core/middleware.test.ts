@@ -267,3 +267,15 @@ Deno.test("a route may look its scope up, and is told what is none", async () =>
     assertEquals(route.runs(), 0);
   }
 });
+
+Deno.test("a route is told that its fingerprint is none, and nothing runs", async () => {
+  for (const made of [undefined, null, 17]) {
+    const route = numbered({ fingerprint: () => made as unknown as string });
+    await assertRejects(
+      () => route.ask({ key: KEY }),
+      TypeError,
+      "the fingerprint",
+    );
+    assertEquals(route.runs(), 0);
+  }
+});

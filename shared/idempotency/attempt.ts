@@ -19,10 +19,10 @@ import { MAX_STORED_BYTES, toResponse } from "./response.ts";
 import {
   type EffectKey,
   effectKeyOf,
+  newEffectKey,
   type Step,
   stepsOf,
-  unprotectedEffectKey,
-  unprotectedStep,
+  unprotectedSteps,
 } from "./steps.ts";
 
 /** The caller holds the key; it ends with `respond` or `fail`. */
@@ -260,8 +260,15 @@ export function attemptOf(grant: Grant): Attempt {
   };
 }
 
-/** The attempt of a request without a key, or without a ledger: it just runs. */
-export function unprotectedAttempt(): Attempt {
+/**
+ * The attempt of a request without a key, or without a ledger: it just runs.
+ *
+ * @param effectKey Names its effects: where there is a key, as every other
+ * attempt of it does.
+ */
+export function unprotectedAttempt(
+  effectKey: EffectKey = newEffectKey,
+): Attempt {
   let controller: AbortController | undefined;
   return {
     key: null,
@@ -271,8 +278,8 @@ export function unprotectedAttempt(): Attempt {
     get signal() {
       return (controller ??= new AbortController()).signal;
     },
-    step: unprotectedStep,
-    effectKey: unprotectedEffectKey,
+    step: unprotectedSteps(effectKey),
+    effectKey,
     respond: (answer) => Promise.resolve({ answer, as: "unstored" }),
     fail: () => Promise.resolve(null),
     notify: () => Promise.resolve(),

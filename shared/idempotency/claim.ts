@@ -27,6 +27,7 @@ import {
   placeOf,
 } from "./ledger.ts";
 import { platform } from "./platform.ts";
+import { effectKeyOf } from "./steps.ts";
 
 // To a database the owner '' is the project itself, whose keys no user shares;
 // it has room for 255 characters.
@@ -117,7 +118,10 @@ export async function claim(
     const refusal = refusalOf(error, config);
     reporterOf(identity, config.onEvent, startedAt)(refusal, { error });
     if (refusal !== "unprotected") throw error;
-    return { kind: "attempt", attempt: unprotectedAttempt() };
+    // The ledger may have granted the key, or may be back for the next attempt:
+    // a provider, or a unique constraint, still knows the effect by its name.
+    const effectKey = effectKeyOf(identity, fingerprint);
+    return { kind: "attempt", attempt: unprotectedAttempt(effectKey) };
   }
   const report = reporterOf(identity, config.onEvent, startedAt);
   if (result.outcome === "replay") {

@@ -81,7 +81,9 @@ export interface IdempotencyConfig {
     | undefined;
   /**
    * What to do when the ledger is out of reach: `"reject"` answers 503
-   * `LEDGER_UNAVAILABLE`, `"run"` runs the request unprotected.
+   * `LEDGER_UNAVAILABLE`, `"run"` runs the request unprotected. Its `effectKey`
+   * is that of every other attempt, so a provider or a unique column that knows
+   * the effect by it still stops a second one.
    *
    * @default {"reject"}
    */

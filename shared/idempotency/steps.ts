@@ -136,12 +136,14 @@ export function stepsOf(
 }
 
 /** `effectKey` for a request without a key: each effect is a new one. */
-export const unprotectedEffectKey: EffectKey = () =>
+export const newEffectKey: EffectKey = () =>
   Promise.resolve(`idem_${crypto.randomUUID()}`);
 
-/** `step` for a request without a key: it runs, and nothing remembers it. */
-export const unprotectedStep: Step = async (name, work) =>
-  await work({ idempotencyKey: await unprotectedEffectKey(name) });
+/** Makes the `step` of a run without a ledger: nothing remembers it. */
+export function unprotectedSteps(effectKey: EffectKey): Step {
+  return async (name, work) =>
+    await work({ idempotencyKey: await effectKey(name) });
+}
 
 function toJson(name: string, kept: Kept): Kept {
   try {

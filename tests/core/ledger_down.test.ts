@@ -1,4 +1,9 @@
-import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertNotEquals,
+} from "@std/assert";
 import { pipeline } from "@supabase/middleware";
 import { withSupabase } from "@supabase/server";
 import {
@@ -62,6 +67,42 @@ Deno.test("a ledger out of reach lets the request run where the route says so", 
   assertEquals(await response.json(), { runs: 1, key: null });
   assertEquals(response.headers.get("x-idempotency-stored"), null);
   assertEquals(runs(), 1);
+});
+
+Deno.test("an effect has the same name in a run without the ledger as in one with it", async () => {
+  const ledger = memoryLedger();
+  let isDown = true;
+  const run = () =>
+    withIdempotency({
+      store: {
+        ...ledger,
+        claim: (identity, terms) =>
+          isDown
+            ? Promise.reject(
+              new LedgerUnavailableError("claim the key", "away"),
+            )
+            : ledger.claim(identity, terms),
+      },
+      onLedgerDown: "run",
+      userId: "ada",
+      route: "orders",
+      key: "order-17",
+      payload: { sku: "A-1" },
+    }, async ({ attempt, effectKey, step }) => ({
+      status: 201,
+      body: {
+        attempt,
+        row: await effectKey("order"),
+        charge: await step("charge", (charge) => charge.idempotencyKey),
+      },
+    }));
+
+  const { body: without } = await run();
+  isDown = false;
+  const { body: withIt } = await run();
+  assertEquals([without.attempt, withIt.attempt], [0, 1]);
+  assertEquals([without.row, without.charge], [withIt.row, withIt.charge]);
+  assertNotEquals(without.row, without.charge);
 });
 
 Deno.test("a ledger out of reach does not touch requests without a key", async () => {

@@ -43,7 +43,7 @@ export interface QueryClient {
  * Given the transaction of `sql.begin`, claim, effect and completion are
  * committed together, or not at all: an attempt that fails, also by an answer
  * that is not final, ends it. It is over with its first error, so there no call
- * is sent again: send all of it again.
+ * is sent again: send all of it again. Replays in it are in no statistics.
  *
  * Leave the client's names of columns as they are (no `transform`).
  *
@@ -100,9 +100,11 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
     health: "queryRaw" in client ? CONTEXT_CLIENT : undefined,
     retries: !isTransaction,
   });
-  return isTransaction && !("release" in client)
-    ? allOrNothing(ledger, client)
-    : ledger;
+  if (!isTransaction) return ledger;
+  // Sent a second later, they would find somebody else's transaction on the
+  // connection.
+  const { countReplays: _, ...held } = ledger;
+  return "release" in client ? held : allOrNothing(held, client);
 }
 
 /**
@@ -117,6 +119,8 @@ function allOrNothing(ledger: Ledger, client: PostgresClient): Ledger {
   };
   return {
     ...ledger,
+    // Nobody sees its lease before it commits; duplicates wait for the row.
+    renew: () => Promise.resolve({ outcome: "recorded" }),
     async claim(identity, terms) {
       const result = await ledger.claim(identity, terms);
       if ("fence" in result) claimed.add(terms.ownerToken);

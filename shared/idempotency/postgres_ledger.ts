@@ -29,6 +29,7 @@ export interface PostgresClient {
  * the caller) and `ctx.postgresAdmin` (as the connection's role). A pool of `pg`
  * becomes one in a line:
  * `{ queryRaw: async (text, params) => (await pool.query(text, params)).rows }`.
+ * A client in a transaction does not: calls are sent again, and limit its locks.
  */
 export interface QueryClient {
   /** Runs a statement with its parameters apart. */
@@ -91,7 +92,10 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
         : value as Value;
     });
     try {
-      const rows = await inTime(run(text, values), withinMs);
+      // In a transaction a duplicate waits for the other one to commit, and a
+      // call that is given up here would still take effect in it.
+      const answer = run(text, values);
+      const rows = await (isTransaction ? answer : inTime(answer, withinMs));
       return { data: fn in SETS ? rows : answerOf(rows[0]), error: null };
     } catch (error) {
       return failure(error);

@@ -16,6 +16,7 @@ import {
   runMany,
   withIdempotency,
 } from "../../shared/idempotency.ts";
+import { TRY_MS } from "../../shared/idempotency/sql_ledger.ts";
 import { readKeys } from "../../scripts/stack/keys.ts";
 import { openPostgres } from "../../scripts/stack/postgres.ts";
 import { checkToken } from "../../scripts/stack/tokens.ts";
@@ -262,6 +263,21 @@ Deno.test("of a batch in a transaction all commit, or none", async () => {
   assertEquals(await Promise.all(products.map(orders)), [0, 0]);
   await place();
   assertEquals(await Promise.all(products.map(orders)), [1, 1]);
+});
+
+Deno.test("a duplicate waits for longer than a call of the ledger may take elsewhere, and replays", async () => {
+  const order = { key: unique("key"), product: unique("product"), status: 201 };
+  const placed = Promise.withResolvers<void>();
+  const first = sql.begin(async (tx) => {
+    await operation(tx, order);
+    placed.resolve();
+    await tx`select pg_sleep(${(TRY_MS.ask + 300) / 1000})`;
+  });
+  await placed.promise;
+  const duplicate = await sql.begin((tx) => operation(tx, order));
+  assertEquals([duplicate.status, duplicate.replayed], [201, true]);
+  await first;
+  assertEquals(await orders(order.product), 1);
 });
 
 Deno.test("a replay in a transaction says nothing on its connection later", async () => {

@@ -27,4 +27,10 @@ export const sourceChecks: readonly Check[] = [
       ...await withExamples((args) => deno("check", "--doc", ...args)),
     ],
   },
+  {
+    // That a request can be followed is the first thing to go, unnoticed.
+    name: "trace",
+    needsPostgres: false,
+    run: () => deno("run", "--allow-all", "scripts/trace.ts"),
+  },
 ];

@@ -169,7 +169,9 @@ async function begin(
       : postgresLedger(ctx.postgresAdmin));
   const { metadata } = config;
   return await claim(ledger, { userId, scope, key }, {
-    fingerprint: await fingerprintOf(cloneUnread(req), config),
+    fingerprint: config.fingerprint === undefined
+      ? await fingerprintRequest(cloneUnread(req))
+      : await sha256Hex(made(await config.fingerprint(cloneUnread(req)))),
     config,
     metadata: metadata === undefined ? null : checkedMetadata(
       typeof metadata === "function" ? await metadata(req) : metadata,
@@ -177,15 +179,11 @@ async function begin(
   });
 }
 
-async function fingerprintOf(
-  req: Request,
-  { fingerprint }: ResolvedConfig,
-): Promise<string> {
-  if (fingerprint === undefined) return await fingerprintRequest(req);
-  const made = await fingerprint(req);
-  if (typeof made === "string") return await sha256Hex(made);
+/** What a route's own function made for the fingerprint. */
+function made(value: unknown): string {
+  if (typeof value === "string") return value;
   throw new TypeError(
-    `Cannot use the fingerprint that the route made of this request: expected a string, got ${typeof made}`,
+    `Cannot use the fingerprint that the route made of this request: expected a string, got ${typeof value}`,
   );
 }
 

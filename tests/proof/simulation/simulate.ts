@@ -11,9 +11,9 @@ export interface Simulation {
   readonly subjects: readonly Subject[];
   /** The seed of the first schedule; the next ones follow it. */
   readonly firstSeed: number;
-  /** How many schedules at most. */
+  /** How many schedules. */
   readonly schedules: number;
-  /** Begins no schedule after this long. @default {Infinity} */
+  /** Goes on with more of them for this long. @default {0} */
   readonly seconds?: number;
   /** Whether a failing schedule is made as short as it can be. @default {true} */
   readonly shrinks?: boolean;
@@ -31,8 +31,7 @@ export interface Simulated {
 
 /** Plays schedules until one fails or all are done. */
 export async function simulate(
-  { subjects, firstSeed, schedules, seconds = Infinity, shrinks = true }:
-    Simulation,
+  { subjects, firstSeed, schedules, seconds = 0, shrinks = true }: Simulation,
 ): Promise<Simulated> {
   const tally = new Map<string, number>();
   const start = performance.now();
@@ -40,7 +39,7 @@ export async function simulate(
   let failure: Failure | null = null;
   let played = 0;
   const lane = async (subject: Subject) => {
-    while (failure === null && played < schedules && elapsed() < seconds) {
+    while (failure === null && (played < schedules || elapsed() < seconds)) {
       const seed = (firstSeed + played++) % SEEDS;
       const schedule = createSchedule(seed, subject.surroundings);
       const found = await play(schedule, subject, tally);

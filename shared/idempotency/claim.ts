@@ -88,7 +88,18 @@ export async function claim(
   const name = JSON.stringify([place, fingerprint, userId, scope, key]);
   // Another policy may see an interrupted attempt otherwise.
   const question = `${name} ${config.onAbandoned} ${config.maxAttempts}`;
-  const ask = () => askOnce(question, () => ledger.claim(identity, terms));
+  const ask = () =>
+    askOnce(question, async () => {
+      const askedAt = performance.now();
+      try {
+        return await ledger.claim(identity, terms);
+      } catch (error) {
+        if (performance.now() - askedAt > UNHEARD_AFTER_MS) {
+          giveBack(ledger, identity, ownerToken, config.ttlSeconds.failed);
+        }
+        throw error;
+      }
+    });
   // Only who waits for others is waited for: the same route treats all alike.
   const waits = config.onConcurrent === "wait";
   let outcome: Outcome = "replayed";
@@ -142,6 +153,30 @@ export async function claim(
   });
   if (keepAlive) attempt.keepAlive();
   return { kind: "attempt", attempt };
+}
+
+// Who refuses a connection does so at once; who is slow may still be at it.
+const UNHEARD_AFTER_MS = 1_000;
+
+/**
+ * Frees a key whose claim got no answer in time. A ledger that was only slow
+ * grants it all the same, and what nobody runs would count as a crash: routes
+ * that refuse to repeat one would wait for an operator.
+ */
+function giveBack(
+  ledger: Ledger,
+  identity: Identity,
+  ownerToken: string,
+  ttlSeconds: number,
+): void {
+  const message = "nothing ran: the claim got no answer in time";
+  const given = pRetry(async () => {
+    const { outcome } = await ledger
+      .fail(identity, ownerToken, { message, status: null }, ttlSeconds);
+    // Tries of the claim may still wait, for a connection or for a lock.
+    if (outcome !== "lost") throw new Error("it may be granted later");
+  }, { retries: 5, minTimeout: 500, factor: 2 });
+  platform.waitUntil(given.catch(() => {}));
 }
 
 /** Why a claim was denied. */

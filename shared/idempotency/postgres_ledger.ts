@@ -117,6 +117,7 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
  */
 function allOrNothing(ledger: Ledger, client: PostgresClient): Ledger {
   const claimed = new Set<string>();
+  const refused = new Set<string>();
   const endIfOne = async (failed: readonly { ownerToken: string }[]) => {
     if (!failed.some(({ ownerToken }) => claimed.has(ownerToken))) return;
     await client.unsafe(END_TRANSACTION, [], { prepare: false });
@@ -126,9 +127,15 @@ function allOrNothing(ledger: Ledger, client: PostgresClient): Ledger {
     // Nobody sees its lease before it commits; duplicates wait for the row.
     renew: () => Promise.resolve({ outcome: "recorded" }),
     async claim(identity, terms) {
-      const result = await ledger.claim(identity, terms);
-      if ("fence" in result) claimed.add(terms.ownerToken);
-      return result;
+      const { ownerToken } = terms;
+      try {
+        const result = await ledger.claim(identity, terms);
+        if ("fence" in result) claimed.add(ownerToken);
+        return result;
+      } catch (error) {
+        refused.add(ownerToken);
+        throw error;
+      }
     },
     async claimMany(userId, scope, requests, terms) {
       const results = await ledger.claimMany!(userId, scope, requests, terms);
@@ -138,6 +145,8 @@ function allOrNothing(ledger: Ledger, client: PostgresClient): Ledger {
       return results;
     },
     async fail(identity, ownerToken, ...rest) {
+      // Nothing is to be given back: with that error the transaction was over.
+      if (refused.has(ownerToken)) return { outcome: "lost" };
       await endIfOne([{ ownerToken }]);
       return await ledger.fail(identity, ownerToken, ...rest);
     },

@@ -30,9 +30,10 @@ export interface LedgerCall extends
  *
  * Nobody but the secret key may write the ledger. In a function of the project
  * any of its clients does, the caller's own as well: the environment has the
- * key (`SUPABASE_SECRET_KEYS`, or `SUPABASE_SERVICE_ROLE_KEY` in older
- * projects), and so the caller's token, which may expire, does not matter.
- * Elsewhere pass a client that was made with it.
+ * key (`SUPABASE_SECRET_KEYS`, `SUPABASE_SECRET_KEY` where you host it, or
+ * `SUPABASE_SERVICE_ROLE_KEY` in older projects), and so the caller's token,
+ * which may expire, does not matter. Elsewhere pass a client that was made with
+ * it.
  *
  * Its calls are retried, because each is safe to send twice; supabase-js does
  * not do so by itself.
@@ -93,7 +94,8 @@ function secretOf(client: LedgerClient): string | null {
   } catch {
     // Not JSON: whoever reads it next will say so.
   }
-  return platform.environment("SUPABASE_SERVICE_ROLE_KEY") ?? null;
+  return platform.environment("SUPABASE_SECRET_KEY") ??
+    platform.environment("SUPABASE_SERVICE_ROLE_KEY") ?? null;
 }
 
 function isSameUrl(one: string, other: unknown): boolean {

@@ -7,6 +7,7 @@ import {
 } from "../../shared/idempotency/errors.ts";
 import {
   type LedgerCall,
+  type LedgerClient,
   supabaseLedger,
 } from "../../shared/idempotency/supabase_ledger.ts";
 
@@ -85,5 +86,49 @@ Deno.test("a refusal of the database is final, whatever status it comes with", a
     const { calls, error } = await ask(status, code);
     assert(error instanceof Refusal, `${status} ${code}: ${error}`);
     assertEquals(calls, 1, `${status} ${code}`);
+  }
+});
+
+Deno.test("the secret key is taken from the environment, under each name it has there, for its project alone", async () => {
+  const url = "https://project.test";
+  const names = {
+    SUPABASE_SECRET_KEYS: '{"default":"sb_secret_x"}',
+    SUPABASE_SECRET_KEY: "sb_secret_x",
+    SUPABASE_SERVICE_ROLE_KEY: "sb_secret_x",
+  };
+  const before = Object.keys({ ...names, SUPABASE_URL: url })
+    .map((name) => [name, Deno.env.get(name)] as const);
+  const keyOf = async (supabaseUrl: string) => {
+    let apikey: string | undefined;
+    const answer = { data: [], error: null, status: 200 };
+    const ledger = supabaseLedger({
+      supabaseUrl,
+      rpc() {
+        const call: LedgerCall = Object.assign(Promise.resolve(answer), {
+          abortSignal: () => call,
+          setHeader(name: string, value: string) {
+            if (name === "apikey") apikey = value;
+            return call;
+          },
+        });
+        return call;
+      },
+    } as LedgerClient);
+    await ledger.read(IDENTITY);
+    return apikey;
+  };
+  try {
+    for (const [name, value] of Object.entries(names)) {
+      for (const [name] of before) Deno.env.delete(name);
+      Deno.env.set("SUPABASE_URL", url);
+      Deno.env.set(name, value);
+      assertEquals(await keyOf(`${url}/`), "sb_secret_x", name);
+      assertEquals(await keyOf("https://other.test"), undefined, name);
+    }
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) Deno.env.delete(name);
+      else Deno.env.set(name, value);
+    }
   }
 });

@@ -111,6 +111,7 @@ export {
 export {
   type PostgresClient,
   postgresLedger,
+  type PostgresPool,
   type QueryClient,
 } from "./idempotency/postgres_ledger.ts";
 export {

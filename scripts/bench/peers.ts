@@ -135,9 +135,7 @@ export const PEERS = {
     store: "postgres",
     async start({ postgres: url }, { connections, leaseMs }) {
       const pool = await pgPool(url, connections);
-      const queryRaw = async (text: string, values: unknown[]) =>
-        (await pool.query(text, values)).rows;
-      return ours(postgresLedger({ queryRaw }), leaseMs, () => pool.end());
+      return ours(postgresLedger(pool), leaseMs, () => pool.end());
     },
   },
   "by hand, postgres.js": {
@@ -155,7 +153,8 @@ export const PEERS = {
     async start({ postgres: url }, { connections }) {
       const pool = await pgPool(url, connections);
       return byHand(
-        async (text, values) => (await pool.query(text, values)).rows,
+        async (text, values) =>
+          (await pool.query({ name: text.slice(0, 20), text, values })).rows,
         () => pool.end(),
       );
     },

@@ -24,9 +24,20 @@ export interface PostgresClient {
   readonly release?: unknown;
 }
 
+/** What the ledger needs of a pool of `pg`, which fits without a cast. */
+export interface PostgresPool {
+  /** Runs a statement as a named prepared one. */
+  query(
+    statement: { name: string; text: string; values: unknown[] },
+  ): PromiseLike<{ rows: unknown[] }>;
+  /** What a pool has and a client has not, which may be in a transaction. */
+  readonly totalCount: number;
+}
+
 /**
  * What the ledger needs of `@supabase/server`'s `ctx.postgres` (calls go out as
- * the caller) and `ctx.postgresAdmin` (as the connection's role). A pool of `pg`
+ * the caller) and `ctx.postgresAdmin` (as the connection's role). Behind a
+ * pooler in transaction mode, which keeps no named statements, a pool of `pg`
  * becomes one in a line:
  * `{ queryRaw: async (text, params) => (await pool.query(text, params)).rows }`.
  * A client in a transaction does not: calls are sent again, and limit its locks.
@@ -48,7 +59,7 @@ export interface QueryClient {
  *
  * Leave the client's names of columns as they are (no `transform`).
  *
- * @throws {TypeError} When it is neither kind of client.
+ * @throws {TypeError} When it is no such client.
  * @throws {LedgerUnavailableError} From each method, when the database could
  * not be reached; worth another try later.
  * @throws {LedgerMisconfiguredError} From each method, when the database
@@ -69,22 +80,22 @@ export interface QueryClient {
  * );
  * ```
  */
-export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
-  if (!("queryRaw" in client || "unsafe" in client)) {
+export function postgresLedger(
+  client: PostgresClient | PostgresPool | QueryClient,
+): Ledger {
+  if (
+    !("queryRaw" in client || "unsafe" in client || "totalCount" in client)
+  ) {
     throw new TypeError(
-      "Cannot keep a ledger over this client: expected the sql of postgres.js, or, over pg, { queryRaw: async (text, params) => (await pool.query(text, params)).rows }",
+      "Cannot keep a ledger over this client: expected the sql of postgres.js, a pool of pg, or what has a queryRaw(text, values) that gives rows",
     );
   }
-  const run = "queryRaw" in client
-    ? (text: string, values: Value[]) => client.queryRaw(text, values)
-    // The client's own `prepare: false`, for a pooler in transaction mode,
-    // outweighs this.
-    : (text: string, values: Value[]) =>
-      client.unsafe(text, values, { prepare: true });
-  const isTransaction = !("queryRaw" in client || "begin" in client);
+  const run = runnerOf(client);
+  const isTransaction = "unsafe" in client && !("begin" in client);
 
   const ledger = sqlLedger(async (fn, args, withinMs) => {
-    const { text, names } = statementOf(fn, args, !isTransaction);
+    const statement = statementOf(fn, args, !isTransaction);
+    const { names } = statement;
     const values = names.map((name) => {
       const value = args[name];
       return JSON_PARAMETERS.has(name) && value !== null
@@ -94,7 +105,7 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
     try {
       // In a transaction a duplicate waits for the other one to commit, and a
       // call that is given up here would still take effect in it.
-      const answer = run(text, values);
+      const answer = run(statement, values);
       const rows = await (isTransaction ? answer : inTime(answer, withinMs));
       return { data: fn in SETS ? rows : answerOf(rows[0]), error: null };
     } catch (error) {
@@ -109,6 +120,18 @@ export function postgresLedger(client: PostgresClient | QueryClient): Ledger {
   // connection.
   const { countReplays: _, ...held } = ledger;
   return "release" in client ? held : allOrNothing(held, client);
+}
+
+function runnerOf(client: PostgresClient | PostgresPool | QueryClient) {
+  return ({ name, text }: Statement, values: Value[]) => {
+    if ("queryRaw" in client) return client.queryRaw(text, values);
+    // The client's own `prepare: false`, for a pooler in transaction mode,
+    // outweighs this.
+    if ("unsafe" in client) {
+      return client.unsafe(text, values, { prepare: true });
+    }
+    return client.query({ name, text, values }).then(({ rows }) => rows);
+  };
 }
 
 /**
@@ -210,6 +233,8 @@ const RECORDS = new Set([
 
 /** A statement, and the parameters that it takes, in their order. */
 interface Statement {
+  /** To the server: no other statement's, whoever else uses the connection. */
+  readonly name: string;
   readonly text: string;
   readonly names: readonly string[];
 }
@@ -254,8 +279,10 @@ function statementOf(
   if (known !== undefined) return known;
   const isWritten = isPlain && statements.size < MOST_STATEMENTS;
   const name = isWritten ? own : general;
-  const statement = statements.get(name) ??
-    write(fn, args, isBounded, isWritten);
+  const statement = statements.get(name) ?? {
+    name: `idempotency_${crypto.randomUUID()}`,
+    ...write(fn, args, isBounded, isWritten),
+  };
   statements.set(name, statement);
   return statement;
 }
@@ -273,7 +300,7 @@ function write(
   args: Readonly<Record<string, unknown>>,
   isBounded: boolean,
   isWritten: boolean,
-): Statement {
+): Omit<Statement, "name"> {
   const names: string[] = [];
   const place = (name: string) => {
     if (!names.includes(name)) names.push(name);

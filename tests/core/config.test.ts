@@ -201,12 +201,13 @@ Deno.test("metadata is an object of at most 2,048 bytes of JSON", () => {
 });
 
 Deno.test("a ledger over something else than it takes is refused before any request", () => {
-  const pool = { query: () => Promise.resolve({ rows: [] }) };
+  // Such as one that a pool has lent, which may be in a transaction.
+  const connection = { query: () => Promise.resolve({ rows: [] }) };
   const client = { sendCommand: () => Promise.resolve(null) };
   const made: [make: () => unknown, says: string][] = [
-    [() => postgresLedger(pool as never), "{ queryRaw: async"],
+    [() => postgresLedger(connection as never), "a pool of pg"],
     [() => redisLedger(client as never), "client.sendCommand(command)"],
-    [() => supabaseLedger(pool as never), "one of supabase-js"],
+    [() => supabaseLedger(connection as never), "one of supabase-js"],
   ];
   for (const [make, says] of made) assertThrows(make, TypeError, says);
 });

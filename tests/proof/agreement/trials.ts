@@ -52,9 +52,7 @@ export async function compareLedgers(
   // They are on one table, so each has its turn.
   const databases = Object.entries({
     "postgres.js": postgresLedger(sql),
-    "pg": postgresLedger({
-      queryRaw: async (text, params) => (await pool.query(text, params)).rows,
-    }),
+    "pg": postgresLedger(pool),
     "the Data API": supabaseLedger(project(stack).client),
   });
   const users = [await signUp(stack), await signUp(stack)] as const;

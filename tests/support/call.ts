@@ -23,12 +23,33 @@ export interface CallAnswer {
   replayed: boolean;
 }
 
-/** Calls an edge function as an actor. */
+const MOST_TRIES = 10;
+
+/**
+ * Calls an edge function as an actor. Like any client it sends again what the
+ * ledger had no time for, as on a machine that is busy with something else.
+ */
 export async function call(
+  stack: Pick<Stack, "apiUrl">,
+  actor: Pick<Actor, "headers">,
+  name: string,
+  request: Call = {},
+): Promise<CallAnswer> {
+  let answer = await send(stack, actor, name, request);
+  for (let tries = 1; tries < MOST_TRIES; tries++) {
+    if (answer.body?.code !== "LEDGER_UNAVAILABLE") break;
+    const seconds = Number(answer.headers.get("retry-after"));
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    answer = await send(stack, actor, name, request);
+  }
+  return answer;
+}
+
+async function send(
   { apiUrl }: Pick<Stack, "apiUrl">,
   actor: Pick<Actor, "headers">,
   name: string,
-  { body, key, method = "POST", headers }: Call = {},
+  { body, key, method = "POST", headers }: Call,
 ): Promise<CallAnswer> {
   const isForm = body instanceof FormData;
   const response = await fetch(`${apiUrl}/functions/v1/${name}`, {

@@ -4,6 +4,7 @@ import {
   postgresLedger,
   withIdempotency,
 } from "../../shared/idempotency.ts";
+import { PLAIN } from "./plain_table.ts";
 import { type BenchRow, percentile, takeTurns } from "./row.ts";
 
 /** How long {@link benchDirect} takes. */
@@ -61,7 +62,7 @@ export async function benchDirect(
     } on conflict do nothing`;
     const { claim, complete, insert, update, select, run, byHand } =
       operationsOn(sql);
-    await sql.unsafe(BY_HAND);
+    await sql.unsafe(PLAIN);
     let events = 0;
     const listen = () => void events++;
     await claim("hot", 0);
@@ -187,21 +188,6 @@ export async function benchLatency(
   }
 }
 
-// What people write themselves: a table with one key, and look, insert, update.
-const BY_HAND = `drop table if exists bench_by_hand;
-create table bench_by_hand (
-  id bigint generated always as identity primary key,
-  user_id uuid not null,
-  scope text not null,
-  key text not null,
-  status text not null default 'processing',
-  status_code integer,
-  response text,
-  headers jsonb,
-  created_at timestamptz not null default now(),
-  unique (user_id, scope, key)
-)`;
-
 function operationsOn(sql: postgres.Sql) {
   const ledger = postgresLedger(sql);
   const user = (n: number) => USERS[n % AT_ONCE]!;
@@ -234,7 +220,7 @@ function operationsOn(sql: postgres.Sql) {
       ),
     byHand: async (key: string, n: number) => {
       const [row] = await sql`
-        select status, status_code, response, headers from bench_by_hand
+        select status, status_code, response, headers from public.bench_plain
         where user_id = ${user(n)} and scope = ${SCOPE} and key = ${key}`;
       if (row?.["status"] === "completed") {
         return {
@@ -242,9 +228,9 @@ function operationsOn(sql: postgres.Sql) {
           body: JSON.parse(row["response"]),
         };
       }
-      await sql`insert into bench_by_hand (user_id, scope, key)
+      await sql`insert into public.bench_plain (user_id, scope, key)
         values (${user(n)}, ${SCOPE}, ${key})`;
-      await sql`update bench_by_hand set status = 'completed',
+      await sql`update public.bench_plain set status = 'completed',
           status_code = 200, response = ${JSON.stringify(BODY)},
           headers = ${sql.json(HEADERS)}
         where user_id = ${user(n)} and scope = ${SCOPE} and key = ${key}`;

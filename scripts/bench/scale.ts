@@ -3,6 +3,7 @@ import postgres from "postgres";
 import { startPgBouncer } from "../cluster/pgbouncer.ts";
 import { OPERATOR_QUERIES } from "./ops.ts";
 import { pgbench, type PgbenchOptions, type Transaction } from "./pgbench.ts";
+import { PLAIN } from "./plain_table.ts";
 import { type BenchRow, median, percentile } from "./row.ts";
 import { fillKeys, usersFor } from "./scale/fill.ts";
 
@@ -66,21 +67,6 @@ const VARIABLES = {
   turn: 0,
   turn_bare: 0,
 };
-
-// What one would write by hand, with the one key that it cannot do without.
-const PLAIN = `drop table if exists public.bench_plain;
-create table public.bench_plain (
-  user_id uuid not null,
-  scope text not null,
-  key text not null,
-  status text not null default 'processing',
-  status_code integer,
-  response text,
-  headers jsonb,
-  created_at timestamptz not null default now(),
-  primary key (user_id, scope, key)
-);
-grant all on public.bench_plain to service_role`;
 
 /**
  * How the ledger's cost grows with the number of keys and of sessions. Each

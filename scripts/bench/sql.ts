@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pgbench, psql } from "./pgbench.ts";
+import { PLAIN } from "./plain_table.ts";
 import { type BenchRow, median } from "./row.ts";
 
 /** How long {@link benchSql} takes, and how hard it presses. */
@@ -64,6 +65,12 @@ const CONTESTS: Contest[] = [
     name: "sql: claim+complete",
     clients: CLIENTS,
   },
+  {
+    script: "first_run",
+    bare: "first_run_plain",
+    name: "sql: claim+complete, against a plain table with one key",
+    clients: CLIENTS,
+  },
   { script: "renew", bare: "renew_bare", name: "sql: renew", clients: CLIENTS },
   {
     script: "race",
@@ -75,7 +82,7 @@ const CONTESTS: Contest[] = [
 
 /**
  * The throughput of the ledger's functions beside that of bare statements on
- * the same table, by pgbench with prepared statements and 300-byte bodies, as
+ * the same table, and on a plain one, by pgbench with prepared statements and 300-byte bodies, as
  * the service role. Each row is the median of the interleaved runs; the ratio
  * is the median of each run over its neighbour.
  *
@@ -101,6 +108,7 @@ export async function benchSql(
       ];
       for (const [file, results] of round % 2 ? turns.reverse() : turns) {
         await psql(url, ["--file", join(FOLDER, "prepare.sql")]);
+        await psql(url, ["--command", PLAIN]);
         await psql(url, [
           "--command",
           "vacuum analyze public.idempotency_keys",

@@ -1,12 +1,14 @@
 import { assertEquals } from "@std/assert";
 import { archive, restore } from "../../shared/archive.ts";
-import { codeBlocks } from "../support/documented.ts";
+import { codeBlocks, importBlock } from "../support/documented.ts";
+import { unique } from "../support/probe.ts";
+import { behindGateway } from "../support/serve.ts";
 import { signUp, withStack } from "../support/stack.ts";
 
 const stack = withStack();
 
-Deno.test("the migration of the guide makes a table of before one of after", async () => {
-  const ada = await signUp(stack());
+/** Runs a test on the guide's table, after the guide's migration. */
+async function withInvoices(test: () => Promise<void>): Promise<void> {
   await stack().sql(
     `create table public.invoices (
       id uuid primary key default gen_random_uuid(),
@@ -27,6 +29,15 @@ Deno.test("the migration of the guide makes a table of before one of after", asy
     for (const statement of migration!.split(/;\n/)) {
       if (statement.trim() !== "") await stack().sql(statement);
     }
+    await test();
+  } finally {
+    await stack().sql("drop table public.invoices");
+  }
+}
+
+Deno.test("the migration of the guide makes a table of before one of after", () =>
+  withInvoices(async () => {
+    const ada = await signUp(stack());
     const table = "invoices" as "quotations";
     const create = () =>
       ada.client.from(table).upsert(
@@ -40,7 +51,39 @@ Deno.test("the migration of the guide makes a table of before one of after", asy
     assertEquals(data, []);
     assertEquals(await restore(ada.client, table, first.id), true);
     assertEquals((await create()).data, first);
-  } finally {
-    await stack().sql("drop table public.invoices");
-  }
-});
+  }));
+
+Deno.test("the route of the guide gives the first row again where its key is gone", () =>
+  withInvoices(async () => {
+    const ada = await signUp(stack());
+    const [, after] = await codeBlocks("migrating.md", "ts");
+    const invoices = behindGateway(
+      stack(),
+      (await importBlock(after!)).default.fetch,
+    );
+    const key = unique("invoice");
+    const create = async () => {
+      const response = await invoices(
+        new Request("http://x/invoices", {
+          method: "POST",
+          headers: {
+            ...ada.headers,
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+          },
+          body: JSON.stringify({ total: 5 }),
+        }),
+      );
+      return {
+        status: response.status,
+        replayed: response.headers.has("x-idempotency-replay"),
+        body: await response.json(),
+      };
+    };
+    const first = await create();
+    assertEquals([first.status, first.replayed], [201, false]);
+    await stack().sql(
+      `delete from public.idempotency_keys where idempotency_key = '${key}'`,
+    );
+    assertEquals(await create(), first);
+  }));

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { setEnvironment } from "../../scripts/stack/environment.ts";
 import { supabaseLedger } from "../../shared/idempotency.ts";
 import { codeBlocks, importBlock } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
@@ -43,6 +44,22 @@ Deno.test("a documented key from a field of the body: the same order once, a cha
     422,
     "IDEMPOTENCY_KEY_REUSED",
   ]);
+});
+
+Deno.test("an execution's id is none of the keys: a retry that another execution serves is a replay", async () => {
+  const orderNumber = unique("order");
+  const sendTo = async (execution: string) => {
+    const restore = setEnvironment({ SB_EXECUTION_ID: execution });
+    try {
+      return await send({ orderNumber });
+    } finally {
+      restore();
+    }
+  };
+  const first = await sendTo(crypto.randomUUID());
+  const retry = await sendTo(crypto.randomUUID());
+  assertEquals([first.replayed, retry.replayed], [false, true]);
+  assertEquals(retry.body, first.body);
 });
 
 Deno.test("a documented key from a field of the body is refused where it is missing or malformed", async () => {

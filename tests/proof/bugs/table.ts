@@ -250,4 +250,70 @@ export const FIELD_BUGS: readonly {
       ],
     ],
   },
+  {
+    bug: "a hung handler's lock is renewed for ever",
+    tests: [
+      [
+        "tests/http/long_work.test.ts",
+        "a handler that hangs keeps its key for maxRunSeconds and its lease, is told so, and the retry runs",
+      ],
+    ],
+  },
+  {
+    bug:
+      "the body was consumed before, and every request has the same fingerprint",
+    tests: [
+      [
+        "tests/core/middleware.test.ts",
+        "a body that something read before is a 500 that says so, and nothing runs",
+      ],
+    ],
+  },
+  {
+    bug:
+      "what a store without compare-and-set kept is read back: two callers with the same payload both win",
+    tests: [
+      [
+        "shared/idempotency/testing.ts",
+        "claim() grants a ${state} key to one of many at once",
+      ],
+      [
+        "tests/ledger/wrong_stores.ts",
+        "two that ask in the same moment are both granted",
+      ],
+    ],
+  },
+  {
+    bug:
+      "the same session switches its organisation and gets the other one's answer",
+    tests: [
+      [
+        "tests/core/middleware.test.ts",
+        "a scope made of the request keeps the organisations of one user apart",
+      ],
+    ],
+  },
+  {
+    bug:
+      "a guide's insert fails on the duplicate key instead of giving the first result",
+    tests: [
+      [
+        "tests/docs/migrating.test.ts",
+        "the route of the guide gives the first row again where its key is gone",
+      ],
+      [
+        "tests/guides/webhooks.test.ts",
+        "Stripe: a payment is booked once, whichever secret its event is signed with",
+      ],
+    ],
+  },
+  {
+    bug: "users are told to compare an execution's id, which no retry shares",
+    tests: [
+      [
+        "tests/http/sources_of_keys.test.ts",
+        "an execution's id is none of the keys: a retry that another execution serves is a replay",
+      ],
+    ],
+  },
 ];

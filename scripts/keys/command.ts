@@ -36,9 +36,18 @@ export function parseCommand(args: readonly string[]): Command {
     const number = wholeNumber("--limit", limit ?? "100", 1, 1000);
     return { name, ...common, limit: number, json };
   }
-  if (name === "resolve" && operands.length === 1) {
+  if (name === "resolve") {
+    const [key, ...more] = operands;
+    if (key === undefined) {
+      throw new UsageError(
+        "name the key: resolve KEY --scope SCOPE --as completed or failed",
+      );
+    }
+    if (more.length > 0) {
+      throw new UsageError(`name one key, not ${operands.join(" and ")}`);
+    }
     refuseOptions("resolve", { limit, json: json || undefined });
-    return { name, ...common, resolution: resolutionOf(operands[0]!, rest) };
+    return { name, ...common, resolution: resolutionOf(key, rest) };
   }
   throw new UsageError(
     positionals.length === 0

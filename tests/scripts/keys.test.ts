@@ -263,6 +263,8 @@ Deno.test("keys explains what it does not understand", async () => {
   const cases: [string[], RegExp][] = [
     [[], /say what to do: list or resolve/],
     [["lst"], /"lst" is not a command/],
+    [["resolve", "--scope", "s"], /^name the key: resolve KEY --scope SCOPE/],
+    [["resolve", "a", "b", "--scope", "s"], /^name one key, not a and b$/],
     [["list", "--limit", "0"], /--limit 0: expected a number from 1 to 1000/],
     [["list", "--scope", "s"], /--scope does not go with list/],
     [["list", "--bogus"], /--bogus/],

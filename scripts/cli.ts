@@ -11,6 +11,7 @@ import {
   CommandError,
   commandLine,
   UsageError,
+  WRONG_USAGE,
 } from "./cli/command.ts";
 import { doctor } from "./cli/doctor.ts";
 import { init } from "./cli/init.ts";
@@ -51,7 +52,7 @@ ${
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined || name === "--help" || name === "-h") {
     console.log(usage());
-    return name === undefined ? 1 : 0;
+    return name === undefined ? WRONG_USAGE : 0;
   }
   if (name === "--version") {
     console.log(VERSION);
@@ -60,7 +61,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
     console.error(`"${name}" is not a command\n${usage()}`);
-    return 1;
+    return WRONG_USAGE;
   }
   if (args.includes("--help") || args.includes("-h")) {
     console.log(await command.usage());
@@ -75,6 +76,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     console.error(`${name}: ${message.split("\n").map(shown).join("\n")}`);
     if (error instanceof UsageError || error instanceof UnknownProjectError) {
       console.error(await command.usage());
+      return WRONG_USAGE;
     }
     return 1;
   }

@@ -6,6 +6,7 @@
  * @module
  */
 import { join } from "node:path";
+import { UsageError, WRONG_USAGE } from "./cli/command.ts";
 import { type StackOptions, startStack } from "./stack/stack.ts";
 import { taskOptions, wrongUsage } from "./task.ts";
 
@@ -47,7 +48,7 @@ try {
   console.log("ready");
 } catch (error) {
   console.error((error as Error).message.split("\n").join(" "));
-  Deno.exit(1);
+  Deno.exit(error instanceof UsageError ? WRONG_USAGE : 1);
 }
 
 function readOptions(): StackOptions {

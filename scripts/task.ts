@@ -1,5 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from "node:util";
-import { UsageError } from "./cli/command.ts";
+import { UsageError, WRONG_USAGE } from "./cli/command.ts";
 
 /**
  * Reads what a task of this repository is told. `--help` prints its usage, in
@@ -35,7 +35,7 @@ export function readTask<Arguments>(
     return read();
   } catch (error) {
     console.error(`${task}: ${(error as Error).message}`);
-    Deno.exit(2);
+    Deno.exit(WRONG_USAGE);
   }
 }
 

@@ -12,6 +12,9 @@ export interface Command {
   run(args: readonly string[]): Promise<number | void>;
 }
 
+/** The exit code of a command line that asks for nothing that there is. */
+export const WRONG_USAGE = 2;
+
 /** Thrown when the command line asks for nothing that there is. */
 export class UsageError extends Error {
   override readonly name = "UsageError";

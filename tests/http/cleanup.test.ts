@@ -86,7 +86,7 @@ Deno.test("deno task cleanup says which variable is missing", async () => {
     SUPABASE_URL: stack().apiUrl,
     SUPABASE_SECRET_KEY: "",
   });
-  assertEquals(code, 1);
+  assertEquals(code, 2);
   assertStringIncludes(text, "SUPABASE_SECRET_KEY is not set");
 });
 

@@ -138,7 +138,7 @@ Deno.test("adopt refuses a folder that is no Supabase project, and says why", ()
 Deno.test("adopt asks for exactly one project", async () => {
   for (const args of [[], ["a", "b"], ["a", "--force"]]) {
     const { code, text } = await adopt(...args);
-    assertEquals(code, 1);
+    assertEquals(code, 2);
     assertStringIncludes(text, "Usage: deno task cli init [DIR]");
   }
 });

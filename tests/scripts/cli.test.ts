@@ -67,8 +67,9 @@ Deno.test("every command has --help, and there is one text of all of them", asyn
     assertStringIncludes(text, "--database-url");
     assertStringIncludes(text, "--dry-run");
   });
+  assertEquals((await cli([])).code, 2);
   const unknown = await cli(["innit"]);
-  assertEquals(unknown.code, 1);
+  assertEquals(unknown.code, 2);
   assertMatch(unknown.text, /^"innit" is not a command\nUsage:/);
 });
 
@@ -175,11 +176,11 @@ Deno.test("init takes parts, one at a time too, and remembers them", () =>
     assert(!(`${SHARED}/idempotency/testing.ts` in manifest.files));
     for (const name of ["clients", "toString"]) {
       const { code, text } = await run("init", "--parts", name);
-      assertEquals(code, 1);
+      assertEquals(code, 2);
       assertStringIncludes(text, `--parts ${name}: there are client,`);
     }
     const two = await run("init", "other");
-    assertEquals(two.code, 1);
+    assertEquals(two.code, 2);
     assertStringIncludes(two.text, "name one project, not other and ");
   }));
 

@@ -214,33 +214,37 @@ Deno.test({
 
 Deno.test("deno task dev refuses what it cannot do in one helpful line", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const cases: [args: string[], message: RegExp][] = [
-    [["--bogus"], /--bogus.*Usage: deno task dev/],
-    [["extra"], /extra.*Usage/],
-    [["--port", "70000"], /--port 70000: expected a number from 0 to 65535/],
-    [["--memory", "--database-url", "postgres://x/y"], /does not go with/],
+  const cases: [code: number, args: string[], message: RegExp][] = [
+    [2, ["--bogus"], /--bogus.*Usage: deno task dev/],
+    [2, ["extra"], /extra.*Usage/],
+    [2, ["--port", "70000"], /--port 70000: expected a number from 0 to 65535/],
+    [2, ["--memory", "--database-url", "postgres://x/y"], /does not go with/],
     [
+      1,
       ["--database-url", "mysql://u:secret@x/y"],
       /expected postgresql:.*found mysql:\/\/…x/,
     ],
-    [["--database-url", "nonsense"], /found no URL/],
-    [["--apply-migrations"], /goes with --database-url/],
+    [1, ["--database-url", "nonsense"], /found no URL/],
+    [2, ["--apply-migrations"], /goes with --database-url/],
     [
+      1,
       ["--project", "/nowhere"],
       /Cannot read \/nowhere\/supabase\/config\.toml/,
     ],
     [
+      1,
       ["--port", "0", "--database-url", "postgres://u:secret@127.0.0.1:1/x"],
       /Cannot reach the database at 127\.0\.0\.1:1/,
     ],
     [
+      1,
       ["--memory", `--port=${taken.addr.port}`],
       /port is in use\. Choose another with --port/,
     ],
   ];
-  await Promise.all(cases.map(async ([args, message]) => {
+  await Promise.all(cases.map(async ([expected, args, message]) => {
     const { code, stdout, stderr: text } = await runDev(args);
-    assertEquals(code, 1, text);
+    assertEquals(code, expected, text);
     assertEquals(stdout.length, 0);
     assertMatch(text, message);
     assertEquals(text.trimEnd().split("\n").length, 1, text);

@@ -286,7 +286,7 @@ Deno.test("keys explains what it does not understand", async () => {
     assertMatch(error.message, message);
   }
   const { code, stdout, stderr } = await keys(["lst"]);
-  assertEquals([code, stdout], [1, ""]);
+  assertEquals([code, stdout], [2, ""]);
   assertMatch(stderr, /^keys: "lst" is not a command\nUsage:\n/);
 });
 
@@ -296,7 +296,7 @@ Deno.test("keys says which variable is missing, and what the wrong key may not",
     SUPABASE_URL: apiUrl,
     SUPABASE_SECRET_KEY: "",
   });
-  assertEquals(unset.code, 1);
+  assertEquals(unset.code, 2);
   assertMatch(unset.stderr, /SUPABASE_SECRET_KEY is not set/);
   const wrong = await keys(["list"], {
     SUPABASE_URL: apiUrl,

@@ -125,7 +125,7 @@ Deno.test("ops says what it lacks, and what it does not know", async () => {
     ] as const
   ) {
     const [code, stderr] = await run(...args);
-    assertEquals(code, 1);
+    assertEquals(code, 2);
     assertStringIncludes(stderr, said);
     assertStringIncludes(stderr, "Usage: deno task ops");
   }

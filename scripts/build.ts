@@ -6,11 +6,14 @@
 import { fileURLToPath } from "node:url";
 import { ROOT } from "./check/check.ts";
 import { buildPackage } from "./package/build.ts";
+import { readTask, taskOptions } from "./task.ts";
 
-if (Deno.args.length > 0) {
-  console.error("Usage: deno task build");
-  Deno.exit(2);
-}
+const USAGE = `Usage: deno task build
+
+Writes the npm package to dist/npm/.
+`;
+
+readTask("build", () => taskOptions(USAGE, {}));
 
 const { name, version, files } = await buildPackage(
   fileURLToPath(new URL("dist/npm/", ROOT)),

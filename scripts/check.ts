@@ -20,6 +20,7 @@ import { packageCheck } from "./check/package.ts";
 import { rollbackCheck } from "./check/rollback.ts";
 import { sourceChecks } from "./check/source.ts";
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
+import { readTask, taskWords, wrongUsage } from "./task.ts";
 
 const checks: readonly Check[] = [
   ...sourceChecks,
@@ -36,18 +37,27 @@ const checks: readonly Check[] = [
   deployCheck,
 ];
 
-const unknown = Deno.args.filter((name) =>
-  !checks.some((check) => check.name === name)
-);
-if (unknown.length > 0) {
-  const known = checks.map(({ name }) => name).join(", ");
-  console.error(`no such check: ${unknown.join(", ")}; there are ${known}`);
-  Deno.exit(2);
-}
+const KNOWN = checks.map(({ name }) => name);
+const USAGE = `Usage: deno task check [NAME …]
 
-const selected = Deno.args.length === 0
+Runs the checks that a change has to pass beside the tests, all of them by default:
+${KNOWN.join(", ")}.
+Those on a database are skipped where there is no Postgres, which
+REQUIRE_POSTGRES=1 turns into a failure.
+`;
+
+const names = readTask("check", () => {
+  const { words } = taskWords(USAGE, {});
+  const unknown = words.filter((name) => !KNOWN.includes(name));
+  if (unknown.length === 0) return words;
+  throw wrongUsage(
+    `no such check: ${unknown.join(", ")}; there are ${KNOWN.join(", ")}`,
+    USAGE,
+  );
+});
+const selected = names.length === 0
   ? checks
-  : checks.filter(({ name }) => Deno.args.includes(name));
+  : checks.filter(({ name }) => names.includes(name));
 const failed: string[] = [];
 const skipped: string[] = [];
 const missing = missingPostgres(["plpgsql_check"]);

@@ -44,9 +44,10 @@ function usage(): string {
 
 ${lines.join("\n")}
 
-${
-    commandLine("<command>")
-  } --help says more. --version is that of the module and its schema.`;
+  --version            that of the module and its schema
+  --help               this text
+
+${commandLine("<command>")} --help says more.`;
 }
 
 async function main([name, ...args]: readonly string[]): Promise<number> {

@@ -5,6 +5,15 @@
  * @module
  */
 import { writeOpenApi } from "./check/openapi.ts";
+import { readTask, taskOptions } from "./task.ts";
+
+const USAGE = `Usage: deno task openapi
+
+Writes functions/crm/openapi.json, the document of all functions, from the schemas
+that they check requests by.
+`;
+
+readTask("openapi", () => taskOptions(USAGE, {}));
 
 const changed = await writeOpenApi();
 console.log(

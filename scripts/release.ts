@@ -6,28 +6,32 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { Releases } from "./check/releases.ts";
+import { readTask, taskWords, wrongUsage } from "./task.ts";
+
+const USAGE = `Usage: deno task release VERSION [--again]
+
+Freezes the SQL of a release: from then on the check \`releases\` refuses an edit.
+
+  VERSION              that of deno.json
+  --again              freeze it anew, for as long as there is no tag of it`;
 
 function fail(message: string): never {
   console.error(`release: ${message}`);
   Deno.exit(1);
 }
 
-const { values, positionals } = parseArgs({
-  args: Deno.args,
-  allowPositionals: true,
-  options: { again: { type: "boolean", default: false } },
-});
 const releases = new Releases();
 const version = await releases.version();
-if (positionals.length !== 1 || positionals[0] !== version) {
-  fail(
-    `deno.json has version ${version}. Usage: deno task release ${version} [--again]`,
-  );
-}
+const { again } = readTask("release", () => {
+  const { values, words } = taskWords(USAGE, {
+    again: { type: "boolean", default: false },
+  });
+  if (words.join(" ") === version) return values;
+  throw wrongUsage(`deno.json has version ${version}`, USAGE);
+});
 if ((await releases.released()).includes(version)) {
-  if (!values.again) {
+  if (!again) {
     fail(`${version} is frozen already; --again does it anew, before its tag`);
   }
   if ((await releases.tagged()).has(`${version}.sql`)) {

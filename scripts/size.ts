@@ -13,6 +13,13 @@ import { bundle } from "./bundle.ts";
 import { ROOT } from "./check/check.ts";
 import { printed, runDeno } from "./check/command.ts";
 import { printTable } from "./table.ts";
+import { readTask, taskOptions } from "./task.ts";
+
+const USAGE = `Usage: deno task size [--json]
+
+Tells what the core adds to a function, in bytes and in ms of its start.
+
+  --json               a line of JSON for each`;
 
 /** The most that the core may add, in bytes after gzip. */
 export const MOST_GZIPPED_BYTES = 60_000;
@@ -94,6 +101,10 @@ async function start(path: string): Promise<void> {
 }
 
 if (import.meta.main) {
+  const { json } = readTask("size", () =>
+    taskOptions(USAGE, {
+      json: { type: "boolean", default: false },
+    }));
   const { code, minified, gzipped, bytes } = await coreSize();
   const times = await startTimes(code);
   const row = (
@@ -121,7 +132,7 @@ if (import.meta.main) {
       "engine",
     ),
   ];
-  if (Deno.args.includes("--json")) {
+  if (json) {
     for (const one of rows) console.log(JSON.stringify(one));
   } else {
     printTable(

@@ -5,12 +5,18 @@
  * @module
  */
 import { staleGeneratedSql, writeGeneratedSql } from "./check/generated_sql.ts";
+import { readTask, taskOptions } from "./task.ts";
 
-const check = Deno.args.includes("--check");
-if (Deno.args.length > (check ? 1 : 0)) {
-  console.error("Usage: deno task sql [--check]");
-  Deno.exit(2);
-}
+const USAGE = `Usage: deno task sql [--check]
+
+Writes one migration for each part of supabase/schemas.
+
+  --check              write nothing; exit code 1 where one is stale`;
+
+const { check } = readTask("sql", () =>
+  taskOptions(USAGE, {
+    check: { type: "boolean", default: false },
+  }));
 
 if (check) {
   const problems = await staleGeneratedSql();

@@ -5,17 +5,41 @@ import { UsageError, WRONG_USAGE } from "./cli/command.ts";
  * Reads what a task of this repository is told. `--help` prints its usage, in
  * the form of the command line's, and ends the process.
  *
- * @throws {UsageError} When there is an option that the task does not know.
+ * @throws {UsageError} When there is an option that the task does not know, or a
+ * word.
  */
 export function taskOptions<
   const Options extends NonNullable<ParseArgsConfig["options"]>,
->(usage: string, options: Options, args: readonly string[] = Deno.args) {
+>(usage: string, options: Options, args?: readonly string[]) {
+  return parseTask(usage, options, false, args).values;
+}
+
+/** As {@link taskOptions}, of a task that takes words beside options. */
+export function taskWords<
+  const Options extends NonNullable<ParseArgsConfig["options"]>,
+>(usage: string, options: Options) {
+  return parseTask(usage, options, true);
+}
+
+function parseTask<
+  const Options extends NonNullable<ParseArgsConfig["options"]>,
+>(
+  usage: string,
+  options: Options,
+  allowPositionals: boolean,
+  args: readonly string[] = Deno.args,
+) {
   if (args.includes("--help") || args.includes("-h")) {
     console.log(`${usage}\n  --help               this text`);
     Deno.exit(0);
   }
   try {
-    return parseArgs({ args: [...args], options }).values;
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options,
+      allowPositionals,
+    });
+    return { values, words: positionals as readonly string[] };
   } catch (error) {
     throw wrongUsage((error as Error).message, usage);
   }

@@ -11,19 +11,27 @@
  */
 import { findPostgres, useTemplates } from "./cluster/postgres.ts";
 import { missingPostgres } from "./cluster/postgres_extensions.ts";
+import { readTask, taskOptions, wrongUsage } from "./task.ts";
 import { missingChromium } from "./test/chromium.ts";
 import { outcomeOf, type Phase } from "./test/phase.ts";
 import { phases } from "./test/phases.ts";
 import { useScratchMemory } from "./test/scratch.ts";
+
+const USAGE = `Usage: deno task test [PART OF A NAME]
+
+Runs every test, or those whose names hold this part. What needs Postgres starts a
+cluster of its own; where there is none, or no browser, what needs it is skipped,
+which REQUIRE_POSTGRES=1 and REQUIRE_BROWSER=1 turn into a failure.
+`;
 
 // Two more than the smallest machine this has to be quick on has cores: the parts
 // that cut connections and let leases lapse mostly wait. With three, a sixth of the
 // processors is idle.
 const LANES = 4;
 
+const filter = readTask("test", readArguments);
 useScratchMemory();
 
-const filter = Deno.args[0];
 const needs = [
   {
     skipped: phases.filter(({ postgres }) =>
@@ -103,3 +111,12 @@ if (passed + failed === 0) {
 }
 console.log(`${passed} passed, ${failed} failed`);
 if (failed > 0 || passed === 0) Deno.exit(1);
+
+function readArguments(): string | undefined {
+  // The name of a test may begin with a dash.
+  const isOption = (arg: string) => arg.startsWith("--");
+  taskOptions(USAGE, {}, Deno.args.filter(isOption));
+  const [part, ...more] = Deno.args.filter((arg) => !isOption(arg));
+  if (more.length === 0) return part;
+  throw wrongUsage("Cannot look for more than one part: quote it", USAGE);
+}

@@ -12,18 +12,34 @@
  */
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import { pipeline } from "@supabase/middleware";
 import ts from "typescript";
+import { readTask, taskWords, wrongUsage } from "./task.ts";
 
 const CORE = new URL("../shared/", import.meta.url);
 const MOST = { switches: 25, reentries: 8 };
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { list: { type: "boolean", default: false } },
+const KINDS = ["first", "replay"];
+const USAGE = `Usage: deno task trace [first|replay] [--list]
+
+Follows a request through the files of the core, and counts how often it turns
+from file to file. Exit code 1 where that is too often.
+
+  --list               each call on the way`;
+
+const { wanted, list } = readTask("trace", () => {
+  const { values, words } = taskWords(USAGE, {
+    list: { type: "boolean", default: false },
+  });
+  const unknown = words.find((kind) => !KINDS.includes(kind));
+  if (unknown !== undefined) {
+    throw wrongUsage(`${unknown}: expected first or replay`, USAGE);
+  }
+  return {
+    list: values.list,
+    wanted: words.length === 0 ? KINDS : words,
+  };
 });
-const wanted = positionals.length === 0 ? ["first", "replay"] : positionals;
 
 /** A call, as the copy reports it. */
 interface Entered {
@@ -52,7 +68,7 @@ for (const kind of wanted) {
   console.log(
     `${kind}: ${calls.length} calls, ${switches} file switches, ${reentries} re-entries`,
   );
-  if (values.list) {
+  if (list) {
     for (const { file, name } of calls) console.log(`  ${file} ${name}`);
   }
   isTooMuch ||= switches > MOST.switches || reentries > MOST.reentries;

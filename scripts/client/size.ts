@@ -5,7 +5,19 @@
  */
 import { gzipSync } from "node:zlib";
 import { printTable } from "../table.ts";
+import { readTask, taskOptions } from "../task.ts";
 import { bundleClient, type BundleOptions } from "./bundle.ts";
+
+const USAGE = `Usage: deno task client:size [--json]
+
+Tells how much the client adds to an app.
+
+  --json               a line of JSON for each`;
+
+const { json } = readTask("client:size", () =>
+  taskOptions(USAGE, {
+    json: { type: "boolean", default: false },
+  }));
 
 const CASES: readonly [string, BundleOptions][] = [
   ["createIdempotentFetch", { imports: ["createIdempotentFetch"] }],
@@ -19,7 +31,7 @@ for (const [imported, options] of CASES) {
   const gzipped = gzipSync(bundle, { level: 9 }).length;
   rows.push({ imported, minified: bundle.length, gzipped });
 }
-if (Deno.args.includes("--json")) {
+if (json) {
   for (const row of rows) console.log(JSON.stringify(row));
 } else {
   printTable(

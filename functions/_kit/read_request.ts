@@ -10,18 +10,22 @@ export function mediaType(message: Pick<Request, "headers">): string {
   return declared.split(";")[0]!.trim().toLowerCase();
 }
 
-type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /**
- * Admits the methods that a route takes.
+ * Admits the methods that a route takes, and with GET also HEAD: the route does
+ * the same, and the server leaves the body out.
  *
  * @throws {Refusal} 405 with `Allow`.
  */
 export function requireMethod(
   req: Request,
-  ...methods: readonly Method[]
+  ...taken: readonly Method[]
 ): void {
-  if (methods.some((method) => req.method === method)) return;
+  const methods = taken.flatMap((method) =>
+    method === "GET" ? ["GET", "HEAD"] : [method]
+  );
+  if (methods.includes(req.method)) return;
   throw new Refusal({
     status: 405,
     code: "METHOD_NOT_ALLOWED",

@@ -59,7 +59,7 @@ const Page = z.object(pageQuery);
 export const routes = new Hono<AppEnv>();
 
 routes.all("/crm/openapi.json", (c) => {
-  requireMethod(c.req.raw, "GET", "HEAD");
+  requireMethod(c.req.raw, "GET");
   return Response.json(openapi);
 });
 
@@ -104,10 +104,10 @@ function serve(name: ResourceName, type: ResourceType): void {
 
   for (
     const [path, ...methods] of [
-      [list, "GET", "HEAD", "POST"],
-      [one, "GET", "HEAD", "PUT", "PATCH", "DELETE"],
+      [list, "GET", "POST"],
+      [one, "GET", "PUT", "PATCH", "DELETE"],
       [`${one}/restore`, "POST"],
-      [`${one}/history`, "GET", "HEAD"],
+      [`${one}/history`, "GET"],
     ] as const
   ) {
     routes.use(path, async (c, next) => {

@@ -14,10 +14,9 @@ export default {
     { auth: "none", errors: { detailed: false } },
     async (req, { supabaseAdmin }) => {
       try {
-        requireMethod(req, "GET", "HEAD");
+        requireMethod(req, "GET");
         const health = await check(supabaseAdmin);
-        const body = req.method === "HEAD" ? null : JSON.stringify(health);
-        return new Response(body, {
+        return new Response(JSON.stringify(health), {
           status: health.status === "fail" ? 503 : 200,
           headers: {
             // draft-inadarei-api-health-check

@@ -73,8 +73,8 @@ export const routes = new Hono<AppEnv>();
 
 for (
   const [path, ...methods] of [
-    ["/quotations", "GET", "HEAD", "POST"],
-    ["/quotations/:id", "GET", "HEAD", "PUT", "PATCH", "DELETE"],
+    ["/quotations", "GET", "POST"],
+    ["/quotations/:id", "GET", "PUT", "PATCH", "DELETE"],
     ["/quotations/:id/restore", "POST"],
     ["/quotations/:id/status", "POST", "PATCH"],
   ] as const

@@ -126,7 +126,7 @@ export default {
           return stampTrace(Response.json(share, { status: 201 }));
         }
         requireMethod(req, "GET", "POST");
-        if (req.method === "GET") {
+        if (req.method !== "POST") {
           const { direction, ...selection } = readQuery(req, ListRequest);
           const { id } = userClaims!;
           const answer = direction === "shared"

@@ -3,7 +3,7 @@ import {
   getIdempotencyStatus,
   KeyInvalidError,
 } from "../../shared/idempotency.ts";
-import { call } from "../support/call.ts";
+import { assertHeadIsGet, call } from "../support/call.ts";
 import { probe, unique } from "../support/probe.ts";
 import {
   type Actor,
@@ -59,6 +59,8 @@ Deno.test("a completed key is shown with its times, and without its answer", asy
   assertEquals(Date.parse(expiresAt) - Date.parse(claimedAt), 86_400_000);
   assertEquals(headers.get("cache-control"), "no-store");
   assertEquals(headers.has("retry-after"), false);
+  const query = new URLSearchParams({ key, scope: "probe" });
+  await assertHeadIsGet(stack(), ada, `idempotency-status?${query}`);
 });
 
 Deno.test("the steps that are done are named, their results are not told", async () => {
@@ -149,7 +151,7 @@ Deno.test("a query that names no key, no scope or a malformed one is refused", a
     "IDEMPOTENCY_KEY_NOT_FOUND",
   ]);
   const { status, headers } = await ask(ada, {}, "POST");
-  assertEquals([status, headers.get("allow")], [405, "GET, OPTIONS"]);
+  assertEquals([status, headers.get("allow")], [405, "GET, HEAD, OPTIONS"]);
 });
 
 Deno.test("getIdempotencyStatus() shows the project its own keys, and a named user's", async () => {

@@ -1,3 +1,4 @@
+import { assertEquals } from "@std/assert";
 import type { Stack } from "../../scripts/stack/stack.ts";
 import type { Actor } from "./stack.ts";
 
@@ -71,6 +72,27 @@ async function send(
     body: text === "" ? null : JSON.parse(text),
     replayed: response.headers.has("x-idempotency-replay"),
   };
+}
+
+// These belong to one answer, or are of the body.
+const OWN_HEADERS = /^(content-length|date|traceparent|x-.*-id)$/;
+
+/** Asserts that HEAD gets what GET does, but for the body. */
+export async function assertHeadIsGet(
+  stack: Pick<Stack, "apiUrl">,
+  actor: Pick<Actor, "headers">,
+  name: string,
+): Promise<void> {
+  const ask = async (method: string) => {
+    const { status, headers, body } = await call(stack, actor, name, {
+      method,
+    });
+    const kept = [...headers].filter(([name]) => !OWN_HEADERS.test(name));
+    return { status, headers: kept, body };
+  };
+  const get = await ask("GET");
+  assertEquals(get.status, 200, name);
+  assertEquals(await ask("HEAD"), { ...get, body: null }, name);
 }
 
 /** A form with one file, as a browser sends it. */

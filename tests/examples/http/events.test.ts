@@ -1,5 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Call, call as callAny } from "../../support/call.ts";
+import {
+  assertHeadIsGet,
+  type Call,
+  call as callAny,
+} from "../../support/call.ts";
 import {
   loseAnswer,
   loseCall,
@@ -289,6 +293,7 @@ Deno.test("events are listed newest first, as many as asked for, and only one's 
   assertEquals(await titles(ada), ["three", "two", "one"]);
   assertEquals(await titles(ada, "?limit=2"), ["three", "two"]);
   assertEquals(await titles(ben), []);
+  await assertHeadIsGet(stack(), ada, "events?limit=2");
 });
 
 Deno.test("the same key is two users' two keys", async () => {

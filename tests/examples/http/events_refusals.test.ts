@@ -155,8 +155,8 @@ const ID = "00000000-0000-4000-8000-000000000000";
 Deno.test("another method gets 405 with those there are", async () => {
   for (
     const [path, allow, ...methods] of [
-      ["", "GET, POST, OPTIONS", "PUT", "PATCH", "DELETE"],
-      [`/${ID}`, "GET, PATCH, DELETE, OPTIONS", "PUT", "POST"],
+      ["", "GET, HEAD, POST, OPTIONS", "PUT", "PATCH", "DELETE"],
+      [`/${ID}`, "GET, HEAD, PATCH, DELETE, OPTIONS", "PUT", "POST"],
       [`/${ID}/cancel`, "POST, OPTIONS", "GET", "PATCH"],
       [`/${ID}/restore`, "POST, OPTIONS", "GET", "DELETE"],
     ] as const

@@ -126,7 +126,7 @@ Deno.test("a route takes its method and says which", async () => {
   }
   for (const path of READS) {
     const { status, headers } = await call(stack(), ada, path, { body: {} });
-    assertEquals([status, headers.get("allow")], [405, "GET, OPTIONS"]);
+    assertEquals([status, headers.get("allow")], [405, "GET, HEAD, OPTIONS"]);
   }
 });
 

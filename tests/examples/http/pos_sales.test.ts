@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import type { Json } from "../../../shared/database.types.ts";
-import { call } from "../../support/call.ts";
+import { assertHeadIsGet, call } from "../../support/call.ts";
 import { tripsOf } from "../../support/database_calls.ts";
 import { unique } from "../../support/probe.ts";
 import {
@@ -61,6 +61,7 @@ Deno.test("a sale takes the goods, has an invoice number and adds up, and is ans
     method: "GET",
   });
   assertEquals([read.status, read.body.number], [200, answer.body.number]);
+  await assertHeadIsGet(stack(), ada, `pos/sales/${answer.body.saleId}`);
   assertEquals(
     read.body.lines.map(
       ({ refundedQuantity: _, ...line }: Record<string, unknown>) => line,

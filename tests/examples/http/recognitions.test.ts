@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { call } from "../../support/call.ts";
+import { assertHeadIsGet, call } from "../../support/call.ts";
 import { unique } from "../../support/probe.ts";
 import {
   type Actor,
@@ -227,6 +227,7 @@ Deno.test("a list is bounded, the newest first, and goes on before a moment", as
     [1],
   );
   assertEquals((await list(gil, "?direction=sent")).body.recognitions, []);
+  await assertHeadIsGet(stack(), gil, `${FUNCTION}?limit=2`);
 });
 
 Deno.test("a malformed query is refused", async () => {

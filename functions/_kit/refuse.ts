@@ -22,8 +22,7 @@ export type ProblemTable<Code extends string> = Record<
   Pick<Problem, "status" | "title" | "retryable" | "headers">
 >;
 
-// Who asks has no id of this project's users, or lacks the permission: that stays
-// so.
+// What is named is no id, or is not there, or the permission lacks: that stays so.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 const REFUSED_FOR_GOOD = /^(22P02|23503|42501)$/;
 
@@ -33,6 +32,14 @@ const REFUSED_FOR_GOOD = /^(22P02|23503|42501)$/;
  */
 function isAccountGone({ code, details }: StoreError["cause"]): boolean {
   return code === "23503" && details?.includes(' in table "users"') === true;
+}
+
+/**
+ * Whether who asks is another issuer's user. Ids in a request are checked before:
+ * what is no UUID is the caller's own.
+ */
+function isForeign({ code, message }: StoreError["cause"]): boolean {
+  return code === "22P02" && message.includes(" type uuid");
 }
 
 // Long enough for a database to be back from a restart or a fail-over.
@@ -59,6 +66,17 @@ export function refuse<Code extends string>(
     console.error(error.message);
     if (isAccountGone(error.cause)) {
       return refusalResponse(new AccountGoneError(error), req);
+    }
+    if (isForeign(error.cause)) {
+      return problemResponse({
+        status: 403,
+        code: "ACCOUNT_UNKNOWN",
+        title: "Account unknown",
+        detail:
+          "This function is for users of this project's Auth, and your token names none: sign in there",
+        retryable: false,
+        instance,
+      });
     }
     if (REFUSED_FOR_GOOD.test(`${error.cause.code}`)) {
       return problemResponse({

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { SignJWT } from "jose";
+import { call, formWith } from "../support/call.ts";
 import { effects, probe, unique } from "../support/probe.ts";
 import {
   type Actor,
@@ -409,6 +410,42 @@ Deno.test("a third party's user whose id is a UUID needs no account where the ro
     config: { thirdPartyAuth: true },
   });
   await assertBody(response, "x-idempotency-stored", "theirs");
+});
+
+Deno.test("a third party's user whose id is no UUID is told that the examples are for users of this project's Auth", async () => {
+  const user = await bearer("user_2abcDEFghiJKLmno");
+  const quotation = {
+    customerName: "Analytical Engines Ltd",
+    currency: "EUR",
+    validUntil: "2999-12-31",
+    lines: [{ description: "Design", quantity: 1, unitPriceMinor: 1 }],
+  };
+  for (
+    const [name, body] of [
+      ["process-document", formWith("# Hi", "a.md", "text/markdown")],
+      ["generate-training-data", { documentIds: [crypto.randomUUID()] }],
+      ["start-training", { datasetId: crypto.randomUUID(), model: "small" }],
+      ["events", { title: "Party", startsAt: "2026-12-24T18:00:00+01:00" }],
+      ["quotations", quotation],
+      ["crm/clients", { name: "Ada" }],
+      ["recognitions", {
+        recipientId: crypto.randomUUID(),
+        reason: "Thanks",
+        tags: ["team"],
+      }],
+    ] as const
+  ) {
+    const answer = await call(stack(), user, name, {
+      body,
+      key: unique("key"),
+    });
+    const { code, retryable, detail } = answer.body;
+    assertEquals(
+      [name, answer.status, code, retryable],
+      [name, 403, "ACCOUNT_UNKNOWN", false],
+    );
+    assert(detail.includes("users of this project's Auth"), detail);
+  }
 });
 
 Deno.test("a deleted user whose token lives on is refused for good", async () => {

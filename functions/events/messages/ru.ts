@@ -4,6 +4,7 @@ import type { EventCode } from "./en.ts";
 
 /** What the parts say that every function is made of. */
 type SharedCode =
+  | "ACCOUNT_UNKNOWN"
   | "DATABASE_REFUSED"
   | "DATABASE_UNAVAILABLE"
   | "JSON_MALFORMED"
@@ -66,6 +67,11 @@ export const ru: Record<EventCode | IdempotencyCode | SharedCode, Message> = {
     title: "Адрес не найден",
     detail: ({ instance }) =>
       `По адресу ${instance} ничего нет. Проверьте путь.`,
+  },
+  ACCOUNT_UNKNOWN: {
+    title: "Учётная запись неизвестна",
+    detail: () =>
+      "Эта функция — для пользователей Auth этого проекта, а ваш токен выдан не им. Войдите через него.",
   },
   DATABASE_REFUSED: {
     title: "База данных отклонила запрос",

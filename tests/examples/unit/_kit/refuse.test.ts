@@ -15,7 +15,7 @@ async function refused(code: string) {
 }
 
 Deno.test("what the database refuses for good is not asked for again", async () => {
-  // The user id of a third party, a row that is gone, a permission that lacks.
+  // A value that is none, a row that is gone, a permission that lacks.
   for (const code of ["22P02", "23503", "42501"]) {
     assertEquals(await refused(code), [500, "DATABASE_REFUSED", false, null]);
   }

@@ -6,9 +6,9 @@ import { codeBlocks, documentedFiles, pages } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
 import { signUp } from "../support/stack.ts";
 
-// What the README and docs/forms.md have their reader paste, in a project that
-// took the module in as its owner does.
-const PAGES = ["../README.md", "forms.md"];
+// What these pages have their reader paste, in a project that took the module in
+// as its owner does.
+const PAGES = ["../README.md", "forms.md", "standard.md"];
 const FUNCTION = /^supabase\/functions\/([\w-]+)\/index\.ts$/;
 
 let project: AdoptedProject;
@@ -40,7 +40,7 @@ Deno.test.afterAll(async () => {
   await project[Symbol.asyncDispose]();
 });
 
-Deno.test("every snippet of the README and of the forms says which file it is", async () => {
+Deno.test("every snippet of the README, the forms and the standard says which file it is", async () => {
   for (const page of PAGES) {
     const blocks = [
       ...await codeBlocks(page, "ts"),
@@ -102,7 +102,7 @@ Deno.test("each protected function of the snippets takes effect once, and keeps 
   const names = [...files.keys()].flatMap((path) =>
     FUNCTION.exec(path)?.[1] ?? []
   );
-  assertEquals(names.length, 5);
+  assertEquals(names.length, 6);
   for (const name of names) {
     const { headers, client, userId } = await signUp(stack);
     const ask = (key: string, product: string) =>

@@ -11,9 +11,12 @@ import {
   AlreadyCompletedError,
   type CachedResponse,
   IdempotencyError,
+  KeyReusedError,
   LedgerMisconfiguredError,
   NotOwnerError,
+  OutcomeUnknownError,
   RequestInProgressError,
+  ResponseNotStoredError,
 } from "./errors.ts";
 import { reporterOf } from "./event.ts";
 import { fingerprintValue } from "./fingerprint.ts";
@@ -214,8 +217,8 @@ export async function storeIdempotencyResult(
 
 /**
  * Records that the attempt did not take effect: a retry with the same key runs
- * again. Given the error with which {@link createIdempotencyKey} refused this
- * very key, it does nothing: no attempt was begun.
+ * again. Given the error with which one of these calls refused this very key, or
+ * its message, it does nothing: no attempt was begun.
  *
  * @param error What the work threw, as it was thrown. Kept with the key, at most
  * 1,000 characters.
@@ -396,10 +399,24 @@ const refusals = new WeakMap<Error, string>();
 
 /** Whether this is, or tells of, a claim of this very key that was refused. */
 function isRefusal(error: unknown, { name, identity }: Call): boolean {
-  if (error instanceof Error && refusals.get(error) === name) return true;
+  const refused = error instanceof Error ? refusals.get(error) : undefined;
+  if (refused !== undefined) return refused === name;
   const text = error instanceof Error ? error.message : String(error);
-  // People hand on the message alone: that of each refusal names its key so.
-  return text.includes(`key "${identity.key}"`);
+  // People hand on the message alone.
+  return wordsOfRefusals(identity.key).some((words) => text.includes(words));
+}
+
+/** What each refusal of this key says, as far as it is always the same. */
+function wordsOfRefusals(key: string): string[] {
+  const none = { response: "", status_code: NaN, response_headers: {} };
+  return [
+    new RequestInProgressError(key, NaN),
+    new KeyReusedError(key),
+    new OutcomeUnknownError(key),
+    new ResponseNotStoredError(key, NaN),
+    new AlreadyCompletedError(key, none),
+    new NotOwnerError("KEY_TAKEN_OVER", key, ""),
+  ].map(({ message }) => message.split(" NaN", 1)[0]!);
 }
 
 function remember(
@@ -463,9 +480,11 @@ async function takeOffer(call: Call): Promise<Begins | null> {
   if (offered === undefined) return null;
   const { attempt } = offered;
   if (offered.payload !== JSON.stringify(call.payload ?? null)) {
-    throw new TypeError(
+    const error = new TypeError(
       `Cannot create the key "${call.identity.key}": the payload is not the one that was checked, give both calls the same`,
     );
+    refusals.set(error, call.name);
+    throw error;
   }
   offered.isHeld = true;
   const { leaseSeconds } = call.config;

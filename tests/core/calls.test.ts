@@ -8,13 +8,16 @@ import {
   createIdempotencyKey,
   generateIdempotencyKey,
   getIdempotencyStatus,
+  KeyReusedError,
   type Ledger,
   LedgerUnavailableError,
   markIdempotencyFailed,
   memoryLedger,
   NotOwnerError,
+  OutcomeUnknownError,
   refusalResponse,
   RequestInProgressError,
+  ResponseNotStoredError,
   runMany,
   setDefaultLedger,
   type SingleCallConfig,
@@ -24,6 +27,7 @@ import {
 
 const USER = "ada";
 const RESULT = { response: { order: 17 }, statusCode: 201 };
+const RECORDED = { response: "", status_code: 201, response_headers: {} };
 const req = new Request("http://localhost/orders", { method: "POST" });
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -219,6 +223,70 @@ for (
     assertEquals(replay.cachedResponse?.status_code, 201);
   });
 }
+
+for (
+  const [what, refusal] of [
+    ["reused", (key: string) => new KeyReusedError(key)],
+    ["interrupted", (key: string) => new OutcomeUnknownError(key)],
+    ["completed", (key: string) => new AlreadyCompletedError(key, RECORDED)],
+    ["not stored", (key: string) => new ResponseNotStoredError(key, 201)],
+    [
+      "taken over",
+      (key: string) => new NotOwnerError("KEY_TAKEN_OVER", key, "by another"),
+    ],
+  ] as const
+) {
+  Deno.test(`the message alone of a refusal is known for one: ${what}`, async () => {
+    const { ledger, key } = bench();
+    await createIdempotencyKey(ledger, key, USER);
+    for (const told of [refusal(key).message, `${refusal(key)}`]) {
+      await markIdempotencyFailed(ledger, key, USER, told);
+    }
+    await storeIdempotencyResult(ledger, key, USER, RESULT);
+  });
+}
+
+Deno.test("an error of the application that names the key frees it, as any other does", async () => {
+  for (
+    const error of [
+      (key: string) => new Error(`duplicate key "${key}" in orders`),
+      (key: string) => `the key "${key}" is locked`,
+      (key: string) => `the request with the key "${key}" was lost`,
+    ]
+  ) {
+    const { ledger, key } = bench();
+    await createIdempotencyKey(ledger, key, USER);
+    await markIdempotencyFailed(ledger, key, USER, error(key));
+    const retry = await createIdempotencyKey(ledger, key, USER);
+    assertEquals(retry.attempt, 2);
+  }
+});
+
+Deno.test("whoever is refused for another payload ends nothing of the one who checked", async () => {
+  const { ledger, key } = bench();
+  await checkIdempotency(ledger, key, USER, { payload: 1 });
+  const other = { payload: 2 };
+  const error = await assertRejects(
+    () => createIdempotencyKey(ledger, key, USER, other),
+    TypeError,
+  );
+  await markIdempotencyFailed(ledger, key, USER, error, other);
+  const claim = await createIdempotencyKey(ledger, key, USER, { payload: 1 });
+  assertEquals(claim.attempt, 1);
+});
+
+Deno.test("a refusal of another scope's key says nothing of this one", async () => {
+  const { ledger, key } = bench();
+  const other = { scope: "other" };
+  await createIdempotencyKey(ledger, key, USER, other);
+  await createIdempotencyKey(ledger, key, USER);
+  const error = await assertRejects(
+    () => createIdempotencyKey(ledger, key, USER, other),
+    RequestInProgressError,
+  );
+  await markIdempotencyFailed(ledger, key, USER, error);
+  assertEquals((await createIdempotencyKey(ledger, key, USER)).attempt, 2);
+});
 
 Deno.test("whoever has begun nothing and marks the key as failed does not end the attempt of the one who runs", async () => {
   const { ledger, key } = bench();

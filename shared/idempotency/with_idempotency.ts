@@ -164,17 +164,13 @@ export type WithIdempotency =
 export const withIdempotency: WithIdempotency = ((
   first: object | undefined,
   second?: never,
-) =>
-  isOperationContext(first)
-    ? runOperation(first, second!)
-    : second === undefined && typeof first !== "function"
-    ? idempotencyMiddleware(first)
-    : isHandlerConfig(first)
-    ? protect(first, second!)
-    : idempotencyMiddleware(
-      first as IdempotencyConfig,
-      second!,
-    )) as WithIdempotency;
+) => {
+  if (isOperationContext(first)) return runOperation(first, second!);
+  // A configuration, or a handler that needs none.
+  if (second === undefined) return idempotencyMiddleware(first);
+  if (isHandlerConfig(first)) return protect(first, second);
+  return idempotencyMiddleware(first, second);
+}) as WithIdempotency;
 
 // A handler's config may have a key that is left out by being undefined.
 function isOperationContext(value: unknown): value is OperationContext {

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
 import {
   checkIdempotency,
   createIdempotencyKey,
@@ -278,4 +279,18 @@ Deno.test("a route is told that its fingerprint is none, and nothing runs", asyn
     );
     assertEquals(route.runs(), 0);
   }
+});
+
+Deno.test("a handler may be wrapped without a configuration", async () => {
+  const handler = withIdempotency((_req, { idempotency }) =>
+    Promise.resolve(Response.json(idempotency.scope))
+  );
+  const upstream = {
+    [CONTEXT_MARK]: true,
+    supabaseAdmin: createClient("http://127.0.0.1:9", "sb_secret_x"),
+    userClaims: { id: "ada" },
+    authMode: "user",
+  };
+  const req = new Request("http://localhost/orders", { method: "POST" });
+  assertEquals(await (await handler(req, upstream)).json(), "orders");
 });

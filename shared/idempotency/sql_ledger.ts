@@ -9,6 +9,7 @@ import {
 } from "./errors.ts";
 import type {
   Answer,
+  BatchTerms,
   ClaimResult,
   Identity,
   KeyStatus,
@@ -155,13 +156,11 @@ export function sqlLedger(
     attempted: string,
     patience: Patience,
     fn: string,
-    { userId, scope, key }: Identity,
+    identity: Identity,
     args: () => object | Promise<object>,
   ): Promise<Row> => {
     const data = await send(attempted, patience, fn, async () => ({
-      p_owner: userId ?? PROJECT,
-      p_scope: scope,
-      p_idempotency_key: key,
+      ...keyArgs(identity),
       ...await args(),
     }));
     const row = (Array.isArray(data) ? data[0] : data) as Row | null;
@@ -178,12 +177,13 @@ export function sqlLedger(
       : await toSettleResult(row);
   };
 
-  const look = async ({ userId, scope, key }: Identity) => {
-    const data = await send("read the key", ASK, "get_idempotency_status", {
-      p_idempotency_key: key,
-      p_scope: scope,
-      p_owner: userId ?? PROJECT,
-    });
+  const look = async (identity: Identity) => {
+    const data = await send(
+      "read the key",
+      ASK,
+      "get_idempotency_status",
+      keyArgs(identity),
+    );
     if (!Array.isArray(data)) throw unknownAnswer("read the key", data);
     return (data as StatusRow[]).find((row) => !row.is_expired) ?? null;
   };
@@ -210,11 +210,7 @@ export function sqlLedger(
         await call("claim the key", ASK, "idempotency_claim", identity, () => ({
           p_fingerprint: terms.fingerprint,
           p_owner_token: terms.ownerToken,
-          p_lease_seconds: terms.leaseSeconds,
-          p_ttl_seconds: terms.ttlSeconds,
-          p_on_abandoned: terms.onAbandoned,
-          p_max_attempts: terms.maxAttempts,
-          p_third_party: terms.thirdParty ?? false,
+          ...termsArgs(terms),
           p_metadata: terms.metadata,
         })),
       );
@@ -287,16 +283,11 @@ export function sqlLedger(
         "idempotency_claim_many",
         requests.length,
         {
-          p_owner: userId ?? PROJECT,
-          p_scope: scope,
+          ...scopeArgs(userId, scope),
           p_requests: requests.map((
             { key, fingerprint, ownerToken, metadata },
           ) => ({ key, fingerprint, owner_token: ownerToken, metadata })),
-          p_lease_seconds: terms.leaseSeconds,
-          p_ttl_seconds: terms.ttlSeconds,
-          p_on_abandoned: terms.onAbandoned,
-          p_max_attempts: terms.maxAttempts,
-          p_third_party: terms.thirdParty ?? false,
+          ...termsArgs(terms),
         },
       );
       return await Promise.all(
@@ -313,8 +304,7 @@ export function sqlLedger(
         "idempotency_settle_many",
         settlements.length,
         {
-          p_owner: userId ?? PROJECT,
-          p_scope: scope,
+          ...scopeArgs(userId, scope),
           p_settlements: await Promise.all(settlements.map(written)),
           p_ttl_seconds: ttlSeconds.completed,
           p_failed_ttl_seconds: ttlSeconds.failed,
@@ -328,22 +318,13 @@ export function sqlLedger(
     },
 
     async notify(identity) {
-      await send(
-        "notify the user",
-        RENEW,
-        "idempotency_notify",
-        {
-          p_owner: identity.userId ?? PROJECT,
-          p_scope: identity.scope,
-          p_idempotency_key: identity.key,
-        },
-      );
+      const args = keyArgs(identity);
+      await send("notify the user", RENEW, "idempotency_notify", args);
     },
 
     async countReplays(userId, scope, count) {
       await send("count replays", RENEW, "idempotency_count_replays", {
-        p_owner: userId ?? PROJECT,
-        p_scope: scope,
+        ...scopeArgs(userId, scope),
         p_count: count,
       });
     },
@@ -363,6 +344,24 @@ export function sqlLedger(
       const [row] = Array.isArray(data) ? data : [data];
       return Number(typeof row === "object" ? row.deleted : row);
     },
+  };
+}
+
+function scopeArgs(userId: string | null, scope: string) {
+  return { p_owner: userId ?? PROJECT, p_scope: scope };
+}
+
+function keyArgs({ userId, scope, key }: Identity) {
+  return { ...scopeArgs(userId, scope), p_idempotency_key: key };
+}
+
+function termsArgs(terms: BatchTerms) {
+  return {
+    p_lease_seconds: terms.leaseSeconds,
+    p_ttl_seconds: terms.ttlSeconds,
+    p_on_abandoned: terms.onAbandoned,
+    p_max_attempts: terms.maxAttempts,
+    p_third_party: terms.thirdParty ?? false,
   };
 }
 

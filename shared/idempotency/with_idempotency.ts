@@ -64,15 +64,18 @@ export type HandlerConfig =
     }
   );
 
+/** A handler of its own, as it is written. */
+type Handler = (
+  req: Request,
+  ctx: { readonly idempotency: IdempotencyContext },
+) => Response | Promise<Response>;
+
+/** A handler of its own, as it is served. */
+type Served = (req: Request, platform?: unknown) => Promise<Response>;
+
 /** The four forms of {@link withIdempotency}. */
 export type WithIdempotency =
-  & ((
-    config: HandlerConfig,
-    handler: (
-      req: Request,
-      ctx: { readonly idempotency: IdempotencyContext },
-    ) => Response | Promise<Response>,
-  ) => (req: Request, platform?: unknown) => Promise<Response>)
+  & ((config: HandlerConfig, handler: Handler) => Served)
   & (<Body>(
     context: OperationContext,
     operation: (run: OperationRun) => Promise<OperationResult<Body>>,
@@ -186,11 +189,8 @@ function isHandlerConfig(value: unknown): value is HandlerConfig {
 
 function protect(
   { supabase, cors = {}, ...config }: HandlerConfig,
-  handler: (
-    req: Request,
-    ctx: { readonly idempotency: IdempotencyContext },
-  ) => Response | Promise<Response>,
-): (req: Request, platform?: unknown) => Promise<Response> {
+  handler: Handler,
+): Served {
   const run = idempotencyMiddleware(
     supabase === undefined ? config : {
       ...config,
@@ -198,7 +198,7 @@ function protect(
       store: config.store ?? supabaseLedger(supabase),
     },
     async (req, ctx) => await handler(req, ctx),
-  ) as (req: Request, platform?: unknown) => Promise<Response>;
+  ) as Served;
   return async (req, platform) => addCors(await run(req, platform), cors);
 }
 

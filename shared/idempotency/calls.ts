@@ -1,12 +1,7 @@
 import { type Attempt, attemptOf } from "./attempt.ts";
-import { type Begun, claim } from "./claim.ts";
+import type { Begun } from "./claim.ts";
 import { textOrBase64 } from "./body.ts";
-import {
-  checkedMetadata,
-  OF_REQUESTS,
-  resolveConfig,
-  type ResolvedConfig,
-} from "./config.ts";
+import { OF_REQUESTS, resolveConfig, type ResolvedConfig } from "./config.ts";
 import {
   AlreadyCompletedError,
   type CachedResponse,
@@ -19,7 +14,6 @@ import {
   ResponseNotStoredError,
 } from "./errors.ts";
 import { reporterOf } from "./event.ts";
-import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import {
   type Answer,
@@ -30,7 +24,7 @@ import {
   type Ledger,
   placeOf,
 } from "./ledger.ts";
-import { ledgerOf, type OperationConfig } from "./operation.ts";
+import { claimOperation, ledgerOf, type OperationConfig } from "./operation.ts";
 import { problemOf, problemResponse } from "./problem.ts";
 import { assertStatus } from "./response.ts";
 import type { LedgerClient } from "./supabase_ledger.ts";
@@ -361,20 +355,9 @@ async function begin(
   { ledger, identity, config, payload }: Call,
 ): Promise<Begun> {
   assertIdempotencyKey(identity.key, "The key");
-  const { metadata } = config;
-  return await claim(ledger, identity, {
-    fingerprint: await fingerprintOf(identity, payload),
-    config,
-    metadata: metadata === undefined
-      ? null
-      : checkedMetadata(metadata as Record<string, unknown>),
-    // Whether anybody will end the attempt is not to be seen from here.
-    keepAlive: false,
-  });
-}
-
-function fingerprintOf({ scope }: Identity, payload: unknown) {
-  return fingerprintValue([scope, payload ?? null]);
+  // Whether anybody will end the attempt is not to be seen from here.
+  const keepAlive = false;
+  return await claimOperation(ledger, identity, payload, config, keepAlive);
 }
 
 /** An attempt that was begun in this worker and has not ended. */

@@ -12,7 +12,7 @@ import { isToBeWarned } from "./enforcement.ts";
 import { IdempotencyError } from "./errors.ts";
 import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
-import type { Answer, Ledger } from "./ledger.ts";
+import type { Answer, Identity, Ledger } from "./ledger.ts";
 import { problemOf, problemResponse } from "./problem.ts";
 import { assertStatus, expose, toResponse } from "./response.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
@@ -139,6 +139,29 @@ export function operationLedger(
 }
 
 /**
+ * Claims the key of an operation, whichever form it has.
+ *
+ * @param keepAlive As in {@link claim}.
+ */
+export async function claimOperation(
+  ledger: Ledger,
+  identity: Identity,
+  payload: unknown,
+  config: ResolvedConfig,
+  keepAlive = true,
+): Promise<Begun> {
+  const { metadata } = config;
+  return await claim(ledger, identity, {
+    fingerprint: await fingerprintValue([identity.scope, payload ?? null]),
+    config,
+    metadata: metadata === undefined
+      ? null
+      : checkedMetadata(metadata as Record<string, unknown>),
+    keepAlive,
+  });
+}
+
+/**
  * Runs an operation once for each key, without HTTP. A refusal (in progress,
  * another payload, …) comes back as its status with the problem document as
  * body, so that it can be passed on.
@@ -159,15 +182,9 @@ export async function runOperation<Body>(
       begun = { kind: "attempt", attempt: unprotectedAttempt() };
     } else {
       assertIdempotencyKey(key, "The key");
-      const { metadata } = config;
+      const identity = { userId, scope: route, key };
       const ledger = operationLedger(context);
-      begun = await claim(ledger, { userId, scope: route, key }, {
-        fingerprint: await fingerprintValue([route, payload ?? null]),
-        config,
-        metadata: metadata === undefined
-          ? null
-          : checkedMetadata(metadata as Record<string, unknown>),
-      });
+      begun = await claimOperation(ledger, identity, payload, config);
     }
   } catch (error) {
     return await refusal(error);

@@ -17,9 +17,9 @@ import {
   type OperationOutcome,
   type OperationResult,
   type OperationRun,
+  problemOutcome,
   runOperation,
 } from "./operation.ts";
-import { problemResponse } from "./problem.ts";
 import { MAX_STORED_BYTES } from "./response.ts";
 
 /** One operation of a batch. */
@@ -173,7 +173,7 @@ async function failure<Body>(
   key: string,
   error: unknown,
 ): Promise<BatchOutcome<Body>> {
-  const response = problemResponse({
+  const outcome = await problemOutcome<Body>({
     status: 500,
     code: "OPERATION_FAILED",
     title: "Operation failed",
@@ -181,14 +181,7 @@ async function failure<Body>(
       `The operation with the key "${key}" broke off: send it again with the same key`,
     retryable: true,
   });
-  return {
-    key,
-    status: response.status,
-    headers: Object.fromEntries(response.headers),
-    body: await response.json(),
-    replayed: false,
-    error,
-  };
+  return { ...outcome, key, error };
 }
 
 /** A ledger for one item of a batch, which shares its trips with the others. */

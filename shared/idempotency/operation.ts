@@ -13,7 +13,7 @@ import { IdempotencyError } from "./errors.ts";
 import { fingerprintValue } from "./fingerprint.ts";
 import { assertIdempotencyKey } from "./key.ts";
 import type { Answer, Identity, Ledger } from "./ledger.ts";
-import { problemOf, problemResponse } from "./problem.ts";
+import { type Problem, problemOf, problemResponse } from "./problem.ts";
 import { assertStatus, expose, toResponse } from "./response.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
@@ -287,7 +287,14 @@ function replayOf<Body>(answer: Answer): OperationOutcome<Body> {
 
 async function refusal<Body>(error: unknown): Promise<OperationOutcome<Body>> {
   if (!(error instanceof IdempotencyError)) throw error;
-  const response = problemResponse(problemOf(error));
+  return await problemOutcome(problemOf(error));
+}
+
+/** The outcome that a problem document is. */
+export async function problemOutcome<Body>(
+  problem: Problem,
+): Promise<OperationOutcome<Body>> {
+  const response = problemResponse(problem);
   return {
     status: response.status,
     headers: Object.fromEntries(response.headers),

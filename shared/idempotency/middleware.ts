@@ -240,10 +240,7 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
     }
     const responded = await attempt.respond(answer, !isQuestion);
     if (responded.as === "replayed") return replayResponse(responded.answer);
-    const marker = responded.as === "stored"
-      ? "X-Idempotency-Stored"
-      : undefined;
-    return firstResponse(response, answer.body, marker);
+    return firstResponse(response, answer.body, responded.as === "stored");
   };
 
   const settleStream = (

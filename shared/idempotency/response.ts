@@ -131,18 +131,14 @@ export function replayResponse(answer: Answer): Response {
   return expose(response);
 }
 
-/**
- * The response of an attempt whose body was read: the same, from the bytes.
- *
- * @param marker A header to set, for instance `X-Idempotency-Stored`.
- */
+/** The response of an attempt whose body was read: the same, from the bytes. */
 export function firstResponse(
   original: Response,
   body: Uint8Array | null,
-  marker?: string,
+  isStored: boolean,
 ): Response {
   const headers = new Headers(original.headers);
-  if (marker !== undefined) headers.set(marker, "true");
+  if (isStored) headers.set("X-Idempotency-Stored", "true");
   return expose(
     new Response(bodyOf(original.status, body), {
       status: original.status,

@@ -46,7 +46,7 @@ export async function answerResponse(
   if (row.outcome === "completed") {
     const { status, headers, body } = kept(key, await toAnswer(row));
     const original = new Response(null, { status, headers });
-    return firstResponse(original, body, "X-Idempotency-Stored");
+    return firstResponse(original, body, true);
   }
   const result = await toClaimResult(row);
   if (result.outcome === "replay") {

@@ -2,8 +2,10 @@ import { pLimit } from "./deps.ts";
 import { fingerprintValue } from "./fingerprint.ts";
 import {
   type BatchClaim,
+  batchesOf,
   type BatchTerms,
   type ClaimResult,
+  isRefused,
   type Ledger,
   MAX_BATCH,
   type Refused,
@@ -288,8 +290,8 @@ function gatherCalls(
         claims,
         place,
         { key, ...request },
-        ({ outcome }) => {
-          if (outcome !== "claimed" && outcome !== "taken_over") return;
+        (result) => {
+          if (!("fence" in result)) return;
           isRunning = true;
           running += 1;
         },
@@ -371,10 +373,6 @@ async function answer<Request, Result extends { outcome: string }>(
   }
 }
 
-function isRefused(result: { outcome: string }): result is Refused {
-  return result.outcome === "refused";
-}
-
 /** What all items of a batch have in common: anyone's terms less what is its own. */
 function termsOf(
   { key: _, fingerprint: __, ownerToken: ___, metadata: ____, ...terms }:
@@ -409,52 +407,4 @@ function* partsOf<Request, Result>(
 
 function sizeOf(settlement: Settlement): number {
   return "answer" in settlement ? settlement.answer.body?.byteLength ?? 0 : 0;
-}
-
-/** The batches of a ledger; of one that has none, its single calls at once. */
-function batchesOf(
-  ledger: Ledger,
-): Required<Pick<Ledger, "claimMany" | "settleMany">> {
-  const single = async <Result>(
-    call: Promise<Result>,
-  ): Promise<Result | Refused> => {
-    try {
-      return await call;
-    } catch (error) {
-      return { outcome: "refused", error: error as Error };
-    }
-  };
-  return {
-    claimMany: ledger.claimMany?.bind(ledger) ??
-      ((userId, scope, requests, terms) =>
-        Promise.all(requests.map((request) =>
-          single(
-            ledger.claim({ userId, scope, key: request.key }, {
-              ...terms,
-              ...request,
-            }),
-          )
-        ))),
-    settleMany: ledger.settleMany?.bind(ledger) ??
-      ((userId, scope, settlements, ttlSeconds) =>
-        Promise.all(settlements.map((settlement) => {
-          const { key, ownerToken } = settlement;
-          const identity = { userId, scope, key };
-          return single(
-            "answer" in settlement
-              ? ledger.complete(
-                identity,
-                ownerToken,
-                settlement.answer,
-                ttlSeconds.completed,
-              )
-              : ledger.fail(
-                identity,
-                ownerToken,
-                settlement.failure,
-                ttlSeconds.failed,
-              ),
-          );
-        }))),
-  };
 }

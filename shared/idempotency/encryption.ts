@@ -1,14 +1,15 @@
 import { bytesOfBase64, toBase64 } from "./body.ts";
 import { IdempotencyError } from "./errors.ts";
-import type {
-  Answer,
-  Claimed,
-  ClaimResult,
-  Identity,
-  Ledger,
-  Refused,
-  Settlement,
-  SettleResult,
+import {
+  type Answer,
+  type Claimed,
+  type ClaimResult,
+  type Identity,
+  isRefused,
+  type Ledger,
+  type Refused,
+  type Settlement,
+  type SettleResult,
 } from "./ledger.ts";
 
 /** A key that answers and step results are encrypted with. */
@@ -211,9 +212,7 @@ export function encrypted(ledger: Ledger, options: EncryptionOptions): Ledger {
     if (result.outcome === "replay") {
       return { ...result, answer: await openAnswer(identity, result.answer) };
     }
-    if (result.outcome !== "claimed" && result.outcome !== "taken_over") {
-      return result;
-    }
+    if (!("fence" in result)) return result;
     try {
       return await granted(identity, result);
     } catch (error) {
@@ -323,8 +322,6 @@ function each<R extends { readonly outcome: string }>(
   results: readonly (R | Refused)[],
   open: (result: R, place: number) => Promise<R>,
 ): Promise<(R | Refused)[]> {
-  const isRefused = (result: R | Refused): result is Refused =>
-    result.outcome === "refused";
   return Promise.all(results.map(async (result, place) => {
     if (isRefused(result)) return result;
     try {

@@ -212,6 +212,44 @@ export interface ClaimTerms {
   readonly thirdParty?: boolean;
 }
 
+/**
+ * The batches of a ledger; of one that lacks them, its single calls at once.
+ */
+export function batchesOf(
+  ledger: Ledger,
+): Required<Pick<Ledger, "claimMany" | "settleMany">> {
+  const single = async <Result>(
+    call: Promise<Result>,
+  ): Promise<Result | Refused> => {
+    try {
+      return await call;
+    } catch (error) {
+      return { outcome: "refused", error: error as Error };
+    }
+  };
+  return {
+    claimMany: ledger.claimMany?.bind(ledger) ??
+      ((userId, scope, requests, terms) =>
+        Promise.all(requests.map(({ key, ...request }) =>
+          single(
+            ledger.claim({ userId, scope, key }, { ...terms, ...request }),
+          )
+        ))),
+    settleMany: ledger.settleMany?.bind(ledger) ??
+      ((userId, scope, settlements, { completed, failed }) =>
+        Promise.all(settlements.map((settlement) => {
+          const { key, ownerToken } = settlement;
+          const identity = { userId, scope, key };
+          return single(
+            "answer" in settlement
+              ? ledger
+                .complete(identity, ownerToken, settlement.answer, completed)
+              : ledger.fail(identity, ownerToken, settlement.failure, failed),
+          );
+        }))),
+  };
+}
+
 /** The most keys that one {@link Ledger.claimMany} or `settleMany` takes. */
 export const MAX_BATCH = 100;
 
@@ -236,6 +274,13 @@ export type Settlement =
 export interface Refused {
   readonly outcome: "refused";
   readonly error: Error;
+}
+
+/** Whether the single call would have thrown. */
+export function isRefused(
+  result: { readonly outcome: string },
+): result is Refused {
+  return result.outcome === "refused";
 }
 
 /** A final answer, as it was sent. */

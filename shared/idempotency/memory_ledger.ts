@@ -1,5 +1,7 @@
 import {
   type Answer,
+  type Answered,
+  batchesOf,
   type Claimed,
   type ClaimResult,
   type ClaimTerms,
@@ -234,34 +236,6 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
         }),
       ),
 
-    claimMany: (userId, scope, requests, terms) =>
-      Promise.all(
-        requests.map(({ key, ...request }) =>
-          ledger.claim({ userId, scope, key }, { ...terms, ...request })
-        ),
-      ),
-
-    settleMany: (userId, scope, settlements, ttlSeconds) =>
-      Promise.all(
-        settlements.map((settlement) => {
-          const { key, ownerToken } = settlement;
-          const identity = { userId, scope, key };
-          return "answer" in settlement
-            ? ledger.complete(
-              identity,
-              ownerToken,
-              settlement.answer,
-              ttlSeconds.completed,
-            )
-            : ledger.fail(
-              identity,
-              ownerToken,
-              settlement.failure,
-              ttlSeconds.failed,
-            );
-        }),
-      ),
-
     read: (identity) => {
       const answer = live(identity)?.answer ?? null;
       return Promise.resolve(answer && copy(answer));
@@ -274,7 +248,7 @@ export function memoryLedger(options: MemoryLedgerOptions = {}): Ledger {
 
     deleteExpired: () => Promise.resolve(deleteExpired()),
   };
-  return ledger;
+  return { ...ledger, ...batchesOf(ledger) };
 }
 
 function claimed({ crashes, attempt, fence, steps }: Entry): Claimed {
@@ -303,7 +277,7 @@ function statusOf(entry: Entry, now: number): KeyStatus {
   };
 }
 
-function replay(answer: Answer): SettleResult & { outcome: "replay" } {
+function replay(answer: Answer): Answered {
   return { outcome: "replay", answer: copy(answer) };
 }
 

@@ -14,6 +14,7 @@ import {
   type ClaimTerms,
   type Failure,
   type Identity,
+  isRefused,
   type Ledger,
   MAX_BATCH,
   type Settlement,
@@ -920,7 +921,7 @@ class Bench {
       { ...TERMS, ...terms },
     );
     return results.map((result) => {
-      if (result.outcome === "refused") throw result.error;
+      if (isRefused(result)) throw result.error;
       return result;
     });
   }

@@ -75,13 +75,6 @@ export interface Responded {
   readonly as: "stored" | "unstored" | "replayed";
 }
 
-/** What became of recording an answer; the result is null where nothing did. */
-interface Recorded {
-  /** The answer, as much of it as was kept. */
-  readonly answer: Answer;
-  readonly result: SettleResult | null;
-}
-
 /** What an attempt was granted on. */
 export interface Grant {
   readonly ledger: Ledger;
@@ -145,35 +138,29 @@ export function attemptOf(grant: Grant): Attempt {
     return result.outcome === "replay" ? kept(key, result.answer) : null;
   };
 
-  const complete = async (answer: Answer): Promise<Recorded> => {
-    const record = async (answer: Answer) => ({
-      answer,
-      result: await ledger
-        .complete(identity, ownerToken, answer, ttlSeconds.completed),
-    });
-    try {
-      try {
-        return await record(answer);
-      } catch (error) {
-        // Refused as it is, such as for headers that take too much room. That
-        // the effect has happened can still be told: else a retry repeats it.
-        if (!(error instanceof LedgerMisconfiguredError)) throw error;
-        const location = locationOf(answer) ?? "";
-        const left: Answer = {
-          status: answer.status,
-          headers: STORABLE_LOCATION.test(location) ? { location } : {},
-          body: null,
-        };
-        return await record(left)
-          .catch(() => Promise.reject(error));
-      }
-    } catch (error) {
-      // The effect has happened. Its answer stops the client from asking
-      // again, which an error would invite.
+  const record = async (answer: Answer) => ({
+    stored: answer,
+    result: await ledger
+      .complete(identity, ownerToken, answer, ttlSeconds.completed),
+  });
+
+  const complete = (answer: Answer) =>
+    record(answer).catch((error) => {
+      // Refused as it is, such as for headers that take too much room. That the
+      // effect has happened can still be told: else a retry repeats it.
+      if (!(error instanceof LedgerMisconfiguredError)) throw error;
+      const location = locationOf(answer) ?? "";
+      return record({
+        status: answer.status,
+        headers: STORABLE_LOCATION.test(location) ? { location } : {},
+        body: null,
+      }).catch(() => Promise.reject(error));
+    }).catch((error) => {
+      // The effect has happened. Its answer stops the client from asking again,
+      // which an error would invite.
       report("unrecorded", error);
-      return { answer, result: null };
-    }
-  };
+      return { stored: answer, result: null };
+    });
 
   const fail = (error: unknown): Promise<Answer | null> => {
     report(error instanceof LeaseLostError ? "lost_lease" : "failed", error);
@@ -203,7 +190,7 @@ export function attemptOf(grant: Grant): Attempt {
         : { answer: other, as: "replayed" };
     }
     heart.stop();
-    const { result, answer: stored } = await complete(recorded);
+    const { result, stored } = await complete(recorded);
     const isOurs = result?.outcome === "recorded";
     // Only what is recorded is shared: whoever waits would otherwise be given
     // an answer that no retry gets.

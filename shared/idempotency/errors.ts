@@ -1,89 +1,34 @@
 /**
- * What {@link IdempotencyError} codes mean over HTTP: the contract with
- * clients. A code, once published, keeps its status.
+ * What {@link IdempotencyError} codes mean over HTTP, by status and title: the
+ * contract with clients. A code, once published, keeps its status.
  */
 const CONTRACT = {
-  IDEMPOTENCY_KEY_MISSING: {
-    status: 400,
-    title: "Idempotency key missing",
-    retryable: false,
-  },
-  IDEMPOTENCY_KEY_INVALID: {
-    status: 400,
-    title: "Idempotency key invalid",
-    retryable: false,
-  },
-  IDEMPOTENCY_KEY_REUSED: {
-    status: 422,
-    title: "Idempotency key used for another request",
-    retryable: false,
-  },
-  REQUEST_IN_PROGRESS: {
-    status: 409,
-    title: "Request in progress",
-    retryable: true,
-  },
-  OUTCOME_UNKNOWN: {
-    status: 409,
-    title: "Outcome unknown",
-    retryable: false,
-  },
-  RESPONSE_NOT_STORED: {
-    status: 409,
-    title: "Response not stored",
-    retryable: false,
-  },
-  LEDGER_UNAVAILABLE: {
-    status: 503,
-    title: "Idempotency ledger out of reach",
-    retryable: true,
-  },
-  TOO_MANY_KEYS: {
-    status: 429,
-    title: "Too many live idempotency keys",
-    retryable: true,
-  },
-  LEDGER_MISCONFIGURED: {
-    status: 500,
-    title: "Idempotency ledger not set up",
-    retryable: false,
-  },
-  CALLER_UNKNOWN: {
-    status: 403,
-    title: "Nobody whose idempotency key this is",
-    retryable: false,
-  },
-  ACCOUNT_GONE: {
-    status: 403,
-    title: "Account gone",
-    retryable: false,
-  },
-  KEY_TAKEN_OVER: {
-    status: 409,
-    title: "Idempotency key taken over",
-    retryable: true,
-  },
-  KEY_NOT_CLAIMED: {
-    status: 500,
-    title: "Idempotency key not claimed",
-    retryable: false,
-  },
-  REQUEST_TOO_LARGE: {
-    status: 413,
-    title: "Request too large",
-    retryable: false,
-  },
-  REQUEST_BODY_INCOMPLETE: {
-    status: 400,
-    title: "Request body incomplete",
-    retryable: true,
-  },
-  REQUEST_BODY_CONSUMED: {
-    status: 500,
-    title: "Request body consumed",
-    retryable: false,
-  },
+  IDEMPOTENCY_KEY_MISSING: [400, "Idempotency key missing"],
+  IDEMPOTENCY_KEY_INVALID: [400, "Idempotency key invalid"],
+  IDEMPOTENCY_KEY_REUSED: [422, "Idempotency key used for another request"],
+  REQUEST_IN_PROGRESS: [409, "Request in progress"],
+  OUTCOME_UNKNOWN: [409, "Outcome unknown"],
+  RESPONSE_NOT_STORED: [409, "Response not stored"],
+  LEDGER_UNAVAILABLE: [503, "Idempotency ledger out of reach"],
+  TOO_MANY_KEYS: [429, "Too many live idempotency keys"],
+  LEDGER_MISCONFIGURED: [500, "Idempotency ledger not set up"],
+  CALLER_UNKNOWN: [403, "Nobody whose idempotency key this is"],
+  ACCOUNT_GONE: [403, "Account gone"],
+  KEY_TAKEN_OVER: [409, "Idempotency key taken over"],
+  KEY_NOT_CLAIMED: [500, "Idempotency key not claimed"],
+  REQUEST_TOO_LARGE: [413, "Request too large"],
+  REQUEST_BODY_INCOMPLETE: [400, "Request body incomplete"],
+  REQUEST_BODY_CONSUMED: [500, "Request body consumed"],
 } as const;
+
+// The same request may succeed later without a change.
+const RETRYABLE = new Set<IdempotencyCode>([
+  "REQUEST_IN_PROGRESS",
+  "LEDGER_UNAVAILABLE",
+  "TOO_MANY_KEYS",
+  "KEY_TAKEN_OVER",
+  "REQUEST_BODY_INCOMPLETE",
+]);
 
 /** The machine-readable codes of the HTTP contract. */
 export type IdempotencyCode = keyof typeof CONTRACT;
@@ -125,9 +70,8 @@ export class IdempotencyError extends Error {
   ) {
     super(message, options);
     this.code = code;
-    this.status = CONTRACT[code].status;
-    this.title = CONTRACT[code].title;
-    this.retryable = CONTRACT[code].retryable;
+    [this.status, this.title] = CONTRACT[code];
+    this.retryable = RETRYABLE.has(code);
     this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }

@@ -4,7 +4,7 @@ import { KeyInvalidError } from "./errors.ts";
 const KEY_FORMAT = /^[A-Za-z0-9_-]{3,256}$/;
 
 /** The headers that may carry a key, the standard's own first. */
-const KEY_HEADERS = ["Idempotency-Key", "X-Idempotency-Key"] as const;
+export const KEY_HEADERS = ["Idempotency-Key", "X-Idempotency-Key"] as const;
 
 /**
  * Whether a value can be an idempotency key: 3–256 characters, each a letter
@@ -59,9 +59,7 @@ export function generateIdempotencyKey(): string {
 export function getIdempotencyKey(req: Request): string | null {
   for (const name of KEY_HEADERS) {
     const value = req.headers.get(name)?.trim();
-    if (value === undefined) continue;
-    const unquoted = value.startsWith('"') ? unquote(value) : value;
-    return unquoted ?? value;
+    if (value !== undefined) return unquoted(value) ?? value;
   }
   return null;
 }
@@ -126,7 +124,7 @@ export function assertIdempotencyKey(
 }
 
 function parseKey(value: string, header: string): string {
-  const key = value.startsWith('"') ? unquote(value) : value;
+  const key = unquoted(value);
   if (key === null) {
     throw new KeyInvalidError(
       `${header} starts with a quote but is not a structured-field string: send the key bare or as "key"`,
@@ -136,8 +134,9 @@ function parseKey(value: string, header: string): string {
   return key;
 }
 
-/** The text of a structured-field string; `null` where it is none. */
-function unquote(value: string): string | null {
+/** A bare value, or the text of a structured-field string; `null` where it is neither. */
+function unquoted(value: string): string | null {
+  if (!value.startsWith('"')) return value;
   try {
     const [text] = parseItem(value);
     return typeof text === "string" ? text : null;

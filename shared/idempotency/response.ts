@@ -1,4 +1,5 @@
 import { supabaseCorsHeaders } from "./deps.ts";
+import { KEY_HEADERS } from "./key.ts";
 import type { Answer } from "./ledger.ts";
 
 /** Response headers that a page on another origin needs to read. */
@@ -11,11 +12,8 @@ const EXPOSED_HEADERS = [
   "X-Idempotency-Stored",
 ].join(", ");
 
-/** Request headers that a page on another origin needs to send. */
-export const KEY_HEADERS: readonly string[] = [
-  "idempotency-key",
-  "x-idempotency-key",
-];
+/** The list of request headers that a page on another origin needs to send. */
+export const ALLOWED_HEADERS: string = KEY_HEADERS.join(", ").toLowerCase();
 
 /**
  * Supabase's CORS headers, with the key headers let in and the replay headers
@@ -33,10 +31,9 @@ export const KEY_HEADERS: readonly string[] = [
  */
 export const corsHeaders: Record<string, string> = {
   ...supabaseCorsHeaders,
-  "Access-Control-Allow-Headers": [
-    supabaseCorsHeaders["Access-Control-Allow-Headers"],
-    ...KEY_HEADERS,
-  ].join(", "),
+  "Access-Control-Allow-Headers": `${
+    supabaseCorsHeaders["Access-Control-Allow-Headers"]
+  }, ${ALLOWED_HEADERS}`,
   "Access-Control-Expose-Headers": EXPOSED_HEADERS,
 };
 

@@ -14,7 +14,7 @@ import {
   type OperationRun,
   runOperation,
 } from "./operation.ts";
-import { KEY_HEADERS } from "./response.ts";
+import { ALLOWED_HEADERS } from "./response.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
 /**
@@ -221,7 +221,7 @@ function addCors(given: Response, cors: Record<string, string>): Response {
     if (isAdded) headers.append(name, value);
   }
   if (headers.has(allow)) {
-    headers.append(allow, KEY_HEADERS.join(", "));
+    headers.append(allow, ALLOWED_HEADERS);
     // By OPTIONS our client asks whether a page may send a key.
     headers.append("Access-Control-Allow-Methods", "OPTIONS");
   }

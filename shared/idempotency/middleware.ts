@@ -24,7 +24,6 @@ import {
   readAnswer,
   replayResponse,
 } from "./response.ts";
-import type { EffectKey, Step } from "./steps.ts";
 import { type LedgerClient, supabaseLedger } from "./supabase_ledger.ts";
 
 /** What `withSupabase` put there, as far as the middleware uses it. */
@@ -38,24 +37,12 @@ export interface Upstream {
 }
 
 /** What the middleware puts at `ctx.idempotency`. */
-export interface IdempotencyContext {
-  /** The key of this request; `null` when it runs without protection. */
-  readonly key: string | null;
+export interface IdempotencyContext
+  extends Pick<Attempt, "effectKey" | "fence" | "key" | "signal" | "step"> {
   /** The route or operation that the key belongs to. */
   readonly scope: string;
   /** Which run of the key this is, from 1; 0 without a key. */
   readonly attempt: number;
-  /** Greater than that of every earlier attempt of any key; 0 without a key. */
-  readonly fence: number;
-  /**
-   * Aborted when another attempt takes the key over, when `maxRunSeconds` are
-   * over, or when the worker is told to go.
-   */
-  readonly signal: AbortSignal;
-  /** Runs a part of the handler once over all attempts of the key. */
-  readonly step: Step;
-  /** Names an effect of the handler, the same in every attempt. */
-  readonly effectKey: EffectKey;
   /**
    * Marks the answer of this run as no outcome: a question, or a refusal with
    * nothing done. It is not recorded, and the same request runs again.
@@ -87,12 +74,7 @@ export const idempotencyMiddleware: Middleware<
   IdempotencyConfig | undefined,
   Upstream,
   IdempotencyContext
-> = defineMiddleware<
-  "idempotency",
-  IdempotencyConfig | undefined,
-  Upstream,
-  IdempotencyContext
->({
+> = defineMiddleware({
   key: "idempotency",
   run: (options) => {
     const config = resolveConfig(options);

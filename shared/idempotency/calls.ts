@@ -361,7 +361,7 @@ async function begin(
 }
 
 /** An attempt that was begun in this worker and has not ended. */
-interface Begins {
+interface OpenAttempt {
   readonly attempt: Attempt;
   /** What the caller passed as its client. */
   readonly by: object;
@@ -374,8 +374,8 @@ interface Begins {
   readonly forgetAt: number;
 }
 
-/** By name of the key, in the order in which they began. */
-const begins = new Map<string, Begins[]>();
+/** By name of the key, in the order in which they began; none is empty. */
+const openAttempts = new Map<string, OpenAttempt[]>();
 
 /** The errors with which claims were refused, and of which key. */
 const refusals = new WeakMap<Error, string>();
@@ -410,10 +410,10 @@ function remember(
     /** Before the claim was sent: the lease has begun some time after. */
     askedAt: number;
   },
-): Begins {
+): OpenAttempt {
   const { leaseSeconds, maxRunSeconds } = config;
   forgetLost();
-  const begun: Begins = {
+  const begun: OpenAttempt = {
     attempt,
     by,
     payload: JSON.stringify(payload ?? null),
@@ -421,35 +421,35 @@ function remember(
     leaseEndsAt: askedAt + leaseSeconds * 1000,
     forgetAt: askedAt + Math.max(leaseSeconds, maxRunSeconds) * 1000,
   };
-  const others = begins.get(name) ?? [];
+  const others = openAttempts.get(name) ?? [];
   // Last in the map as well: those that began first are forgotten first.
-  begins.delete(name);
-  begins.set(name, [...others, begun]);
+  openAttempts.delete(name);
+  openAttempts.set(name, [...others, begun]);
   return begun;
 }
 
 /** Attempts that nobody ended: their leases have lapsed long ago. */
 function forgetLost(): void {
   const now = performance.now();
-  for (const [name, all] of begins) {
-    const [{ forgetAt }] = all as [Begins, ...Begins[]];
-    if (forgetAt > now) break;
-    const left = all.filter(({ forgetAt }) => forgetAt > now);
-    if (left.length === 0) begins.delete(name);
-    else begins.set(name, left);
+  for (const [name, all] of openAttempts) {
+    if (all[0]!.forgetAt > now) break;
+    keepOnly(name, all.filter(({ forgetAt }) => forgetAt > now));
   }
 }
 
 function forget({ name }: Call, attempt: Attempt): void {
-  const left = begins.get(name)?.filter((begun) => begun.attempt !== attempt);
-  if (left === undefined) return;
-  if (left.length === 0) begins.delete(name);
-  else begins.set(name, left);
+  const all = openAttempts.get(name) ?? [];
+  keepOnly(name, all.filter((begun) => begun.attempt !== attempt));
+}
+
+function keepOnly(name: string, left: OpenAttempt[]): void {
+  if (left.length === 0) openAttempts.delete(name);
+  else openAttempts.set(name, left);
 }
 
 /** What began under this key; the caller's own where its client tells them apart. */
-function candidates({ name, by }: Call, isHeld: boolean): Begins[] {
-  const all = (begins.get(name) ?? []).filter((b) => b.isHeld === isHeld);
+function candidates({ name, by }: Call, isHeld: boolean): OpenAttempt[] {
+  const all = (openAttempts.get(name) ?? []).filter((b) => b.isHeld === isHeld);
   const own = all.filter((begun) => begun.by === by);
   return own.length > 0 ? own : all;
 }
@@ -458,7 +458,7 @@ function candidates({ name, by }: Call, isHeld: boolean): Begins[] {
  * The claim of an earlier check, if it still stands. It costs a trip only where
  * the lease may have lapsed in between.
  */
-async function takeOffer(call: Call): Promise<Begins | null> {
+async function takeOffer(call: Call): Promise<OpenAttempt | null> {
   const offered = candidates(call, false).at(-1);
   if (offered === undefined) return null;
   const { attempt } = offered;
@@ -484,7 +484,7 @@ async function takeOffer(call: Call): Promise<Begins | null> {
   return null;
 }
 
-function hold(call: Call, { attempt }: Begins): KeyClaim {
+function hold(call: Call, { attempt }: OpenAttempt): KeyClaim {
   const of = identityName(call.identity);
   const claim: KeyClaim = {
     ownerToken: attempt.ownerToken ?? "",
@@ -495,20 +495,20 @@ function hold(call: Call, { attempt }: Begins): KeyClaim {
     get [Symbol.asyncDispose]() {
       attempt.keepAlive();
       return async () => {
-        if (!attempts.has(claim)) return;
-        attempts.delete(claim);
+        if (!attemptByClaim.has(claim)) return;
+        attemptByClaim.delete(claim);
         forget(call, attempt);
         await attempt.fail(new Error("the block that held the key was left"));
       };
     },
   };
-  attempts.set(claim, { attempt, of });
-  claims.set(attempt, claim);
+  attemptByClaim.set(claim, { attempt, of });
+  claimByAttempt.set(attempt, claim);
   return claim;
 }
 
-const attempts = new WeakMap<object, { attempt: Attempt; of: string }>();
-const claims = new WeakMap<Attempt, KeyClaim>();
+const attemptByClaim = new WeakMap<object, { attempt: Attempt; of: string }>();
+const claimByAttempt = new WeakMap<Attempt, KeyClaim>();
 
 /**
  * The attempt that a call is to end; this worker forgets it.
@@ -519,50 +519,41 @@ const claims = new WeakMap<Attempt, KeyClaim>();
  * of the one who runs.
  */
 function release(call: Call, which: "newest" | "only"): Attempt {
-  const { key } = call.identity;
-  let attempt: Attempt | undefined;
+  const notClaimed = (why: string) =>
+    new NotOwnerError("KEY_NOT_CLAIMED", call.identity.key, why);
+  let attempt: Attempt;
   if (call.claim !== undefined) {
-    const known = attempts.get(call.claim);
+    const known = attemptByClaim.get(call.claim);
     // Its answer would be replayed to whoever retries that other key.
     if (known !== undefined && known.of !== identityName(call.identity)) {
-      throw new NotOwnerError(
-        "KEY_NOT_CLAIMED",
-        key,
-        "config.claim is that of another key, user or scope",
-      );
+      throw notClaimed("config.claim is that of another key, user or scope");
     }
     attempt = known?.attempt ?? attemptElsewhere(call, call.claim);
   } else {
     const held = candidates(call, true);
     const begun = held.at(-1) ?? candidates(call, false).at(-1);
+    if (begun === undefined) {
+      throw notClaimed(
+        "this worker has not claimed it, call createIdempotencyKey first",
+      );
+    }
     // Somebody else's attempt, who is at it: a handler whose `catch` comes here
     // before it has checked anything must not free the key of the one who runs.
-    if (begun !== undefined && begun.by !== call.by && which === "only") {
-      throw new NotOwnerError(
-        "KEY_NOT_CLAIMED",
-        key,
+    if (begun.by !== call.by && which === "only") {
+      throw notClaimed(
         "this worker has claimed it through another client, pass that one or config.claim",
       );
     }
     if (held.length > 1 && which === "only") {
-      throw new NotOwnerError(
-        "KEY_NOT_CLAIMED",
-        key,
+      throw notClaimed(
         "this worker has claimed it more than once, pass config.claim",
       );
     }
-    attempt = begun?.attempt;
-  }
-  if (attempt === undefined) {
-    throw new NotOwnerError(
-      "KEY_NOT_CLAIMED",
-      key,
-      "this worker has not claimed it, call createIdempotencyKey first",
-    );
+    attempt = begun.attempt;
   }
   forget(call, attempt);
-  const claim = claims.get(attempt);
-  if (claim !== undefined) attempts.delete(claim);
+  const claim = claimByAttempt.get(attempt);
+  if (claim !== undefined) attemptByClaim.delete(claim);
   return attempt;
 }
 

@@ -307,26 +307,22 @@ function write(
     return `$${names.indexOf(name) + 1}`;
   };
   const lockMs = TRY_MS[RECORDS.has(fn) ? "record" : "ask"] - LOCK_MARGIN_MS;
-  const list = Object.entries(args).map(([name, value]) => {
-    if (isWritten && TERMS.has(name)) {
-      return `${name} => ${typeof value === "string" ? `'${value}'` : value}`;
-    }
-    if (isWritten && name === "p_metadata" && value === null) {
-      return "p_metadata => null";
+  const valueOf = (name: string, value: unknown) => {
+    const isTerm = TERMS.has(name) || name === "p_metadata" && value === null;
+    if (isTerm && isWritten) {
+      return typeof value === "string" ? `'${value}'` : String(value);
     }
     const parameter = place(name);
-    return `${name} => ${
-      JSON_PARAMETERS.has(name)
-        // As text: one driver writes a list as an array of Postgres, not as JSON.
-        ? `${parameter}::text::jsonb`
-        : name === "p_scope" && isBounded
-        // Arguments come before the call, whatever the planner makes of it; a
-        // second statement would be a second trip.
-        ? `case when set_config('lock_timeout', '${lockMs}', true) <> '' then ${parameter}::text end`
-        : parameter
-    }`;
-  }).join(", ");
-  const call = `public.${fn}(${list})`;
+    // As text: one driver writes a list as an array of Postgres, not as JSON.
+    if (JSON_PARAMETERS.has(name)) return `${parameter}::text::jsonb`;
+    if (name !== "p_scope" || !isBounded) return parameter;
+    // Arguments come before the call, whatever the planner makes of it; a
+    // second statement would be a second trip.
+    return `case when set_config('lock_timeout', '${lockMs}', true) <> '' then ${parameter}::text end`;
+  };
+  const list = Object.entries(args)
+    .map(([name, value]) => `${name} => ${valueOf(name, value)}`);
+  const call = `public.${fn}(${list.join(", ")})`;
   if (fn in SETS) return { text: `select ${SETS[fn]} from ${call}`, names };
   if (fn !== "idempotency_claim") {
     return { text: `select row_to_json(${call}) as answer`, names };

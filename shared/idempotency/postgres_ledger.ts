@@ -41,6 +41,7 @@ export interface PostgresPool {
  * becomes one in a line:
  * `{ queryRaw: async (text, params) => (await pool.query(text, params)).rows }`.
  * A client in a transaction does not: calls are sent again, and limit its locks.
+ * Make the ledger of a pool once: it knows whether its database is down.
  */
 export interface QueryClient {
   /** Runs a statement with its parameters apart. */
@@ -112,7 +113,9 @@ export function postgresLedger(
       return failure(error);
     }
   }, {
-    health: "queryRaw" in client ? CONTEXT_CLIENT : undefined,
+    health: "queryRaw" in client && "query" in client
+      ? CONTEXT_CLIENT
+      : undefined,
     retries: !isTransaction,
   });
   if (!isTransaction) return ledger;
@@ -187,7 +190,8 @@ const END_TRANSACTION = `do $$ begin
 end $$`;
 
 // `@supabase/server` makes a client for each request, all on SUPABASE_DB_URL:
-// what is known of its health must outlive them.
+// what is known of its health must outlive them. They alone have a `query`; of
+// pools there may be two, and one that is down must not stop the other.
 const CONTEXT_CLIENT = "the database of the pipeline's context";
 
 type Value = string | number | boolean | null;

@@ -170,15 +170,20 @@ Deno.test("only failures in a row count", async () => {
   });
 });
 
+function shuttingDown() {
+  return Promise.reject(
+    Object.assign(new Error("shutting down"), { code: "57P01" }),
+  );
+}
+
 Deno.test("clients that a pipeline makes for each request share what is known of their database", async () => {
   let calls = 0;
   const request = () => {
     const client = {
+      query: shuttingDown,
       queryRaw: () => {
         calls++;
-        return Promise.reject(
-          Object.assign(new Error("shutting down"), { code: "57P01" }),
-        );
+        return shuttingDown();
       },
     };
     return postgresLedger(client).claim(IDENTITY, TERMS);
@@ -189,4 +194,17 @@ Deno.test("clients that a pipeline makes for each request share what is known of
   const before = calls;
   await assertRejects(request, LedgerUnavailableError);
   assertEquals(calls, before);
+});
+
+Deno.test("a database that is down says nothing of another one's", async () => {
+  const down = postgresLedger({ queryRaw: shuttingDown });
+  for (let n = 0; n < 3; n++) {
+    await assertRejects(
+      () => down.claim(IDENTITY, TERMS),
+      LedgerUnavailableError,
+    );
+  }
+  const answer = { outcome: "claimed", attempt: 1, fence: 1, steps: null };
+  const up = postgresLedger({ queryRaw: () => Promise.resolve([{ answer }]) });
+  assertEquals((await up.claim(IDENTITY, TERMS)).outcome, "claimed");
 });

@@ -41,7 +41,7 @@ export interface PostgresPool {
  * becomes one in a line:
  * `{ queryRaw: async (text, params) => (await pool.query(text, params)).rows }`.
  * A client in a transaction does not: calls are sent again, and limit its locks.
- * Make the ledger of a pool once: it knows whether its database is down.
+ * Make that one once, not for each request: by it a database is known as down.
  */
 export interface QueryClient {
   /** Runs a statement with its parameters apart. */
@@ -113,9 +113,7 @@ export function postgresLedger(
       return failure(error);
     }
   }, {
-    health: "queryRaw" in client && "query" in client
-      ? CONTEXT_CLIENT
-      : undefined,
+    health: "queryRaw" in client && "query" in client ? CONTEXT_CLIENT : client,
     retries: !isTransaction,
   });
   if (!isTransaction) return ledger;

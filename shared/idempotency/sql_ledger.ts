@@ -88,13 +88,14 @@ const BREAKS_AFTER = 3;
 // nobody notices when it is back.
 const OPEN_MS = 3_000;
 
-/** Whether a ledger is known to be down; one for each place that is called. */
+/** Whether a ledger is known to be down; one for whatever is called. */
 interface Breaker {
   failures: number;
   openUntil: number;
 }
 
-const breakers = new Map<string, Breaker>();
+const breakers = new WeakMap<object, Breaker>();
+const breakersByName = new Map<string, Breaker>();
 
 /**
  * The ledger over its SQL functions, whichever way they are called: one call,
@@ -104,20 +105,20 @@ const breakers = new Map<string, Breaker>();
  *
  * @param on.place Names what is called, the same for every ledger on it: of
  * those a crowd asks once.
- * @param on.health Names whose health is known, by default the place. Without
- * either a ledger is on its own.
+ * @param on.health Whose health is known: a client, or a name for clients that
+ * are made anew for each request.
  * @param on.retries Whether a call may be sent again. A transaction is over with
  * its first error.
  */
 export function sqlLedger(
   callFunction: CallFunction,
   on: {
-    place?: string | undefined;
-    health?: string | undefined;
+    place?: string;
+    health?: string | object;
     retries?: boolean;
   } = {},
 ): Ledger {
-  const { place, health = place, retries = true } = on;
+  const { place, health = place ?? {}, retries = true } = on;
   const breaker = breakerOf(health);
 
   const send = async (
@@ -365,12 +366,14 @@ function termsArgs(terms: BatchTerms) {
   };
 }
 
-function breakerOf(health: string | undefined): Breaker {
-  const fresh = { failures: 0, openUntil: 0 };
-  if (health === undefined) return fresh;
-  const known = breakers.get(health);
-  if (known === undefined) breakers.set(health, fresh);
-  return known ?? fresh;
+function breakerOf(called: string | object): Breaker {
+  const all = (typeof called === "string" ? breakersByName : breakers) as Map<
+    unknown,
+    Breaker
+  >;
+  const breaker = all.get(called) ?? { failures: 0, openUntil: 0 };
+  all.set(called, breaker);
+  return breaker;
 }
 
 /**

@@ -78,7 +78,7 @@ export function supabaseLedger(client: LedgerClient): Ledger {
     return error === null
       ? { data, error: null }
       : { error, isTransient: isTransient(status, error.code) };
-  }, { place: projectOf(client) });
+  }, calledBy(client));
 }
 
 /** The secret key of the client's project, where the environment has it. */
@@ -103,12 +103,14 @@ function isSameUrl(one: string, other: unknown): boolean {
 }
 
 /**
- * Names the project that a client calls. Clients are made anew for each
- * request, and what is known of the project must outlive them.
+ * The project that a client calls. Clients are made anew for each request, and
+ * what is known of the project must outlive them, where they name it.
  */
-function projectOf(client: LedgerClient): string {
+function calledBy(client: LedgerClient): { place: string; health?: object } {
   const { supabaseUrl } = client as { supabaseUrl?: unknown };
-  return supabaseUrl === undefined ? placeOf(client) : String(supabaseUrl);
+  return supabaseUrl === undefined
+    ? { place: placeOf(client), health: client }
+    : { place: String(supabaseUrl) };
 }
 
 /**

@@ -208,3 +208,14 @@ Deno.test("a database that is down says nothing of another one's", async () => {
   const up = postgresLedger({ queryRaw: () => Promise.resolve([{ answer }]) });
   assertEquals((await up.claim(IDENTITY, TERMS)).outcome, "claimed");
 });
+
+Deno.test("a client whose ledger is made anew for each request keeps what is known of its database", async () => {
+  const client = { queryRaw: shuttingDown };
+  const request = () => postgresLedger(client).claim(IDENTITY, TERMS);
+  for (let n = 0; n < 3; n++) {
+    await assertRejects(request, LedgerUnavailableError);
+  }
+  client.queryRaw = () => Promise.reject(new Error("was asked all the same"));
+  const { cause } = await assertRejects(request, LedgerUnavailableError);
+  assertEquals(String(cause), "Error: 3 calls in a row got no answer");
+});

@@ -188,7 +188,7 @@ export async function storeIdempotencyResult(
   result: {
     response: unknown;
     statusCode: number;
-    headers?: Record<string, string>;
+    headers?: Record<string, string> | undefined;
   },
   config: SingleCallConfig = {},
 ): Promise<void> {
@@ -578,7 +578,7 @@ function answerOf(
   { response, statusCode, headers = {} }: {
     response: unknown;
     statusCode: number;
-    headers?: Record<string, string>;
+    headers?: Record<string, string> | undefined;
   },
 ): Answer {
   assertStatus(statusCode);

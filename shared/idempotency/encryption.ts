@@ -35,7 +35,7 @@ export interface EncryptionOptions {
    *
    * @default {false}
    */
-  readonly acceptPlain?: boolean;
+  readonly acceptPlain?: boolean | undefined;
 }
 
 /** What is stored was encrypted with a key that is not among those given. */

@@ -32,7 +32,7 @@ export interface FingerprintOptions {
    *
    * @default {[]}
    */
-  ignoreQuery?: readonly string[];
+  ignoreQuery?: readonly string[] | undefined;
   /**
    * Fields of a JSON body that may differ between tries, such as a timestamp
    * that each try makes anew: JSON Pointers (RFC 6901), `"/meta/sentAt"`,
@@ -40,20 +40,20 @@ export interface FingerprintOptions {
    *
    * @default {[]}
    */
-  ignoreFields?: readonly string[];
+  ignoreFields?: readonly string[] | undefined;
   /**
    * The only fields of a JSON body that matter, as JSON Pointers; less
    * `ignoreFields` inside them.
    *
    * @default {"the whole body"}
    */
-  onlyFields?: readonly string[];
+  onlyFields?: readonly string[] | undefined;
   /**
    * Request headers whose values take part, for instance `x-organisation`.
    *
    * @default {[]}
    */
-  headers?: readonly string[];
+  headers?: readonly string[] | undefined;
 }
 
 /**

@@ -14,7 +14,7 @@ export interface Ledger {
    *
    * @default {"something that no other object is on"}
    */
-  readonly place?: string;
+  readonly place?: string | undefined;
   /**
    * Decides who runs. At most one caller holds a key at a time; the same owner
    * token asking again is told the same again.
@@ -209,7 +209,7 @@ export interface ClaimTerms {
    *
    * @default {false}
    */
-  readonly thirdParty?: boolean;
+  readonly thirdParty?: boolean | undefined;
 }
 
 /**

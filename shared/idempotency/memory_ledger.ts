@@ -46,7 +46,7 @@ export interface MemoryLedgerOptions {
    *
    * @default {Date.now}
    */
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 /**

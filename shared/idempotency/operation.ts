@@ -69,7 +69,7 @@ export interface OperationResult<Body = unknown> {
   /** Any JSON value. */
   body: Body;
   /** Headers to keep with the answer. */
-  headers?: Record<string, string>;
+  headers?: Record<string, string> | undefined;
 }
 
 /** What the plain-operation form gives back. */

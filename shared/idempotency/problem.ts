@@ -20,13 +20,13 @@ export interface Problem {
    *
    * @default {false}
    */
-  retryable?: boolean;
+  retryable?: boolean | undefined;
   /** URI reference of this occurrence; the middleware uses the path. */
-  instance?: string;
+  instance?: string | undefined;
   /** Further response headers, for instance `Retry-After` (seconds). */
-  headers?: Record<string, string>;
+  headers?: Record<string, string> | undefined;
   /** Further members of the document (RFC 9457, section 3.2). */
-  extensions?: Record<string, unknown>;
+  extensions?: Record<string, unknown> | undefined;
 }
 
 /** Where the meaning of these answers is written down for people. */

@@ -24,14 +24,14 @@ export interface RedisLedgerOptions {
    *
    * @default {"idempotency:"}
    */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
   /**
    * How long to wait for an answer, in ms. Clients keep commands back while
    * they are not connected, and whoever called is waiting.
    *
    * @default {5000}
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 // A key of the ledger is one hash. Redis deletes it when it expires, so what is

@@ -20,6 +20,12 @@ import type {
   StepResult,
 } from "./ledger.ts";
 
+/** What a database, or what is before it, says went wrong. */
+interface LedgerFault {
+  readonly message: string;
+  readonly code?: string | undefined;
+}
+
 /** What became of one call of a SQL function: its rows, or why there are none. */
 export type CallOutcome =
   | {
@@ -29,7 +35,7 @@ export type CallOutcome =
   }
   | {
     readonly data?: undefined;
-    readonly error: { readonly message: string; readonly code?: string };
+    readonly error: LedgerFault;
     /** Whether the same call may get through a moment later. */
     readonly isTransient: boolean;
   };
@@ -630,7 +636,7 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
 /** Why a call was refused, and will be again. */
 function refusalOf(
   attempted: string,
-  error: { readonly message: string; readonly code?: string },
+  error: LedgerFault,
 ): IdempotencyError {
   const { code = "" } = error;
   if (code === "PT429") return new TooManyKeysError(error);

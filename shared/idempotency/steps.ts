@@ -32,7 +32,7 @@ export interface StepOptions<T> {
    *
    * @default {"takes it as it is"}
    */
-  parse?: (result: unknown) => T;
+  parse?: ((result: unknown) => T) | undefined;
 }
 
 /**

@@ -15,7 +15,7 @@ export interface LedgerClient {
 export interface LedgerCall extends
   PromiseLike<{
     data: unknown;
-    error: { message: string; code?: string } | null;
+    error: { message: string; code?: string | undefined } | null;
     status: number;
   }> {
   /** Ends the call when the signal does. */

@@ -2,6 +2,8 @@ import { assertEquals, assertRejects } from "@std/assert";
 import {
   checkIdempotency,
   createIdempotencyKey,
+  encrypted,
+  fingerprintRequest,
   generateIdempotencyKey,
   type IdempotencyConfig,
   type IdempotencyEvent,
@@ -9,6 +11,8 @@ import {
   LedgerUnavailableError,
   memoryLedger,
   type OperationConfig,
+  problemResponse,
+  redisLedger,
   type SingleCallConfig,
   storeIdempotencyResult,
   withIdempotency,
@@ -437,4 +441,48 @@ Deno.test("what a form cannot honour is refused by its types as well", async () 
     );
   }
   void key;
+});
+
+// Strict projects (exactOptionalPropertyTypes) tell what is left out from what
+// is undefined; whoever hands on what he was given has the latter.
+Deno.test("what may be left out may be undefined", async () => {
+  const none = undefined;
+  const store = encrypted(memoryLedger({ now: none }), {
+    keys: [{ id: "k1", secret: new Uint8Array(32) }],
+    acceptPlain: none,
+  });
+  redisLedger(() => Promise.resolve([]), { prefix: none, timeoutMs: none });
+  const context = { store, userId: "ada", route: "undefined", key: "order-17" };
+  const { body } = await withIdempotency(context, async ({ step }) => {
+    const charged = await step("charge", () => 17, { parse: none });
+    return { status: 201, body: charged, headers: none };
+  });
+  assertEquals(body, 17);
+
+  const single = { scope: "undefined-single" };
+  await createIdempotencyKey(store, "order-17", "ada", single);
+  const result = { response: "done", statusCode: 201, headers: none };
+  await storeIdempotencyResult(store, "order-17", "ada", result, single);
+
+  const options = {
+    ignoreQuery: none,
+    ignoreFields: none,
+    onlyFields: none,
+    headers: none,
+  };
+  const request = () => new Request("http://localhost/orders");
+  assertEquals(
+    await fingerprintRequest(request(), options),
+    await fingerprintRequest(request()),
+  );
+
+  const problem = { status: 404, code: "NOT_FOUND", title: "", detail: "" };
+  const { headers } = problemResponse({
+    ...problem,
+    retryable: none,
+    instance: none,
+    headers: none,
+    extensions: none,
+  });
+  assertEquals(headers.get("content-type"), "application/problem+json");
 });

@@ -1,4 +1,4 @@
-import type { Enforcement } from "./enforcement.ts";
+import { type Enforcement, MODES } from "./enforcement.ts";
 import type { IdempotencyEvent } from "./event.ts";
 import { KEPT_CHARACTER, type Ledger } from "./ledger.ts";
 
@@ -20,7 +20,8 @@ export interface IdempotencyConfig {
    * What a POST, PUT or PATCH without a key gets: `"optional"` runs it,
    * `"warn"` runs it and answers with `X-Idempotency-Missing: true`,
    * `"required"` refuses it with 400 `IDEMPOTENCY_KEY_MISSING`. The environment
-   * overrides it: `IDEMPOTENCY_ENFORCEMENT`, see `parseEnforcement`.
+   * overrides it: `IDEMPOTENCY_ENFORCEMENT` is one of these for all scopes, or
+   * `scope=mode` for some, separated by commas.
    *
    * @default {"optional"}
    */
@@ -265,7 +266,7 @@ const isRecord: Rule = (value) =>
 
 const RULES: Record<keyof IdempotencyConfig, Rule> = {
   scope: either(isScope, isFunction),
-  enforcement: oneOf("optional", "warn", "required"),
+  enforcement: oneOf(...MODES),
   onConcurrent: oneOf("reject", "wait"),
   waitSeconds: (value) =>
     typeof value === "number" && value >= 1 && value <= MAX_WAIT_SECONDS
@@ -383,10 +384,9 @@ export function resolveConfig(
 export function checkedMetadata(
   metadata: Record<string, unknown>,
 ): Record<string, unknown> {
-  const wanted = isRecord(metadata);
-  if (wanted !== null) {
+  if (isRecord(metadata) !== null) {
     throw new TypeError(
-      `Cannot keep the metadata of this route: it is no object`,
+      "Cannot keep the metadata of this route: it is no object",
     );
   }
   let text: string;

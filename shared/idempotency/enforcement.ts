@@ -6,11 +6,12 @@ import { expose } from "./response.ts";
 /** What a POST, PUT or PATCH without a key gets. */
 export type Enforcement = "optional" | "warn" | "required";
 
+export const MODES: readonly string[] = ["optional", "warn", "required"];
+
 /** Which enforcement the environment sets, by scope; `"*"` is every scope. */
 export type EnforcementOverrides = ReadonlyMap<string, Enforcement>;
 
 const VARIABLE = "IDEMPOTENCY_ENFORCEMENT";
-const MODES: readonly string[] = ["optional", "warn", "required"];
 const NONE: EnforcementOverrides = new Map();
 
 /**
@@ -90,11 +91,8 @@ function readOverrides(): EnforcementOverrides {
   } catch (error) {
     // A slip of the pen takes no route down; what the code says goes on.
     lastOverrides = NONE;
-    console.error(
-      `${
-        (error as Error).message
-      }; until then each route's own enforcement holds`,
-    );
+    const { message } = error as Error;
+    platform.log(`${message}; until then each route's own enforcement holds`);
   }
   return lastOverrides;
 }

@@ -68,11 +68,11 @@ export interface FingerprintOptions {
  * A multipart form is taken by its parts, since its boundary changes at every
  * retry; anything else is taken as bytes.
  *
- * Reads the body: hand in {@link cloneUnread} unless nobody else needs it.
+ * Reads the body: hand in a clone, `req.clone()`, unless nobody else needs it.
  *
  * @returns 64 lower-case hexadecimal digits.
- * @throws {RequestTooLargeError} When the body is larger than
- * {@link MAX_REQUEST_BYTES}; no more than that is read.
+ * @throws {RequestTooLargeError} When the body is larger than 64 MiB; no more
+ * than that is read.
  * @throws {BodyConsumedError} When somebody has read the body before.
  * @throws {BodyIncompleteError} When the client is cut off before its end.
  * @throws {TypeError} When a field is no JSON Pointer.
@@ -198,7 +198,7 @@ async function readBody(req: Request): Promise<Uint8Array<ArrayBuffer>> {
   if (declared > MAX_REQUEST_BYTES) throw tooLarge();
   const bytes = isBuffered(req)
     ? await readBuffered(req)
-    : await readStream(req, MAX_REQUEST_BYTES).catch((cause) => {
+    : await readStream(req).catch((cause) => {
       throw new BodyIncompleteError(req, cause);
     });
   if (bytes === null || bytes.byteLength > MAX_REQUEST_BYTES) throw tooLarge();
@@ -217,10 +217,9 @@ async function readBuffered(req: Request): Promise<Uint8Array<ArrayBuffer>> {
   }
 }
 
-/** `null` where there is more than the limit; no more than that is read. */
+/** `null` where there is more than the most; no more than that is read. */
 async function readStream(
   req: Request,
-  limit: number,
 ): Promise<Uint8Array<ArrayBuffer> | null> {
   const reader = req.body?.getReader();
   const chunks: Uint8Array[] = [];
@@ -229,7 +228,7 @@ async function readStream(
     const { done = true, value } = await reader?.read() ?? {};
     if (done || value === undefined) break;
     length += value.byteLength;
-    if (length > limit) {
+    if (length > MAX_REQUEST_BYTES) {
       // Not awaited: of a clone it ends only with the original.
       reader?.cancel().catch(() => {});
       return null;

@@ -5,7 +5,7 @@ import {
   RequestInProgressError,
   ResponseNotStoredError,
 } from "./errors.ts";
-import { hashIdentity, type Reporter } from "./event.ts";
+import { hashIdentity, type Outcome, type Reporter } from "./event.ts";
 import type {
   Answer,
   Claimed,
@@ -111,7 +111,7 @@ export function attemptOf(grant: Grant): Attempt {
   const { ledger, identity, config, ownerToken, claimed } = grant;
   const { key } = identity;
   const { leaseSeconds, ttlSeconds } = config;
-  const report = (outcome: Parameters<Reporter>[0], error?: unknown) =>
+  const report = (outcome: Outcome, error?: unknown) =>
     grant.report(outcome, { attempt: claimed.attempt, error });
   const heart = heartOf(grant);
   let effectKey: EffectKey | undefined;

@@ -13,7 +13,6 @@ import {
   LedgerUnavailableError,
   OutcomeUnknownError,
   RequestInProgressError,
-  ResponseNotStoredError,
 } from "./errors.ts";
 import { type Outcome, reporterOf } from "./event.ts";
 import {
@@ -232,7 +231,6 @@ function refusalOf(error: unknown, config: ResolvedConfig): Outcome {
   if (error instanceof RequestInProgressError) return "in_progress";
   if (error instanceof KeyReusedError) return "mismatch";
   if (error instanceof OutcomeUnknownError) return "abandoned";
-  if (error instanceof ResponseNotStoredError) return "replayed";
   return error instanceof LedgerUnavailableError &&
       config.onLedgerDown === "run"
     ? "unprotected"

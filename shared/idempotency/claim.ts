@@ -85,7 +85,7 @@ export async function claim(
   };
   const place = ledger.place ?? placeOf(ledger);
   const name = JSON.stringify([place, fingerprint, userId, scope, key]);
-  // Another policy may see an interrupted attempt otherwise.
+  // Of an interrupted attempt another policy is told something else.
   const question = `${name} ${config.onAbandoned} ${config.maxAttempts}`;
   const ask = () =>
     askOnce(question, async () => {
@@ -99,7 +99,8 @@ export async function claim(
         throw error;
       }
     });
-  // Only who waits for others is waited for: the same route treats all alike.
+  // A run is announced only where duplicates wait for it: all requests of a
+  // route have the same configuration.
   const waits = config.onConcurrent === "wait";
   let outcome: Outcome = "replayed";
   let result: ClaimResult;

@@ -45,7 +45,7 @@ export interface IdempotencyEvent {
    * where there was no key.
    */
   readonly keyHash: string;
-  /** From the arrival of the request to its outcome, in ms. */
+  /** From the claim of the key to the outcome, in ms; 0 without a key. */
   readonly durationMs: number;
   /** Which run of the key this was, from 1; 0 when it did not run. */
   readonly attempt: number;
@@ -62,7 +62,7 @@ export type Reporter = (
 /**
  * Tells `onEvent` and the log what became of one request.
  *
- * @param startedAt When the request arrived, in ms of this worker.
+ * @param startedAt When the key was asked for, in ms of this worker.
  */
 export function reporterOf(
   identity: Identity,

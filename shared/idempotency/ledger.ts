@@ -157,7 +157,8 @@ export function placeOf(on: object & { readonly place?: unknown }): string {
 
 /**
  * Waits for a store, but not for ever. Own code, because it is on the path of
- * every call: the libraries for it make an error ahead, for three times as much.
+ * every call: the libraries for it make their error before it is needed, which
+ * costs three times as much.
  *
  * @param withinMs How long at most, in ms.
  * @throws {Error} When the time is over; what was asked goes on.
@@ -181,9 +182,9 @@ export function inTime<T>(
 }
 
 /**
- * A character that a database keeps, as part of a regular expression with the
- * flag `u`: it has no U+0000, and takes half of a surrogate pair for U+FFFD, and
- * so two texts for one.
+ * A character that a database keeps, for regular expressions with the flag `u`.
+ * Postgres has no U+0000; halves of surrogate pairs would all become U+FFFD, and
+ * two texts one.
  */
 export const KEPT_CHARACTER: string = String.raw`[^\0\ud800-\udfff]`;
 

@@ -174,9 +174,9 @@ return key
  * server decide, by the server's clock: one trip a transition. A key is one
  * hash, so one slot of a cluster, and leaves by itself when its time is over.
  * It has no batches, notifications, statistics, or row level security, takes
- * whatever user id it is given, and bounds none of them. The operators' page, their lists and
- * `idempotency_resolve` are of Postgres: here an operator settles a key with
- * `complete` or `fail` and the `owner` that its hash names.
+ * whatever user id it is given, and bounds none of them. The operators' page,
+ * their lists and `idempotency_resolve` are of Postgres: here an operator settles
+ * a key with `complete` or `fail` and the `owner` that its hash names.
  *
  * **What it promises** is what Redis keeps, on the server that answers; the
  * figures, and how to send `WAIT`, are in `docs/redis.md`:

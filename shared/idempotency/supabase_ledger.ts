@@ -85,7 +85,7 @@ export function supabaseLedger(client: LedgerClient): Ledger {
 function secretOf(client: LedgerClient): string | null {
   const { supabaseUrl } = client as { supabaseUrl?: unknown };
   const url = platform.environment("SUPABASE_URL");
-  // Of another project, or on a machine that is no function of one.
+  // The client is of another project, or this machine no function of one.
   if (url === undefined || !isSameUrl(url, supabaseUrl)) return null;
   try {
     const keys = platform.environment("SUPABASE_SECRET_KEYS") ?? "{}";

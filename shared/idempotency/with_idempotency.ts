@@ -202,8 +202,8 @@ function protect(
   return async (req, platform) => addCors(await run(req, platform), cors);
 }
 
-// What the handler wrote itself holds; of the names that a page may read or
-// send there are two lists, and both count.
+// What the handler wrote itself is left as it is, but for its lists of the names
+// that a page may read or send: ours are added to them.
 function addCors(given: Response, cors: Record<string, string>): Response {
   const allow = "Access-Control-Allow-Headers";
   const expose = "Access-Control-Expose-Headers";
@@ -259,8 +259,8 @@ export function verifiedUser(
       if (error === null) return data?.claims.sub ?? null;
       cause = error;
     } catch (error) {
-      // What Auth says has a status, and so has that it says nothing. Anything
-      // else is about a token that cannot be read, which anybody can write.
+      // An answer of Auth has a status, and so has a failure to reach it. Any
+      // other error is of a token that cannot be read: anybody can send one.
       if (!("status" in Object(error))) return null;
       cause = error as { status?: number };
     }

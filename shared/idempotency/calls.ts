@@ -347,7 +347,8 @@ function prepare(
   const scope = (config.scope ?? "default") as string;
   const ledger = config.store ?? ledgerOf(supabase);
   const identity = { userId, scope, key };
-  const name = `${placeOf(ledger)} ${identityName(identity)}`;
+  const place = ledger.place ?? placeOf(ledger);
+  const name = `${place} ${identityName(identity)}`;
   return { ledger, identity, config, payload, claim, by: supabase, name };
 }
 

@@ -147,10 +147,9 @@ export function identityName({ userId, scope, key }: Identity): string {
 const places = new WeakMap<object, string>();
 let lastPlace = 0;
 
-/** Tells what is behind ledgers apart: their `place`, or the object itself. */
-export function placeOf(on: object & { readonly place?: unknown }): string {
-  const place = (on as Ledger).place ?? places.get(on) ??
-    `object ${++lastPlace}`;
+/** Names an object that has no name for what is behind it. */
+export function placeOf(on: object): string {
+  const place = places.get(on) ?? `object ${++lastPlace}`;
   places.set(on, place);
   return place;
 }

@@ -1,4 +1,4 @@
-import { inTime, type Ledger } from "./ledger.ts";
+import { inTime, type Ledger, placeOf } from "./ledger.ts";
 import {
   type CallOutcome,
   isSqlState,
@@ -112,10 +112,7 @@ export function postgresLedger(
     } catch (error) {
       return failure(error);
     }
-  }, {
-    health: "queryRaw" in client && "query" in client ? CONTEXT_CLIENT : client,
-    retries: !isTransaction,
-  });
+  }, isTransaction ? { retries: false } : calledBy(client));
   if (!isTransaction) return ledger;
   // Sent a second later, they would find somebody else's transaction on the
   // connection.
@@ -187,10 +184,19 @@ const END_TRANSACTION = `do $$ begin
     using hint = 'Throw what the caller has to be told, and answer outside of the transaction.';
 end $$`;
 
-// `@supabase/server` makes a client for each request, all on SUPABASE_DB_URL:
-// what is known of its health must outlive them. They alone have a `query`; of
-// pools there may be two, and one that is down must not stop the other.
-const CONTEXT_CLIENT = "the database of the pipeline's context";
+/**
+ * The database that a client calls, as far as it is known. `@supabase/server`
+ * makes a client for each request, all on SUPABASE_DB_URL: what is known of its
+ * health must outlive them. They alone have `query` and `queryRaw`; of pools
+ * there may be two.
+ */
+function calledBy(
+  client: PostgresClient | PostgresPool | QueryClient,
+): { place?: string; health: string | object } {
+  return "queryRaw" in client && "query" in client
+    ? { health: "the database of the pipeline's context" }
+    : { place: placeOf(client), health: client };
+}
 
 type Value = string | number | boolean | null;
 

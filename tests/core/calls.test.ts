@@ -6,6 +6,7 @@ import {
   checkIdempotency,
   cleanupExpiredKeys,
   createIdempotencyKey,
+  flushReplayCounts,
   generateIdempotencyKey,
   getIdempotencyStatus,
   KeyReusedError,
@@ -15,6 +16,7 @@ import {
   memoryLedger,
   NotOwnerError,
   OutcomeUnknownError,
+  postgresLedger,
   refusalResponse,
   RequestInProgressError,
   ResponseNotStoredError,
@@ -529,4 +531,41 @@ Deno.test("every error that the calls throw becomes the right response", async (
   const replay = refusalResponse(error, req);
   assertEquals(replay.headers.get("x-idempotency-replay"), "true");
   assertEquals([replay.status, await replay.json()], [201, { order: 17 }]);
+});
+
+Deno.test("a claim is confirmed through another ledger on the same client", async () => {
+  let asked = 0;
+  const claimed = { outcome: "claimed", attempt: 1, fence: 1, steps: null };
+  const busy = { outcome: "in_progress", retry_after_seconds: 30 };
+  const queryRaw = () =>
+    Promise.resolve([{ answer: asked++ === 0 ? claimed : busy }]);
+  const pool = { queryRaw };
+  const key = generateIdempotencyKey();
+  await checkIdempotency(postgresLedger(pool), key, USER);
+  const { fence } = await createIdempotencyKey(postgresLedger(pool), key, USER);
+  assertEquals([fence, asked], [1, 1]);
+});
+
+Deno.test("replays are counted where they happened", async () => {
+  const counts: unknown[][] = [[], []];
+  const answer = {
+    outcome: "replay",
+    status_code: 200,
+    response: "{}",
+    response_encoding: "text",
+    response_headers: {},
+  };
+  const ledgers = counts.map((seen) =>
+    postgresLedger({
+      queryRaw: (text, values) => {
+        if (text.includes("count_replays")) seen.push(values.at(-1));
+        return Promise.resolve([{ answer }]);
+      },
+    })
+  );
+  for (const n of [0, 1, 1]) {
+    await checkIdempotency(ledgers[n]!, "order-17", "counted");
+  }
+  await flushReplayCounts();
+  assertEquals(counts, [[1], [2]]);
 });

@@ -60,20 +60,23 @@ export interface Attempt {
    * @returns The answer to give instead of the error, when another attempt has
    * recorded one; else `null`.
    */
-  fail(error: unknown): Promise<Answer | null>;
+  fail(error: unknown): Promise<KeptAnswer | null>;
   /** Tells the user that the key is completed; never throws. */
   notify(): Promise<void>;
   /** Starts the heartbeat: it renews the lease until the attempt ends. */
   keepAlive(): void;
 }
 
-/** What became of {@link Attempt.respond}. */
-export interface Responded {
-  /** The answer to give. */
-  readonly answer: Answer;
-  /** `stored`: ours, and it will be replayed; `unstored`: ours; `replayed`. */
-  readonly as: "stored" | "unstored" | "replayed";
-}
+/** A recorded answer that can be given again. */
+export type KeptAnswer = Answer & { readonly body: Uint8Array };
+
+/**
+ * What became of {@link Attempt.respond}, and the answer to give: `stored`, ours,
+ * and it will be replayed; `unstored`, ours; `replayed`, another attempt's.
+ */
+export type Responded =
+  | { readonly as: "stored" | "unstored"; readonly answer: Answer }
+  | { readonly as: "replayed"; readonly answer: KeptAnswer };
 
 /** What an attempt was granted on. */
 export interface Grant {
@@ -118,7 +121,7 @@ export function attemptOf(grant: Grant): Attempt {
   let step: Step | undefined;
   if (claimed.outcome === "taken_over") report("taken_over");
 
-  const failWith = async (failure: Failure): Promise<Answer | null> => {
+  const failWith = async (failure: Failure): Promise<KeptAnswer | null> => {
     heart.stop();
     grant.share?.(null);
     let result: SettleResult;
@@ -162,7 +165,7 @@ export function attemptOf(grant: Grant): Attempt {
       return { stored: answer, result: null };
     });
 
-  const fail = (error: unknown): Promise<Answer | null> => {
+  const fail = (error: unknown): Promise<KeptAnswer | null> => {
     report(error instanceof LeaseLostError ? "lost_lease" : "failed", error);
     return failWith({ message: messageOf(error), status: null });
   };
@@ -279,8 +282,8 @@ export function unprotectedAttempt(
  *
  * @throws {ResponseNotStoredError}
  */
-export function kept(key: string, answer: Answer): Answer {
-  if (answer.body !== null) return answer;
+export function kept(key: string, answer: Answer): KeptAnswer {
+  if (answer.body !== null) return answer as KeptAnswer;
   throw new ResponseNotStoredError(key, answer.status, locationOf(answer));
 }
 

@@ -1,4 +1,4 @@
-import { type Attempt, attemptOf } from "./attempt.ts";
+import { type Attempt, attemptOf, type KeptAnswer } from "./attempt.ts";
 import type { Begun } from "./claim.ts";
 import { textOrBase64 } from "./body.ts";
 import { OF_REQUESTS, resolveConfig, type ResolvedConfig } from "./config.ts";
@@ -594,10 +594,10 @@ function answerOf(
   };
 }
 
-function cachedOf(answer: Answer): CachedResponse {
+function cachedOf({ status, headers, body }: KeptAnswer): CachedResponse {
   return {
-    response: answer.body === null ? "" : textOrBase64(answer.body),
-    status_code: answer.status,
-    response_headers: { ...answer.headers },
+    response: textOrBase64(body),
+    status_code: status,
+    response_headers: { ...headers },
   };
 }

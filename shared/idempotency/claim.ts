@@ -2,6 +2,7 @@ import {
   type Attempt,
   attemptOf,
   kept,
+  type KeptAnswer,
   MAX_RETRY_AFTER_SECONDS,
   unprotectedAttempt,
 } from "./attempt.ts";
@@ -50,7 +51,7 @@ export interface Terms {
 
 /** What {@link claim} ends in. */
 export type Begun =
-  | { readonly kind: "answer"; readonly answer: Answer }
+  | { readonly kind: "answer"; readonly answer: KeptAnswer }
   | { readonly kind: "attempt"; readonly attempt: Attempt };
 
 /**

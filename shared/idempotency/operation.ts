@@ -1,4 +1,8 @@
-import { type Attempt, unprotectedAttempt } from "./attempt.ts";
+import {
+  type Attempt,
+  type KeptAnswer,
+  unprotectedAttempt,
+} from "./attempt.ts";
 import { type Begun, claim } from "./claim.ts";
 import {
   checkedMetadata,
@@ -275,8 +279,8 @@ function answerOf({ status, headers, body }: OperationResult): Answer {
   };
 }
 
-function replayOf<Body>(answer: Answer): OperationOutcome<Body> {
-  const text = decoder.decode(answer.body ?? undefined);
+function replayOf<Body>(answer: KeptAnswer): OperationOutcome<Body> {
+  const text = decoder.decode(answer.body);
   return {
     status: answer.status,
     headers: { ...answer.headers, "X-Idempotency-Replay": "true" },

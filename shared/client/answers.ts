@@ -101,7 +101,7 @@ function readRefusal({ status, headers }: Response, body: string): Refusal {
     code = `HTTP_${status}`,
     retryable = /408|429|5../.test(`${status}`) ||
       code === "REQUEST_IN_PROGRESS" ||
-      status === 409 && retryAfterMs !== undefined,
+      status === 409 && retryAfterMs! >= 0,
   } = members;
   return { code, retryable, retryAfterMs, members };
 }
@@ -237,7 +237,7 @@ export function waitOf(headers: Headers, now: number): number | undefined {
   const ms = /^\d+$/.test(value)
     ? Number(value) * 1000
     : /GMT$/.test(value)
-    ? Date.parse(value) - now
+    ? Math.max(0, Date.parse(value) - now)
     : NaN;
-  return ms >= 0 ? ms : ms < 0 ? 0 : undefined;
+  return ms >= 0 ? ms : undefined;
 }

@@ -174,8 +174,8 @@ export function createIdempotentFetch(
       clocks: () => [now(), startedAt + tick()],
     });
 
-  const claim = ({ claimed, intention }: Outgoing) =>
-    claimed ?? keys().keyOf(intention);
+  const claim = (request: Outgoing) =>
+    request.claimed ?? keys().keyOf(request.intention);
 
   // Paths of which an answer has shown that they are protected.
   const shown = new Set<string>();
@@ -184,8 +184,8 @@ export function createIdempotentFetch(
   const refusals = new Map<string, number>();
 
   const countRefusals = async ({ url, route }: Outgoing): Promise<number> => {
-    const { location } = globalThis;
     let count = refusals.get(route) ?? 0;
+    const { location } = globalThis;
     // A preflight may get lost; twice it is no chance.
     const isOpen = count > -1 && count < 2;
     if (isOpen && location && !url.startsWith(`${location.origin}/`)) {
@@ -205,7 +205,7 @@ export function createIdempotentFetch(
   ): Promise<Response> => {
     const { method, url, signal, claimed, intention, route } = request;
     const isProtected = isListed || shown.has(route);
-    const name = `${claimed?.key} ${intention}`;
+    const name = claimed?.key + intention;
     const flight: Flight = flights.get(name) ?? {
       controller: new AbortController(),
       callers: 0,
@@ -224,7 +224,7 @@ export function createIdempotentFetch(
           const response = await request.send(fetch, null, signal);
           if (refused === 1) {
             console.warn(
-              `CORS of ${url} lets in no idempotency-key or no OPTIONS: see corsHeaders`,
+              `CORS of ${url} refuses idempotency-key or OPTIONS: see corsHeaders`,
             );
           }
           return response;

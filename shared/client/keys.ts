@@ -134,7 +134,7 @@ export function keyStore(
           if (found || !storage) return;
           await new Promise((seen) => setTimeout(seen, SEEN_MS));
           const other = await find(intention);
-          resolve(other && other.key !== mine.key ? other : mine);
+          resolve(other?.key === mine.key ? mine : other ?? mine);
         };
         const options = { signal: AbortSignal.timeout?.(LOCK_MS) };
         if (!locks) settle();

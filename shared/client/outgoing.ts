@@ -105,7 +105,7 @@ export async function readOutgoing(
   } catch {
     // Sent as it is.
   }
-  const { byteLength, length } = Object(body) as Partial<ArrayBuffer & string>;
+  const { byteLength, length } = (body ?? "") as Partial<ArrayBuffer & string>;
   url.hash = "";
   const { href, origin, pathname } = url;
   url.searchParams.delete(REGION);
@@ -117,7 +117,7 @@ export async function readOutgoing(
     intention: await digest(JSON.stringify(named)),
     route: method + origin + pathname.replace(IDS, "/*"),
     isRepeatable,
-    size: body ? byteLength ?? length ?? Infinity : 0,
+    size: byteLength ?? length ?? Infinity,
     signal: init.signal ?? request?.signal ?? undefined,
     send(fetch, key, signal) {
       if (key && !callerKey) headers.set("idempotency-key", key);

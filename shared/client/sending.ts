@@ -149,12 +149,12 @@ export async function sendUntilAnswered(
     isProtected ||= isShown;
     const isOpen = !response || refusal?.retryable && !isRecorded(response);
     const isCutOff = !response && isOffline();
-    if (!isCutOff && refusal?.code !== "REQUEST_IN_PROGRESS") failures++;
+    if (!(isCutOff || refusal?.code === "REQUEST_IN_PROGRESS")) failures++;
     const left = endsAt - tick();
     const delayMs = isCutOff ? left : (refusal?.retryAfterMs ?? 0) +
       backOffMs(failures, baseMs, maxMs, random());
     // By this try, and not by the waits; a timer may be a millisecond early.
-    const isUsedUp = !response && left < 2 && before > Math.max(0, 2 * left);
+    const isUsedUp = !response && left < 2 && before > 0 && before > 2 * left;
     if (
       !isOpen || !isProtected || isOnce || failures >= attempts ||
       !isUsedUp && (left <= 0 || delayMs > left)
@@ -220,7 +220,7 @@ async function trySending(
 
 /** Whether an answer comes bit by bit, for as long as it takes. */
 export function isEventStream({ headers }: Response): boolean {
-  return /^text\/event-stream/.test(`${headers.get("content-type")}`);
+  return /event-stream/.test(`${headers.get("content-type")}`);
 }
 
 /**

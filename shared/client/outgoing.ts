@@ -138,8 +138,8 @@ const MAX_READ_BYTES = 64_000_000;
  * apart; the server keeps the users apart.
  */
 export function subjectOf(headers: Headers): string {
-  const credential = headers.get("authorization") ?? headers.get("apikey") ??
-    "";
+  const credential = headers.get("authorization") ?? headers.get("cookie") ??
+    headers.get("apikey") ?? "";
   try {
     const claims = credential.split(".")[1]!.replaceAll("-", "+")
       .replaceAll("_", "/");

@@ -41,6 +41,11 @@ function as(sub: string): RequestInit {
   return { headers: { Authorization: `Bearer e30.${claims}.sig` } };
 }
 
+/** Sent on a server, in the name of a user who has a session there. */
+function by(session: string): RequestInit {
+  return { headers: { cookie: `session=${session}` } };
+}
+
 Deno.test("a request gets a key that the server takes", async () => {
   const { send, seen } = scripted([recorded()]);
   const response = await send(ORDERS, order());
@@ -152,6 +157,7 @@ for (
     ["another file", order(form("a", "1")), order(form("a", "2"))],
     ["a file of another name", order(form("a", "1")), order(form("b", "1"))],
     ["another user", order("1", as("ada")), order("1", as("ben"))],
+    ["another user's cookie", order("1", by("ada")), order("1", by("ben"))],
     ["other bytes", order(new Uint8Array([1])), order(new Uint8Array([2]))],
   ] as [string, RequestInit, RequestInit][]
 ) {

@@ -21,5 +21,6 @@ Deno.test("without a subject it is the credential", () => {
   assertEquals(of({ authorization: role, apikey: "k" }), role);
   assertEquals(of({ authorization: "Basic x" }), "Basic x");
   assertEquals(of({ apikey: "sb_publishable_x" }), "sb_publishable_x");
+  assertEquals(of({ cookie: "session=1", apikey: "k" }), "session=1");
   assertEquals(of({}), "");
 });

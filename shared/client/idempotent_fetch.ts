@@ -150,10 +150,14 @@ export interface IdempotentFetch extends Fetch {
  */
 export function createIdempotentFetch(
   options: IdempotentFetchOptions = {},
-): IdempotentFetch {
+): IdempotentFetch & typeof globalThis.fetch {
+  // Also where this is put in its place.
+  const platform = globalThis.fetch;
+  let self: Fetch;
   const {
     // Looked up at each call: others may wrap it later.
-    fetch = (input, init) => globalThis.fetch(input, init),
+    fetch = (input, init) =>
+      (globalThis.fetch === self ? platform : globalThis.fetch)(input, init),
     match,
     now = Date.now,
     keepMs = 86_400_000,
@@ -283,7 +287,7 @@ export function createIdempotentFetch(
   const lists = ({ url, method }: Call) =>
     match?.(new Request(url, { method }));
 
-  return Object.assign(
+  return self = Object.assign(
     async (input: RequestInfo | URL, init?: RequestInit) => {
       let call;
       try {
@@ -299,6 +303,8 @@ export function createIdempotentFetch(
         ? await perform(await readOutgoing(call), isListed)
         : await fetch(input, init);
     },
+    // With what comes with it: Bun's has a `preconnect`.
+    platform,
     {
       async attempt(input: RequestInfo | URL, init?: RequestInit) {
         const call = look(input, init);

@@ -32,6 +32,41 @@ function server(callers = 1) {
   };
 }
 
+/** Puts another `fetch` in the platform's place. */
+function inPlace(fetch: typeof globalThis.fetch): Disposable {
+  const own = globalThis.fetch;
+  globalThis.fetch = fetch;
+  return { [Symbol.dispose]: () => void (globalThis.fetch = own) };
+}
+
+Deno.test("in the place of the platform's fetch it sends by that, and does not call itself", async () => {
+  await using orders = server();
+  using _ = inPlace(createIdempotentFetch({ storage: memoryStorage() }));
+  for (const method of ["GET", "POST"]) {
+    await (await fetch(orders.url, { method })).json();
+  }
+  assertEquals(orders.arrived, [
+    { method: "GET", hasKey: false },
+    { method: "POST", hasKey: true },
+  ]);
+});
+
+Deno.test("a fetch that is put in the platform's place later is the one that sends", async () => {
+  const send = createIdempotentFetch({ storage: memoryStorage() });
+  using _ = inPlace(() => Promise.resolve(Response.json("wrapped")));
+  const response = await send("http://x/functions/v1/orders");
+  assertEquals(await response.json(), "wrapped");
+});
+
+Deno.test("what comes with the platform's fetch comes with this one", () => {
+  const preconnect = () => {};
+  using _ = inPlace(Object.assign(() => fetch(""), { preconnect }));
+  assertEquals(
+    (createIdempotentFetch() as { preconnect?: unknown }).preconnect,
+    preconnect,
+  );
+});
+
 Deno.test("two users of one server, told apart by their cookies, share no answer", async () => {
   await using orders = server(2);
   const { apiPost } = createApi({

@@ -6,6 +6,13 @@ import { printed, runDeno } from "../../scripts/check/command.ts";
 const APP = `
 import { createApi, createIdempotentFetch, problemOf } from "./client.ts";
 
+// As the types of Bun add it.
+declare global {
+  namespace fetch {
+    function preconnect(url: string): void;
+  }
+}
+
 export const send: typeof fetch = createIdempotentFetch({
   storage: localStorage,
   onAttempt: ({ type, delayMs }) => console.log(type, delayMs),

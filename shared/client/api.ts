@@ -7,13 +7,13 @@ import {
 /** How a call of an {@link Api} is made. */
 export interface ApiCallOptions<T> {
   /** Further headers. */
-  headers?: HeadersInit;
+  headers?: HeadersInit | undefined;
   /** The key, where it is not to be made: of the attempt that this confirms. */
-  key?: string;
+  key?: string | undefined;
   /** Ends the call. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Checks the data, for instance `Order.parse` of a zod schema. */
-  parse?: (data: unknown) => T;
+  parse?: ((data: unknown) => T) | undefined;
 }
 
 /** A successful answer. */
@@ -59,15 +59,18 @@ export interface ApiOptions {
    *
    * @default {"", and so the page's own address}
    */
-  baseUrl?: string;
+  baseUrl?: string | undefined;
   /** Headers of each call; a function is asked anew for each. */
-  headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
+  headers?:
+    | HeadersInit
+    | (() => HeadersInit | Promise<HeadersInit>)
+    | undefined;
   /**
    * Sends the requests. It has to match what is called.
    *
    * @default {createIdempotentFetch() that matches every request}
    */
-  fetch?: IdempotentFetch;
+  fetch?: IdempotentFetch | undefined;
 }
 
 /**

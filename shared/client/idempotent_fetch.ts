@@ -30,13 +30,13 @@ export interface IdempotentFetchOptions {
    *
    * @default {globalThis.fetch}
    */
-  fetch?: Fetch;
+  fetch?: Fetch | undefined;
   /**
    * Keeps keys over page reloads and shares them between tabs.
    *
    * @default {localStorage, or memory where there is none}
    */
-  storage?: KeyStorage;
+  storage?: KeyStorage | undefined;
   /**
    * Lists the functions that are protected: what it matches gets a key and is
    * sent again from the first request on, the rest is left alone. It is given
@@ -45,36 +45,36 @@ export interface IdempotentFetchOptions {
    * @default {POST, PUT, PATCH and DELETE under /functions/v1/, each path sent
    * again only once an answer of it has shown that it is protected}
    */
-  match?: (request: Request) => boolean;
+  match?: ((request: Request) => boolean) | undefined;
   /** When a request is sent again. */
-  retry?: RetryOptions;
+  retry?: RetryOptions | undefined;
   /**
    * How long a key without a final answer is kept, in milliseconds. No longer
    * than the server keeps it: after that the same key runs again.
    *
    * @default {86_400_000}
    */
-  keepMs?: number;
+  keepMs?: number | undefined;
   /** Told what happens to each request that is sent under a key. */
-  onAttempt?: (event: AttemptEvent) => void;
+  onAttempt?: ((event: AttemptEvent) => void) | undefined;
   /**
    * The present, in milliseconds since 1970; for tests.
    *
    * @default {Date.now}
    */
-  now?: () => number;
+  now?: (() => number) | undefined;
   /**
    * From 0 up to, and without, 1; for tests.
    *
    * @default {Math.random}
    */
-  random?: () => number;
+  random?: (() => number) | undefined;
   /**
    * Waits, and throws the signal's reason when it is aborted; for tests.
    *
    * @default {by setTimeout, until the browser is back online}
    */
-  pause?: (ms: number, signal: AbortSignal) => Promise<void>;
+  pause?: ((ms: number, signal: AbortSignal) => Promise<void>) | undefined;
 }
 
 /** One intention of the user, which takes effect once however often it is sent. */

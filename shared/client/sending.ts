@@ -17,19 +17,19 @@ export interface RetryOptions {
    *
    * @default {6}
    */
-  attempts?: number;
+  attempts?: number | undefined;
   /**
    * Bound of the first wait, in milliseconds; it doubles with each failure.
    *
    * @default {500}
    */
-  baseMs?: number;
+  baseMs?: number | undefined;
   /**
    * Bound of every wait, in milliseconds. `Retry-After` goes before it.
    *
    * @default {20_000}
    */
-  maxMs?: number;
+  maxMs?: number | undefined;
   /**
    * How long a try may be silent before it counts as lost, in milliseconds: a
    * half-open connection never says that it is dead. Uploads have as long again
@@ -38,14 +38,14 @@ export interface RetryOptions {
    *
    * @default {30_000}
    */
-  tryMs?: number;
+  tryMs?: number | undefined;
   /**
    * For how long a request is sent again, in milliseconds since it was sent
    * first. After a try that used it up, one more asks for the recorded answer.
    *
    * @default {150_000, for as long as the platform lets a request wait for its answer}
    */
-  budgetMs?: number;
+  budgetMs?: number | undefined;
 }
 
 /** Something that happened to a request, for a timeline or a log. */

@@ -4,7 +4,12 @@ import { ROOT } from "../../scripts/check/check.ts";
 import { printed, runDeno } from "../../scripts/check/command.ts";
 
 const APP = `
-import { createApi, createIdempotentFetch, problemOf } from "./client.ts";
+import {
+  createApi,
+  createIdempotentFetch,
+  idempotencyKeyOf,
+  problemOf,
+} from "./client.ts";
 
 // As the types of Bun add it.
 declare global {
@@ -23,6 +28,29 @@ export async function order(item: string, signal: AbortSignal): Promise<number> 
   const { data } = await apiPost<{ id: number }>("orders", { item }, { signal });
   return data.id;
 }
+
+// What an app may have or not.
+export const again = (
+  first: Response,
+  options: {
+    url?: string | undefined;
+    signal?: AbortSignal | undefined;
+    storage?: Storage | undefined;
+    attempts?: number | undefined;
+  },
+) =>
+  createApi({
+    baseUrl: options.url,
+    headers: undefined,
+    fetch: createIdempotentFetch({
+      storage: options.storage,
+      retry: { attempts: options.attempts },
+    }),
+  }).apiPost<unknown>("orders", {}, {
+    key: idempotencyKeyOf(first),
+    signal: options.signal,
+    headers: undefined,
+  });
 
 export const codeOf = async (response: Response) =>
   (await problemOf(response))?.code;

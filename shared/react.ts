@@ -57,6 +57,8 @@ export interface IdempotentMutation<Variables, Data> {
 }
 
 interface View<Data> {
+  /** The form's that it is of. */
+  readonly name?: string | undefined;
   readonly isSubmitting: boolean;
   readonly data?: Data | undefined;
   readonly error?: unknown;
@@ -109,10 +111,8 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
   mutate: (variables: Variables, submission: Submission) => Promise<Data>,
   options: IdempotentMutationOptions = {},
 ): IdempotentMutation<Variables, Data> {
-  const [view, setView] = useState<View<Data>>({
-    isSubmitting: false,
-    key: options.key,
-  });
+  const untouched: View<Data> = { isSubmitting: false, key: options.key };
+  const [view, setView] = useState({ ...untouched, name: options.name });
   const latest = useRef({ mutate, options });
   const attempt = useRef<OpenAttempt<Data> | undefined>(undefined);
   // The app's key that was gone on with, or given up.
@@ -143,7 +143,7 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
     ): Promise<Data> {
       // Of an attempt that was given up meanwhile nothing is shown.
       const show = (view: View<Data>) => {
-        if (attempt.current === open) setView(view);
+        if (attempt.current === open) setView({ ...view, name: open.name });
       };
       const end = () => {
         if (attempt.current === open) attempt.current = undefined;
@@ -175,10 +175,12 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
     const { options } = latest.current;
     taken.current = options.key;
     attempt.current = begin(options);
-    setView({ isSubmitting: false });
+    setView({ isSubmitting: false, name: options.name });
   }, []);
 
-  const { isSubmitting, data, error, key } = view;
+  const { isSubmitting, data, error, key } = view.name === options.name
+    ? view
+    : untouched;
   return { submit, reset, isSubmitting, data, error, key };
 }
 

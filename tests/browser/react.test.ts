@@ -237,6 +237,23 @@ Deno.test("a form that comes to edit another thing has another attempt, also whi
   assertEquals(new Set(await shop.keys()).size, 3);
 });
 
+Deno.test("a form shows what became of the thing that it is to edit, and of no other", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  const wanted = { takesMs: 300 };
+  await shop.load("plain", { name: "item:1", wanted });
+  await shop.press();
+  await shop.says("selling");
+  await shop.change({ name: "item:2", wanted });
+  await shop.says("nothing yet");
+  await shop.page.getByText("no attempt").waitFor();
+  assertEquals(await shop.page.locator("button:disabled").count(), 0);
+  await shop.change({ name: "item:1", wanted });
+  await shop.says("row 1");
+  await shop.change({ name: "item:2", wanted });
+  await shop.says("nothing yet");
+});
+
 Deno.test("what another form of the name has begun is kept when the first one's answer comes", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);

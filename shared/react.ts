@@ -172,10 +172,11 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
   }, []);
 
   const reset = useCallback(() => {
-    const { options } = latest.current;
-    taken.current = options.key;
-    attempt.current = begin(options);
-    setView({ isSubmitting: false, name: options.name });
+    const { key, name } = latest.current.options;
+    taken.current = key;
+    attempt.current = undefined;
+    keep(name, undefined);
+    setView({ isSubmitting: false, name });
   }, []);
 
   const { isSubmitting, data, error, key } = view.name === options.name

@@ -254,6 +254,20 @@ Deno.test("a form shows what became of the thing that it is to edit, and of no o
   await shop.says("nothing yet");
 });
 
+Deno.test("starting over leaves no key in the browser, and an old one is not gone on with", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { name: "till", wanted: { loses: 1 } });
+  await shop.press();
+  await shop.says("failed: lost");
+  await shop.press("Start over");
+  await shop.says("nothing yet");
+  assertEquals(await shop.page.evaluate(() => sessionStorage.length), 0);
+  await shop.press();
+  await shop.says("row 2");
+  assertNotEquals(...await shop.keys() as [string, string]);
+});
+
 Deno.test("what another form of the name has begun is kept when the first one's answer comes", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);
@@ -264,13 +278,21 @@ Deno.test("what another form of the name has begun is kept when the first one's 
   await shop.press("Open or close");
   await shop.press("Open or close");
   await shop.press("Start over");
-  const kept = () =>
-    shop.page.evaluate(() => sessionStorage.getItem("idempotency:form:till"));
-  const key = await kept();
-  while (functions.rows("protected") < 1) await shop.page.waitForTimeout(20);
-  await shop.page.waitForTimeout(600);
-  assertNotEquals(key, null);
-  assertEquals(await kept(), key);
+  const answered = shop.page.waitForResponse((response) =>
+    response.request().method() === "POST"
+  );
+  await shop.change({ name: "till", wanted: { takesMs: 20_000 } });
+  await shop.press();
+  const key = (await shop.keys())[1]!;
+  await (await answered).finished();
+  // Long enough to do harm; nothing tells when it is over.
+  await shop.page.waitForTimeout(100);
+  assertEquals(
+    await shop.page.evaluate(() =>
+      sessionStorage.getItem("idempotency:form:till")
+    ),
+    key,
+  );
 });
 
 Deno.test("a refusal that came after a lost answer does not end the attempt", async () => {

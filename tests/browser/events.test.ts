@@ -104,6 +104,33 @@ Deno.test("an answer that is lost is asked for again, and there is one event", a
   assertEquals((await eventsOf(page)).length, 1);
 });
 
+Deno.test("what a gateway answers in the function's place is told, and the same press goes on", async () => {
+  await using visitor = await visit();
+  const page = await openForm(visitor, stack(), "/events");
+  await page.getByLabel("Title").fill("Tasting");
+  const keys: (string | undefined)[] = [];
+  for (
+    const [status, text] of [[502, "No answer yet"], [404, "said 404"]] as const
+  ) {
+    await page.route(EVENTS, async (route) => {
+      if (route.request().method() === "GET") return await route.fallback();
+      keys.push(route.request().headers()["idempotency-key"]);
+      await route.fulfill({
+        status,
+        // Longer than the client waits.
+        headers: { "Content-Type": "text/html", "Retry-After": "1000" },
+        body: "<h1>Not today</h1>",
+      });
+    });
+    await page.locator("#submit").click();
+    await says(page, text);
+    await page.unroute(EVENTS);
+  }
+  await page.locator("#submit").click();
+  await says(page, "Created");
+  assertEquals([keys[1], (await eventsOf(page)).length], [keys[0], 1]);
+});
+
 Deno.test("a page that is reloaded before the answer finds its event, and not another", async () => {
   await using visitor = await visit();
   const page = await openForm(visitor, stack(), "/events");

@@ -156,3 +156,46 @@ Deno.test("what the server refuses is said, and nothing typed is lost", async ()
   await page.getByRole("alert").getByText("Invalid request").waitFor();
   assertEquals(await page.getByLabel("What for").inputValue(), "Brass");
 });
+
+Deno.test("while a quotation is sent the form says so, and takes nothing that would be lost", async () => {
+  await using visitor = await visit();
+  const page = await openQuotations(visitor);
+  const held = Promise.withResolvers<void>();
+  await page.route(QUOTATIONS, async (route) => {
+    if (route.request().method() === "POST") await held.promise;
+    await route.continue();
+  });
+  await pressAdd(page, "Ada");
+  await page.getByRole("button", { name: "Sending …" }).waitFor();
+  const enabled = page.locator("#new :is(input, button):enabled");
+  assertEquals(await enabled.count(), 0);
+  held.resolve();
+  await page.getByRole("listitem").filter({ hasText: "Ada" }).waitFor();
+  await page.getByRole("button", { name: "Add" }).waitFor();
+  assertEquals(await enabled.count(), 4);
+  assertNoComplaints(visitor);
+});
+
+Deno.test("what a gateway answers in the function's place is told, and nothing typed is lost", async () => {
+  await using visitor = await visit();
+  const page = await openQuotations(visitor);
+  for (
+    const [status, text] of [
+      [502, "There is no answer yet"],
+      [404, "The server said 404: Not Found."],
+    ] as const
+  ) {
+    await page.route(QUOTATIONS, async (route) => {
+      if (route.request().method() === "GET") return await route.fallback();
+      // Longer than the client waits.
+      const headers = { "Retry-After": "1000" };
+      await route.fulfill({ status, headers, body: "<h1>Not today</h1>" });
+    });
+    await pressAdd(page, "Ada");
+    await page.getByRole("alert").getByText(text).waitFor();
+    await page.unroute(QUOTATIONS);
+  }
+  // Where the keyboard was.
+  await page.locator("#add:focus").press("Enter");
+  await page.getByRole("listitem").filter({ hasText: "Ada" }).waitFor();
+});

@@ -9,11 +9,12 @@ import {
   SessionOver,
   signIn,
   signOut,
+  wordsOf,
 } from "./try/project.js";
 
 // Bundled by the server from shared/client.ts; not a file that tools could follow.
 const CLIENT = "/client.js";
-const { createIdempotentFetch } = await import(CLIENT);
+const { createIdempotentFetch, problemOf } = await import(CLIENT);
 
 const EVENTS = "/functions/v1/events";
 const $ = (id) => document.getElementById(id);
@@ -151,24 +152,25 @@ async function submit(query = "") {
 
 /** Does what an answer says. */
 async function hear(response, key) {
-  const answer = await response.json();
-  if (response.ok) {
-    const { event, cost } = answer;
+  const problem = await problemOf(response);
+  if (!problem) {
+    const { event, cost } = await response.json();
     const done = event.version > 1 ? "Saved" : "Created";
     say(`${done} “${event.title}” for ${credits(cost)}.`, "good");
     attempt.end(key);
     return await showLists();
   }
-  if (response.status === 401) throw new SessionOver();
+  if (problem.status === 401) throw new SessionOver();
   // It may have taken effect: the fields stay as they were sent.
-  if (answer.retryable) {
+  if (problem.retryable) {
     return say("No answer yet. The key is kept: send it again when you like.");
   }
-  const { code, title, detail, cost, balance } = answer;
+  const { code, members } = problem;
+  const { cost, balance } = members;
   const costs = code === "CREDIT_CONFIRMATION_REQUIRED";
   // Nobody is asked to pay what they do not have.
   const isQuestion = costs && cost <= balance;
-  attempt.answered(key, isQuestion ? answer : null);
+  attempt.answered(key, isQuestion ? members : null);
   if (code === "EVENT_CHANGED") attempt.end(key);
   if (costs && !isQuestion) {
     say(
@@ -177,7 +179,7 @@ async function hear(response, key) {
       }, and you have ${balance}: get more, then press again.`,
       "bad",
     );
-  } else if (!isQuestion) say(`${title}. ${detail}`, "bad");
+  } else if (!isQuestion) say(wordsOf(problem), "bad");
   await showLists();
 }
 
@@ -282,11 +284,8 @@ function edit({ id, version, title, startsAt, participants, location }) {
 /** Cancels or archives, under a key that the client makes and keeps. */
 async function act(path, method) {
   try {
-    const response = await send(path, { method });
-    if (!response.ok) {
-      const { title, detail } = await response.json();
-      say(`${title}. ${detail}`, "bad");
-    }
+    const problem = await problemOf(await send(path, { method }));
+    if (problem) say(wordsOf(problem), "bad");
   } catch (error) {
     if (error instanceof SessionOver) return await startOver();
     say("No answer yet: press again.", "bad");

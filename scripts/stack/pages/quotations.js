@@ -8,6 +8,7 @@ import {
   SessionOver,
   signIn,
   signOut,
+  wordsOf,
 } from "./try/project.js";
 
 // Bundled by the server from shared/client.ts; not a file that tools could follow.
@@ -52,7 +53,10 @@ async function ask(path, { method = "GET", body } = {}) {
   }
   if (response.status === 401) throw new SessionOver();
   const problem = await problemOf(response);
-  if (problem) throw new Error(`${problem.title}. ${problem.detail}`);
+  if (problem?.retryable && method !== "GET") {
+    throw new Error("There is no answer yet: try again, it is done once.");
+  }
+  if (problem) throw new Error(wordsOf(problem));
   return response;
 }
 
@@ -152,7 +156,7 @@ function buttonFor({ id, customerName, archivedAt }) {
 $("new").addEventListener("submit", (event) => {
   event.preventDefault();
   void attend(async () => {
-    $("add").disabled = true;
+    showSending(true);
     try {
       const price = Number($("price").value.replace(",", "."));
       await ask("", {
@@ -169,12 +173,22 @@ $("new").addEventListener("submit", (event) => {
       });
       $("new").reset();
       await load();
+      showSending(false);
       $("customer").focus();
-    } finally {
-      $("add").disabled = false;
+    } catch (error) {
+      showSending(false);
+      // It was there until it was disabled.
+      $("add").focus();
+      throw error;
     }
   });
 });
+
+/** What is typed meanwhile would go with the answer. */
+function showSending(isSending) {
+  $("add").textContent = isSending ? "Sending …" : "Add";
+  for (const control of $("new").elements) control.disabled = isSending;
+}
 
 $("archived").addEventListener("change", () => attend(load));
 $("more").addEventListener("click", () => attend(() => load({ more: true })));

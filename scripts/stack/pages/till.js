@@ -7,6 +7,7 @@ import {
   SessionOver,
   signIn,
   signOut,
+  wordsOf,
 } from "./try/project.js";
 import { showReceipt } from "./till/receipt.js";
 import { forgetShop, openShop, readSales, readStock } from "./till/shop.js";
@@ -164,7 +165,7 @@ async function sell() {
     if (error instanceof IdempotencyProblemError && !error.retryable) {
       // An answer too: with fewer pieces, or the new price, it is another sale.
       attempt.answered(key);
-      say(`${error.title}. ${error.detail}`, "bad");
+      say(wordsOf(error), "bad");
     } else if (
       error instanceof IdempotencyProblemError || error instanceof TypeError
     ) {

@@ -26,6 +26,13 @@ class Refused extends Error {
   }
 }
 
+/** What a problem is told in, also one of something before the function. */
+export function wordsOf({ status, title, detail }) {
+  return title === detail
+    ? `The server said ${status}: ${title}.`
+    : `${title}. ${detail}`;
+}
+
 /** The server does not know the user of this page any more. */
 export class SessionOver extends Error {
   /** Whose session it was. */

@@ -36,9 +36,10 @@ export interface IdempotentMutationOptions {
 /** What {@link useIdempotentMutation} tells a component. */
 export interface IdempotentMutation<Variables, Data> {
   /**
-   * Sends, or shares the answer of the sending under way. Resolves to what the
-   * function that sends resolves to, and rejects as it rejects. The same
-   * function at each render.
+   * Sends, or shares the answer of the sending under way, whatever that was
+   * submitted with: one of these for one form, and for each row of a list.
+   * Resolves to what the function that sends resolves to, and rejects as it
+   * rejects. The same function at each render.
    */
   submit(variables: Variables): Promise<Data>;
   /** Whether a sending is under way; for `disabled`. */

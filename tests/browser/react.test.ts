@@ -2,7 +2,7 @@ import { assertEquals, assertNotEquals } from "@std/assert";
 import type { Page } from "playwright-core";
 import { bundle } from "../../scripts/bundle.ts";
 import { assertNoComplaints, withBrowser } from "../support/browser.ts";
-import type { FormSettings } from "../support/react_forms.ts";
+import type { FormKind, FormSettings } from "../support/react_forms.ts";
 import { type TwoFunctions, twoFunctions } from "../support/two_functions.ts";
 
 const visit = withBrowser();
@@ -20,10 +20,7 @@ interface Loaded {
 interface Form extends AsyncDisposable {
   readonly page: Page;
   /** Loads the page, anew or for the first time. */
-  load(
-    kind: "plain" | "queried",
-    settings?: Partial<FormSettings>,
-  ): Promise<void>;
+  load(kind: FormKind, settings?: Partial<FormSettings>): Promise<void>;
   /** Gives the form that is shown other settings. */
   change(settings: Partial<FormSettings>): Promise<void>;
   press(name?: string): Promise<void>;
@@ -312,6 +309,20 @@ Deno.test("a refusal that came after a lost answer does not end the attempt", as
   await shop.press();
   await shop.says("row 1");
   assertEquals(functions.rows("protected"), 1);
+});
+
+Deno.test("useActionState, whose button it disables, makes one sale of a double click, and goes on after a lost answer", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("action", { wanted: { takesMs: 700, loses: 1 } });
+  for (const text of ["failed: lost", "row 1"]) {
+    await shop.page.getByRole("button", { name: "Sell" }).dblclick();
+    await shop.says(text);
+  }
+  const keys = await shop.keys();
+  assertEquals([keys.length, new Set(keys).size], [2, 1]);
+  await shop.press();
+  await shop.says("row 2");
 });
 
 Deno.test("TanStack Query's useMutation retries under the one key of the attempt", async () => {

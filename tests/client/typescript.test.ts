@@ -57,7 +57,7 @@ export const codeOf = async (response: Response) =>
 `;
 
 const FORM = `
-import type { FormEvent } from "react";
+import { type FormEvent, useActionState } from "react";
 import { apiPost } from "./client.ts";
 import { useIdempotentMutation } from "./react.ts";
 
@@ -67,6 +67,11 @@ export function Sale({ total }: { total: number }) {
       (await apiPost<{ receipt: string }>("/sales", sale, { key })).data,
     { name: "sale" },
   );
+  const [, sell, isPending] = useActionState(
+    async (_: string, form: FormData) =>
+      (await submit({ total: Number(form.get("total")) })).receipt,
+    "",
+  );
   const onSubmit = (event: FormEvent) => {
     event.preventDefault();
     submit({ total }).catch(() => {});
@@ -74,6 +79,7 @@ export function Sale({ total }: { total: number }) {
   return (
     <form onSubmit={onSubmit}>
       <button disabled={isSubmitting}>Sell</button>
+      <button formAction={sell} disabled={isPending}>Sell by action</button>
       <output>{error ? "failed" : data?.receipt}</output>
     </form>
   );

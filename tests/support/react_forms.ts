@@ -1,5 +1,10 @@
 // Runs in a page: forms of React, each with what it shows and two buttons.
-import { createElement as h, StrictMode, useState } from "react";
+import {
+  createElement as h,
+  StrictMode,
+  useActionState,
+  useState,
+} from "react";
 // @ts-types="@types/react-dom/client"
 import { createRoot } from "react-dom/client";
 // @ts-types="@types/react-dom"
@@ -12,6 +17,9 @@ import {
 import { createApi, createIdempotentFetch } from "../../shared/client.ts";
 import { useIdempotentMutation } from "../../shared/react.ts";
 import type { Wanted } from "./two_functions.ts";
+
+/** With `onSubmit`, with `useActionState`, or with TanStack Query. */
+export type FormKind = "plain" | "action" | "queried";
 
 /** What a page says that a form is to do. */
 export interface FormSettings {
@@ -96,6 +104,26 @@ function QueriedSale(settings: FormSettings) {
   );
 }
 
+function ActionSale(settings: FormSettings) {
+  const { submit } = useIdempotentMutation(sender(settings));
+  const [outcome, sell, isPending] = useActionState(
+    async (_: string) => {
+      try {
+        return say(false, await submit(settings.wanted ?? {}), undefined);
+      } catch (error) {
+        return say(false, undefined, error);
+      }
+    },
+    "nothing yet",
+  );
+  return h(
+    "form",
+    { action: sell },
+    h("output", null, outcome),
+    h("button", { disabled: isPending }, "Sell"),
+  );
+}
+
 function say(
   isSubmitting: boolean,
   data: { row: number } | undefined,
@@ -119,15 +147,19 @@ function Closable({ form }: { form: ReturnType<typeof h> }) {
 let root: ReturnType<typeof createRoot> | undefined;
 
 /**
- * Shows a form, under StrictMode; `kind` is `plain` or `queried`. Called again,
- * it gives the same form other settings, as a router does.
+ * Shows a form, under StrictMode. Called again, it gives the same form other
+ * settings, as a router does.
  */
-export function show(kind: "plain" | "queried", settings: FormSettings): void {
-  const form = kind === "plain" ? h(Sale, settings) : h(
-    QueryClientProvider,
-    { client: new QueryClient() },
-    h(QueriedSale, settings),
-  );
+export function show(kind: FormKind, settings: FormSettings): void {
+  const form = kind === "plain"
+    ? h(Sale, settings)
+    : kind === "action"
+    ? h(ActionSale, settings)
+    : h(
+      QueryClientProvider,
+      { client: new QueryClient() },
+      h(QueriedSale, settings),
+    );
   const page = root ??= createRoot(document.getElementById("root"));
   flushSync(() => page.render(h(StrictMode, null, h(Closable, { form }))));
 }

@@ -252,7 +252,7 @@ export function createIdempotentFetch(
         // An equal one may be under way still; what joins now is another one.
         flight.claimed = flight.answer = undefined;
       }
-      if (isShown) shown.add(route);
+      if (isShown) isListed || shown.add(route);
       else if (response.ok) shown.delete(route);
       return noteSent(response, { key, count });
     };
@@ -294,14 +294,14 @@ export function createIdempotentFetch(
         call = look(input, init);
       } catch {
         // It refuses that in words of its own.
-        return await fetch(input, init);
+        return fetch(input, init);
       }
       const { method, url } = call;
       const isListed = lists(call);
       return isListed ?? (!/GET|HEAD|OPTIONS/.test(method) &&
           url.pathname.startsWith("/functions/v1/"))
-        ? await perform(await readOutgoing(call), isListed)
-        : await fetch(input, init);
+        ? perform(await readOutgoing(call), isListed)
+        : fetch(input, init);
     },
     // With what comes with it: Bun's has a `preconnect`.
     platform,

@@ -48,8 +48,8 @@ export function look(
   // Not by the page's own address: it may have another base.
   const { method, url } = request ?? new Request(input);
   return {
-    method: (init.method ?? method).toUpperCase(),
     url: new URL(url),
+    method: (init.method ?? method).toUpperCase(),
     request,
     input,
     init,
@@ -141,9 +141,11 @@ export function subjectOf(headers: Headers): string {
   const credential = headers.get("authorization") ?? headers.get("cookie") ??
     headers.get("apikey") ?? "";
   try {
-    const claims = credential.split(".")[1]!.replaceAll("-", "+")
-      .replaceAll("_", "/");
-    return JSON.parse(atob(claims)).sub ?? credential;
+    return JSON.parse(
+      atob(
+        credential.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/"),
+      ),
+    ).sub ?? credential;
   } catch {
     return credential;
   }

@@ -453,6 +453,22 @@ Deno.test("a storage that does nothing is asked for no memory of what is done", 
   assertEquals([...spare].map(({ size }) => size), [0]);
 });
 
+Deno.test("an address that is listed leaves nothing behind, on a server that calls one for each user", async () => {
+  const { add } = Set.prototype;
+  const left: string[] = [];
+  Set.prototype.add = function (name: unknown) {
+    if (`${name}`.includes("/orders")) left.push(`${name}`);
+    return add.call(this, name);
+  };
+  try {
+    const { send } = scripted([recorded()]);
+    for (const user of ["ada", "ben"]) await send(`${ORDERS}/${user}`, order());
+  } finally {
+    Set.prototype.add = add;
+  }
+  assertEquals(left, []);
+});
+
 Deno.test("a storage without room costs the reload, not the attempt", async () => {
   const { send, seen } = scripted([lost(), recorded()], {
     ...ONCE,

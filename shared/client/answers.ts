@@ -77,9 +77,11 @@ export interface Refusal {
 /** Reads an answer's refusal; `undefined` of a success. Leaves the body unread. */
 export async function refusalOf(
   response: Response,
+  isProtected: boolean,
 ): Promise<Refusal | undefined> {
   if (response.status < 400) return;
-  return readRefusal(response, await response.clone().text());
+  const isRead = isProtected || response.headers.has("link");
+  return readRefusal(response, isRead ? await response.clone().text() : "");
 }
 
 function readRefusal({ status, headers }: Response, body: string): Refusal {

@@ -210,7 +210,7 @@ async function trySending(
       const reader = response.clone().body?.getReader();
       do hear(); while (reader && !(await reader.read()).done);
     }
-    return { response, refusal: await refusalOf(response) };
+    return { response, refusal: await refusalOf(response, isProtected) };
   } catch (error) {
     return { error };
   } finally {

@@ -106,6 +106,26 @@ Deno.test("the answer of an unprotected function is handed on as it comes, and a
   assertEquals(functions.rows("unprotected"), 1);
 });
 
+Deno.test("so is its error, however long that takes to end", async () => {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    () => {
+      const start = (controller: ReadableStreamDefaultController) =>
+        controller.enqueue(new TextEncoder().encode("told bit by bit"));
+      return new Response(new ReadableStream({ start }), { status: 500 });
+    },
+  );
+  const send = createIdempotentFetch({ storage: memoryStorage() });
+  const url = `http://127.0.0.1:${server.addr.port}/functions/v1/talk`;
+  const response = await send(url, {
+    method: "POST",
+    signal: AbortSignal.timeout(5000),
+  });
+  assertEquals(response.status, 500);
+  await response.body!.cancel();
+  await server.shutdown();
+});
+
 Deno.test("the first request to a protected function has a key: sent by hand after a lost answer, it gets that", async () => {
   await using functions = await twoFunctions();
   const send = client();

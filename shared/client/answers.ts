@@ -80,8 +80,12 @@ export async function refusalOf(
   isProtected: boolean,
 ): Promise<Refusal | undefined> {
   if (response.status < 400) return;
-  const isRead = isProtected || response.headers.has("link");
-  return readRefusal(response, isRead ? await response.clone().text() : "");
+  return readRefusal(
+    response,
+    isProtected || response.headers.has("link")
+      ? await response.clone().text()
+      : "",
+  );
 }
 
 function readRefusal({ status, headers }: Response, body: string): Refusal {

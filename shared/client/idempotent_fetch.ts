@@ -189,10 +189,10 @@ export function createIdempotentFetch(
 
   const countRefusals = async ({ url, route }: Outgoing): Promise<number> => {
     let count = refusals.get(route) ?? 0;
-    const { location } = globalThis;
+    const location = globalThis.location;
     // A preflight may get lost; twice it is no chance.
     const isOpen = count > -1 && count < 2;
-    if (isOpen && location && !url.startsWith(`${location.origin}/`)) {
+    if (isOpen && location && !url.startsWith(location.origin + "/")) {
       const headers = { "idempotency-key": newKey() };
       // Every function that pages call answers OPTIONS without an effect, and the
       // browser sends it only after a preflight that let the key in.
@@ -243,7 +243,8 @@ export function createIdempotentFetch(
         signal,
         send: (signal) => request.send(fetch, key, signal),
         isProtected,
-        isNew,
+        // What becomes of this one says nothing of an equal one under way.
+        isNew: isNew && flight.callers < 2,
         tick,
         tell: (event) => tell({ ...event, method, url, key }),
       }, options);

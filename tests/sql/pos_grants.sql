@@ -1,6 +1,6 @@
 -- Who may do what at the point of sale: tables, functions, and each role's part through the policies.
 begin;
-select plan(44);
+select plan(48);
 
 -- The whole list, so that what is added has to be added here.
 create temporary table pos_tables (name text);
@@ -180,6 +180,10 @@ insert into public.purchase_receipt_lines values
   ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000c1', '00000000-0000-4000-8000-0000000000d1', 10);
 insert into public.transfers (id, business_id, from_location_id, to_location_id, status, number, created_by, sent_by, sent_at) values
   ('00000000-0000-4000-8000-0000000000c2', '00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', '00000000-0000-4000-8000-0000000000f2', 'sent', 'TRF-202510-0001', '00000000-0000-4000-8000-00000000000c', '00000000-0000-4000-8000-00000000000c', now());
+insert into public.supplier_returns (business_id, location_id, supplier, status, number, created_by, approved_by, approved_at) values
+  ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'Leaf', 'approved', 'RET-202510-0001', '00000000-0000-4000-8000-00000000000c', '00000000-0000-4000-8000-00000000000b', now());
+insert into public.inventory_corrections (business_id, location_id, reason, status, created_by, approved_by, approved_at) values
+  ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-0000000000f1', 'broken', 'approved', '00000000-0000-4000-8000-00000000000c', '00000000-0000-4000-8000-00000000000b', now());
 
 create function pg_temp.sign_in(p_user text) returns void language sql as $$
   select set_config('request.jwt.claims', json_build_object('sub', '00000000-0000-4000-8000-00000000000' || p_user)::text, true);
@@ -237,6 +241,9 @@ select lives_ok($$insert into public.memberships (business_id, user_id, role) va
 select is(pg_temp.reached($$delete from public.memberships where role <> 'owner'$$), 3::bigint, 'and lets the others go');
 select is(pg_temp.reached($$delete from public.memberships$$), 0::bigint, 'not themselves');
 select is(pg_temp.reached($$delete from public.purchase_receipts$$), 0::bigint, 'an approved receipt stays');
+select is(pg_temp.reached($$delete from public.supplier_returns$$), 0::bigint, 'so does a return');
+select is(pg_temp.reached($$delete from public.inventory_corrections$$), 0::bigint, 'a correction');
+select is(pg_temp.reached($$delete from public.transfers$$), 0::bigint, 'and a transfer that was sent');
 select throws_ok($$delete from public.purchase_receipt_lines$$, 'PT409', null, 'with its lines');
 select throws_ok($$update public.businesses set currency = 'USD'$$, '42501', null, 'and the books do not change their money');
 
@@ -247,6 +254,7 @@ select throws_ok($$insert into public.transfer_lines values ('00000000-0000-4000
 reset role;
 select throws_ok($$insert into public.memberships values ('00000000-0000-4000-8000-0000000000b1', '00000000-0000-4000-8000-00000000000b', 'owner')$$, '23505', null, 'there is one owner, whoever writes');
 select is((select quantity from public.stock), 10, 'one approval, one delivery');
+select is((select k.expires_at - k.created_at from public.idempotency_keys as k), interval '3 days', 'whose key is kept over a weekend');
 
 select * from finish();
 rollback;

@@ -386,25 +386,30 @@ Deno.test("a sale that is malformed is refused, whatever is wrong, and leaves th
 
 Deno.test("who calls the database past the function meets the same bounds", async () => {
   const tea = await stocked(3);
-  const perform = (lines: unknown) =>
+  const perform = (request: Record<string, unknown>) =>
     ada.client.rpc("pos_perform", {
       p_operation: "pos/sales",
       p_idempotency_key: unique("key"),
       p_fingerprint: "a".repeat(64),
-      p_request: { locationId: shop.counter, lines } as Json,
+      p_request: { locationId: shop.counter, ...request } as Json,
     });
   const line = { productId: tea, quantity: 1 };
   const tries = await Promise.all(
     [
-      undefined,
-      "all",
-      [],
-      [line, line],
-      [{ ...line, quantity: -1 }],
-      [{ ...line, quantity: 10_001 }],
-      [{ quantity: 1 }],
+      {},
+      { lines: "all" },
+      { lines: [] },
+      { lines: [line, line] },
+      { lines: [{ ...line, quantity: -1 }] },
+      { lines: [{ ...line, quantity: 10_001 }] },
+      { lines: [{ quantity: 1 }] },
+      { lines: [line], payments: "all" },
+      {
+        lines: [line],
+        payments: Array(11).fill({ method: "card", amount: 1 }),
+      },
     ].map(perform),
   );
-  assertEquals(tries.map(({ error }) => error?.code), Array(7).fill("22023"));
+  assertEquals(tries.map(({ error }) => error?.code), Array(9).fill("22023"));
   assertEquals(await stockOf(shop, shop.counter, tea), 3);
 });

@@ -160,7 +160,21 @@ Deno.test("whatever moves the same products at once, in whatever order they are 
   const transfers = await Promise.all(
     Array.from({ length: 8 }, (_, n) => draftTransfer(shop, some(products, n))),
   );
+  const { data: named } = await ada.client.from("products").select("id, sku")
+    .eq("business_id", shop.businessId).throwOnError();
+  const skus = new Map(named.map(({ id, sku }) => [id, sku]));
   const answers = await Promise.all([
+    ...Array.from(
+      { length: 10 },
+      (_, n) =>
+        call(stack(), ada, `pos/locations/${shop.counter}/counts`, {
+          body: `sku,counted\n${
+            some(products, n).map(([id]) => `${skus.get(id)},300`).join("\n")
+          }`,
+          headers: { "Content-Type": "text/csv" },
+          key: unique("key"),
+        }),
+    ),
     ...Array.from(
       { length: 60 },
       (_, n) => sell(stack(), shop, some(products, n), unique("key")),
@@ -375,6 +389,47 @@ Deno.test("a sale that waits for a registration gets a number within the series 
   const { status, body } = await selling!;
   assertEquals([status, body.invoice.serialNumber], [201, "11"]);
   assertEquals(body.invoice.seller.permit, mended);
+});
+
+Deno.test("a sale that has begun under one permit ends under it, whatever is registered meanwhile", async () => {
+  const { shop, products: [tea, pot] } = await stockedShop(1, 2);
+  await register(stack(), shop);
+  let selling: ReturnType<typeof sell> | undefined;
+  await sql.begin(async (tx) => {
+    await performSale(tx, shop, tea!, unique("key"));
+    const [session] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid`;
+    selling = sell(stack(), shop, [[pot!, 1]]);
+    await untilBlockedBy(sql, session!.pid);
+    const permit = { ...REGISTRATION.permit, number: "PTU-2" };
+    await register(stack(), shop, { permit });
+  });
+  const { status, body } = await selling!;
+  assertEquals([status, body.invoice.serialNumber], [201, "0002"]);
+  assertEquals(body.invoice.seller.permit, REGISTRATION.permit);
+  await sell(stack(), shop, [[pot!, 1]]);
+  const { data } = await ada.client.from("invoice_series").select("used_serial")
+    .eq("business_id", shop.businessId).order("permit_number").throwOnError();
+  assertEquals(data, [{ used_serial: 2 }, { used_serial: 1 }]);
+});
+
+Deno.test("two registrations at once are two versions", async () => {
+  const shop = await openShop(ada);
+  const permit = { ...REGISTRATION.permit, number: "PTU-2" };
+  let registering: ReturnType<typeof register> | undefined;
+  await sql.begin(async (tx) => {
+    await performAs(tx, unique("key"), {
+      operation: "pos/businesses/:id/registration",
+      subjectId: shop.businessId,
+      request: REGISTRATION,
+    });
+    const [session] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid`;
+    registering = register(stack(), shop, { permit });
+    await untilBlockedBy(sql, session!.pid);
+  });
+  const { status, body } = await registering!;
+  assertEquals([status, body.version], [200, 2]);
 });
 
 const performSale = (

@@ -195,11 +195,6 @@ as $$
 declare
   v_next uuid;
 begin
-  -- with the whole of it everybody goes
-  if not exists (select from public.organizations as o where o.id = old.organization_id) then
-    return null;
-  end if;
-
   loop
     -- not one who is leaving: they may be waiting for this to end
     select m.user_id into v_next

@@ -1,6 +1,6 @@
 -- Plans, credits and events: who may do what, which rows there can be, what create_event decides.
 begin;
-select plan(67);
+select plan(74);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -174,10 +174,16 @@ select throws_ok($$insert into public.events (user_id, request_id, title, starts
 select throws_ok($$update public.events set cost = 0$$, '42501', null, 'nor changes one');
 select throws_ok($$update public.credit_balances set balance = 9$$, '42501', null, 'nor the balance');
 select throws_ok($$insert into public.user_plans values (auth.uid(), 'team')$$, '42501', null, 'nor their plan');
+create function pg_temp.rename(p_n integer) returns text language sql as $$
+  select public.update_event((a -> 'event' ->> 'id')::uuid, 'rename', 1, '{"title": "Wake"}') ->> 'outcome' from answers where n = p_n;
+$$;
+select is(pg_temp.rename(1), 'updated', 'they edit one through the function');
+select throws_ok($$select pg_temp.rename(2)$$, '23505', null, 'by a request that is about no other');
 
 select pg_temp.sign_in('00000000-0000-4000-8000-00000000000b') \g /dev/null
 select is((select count(*) from public.events), 0::bigint, 'somebody else sees no event');
 select is((select count(*) from public.credit_entries), 0::bigint, 'no entry');
+select is((select count(*) from public.event_edits), 0::bigint, 'no edit');
 select is((select count(*) from public.credit_balances), 0::bigint, 'and no balance');
 select is(pg_temp.create_event('free-1') ->> 'outcome', 'created', 'the same request id of another user is another request');
 select is((select count(*) from public.plans where name = 'free'), 1::bigint, 'everybody signed in sees the plans');
@@ -188,6 +194,8 @@ select public.update_event((select id from public.events), 'edit', 1, '{"title":
 select ok(a @> '{"outcome": "updated", "cost": 0, "event": {"title": "Wedding", "location": null, "version": 2}}', 'an edit changes what it names') from edited;
 select is(public.update_event((select id from public.events), 'edit', 1, '{"title": "Wedding", "location": null}'), a, 'and its repeat nothing') from edited;
 select throws_ok($$select public.update_event((select id from public.events), 'cost', 2, '{"cost": 1}')$$, '22023', null, 'what is not the user''s to edit is refused');
+select is(public.update_event((select id from public.events), 'blind', null, '{}'), '{"outcome": "changed", "version": 2}', 'and so is who has seen no version');
+select is(public.update_event((select id from public.events), 'more', 2, '{"participants": 21}', null) ->> 'outcome', 'question', 'what costs more is a question until it is confirmed');
 
 -- bounds, whoever comes past the function
 select throws_ok($$select public.create_event('r', '', now())$$, '23514', null, 'an event has a title');
@@ -219,6 +227,14 @@ select is_empty(
   $$,
   'every balance is the sum of its entries'
 );
+
+update public.events set archived_at = now() where request_id = 'free-1';
+select throws_ok(
+  $$insert into public.events (user_id, request_id, title, starts_at, cost) values ('00000000-0000-4000-8000-00000000000a', 'free-1', 'x', now(), 0)$$,
+  '23505', null, 'a request is the same one for ever, its event archived or not'
+);
+delete from public.plans where name = 'free';
+select throws_ok($$select public.plan_of('00000000-0000-4000-8000-00000000000a')$$, 'P0002', null, 'without the plan "free" nothing is given away');
 
 select * from finish();
 rollback;

@@ -121,36 +121,46 @@ Deno.test(`${AT_ONCE} confirmations at once with one key: one event, one spend, 
   }
 });
 
-/** As the API does it: under the caller's role and claims. */
-async function createIn(
-  tx: postgres.ISql,
-  { userId }: Subscriber,
-  request: string,
-) {
-  const claims = JSON.stringify({ sub: userId });
-  await tx`select set_config('role', 'authenticated', true),
-    set_config('request.jwt.claims', ${claims}, true)`;
-  const [row] = await tx<{
-    answer: { outcome: string; balance: number; event?: { id: string } };
-  }[]>`select public.create_event(
-    ${request}, 'Party', '2026-12-24T18:00:00Z', p_confirm_credit => true
-  ) as answer`;
-  return row!.answer;
+type Work = (tx: postgres.ISql) => Promise<Answer>;
+
+interface Answer {
+  outcome: string;
+  balance?: number;
+  event?: { id: string; version: number };
 }
+
+/** As the API does it: under the caller's role and claims. */
+function as(
+  { userId }: Subscriber,
+  ask: (tx: postgres.ISql) => postgres.PendingQuery<{ answer: Answer }[]>,
+): Work {
+  return async (tx) => {
+    const claims = JSON.stringify({ sub: userId });
+    await tx`select set_config('role', 'authenticated', true),
+      set_config('request.jwt.claims', ${claims}, true)`;
+    const [row] = await ask(tx);
+    return row!.answer;
+  };
+}
+
+const creation = (who: Subscriber, request: string) =>
+  as(who, (tx) =>
+    tx`select public.create_event(
+      ${request}, 'Party', '2026-12-24T18:00:00Z', p_confirm_credit => true
+    ) as answer`);
 
 /** Lets a second session come while the first has not committed. */
 async function oneAfterTheOther(
-  who: Subscriber,
-  requests: [string, string],
+  [one, two]: [Work, Work],
   { commits = true } = {},
 ) {
-  const created = Promise.withResolvers<number>();
+  const done = Promise.withResolvers<number>();
   const go = Promise.withResolvers<void>();
   const first = sql.begin(async (tx) => {
-    const answer = await createIn(tx, who, requests[0]);
+    const answer = await one(tx);
     const [session] = await tx<{ pid: number }[]>`
       select pg_backend_pid() as pid`;
-    created.resolve(session!.pid);
+    done.resolve(session!.pid);
     await go.promise;
     if (!commits) throw new Error("rolled back");
     return answer;
@@ -158,8 +168,8 @@ async function oneAfterTheOther(
     if (commits) throw error;
     return null;
   });
-  const pid = await created.promise;
-  const second = sql.begin((tx) => createIn(tx, who, requests[1]));
+  const pid = await done.promise;
+  const second = sql.begin((tx) => two(tx));
   // Or else a session that nothing ends would keep the test from failing.
   await untilBlockedBy(sql, pid).finally(go.resolve);
   return await Promise.all([first, second]);
@@ -167,23 +177,30 @@ async function oneAfterTheOther(
 
 Deno.test("whoever comes second to the last place of a plan waits, and pays", async () => {
   const ada = await subscribe(stack(), { included: 1, cost: 3, credits: 3 });
-  const [first, second] = await oneAfterTheOther(ada, ["one", "two"]);
+  const [first, second] = await oneAfterTheOther([
+    creation(ada, "one"),
+    creation(ada, "two"),
+  ]);
   assertEquals([first?.outcome, first?.balance], ["created", 3]);
   assertEquals([second.outcome, second.balance], ["created", 0]);
 });
 
 Deno.test("whoever comes second to the last credits waits, and is refused", async () => {
   const ada = await subscribe(stack(), { included: 0, cost: 3, credits: 5 });
-  const [first, second] = await oneAfterTheOther(ada, ["one", "two"]);
+  const [first, second] = await oneAfterTheOther([
+    creation(ada, "one"),
+    creation(ada, "two"),
+  ]);
   assertEquals([first?.outcome, first?.balance], ["created", 2]);
   assertEquals([second.outcome, second.balance], ["too_few_credits", 2]);
 });
 
 Deno.test("a place or credits whose taker rolls back are there for whoever waited", async () => {
   const ada = await subscribe(stack(), { included: 0, cost: 3, credits: 3 });
-  const [first, second] = await oneAfterTheOther(ada, ["one", "two"], {
-    commits: false,
-  });
+  const [first, second] = await oneAfterTheOther(
+    [creation(ada, "one"), creation(ada, "two")],
+    { commits: false },
+  );
   assertEquals([first, second.outcome], [null, "created"]);
   assertEquals(
     await books(ada),
@@ -193,10 +210,34 @@ Deno.test("a place or credits whose taker rolls back are there for whoever waite
 
 Deno.test("two attempts at one request in two sessions find one event and spend once", async () => {
   const ada = await subscribe(stack(), { included: 0, cost: 3, credits: 9 });
-  const [first, second] = await oneAfterTheOther(ada, ["one", "one"]);
+  const [first, second] = await oneAfterTheOther([
+    creation(ada, "one"),
+    creation(ada, "one"),
+  ]);
   assertEquals(second, first!);
   assertEquals(
     await books(ada),
     noted({ events: 1, cost: 3, count: 1, balance: 6 }),
   );
+});
+
+Deno.test("whoever comes while an event is being cancelled waits, cancels it no second time and edits it no more", async () => {
+  const ada = await subscribe(stack(), { included: 2, cost: 3, credits: 9 });
+  const cancel = (id: string) =>
+    as(ada, (tx) => tx`select public.cancel_event(${id}) as answer`);
+  const edit = (id: string) =>
+    as(
+      ada,
+      (tx) =>
+        tx`select public.update_event(${id}, 'edit', 1, '{"title": "X"}')
+        as answer`,
+    );
+  const whileCancelled = async (second: (id: string) => Work) => {
+    const { event } = await sql.begin(creation(ada, unique("request")));
+    return await oneAfterTheOther([cancel(event!.id), second(event!.id)]);
+  };
+  const [cancelled, again] = await whileCancelled(cancel);
+  assertEquals(again, cancelled!);
+  const [, edited] = await whileCancelled(edit);
+  assertEquals(edited, { outcome: "cancelled" });
 });

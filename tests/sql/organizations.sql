@@ -1,11 +1,12 @@
 -- Who shares what with whom, and who says so.
 begin;
-select plan(21);
+select plan(28);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
   ('00000000-0000-4000-8000-00000000000b'),
-  ('00000000-0000-4000-8000-00000000000c');
+  ('00000000-0000-4000-8000-00000000000c'),
+  ('00000000-0000-4000-8000-00000000000d');
 
 create function pg_temp.sign_in(p_user text) returns void language sql as $$
   select set_config('request.jwt.claims', json_build_object('sub', '00000000-0000-4000-8000-00000000000' || p_user)::text, true);
@@ -26,13 +27,21 @@ select results_eq(
   $$values ('00000000-0000-4000-8000-00000000000a'::uuid, 'owner')$$, 'who made it owns it'
 );
 select lives_ok(
-  $$insert into public.organization_members (organization_id, user_id) values ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000b')$$,
-  'and takes in a colleague'
+  $$insert into public.organization_members (organization_id, user_id) values
+    ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000b'),
+    ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000d')$$,
+  'and takes in colleagues'
 );
 select throws_ok(
   $$insert into public.organization_members (organization_id, user_id, role) values ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000c', 'owner')$$,
   '42501', null, 'but no second owner'
 );
+select throws_ok(
+  $$update public.organization_members set role = 'owner' where user_id = '00000000-0000-4000-8000-00000000000b'$$,
+  '42501', null, 'nor makes one of them'
+);
+select is_empty($$update public.organization_members set role = 'admin' where role = 'owner' returning role$$, 'nor is an admin instead');
+select is_empty($$delete from public.organization_members where role = 'owner' returning role$$, 'nor leaves it without one');
 select lives_ok(
   $$select public.create_quotation('{"customer_name": "c", "currency": "EUR", "lines": []}', 'one', '00000000-0000-4000-9000-000000000001')$$,
   'a quotation of the organisation'
@@ -64,8 +73,14 @@ select is_empty(
   $$update public.organization_members set role = 'admin' where user_id = '00000000-0000-4000-8000-00000000000b' returning role$$,
   'but makes nobody an admin'
 );
-select isnt_empty(
-  $$delete from public.organization_members where user_id = '00000000-0000-4000-8000-00000000000b' returning role$$, 'and may leave'
+select is_empty($$update public.organizations set name = 'Ours' returning id$$, 'names it no other way');
+select is_empty($$delete from public.organizations returning id$$, 'and dissolves it no more');
+select throws_ok(
+  $$select public.create_organization('Ours', '00000000-0000-4000-9000-000000000001')$$, '23505', null, 'nor is it theirs to make again'
+);
+select results_eq(
+  $$delete from public.organization_members returning user_id$$, $$values ('00000000-0000-4000-8000-00000000000b'::uuid)$$,
+  'puts nobody out, and may leave'
 );
 select is_empty($$select from public.quotations$$, 'and then sees nothing any more');
 
@@ -80,6 +95,17 @@ set local role service_role;
 select lives_ok(
   $$insert into public.organization_members (organization_id, user_id, role) values ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000b', 'owner')$$,
   'and the project names whom it belongs to then'
+);
+
+insert into public.organization_members (organization_id, user_id, role) values
+  ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000c', 'admin');
+update public.organization_members set role = 'admin', created_at = now() - interval '1 day'
+where user_id = '00000000-0000-4000-8000-00000000000d';
+reset role;
+delete from auth.users where id = '00000000-0000-4000-8000-00000000000b';
+select results_eq(
+  $$select user_id from public.organization_members where role = 'owner'$$, $$values ('00000000-0000-4000-8000-00000000000d'::uuid)$$,
+  'the owner is followed by the admin who has been there longest'
 );
 
 select * from finish();

@@ -1,6 +1,6 @@
 -- Quotations: who may do what, the rules of rows, the index that lists use.
 begin;
-select plan(37);
+select plan(38);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -126,10 +126,14 @@ select throws_ok(
 );
 
 
-insert into public.quotations (request_id, customer_name, currency) values ('both', 'c', 'EUR');
+insert into public.quotations (request_id, customer_name, currency, valid_until)
+values ('both', 'c', 'EUR', (now() at time zone 'utc')::date);
 insert into public.quotation_lines (quotation_id, position, description, quantity, unit_price_minor)
 select id, 1, 'd', 1, 1 from public.quotations where request_id = 'both';
-update public.quotations set status = 'sent', archived_at = now(), last_request_id = 'one-update' where request_id = 'both';
+select lives_ok(
+  $$update public.quotations set status = 'sent', archived_at = now(), last_request_id = 'one-update' where request_id = 'both'$$,
+  'its last day is one on which a quotation is sent'
+);
 select results_eq(
   $$
     select h.action, h.from_status, h.to_status, h.request_id from public.quotation_history as h

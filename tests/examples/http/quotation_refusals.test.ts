@@ -42,10 +42,18 @@ const BAD_DRAFTS: [what: string, body: unknown, status: number][] = [
     { ...DRAFT, lines: [{ ...LINE, quantity: 1e-227 }] },
     400,
   ],
+  [
+    "a price over a trillion",
+    {
+      ...DRAFT,
+      lines: [{ ...LINE, quantity: 0.001, unitPriceMinor: 1_000_000_000_001 }],
+    },
+    400,
+  ],
   ["less than nothing", { ...DRAFT, lines: [{ ...LINE, quantity: -1 }] }, 400],
   [
     "four decimals",
-    { ...DRAFT, lines: [{ ...LINE, quantity: 0.0001 }] },
+    { ...DRAFT, lines: [{ ...LINE, quantity: 1.0001 }] },
     400,
   ],
   [

@@ -1,6 +1,6 @@
 -- What the tables of the CRM keep by themselves, and that every one of them is made alike.
 begin;
-select plan(15);
+select plan(25);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -76,6 +76,33 @@ select lives_ok($$update public.crm_invoices_receivable set status = 'issued'$$,
 select pg_temp.refused('crm_invoices_receivable', $$status = 'paid'$$, 'crm_invoices_receivable_status_is_paid_only_with_all_of_it');
 select throws_ok($$update public.crm_invoices_receivable set archived_at = now()$$, '23514', null, 'what is owed is not archived');
 select throws_ok($$update public.crm_invoices_receivable set status = 'draft'$$, 'CR001', null, 'nor is it a draft again');
+
+insert into public.crm_providers (id, user_id, name) values
+  ('00000000-0000-4000-9000-00000000000d', '00000000-0000-4000-8000-00000000000a', 'p');
+create function pg_temp.receive() returns void language sql as $$
+  insert into public.crm_invoices_payable (user_id, number, provider_id, amount_minor, currency, issued_on, due_on) values
+    ('00000000-0000-4000-8000-00000000000a', 'n', '00000000-0000-4000-9000-00000000000d', 100, 'EUR', '2027-01-01', '2027-02-01');
+$$;
+select pg_temp.receive() \g /dev/null
+select throws_ok($$select pg_temp.receive()$$, '23505', null, 'a provider''s invoice comes once');
+select pg_temp.refused('crm_invoices_payable', 'paid_minor = 101', 'crm_invoices_payable_paid_minor_is_at_most_amount_minor');
+select pg_temp.refused('crm_invoices_payable', $$due_on = '2026-12-31'$$, 'crm_invoices_payable_due_on_is_not_before_issued_on');
+select lives_ok($$update public.crm_invoices_payable set status = 'approved'$$, 'it is approved');
+select pg_temp.refused('crm_invoices_payable', $$status = 'paid'$$, 'crm_invoices_payable_status_is_paid_only_with_all_of_it');
+select throws_ok($$update public.crm_invoices_payable set archived_at = now()$$, '23514', null, 'what is to be paid is not archived');
+select throws_ok($$update public.crm_invoices_payable set status = 'received'$$, 'CR001', null, 'nor is it unseen again');
+update public.crm_invoices_payable set status = 'rejected';
+select lives_ok($$select pg_temp.receive()$$, 'after one that was rejected it may come anew');
+
+set local role authenticated;
+select set_config('request.jwt.claims', '{"sub": "00000000-0000-4000-8000-00000000000a"}', true) \g /dev/null
+create function pg_temp.call(p_resource text, p_id text) returns text language sql as $$
+  select public.crm_change(p_resource, 'update', p_id::uuid, '{"phone": "1"}', null, '{"id": "call"}') ->> 'phone';
+$$;
+select is(pg_temp.call('clients', '00000000-0000-4000-9000-00000000000c'), '1', 'a request changes a row');
+select throws_ok($$select pg_temp.call('providers', '00000000-0000-4000-9000-00000000000d')$$, 'CR006', null, 'and is about no other');
+reset role;
+select set_config('crm.request', '', true) \g /dev/null
 
 insert into public.crm_users (organization_id, account_id, full_name) values
   ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000b', 'b');

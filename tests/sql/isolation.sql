@@ -2,7 +2,7 @@
 -- added is covered by being there; it may be used by nobody until it is in this list.
 begin;
 set local client_min_messages = warning;
-select plan(17);
+select plan(19);
 
 create view pg_temp.objects as
 select 'schema' as kind, n.nspname::text as name, n.oid, array['usage', 'create'] as privileges
@@ -284,6 +284,15 @@ where c.relnamespace in ('public'::regnamespace, 'idempotency'::regnamespace)
   and (not c.relrowsecurity or k.oid is null);
 select is_empty('select * from pg_temp.bare_tables', 'every table has row level security and a primary key');
 
+create view pg_temp.open_policies as
+select p.tablename::text as name, p.policyname
+from pg_policies as p
+where p.schemaname in ('public', 'idempotency')
+  and p.permissive = 'PERMISSIVE'
+  and p.roles && array['public', 'anon', 'authenticated']::name[]
+  and 'true' in (p.qual, p.with_check);
+select set_eq('select name from pg_temp.open_policies', array['gpu_pools', 'plans'], 'every other policy asks whose a row is');
+
 create view pg_temp.views_of_their_owner as
 select c.oid::regclass as name
 from pg_class as c
@@ -296,6 +305,7 @@ create function public.left_open() returns void language sql security definer as
 create function idempotency.left_open() returns void language sql set search_path = '' as 'select';
 create function public.idempotency_claim() returns void language sql set search_path = '' as 'select';
 create table public.left_table (note text);
+create policy left_policy on public.left_table using (true);
 create view public.left_view as select 1 as one;
 create sequence public.left_sequence;
 create type public.left_type as enum ('a');
@@ -330,6 +340,7 @@ select matches(
 select set_has('select * from pg_temp.open_doors', $$values ('left_open')$$, 'its owner''s rights');
 select results_eq('select function::text from pg_temp.shared_paths', $$values ('left_open()')$$, 'its search path');
 select results_eq('select name::text, has_policies, has_key from pg_temp.bare_tables', $$values ('left_table', false, false)$$, 'what the table lacks');
+select set_has('select * from pg_temp.open_policies', $$values ('left_table', 'left_policy'::name)$$, 'whom a policy lets in');
 select results_eq('select name::text from pg_temp.views_of_their_owner', $$values ('left_view')$$, 'and whose rows the view shows');
 
 select * from finish();

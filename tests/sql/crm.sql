@@ -1,6 +1,6 @@
 -- What the tables of the CRM keep by themselves, and that every one of them is made alike.
 begin;
-select plan(25);
+select plan(27);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -77,6 +77,10 @@ select pg_temp.refused('crm_invoices_receivable', $$status = 'paid'$$, 'crm_invo
 select throws_ok($$update public.crm_invoices_receivable set archived_at = now()$$, '23514', null, 'what is owed is not archived');
 select throws_ok($$update public.crm_invoices_receivable set status = 'draft'$$, 'CR001', null, 'nor is it a draft again');
 
+insert into public.crm_bookings (user_id, title, client_id, starts_on, ends_on, travellers, total_minor, currency, status) values
+  ('00000000-0000-4000-8000-00000000000a', 't', '00000000-0000-4000-9000-00000000000c', '2027-01-01', '2027-01-02', 1, 100, 'EUR', 'confirmed');
+select throws_ok($$update public.crm_bookings set status = 'draft'$$, 'CR001', null, 'what was confirmed to a client is no draft again');
+
 insert into public.crm_providers (id, user_id, name) values
   ('00000000-0000-4000-9000-00000000000d', '00000000-0000-4000-8000-00000000000a', 'p');
 create function pg_temp.receive() returns void language sql as $$
@@ -106,6 +110,10 @@ select set_config('crm.request', '', true) \g /dev/null
 
 insert into public.crm_users (organization_id, account_id, full_name) values
   ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000b', 'b');
+select throws_ok(
+  $$insert into public.crm_users (user_id, account_id, full_name) values ('00000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000b', 'b')$$,
+  '23514', null, 'a user of no organisation keeps no profile of another''s account'
+);
 select lives_ok($$delete from auth.users$$, 'accounts end');
 select results_eq(
   $$select full_name, account_id from public.crm_users$$, $$values ('b', null::uuid)$$,

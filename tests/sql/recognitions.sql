@@ -1,6 +1,6 @@
 -- Recognitions: who may see, send and change what, and what no row may say.
 begin;
-select plan(52);
+select plan(53);
 
 select results_eq(
   $$
@@ -129,6 +129,10 @@ select throws_ok($$select pg_temp.send_to('i2', '00000000-0000-4000-8000-0000000
 select throws_ok(
   $$select pg_temp.send_to('i2', '00000000-0000-4000-8000-00000000000b', '{}', '00000000-0000-4000-9000-00000000000a')$$,
   '42501', null, 'an address and an id have to agree'
+);
+select throws_ok(
+  $$select pg_temp.send_to('i2', '00000000-0000-4000-8000-00000000000b', '{}', '00000000-0000-4000-9000-0000000000ff')$$,
+  'PT404', null, 'and an id makes no void address good'
 );
 select throws_ok($$select pg_temp.send_to('i2', null)$$, 'PT404', null, 'somebody has to be named');
 select pg_temp.refused($$send_to('i2', '00000000-0000-4000-8000-00000000000b', '{1,2,3,4,5,6,7,8,9,10,11}')$$, 'recognitions_has_at_most_10_tags');

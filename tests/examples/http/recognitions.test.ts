@@ -374,7 +374,7 @@ Deno.test("who received a recognition shares it once, with a weight as evidence,
   });
   const path = `${FUNCTION}/${recognitionId}/shares`;
   const request = {
-    body: { recipientAddress: await addressOf(fay), evidenceWeight: 0.35 },
+    body: { recipientAddress: await addressOf(fay), evidenceWeight: 0.57 },
     key: unique("key"),
   };
   const answers = await Promise.all(
@@ -388,11 +388,11 @@ Deno.test("who received a recognition shares it once, with a weight as evidence,
     recognitionId,
     sharedById: ben.userId,
     sharedWithId: fay.userId,
-    evidenceWeight: 0.35,
+    evidenceWeight: 0.57,
   });
 
   const { body } = await list(fay, "?direction=shared");
-  assertEquals(body.evidence, 1.75);
+  assertEquals(body.evidence, 2.85);
   assertEquals(
     body.recognitions.map((
       { message, share }: {
@@ -400,12 +400,15 @@ Deno.test("who received a recognition shares it once, with a weight as evidence,
         share: { evidenceWeight: number };
       },
     ) => [message, share.evidenceWeight]),
-    [[toBen.message, 0.35]],
+    [[toBen.message, 0.57]],
   );
   assertEquals((await list(gus, "?direction=shared")).body, {
     recognitions: [],
     evidence: 0,
   });
+  const bens: { recognitionId: string }[] =
+    (await list(ben, "?direction=shared")).body.recognitions;
+  assert(bens.every(({ recognitionId: id }) => id !== recognitionId));
 
   const again = await call(stack(), ben, path, {
     body: { recipientId: fay.userId },

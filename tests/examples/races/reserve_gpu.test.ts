@@ -104,6 +104,32 @@ Deno.test("an account that ends while it reserves gives everything back, by what
   }
 });
 
+Deno.test("an account that ends takes its pools in the order of their ids, and never waits in a circle with another", async () => {
+  const cal = await signUp(stack());
+  const pools = [crypto.randomUUID(), crypto.randomUUID()].sort();
+  const [low, high] = pools as [string, string];
+  // In the other order, where nobody asks for one.
+  for (const id of [high, low]) {
+    await sql`insert into public.gpu_pools (id, name, hours_free)
+      values (${id}, ${unique("pool")}, 1000)`;
+    await sql`insert into public.gpu_reservations (user_id, pool_id, hours)
+      select ${cal.userId}, ${id}, 1 from generate_series(1, 1000)`;
+  }
+  let ending: Promise<unknown> | undefined;
+  await sql.begin(async (tx) => {
+    const [session] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid`;
+    await tx`select from public.gpu_pools where id = ${low} for update`;
+    ending = sql`delete from auth.users where id = ${cal.userId}`.execute();
+    await untilBlockedBy(sql, session!.pid);
+    await tx`select from public.gpu_pools where id = ${high} for update nowait`;
+  });
+  await ending;
+  for (const id of pools) {
+    assertEquals(await books(id), { free: 1000, count: 0, hours: 0 });
+  }
+});
+
 Deno.test(`${AT_ONCE} reservations of one hour with 10 hours free: ten fit, the others are refused for good`, async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const poolId = await newPool(10);

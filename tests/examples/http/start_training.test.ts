@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { jobStore } from "../../../functions/start-training/job_store.ts";
 import { call, fixture, formWith } from "../../support/call.ts";
 import { unique } from "../../support/probe.ts";
 import { type Actor, signUp, withStack } from "../../support/stack.ts";
@@ -60,6 +61,10 @@ Deno.test("a training job is submitted, recorded and answered with 202", async (
     [job.status, job.dataset_id, job.model],
     ["submitted", request.datasetId, request.model],
   );
+
+  const late = { status: "failed", errorMessage: "late" } as const;
+  await jobStore(ada.client).updateJob(body.jobId, late);
+  assertEquals((await jobs(ada)).find(({ id }) => id === job.id), job);
 });
 
 Deno.test("twenty calls with one key make one job, here and at the provider", async () => {

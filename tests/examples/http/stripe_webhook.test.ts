@@ -87,8 +87,11 @@ async function payments(paymentIntentId: string) {
 }
 
 async function keysOf(eventId: string) {
-  return await stack().sql<{ user_id: string | null; status: string }>(
-    "select user_id, status from public.idempotency_keys where idempotency_key = $1",
+  return await stack().sql<
+    { user_id: string | null; status: string; days: number }
+  >(
+    `select user_id, status, extract(day from expires_at - created_at)::int as days
+      from public.idempotency_keys where idempotency_key = $1`,
     [eventId],
   );
 }
@@ -108,6 +111,7 @@ Deno.test("a payment is booked with what was received, under a key of the projec
   assertEquals(await keysOf(event.id), [{
     user_id: null,
     status: "completed",
+    days: 30,
   }]);
 });
 

@@ -10,8 +10,7 @@ create table public.payments (
   paid_at timestamptz not null,
   created_at timestamptz not null default now(),
   constraint payments_pkey primary key (id),
-  -- Two rules for two kinds of repeats: one event delivered twice, and two events about one payment.
-  constraint payments_event_id_key unique (event_id),
+  -- One rule for two kinds of repeats: one event delivered twice, and two events about one payment.
   constraint payments_payment_intent_id_key unique (payment_intent_id),
   constraint payments_event_id_has_1_to_255_characters check (char_length(event_id) between 1 and 255),
   constraint payments_payment_intent_id_has_1_to_255_characters

@@ -1,12 +1,13 @@
 -- Who shares what with whom, and who says so.
 begin;
-select plan(28);
+select plan(30);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
   ('00000000-0000-4000-8000-00000000000b'),
   ('00000000-0000-4000-8000-00000000000c'),
-  ('00000000-0000-4000-8000-00000000000d');
+  ('00000000-0000-4000-8000-00000000000d'),
+  ('00000000-0000-4000-8000-00000000000e');
 
 create function pg_temp.sign_in(p_user text) returns void language sql as $$
   select set_config('request.jwt.claims', json_build_object('sub', '00000000-0000-4000-8000-00000000000' || p_user)::text, true);
@@ -48,6 +49,13 @@ select lives_ok(
 );
 select lives_ok(
   $$insert into public.quotations (customer_name, currency, request_id) values ('mine', 'EUR', 'one')$$, 'and one''s own'
+);
+select results_eq(
+  $$
+    select public.create_quotation('{"customer_name": "e", "currency": "EUR", "lines": []}', 'one', o.id) ->> 'customer_name'
+    from unnest(array['00000000-0000-4000-9000-000000000001', null]::uuid[]) with ordinality as o (id, place) order by o.place
+  $$,
+  $$values ('c'), ('mine')$$, 'each is found again by the same request'
 );
 
 select pg_temp.sign_in('c') \g /dev/null
@@ -98,10 +106,12 @@ select lives_ok(
 );
 
 insert into public.organization_members (organization_id, user_id, role) values
-  ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000c', 'admin');
+  ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000c', 'admin'),
+  ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-00000000000e', 'member');
 update public.organization_members set role = 'admin', created_at = now() - interval '1 day'
 where user_id = '00000000-0000-4000-8000-00000000000d';
 reset role;
+select lives_ok($$delete from auth.users where id = '00000000-0000-4000-8000-00000000000e'$$, 'a member whose account ends is followed by nobody');
 delete from auth.users where id = '00000000-0000-4000-8000-00000000000b';
 select results_eq(
   $$select user_id from public.organization_members where role = 'owner'$$, $$values ('00000000-0000-4000-8000-00000000000d'::uuid)$$,

@@ -1,6 +1,6 @@
 -- Quotations: who may do what, the rules of rows, the index that lists use.
 begin;
-select plan(38);
+select plan(39);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -126,6 +126,11 @@ select throws_ok(
 );
 
 
+select isnt(
+  public.create_quotation('{"customer_name": "c", "currency": "EUR", "lines": []}', 'r1') ->> 'archived_at', null,
+  'who asks again is given what they made, though it is archived by now'
+);
+select set_config('archive.included', '', true) \g /dev/null
 insert into public.quotations (request_id, customer_name, currency, valid_until)
 values ('both', 'c', 'EUR', (now() at time zone 'utc')::date);
 insert into public.quotation_lines (quotation_id, position, description, quantity, unit_price_minor)

@@ -62,6 +62,16 @@ Deno.test("a training job is submitted, recorded and answered with 202", async (
     ["submitted", request.datasetId, request.model],
   );
 
+  for (
+    const unfounded of [
+      { status: "submitted", provider_job_id: null },
+      { status: "failed", error_message: null },
+    ]
+  ) {
+    const { error } = await ada.client.from("training_jobs").update(unfounded)
+      .eq("id", job.id);
+    assertEquals(error?.code, "23514");
+  }
   const late = { status: "failed", errorMessage: "late" } as const;
   await jobStore(ada.client).updateJob(body.jobId, late);
   assertEquals((await jobs(ada)).find(({ id }) => id === job.id), job);

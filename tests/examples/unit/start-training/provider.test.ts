@@ -85,9 +85,11 @@ Deno.test("createJob() passes a refusal's reason on, short and without keys", as
 });
 
 Deno.test("createJob() tells nothing of a refusal that is about our credentials", async () => {
-  const error = await failure(problem(401, "Incorrect API key: abcd1234"));
-  assertEquals(error.code, "PROVIDER_REFUSED");
-  assertEquals(error.message.includes("abcd1234"), false);
+  for (const status of [401, 403]) {
+    const error = await failure(problem(status, "Incorrect API key: abcd1234"));
+    assertEquals(error.code, "PROVIDER_REFUSED");
+    assertEquals(error.message.includes("abcd1234"), false);
+  }
 });
 
 Deno.test("createJob() takes overload, failure and nonsense for momentary", async () => {

@@ -6,6 +6,7 @@ import { unique } from "../../support/probe.ts";
 import {
   addProduct,
   fill,
+  type Lines,
   openShop,
   saleOf,
   sell,
@@ -234,6 +235,8 @@ Deno.test("the stock of a location comes a page at a time, and nobody else's at 
     other,
     products.map(({ productId, quantity }) => [productId, quantity]),
   );
+  const stored: Lines = [[await addProduct(other), 9]];
+  await fill(stack(), other, stored, other.warehouse);
   const path = `pos/locations/${other.counter}/stock`;
   const seen = [];
   let after = "";

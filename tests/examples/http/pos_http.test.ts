@@ -190,6 +190,30 @@ Deno.test("a replay says so in the words of older tills too, also to pages on an
   }
 });
 
+Deno.test("who holds too many keys is told so, as where there is a middleware", async () => {
+  const eve = await signUp(stack());
+  await stack().sql(
+    `with full_owner as (insert into idempotency.full_owners values ($1))
+     insert into public.idempotency_keys (
+       owner, scope, idempotency_key, request_fingerprint, owner_token,
+       lease_expires_at, expires_at
+     )
+     select $1, 's', 'key-' || i, repeat('a', 64), gen_random_uuid(),
+       now() + interval '1 hour', now() + interval '1 hour'
+     from generate_series(1, 10000) as i`,
+    [eve.userId],
+  );
+  for (
+    const [path, body] of [
+      ["pos/sales", saleOf(shop.counter, [[ID, 1]])],
+      ["reserve-gpu", { poolId: ID, hours: 1 }],
+    ] as const
+  ) {
+    const answer = await call(stack(), eve, path, { body, key: unique("key") });
+    assertEquals([answer.status, answer.body.code], [429, "TOO_MANY_KEYS"]);
+  }
+});
+
 Deno.test("a malformed key is refused, and nothing is sold", async () => {
   const tea = await addProduct(shop);
   await fill(stack(), shop, [[tea, 5]]);

@@ -220,6 +220,8 @@ Deno.test("bad input gets a problem document that says what to do", async () => 
   const emptyId = await insertDocument(ada, "");
   const imageId = await insertDocument(ada, "x", "image/png");
   const brokenId = await insertDocument(ada, "!", PDF);
+  const two = formWith("One", "one.txt");
+  two.append("file", new File(["Two"], "two.txt"));
   for (
     const [body, status, code] of [
       ["{", 400, "JSON_MALFORMED"],
@@ -231,6 +233,7 @@ Deno.test("bad input gets a problem document that says what to do", async () => 
       [{ documentId: imageId }, 415, "UNSUPPORTED_DOCUMENT_TYPE"],
       [{ documentId: brokenId }, 422, "BROKEN_DOCUMENT"],
       [new FormData(), 400, "FORM_INVALID"],
+      [two, 400, "FORM_INVALID"],
       [formWith("", "a.txt", "text/plain"), 422, "EMPTY_DOCUMENT"],
       [formWith("x", "a.png", "image/png"), 415, "UNSUPPORTED_DOCUMENT_TYPE"],
       [formWith("a\0b", "a.txt", "text/plain"), 422, "BROKEN_DOCUMENT"],

@@ -1,6 +1,6 @@
 -- What the tables of the CRM keep by themselves, and that every one of them is made alike.
 begin;
-select plan(27);
+select plan(28);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -105,6 +105,18 @@ create function pg_temp.call(p_resource text, p_id text) returns text language s
 $$;
 select is(pg_temp.call('clients', '00000000-0000-4000-9000-00000000000c'), '1', 'a request changes a row');
 select throws_ok($$select pg_temp.call('providers', '00000000-0000-4000-9000-00000000000d')$$, 'CR006', null, 'and is about no other');
+create function pg_temp.make() returns jsonb language sql as $$
+  select public.crm_create('clients', '{"name": "n"}', null, '{"id": "make"}');
+$$;
+select pg_temp.make() \g /dev/null
+reset role;
+select set_config('crm.request', '', true) \g /dev/null
+update public.crm_clients set archived_at = now() where request_id = 'make';
+-- What this transaction archives it sees: this one was archived before.
+update public.crm_clients set archived_at = now() - interval '1 hour' where request_id = 'make';
+set local role authenticated;
+select set_config('archive.included', '', true) \g /dev/null
+select isnt(pg_temp.make() ->> 'archived_at', null, 'who asks again is given what they made, though it is archived by now');
 reset role;
 select set_config('crm.request', '', true) \g /dev/null
 

@@ -212,6 +212,11 @@ Deno.test("documents too long for one data set are refused together", async () =
     body: { documentIds: [guide, body.documentId] },
   });
   assertEquals([answer.status, answer.body.code], [413, "DATASET_TOO_LARGE"]);
+  const { data } = await ada.client.rpc("read_processed_documents", {
+    p_document_ids: [guide, body.documentId],
+    p_max_characters: 520_000,
+  }).throwOnError();
+  assertEquals(data.map(({ content }) => content), [null, null]);
 });
 
 Deno.test("examples too large for one data set are refused, and not called a failure", async () => {

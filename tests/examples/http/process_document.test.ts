@@ -1,4 +1,9 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { Buffer } from "node:buffer";
 import { call, fixture, formWith } from "../../support/call.ts";
 import { docxOf, paragraph } from "../../support/docx.ts";
@@ -201,6 +206,17 @@ Deno.test("a chunk whose hash or offsets do not fit its text is not stored", asy
   assertEquals([altered.error?.code, moved.error?.code], ["23514", "23514"]);
   assertEquals(await countJobs(ada, documentId), 0);
   assertEquals((await store(CHUNK)).error, null);
+});
+
+Deno.test("no document is larger than 10 MiB in base64, whoever stores it", async () => {
+  const store = (characters: number) =>
+    stack().sql(
+      `insert into public.documents (user_id, title, mime_type, content)
+       values ($1, 'large', 'text/plain', repeat('x', $2::integer))`,
+      [ada.userId, characters],
+    );
+  await store(13_981_016);
+  await assertRejects(() => store(13_981_017), Error, "10_mib");
 });
 
 Deno.test("who is not signed in sees and calls nothing", async () => {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { call } from "../../support/call.ts";
+import { heard } from "../../support/heard.ts";
 import { unique } from "../../support/probe.ts";
 import { DRAFT, historyOf, newQuotation } from "../../support/quotations.ts";
 import { type Actor, signUp, withStack } from "../../support/stack.ts";
@@ -244,6 +245,15 @@ Deno.test("a user neither sees nor changes another's quotation, and is not told 
   assertEquals(await historyOf(ben, id), []);
   const { body } = await get(`quotations/${id}`);
   assertEquals([body.version, body.archivedAt], [1, null]);
+});
+
+Deno.test("who sends no key makes a quotation each time, and is warned", async () => {
+  const lines = await heard("warn", async () => {
+    const { status, headers } = await ask("quotations", { body: DRAFT });
+    assertEquals(status, 201);
+    assertEquals(headers.get("x-idempotency-missing"), "true");
+  });
+  assertEquals(lines.length, 1);
 });
 
 Deno.test("two users with one key make a quotation each", async () => {

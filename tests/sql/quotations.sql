@@ -1,6 +1,6 @@
 -- Quotations: who may do what, the rules of rows, the index that lists use.
 begin;
-select plan(39);
+select plan(40);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -129,6 +129,10 @@ select throws_ok(
 select isnt(
   public.create_quotation('{"customer_name": "c", "currency": "EUR", "lines": []}', 'r1') ->> 'archived_at', null,
   'who asks again is given what they made, though it is archived by now'
+);
+select throws_ok(
+  format($$select public.change_quotation_status(%L, 'sent', array[0], 'late')$$, (select id from public.quotations where request_id = 'r1')),
+  'SD001', null, 'and told that it is archived, whichever version they saw'
 );
 select set_config('archive.included', '', true) \g /dev/null
 insert into public.quotations (request_id, customer_name, currency, valid_until)

@@ -175,8 +175,10 @@ function giveBack(
     const { outcome } = await ledger
       .fail(identity, ownerToken, { message, status: null }, ttlSeconds);
     // Tries of the claim may still wait, for a connection or for a lock.
-    if (outcome !== "lost") throw new Error("it may be granted later");
-  }, { retries: 5, minTimeout: 500, factor: 2 });
+    if (outcome === "gone" || outcome === "recorded") {
+      throw new Error("it may be granted later");
+    }
+  }, { retries: 6, minTimeout: 250, factor: 2 });
   platform.waitUntil(given.catch(() => {}));
 }
 

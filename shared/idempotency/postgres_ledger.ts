@@ -16,7 +16,7 @@ export interface PostgresClient {
   unsafe(
     statement: string,
     parameters: (string | number | boolean | null)[],
-    options: { prepare: boolean },
+    options: { prepare: true },
   ): PromiseLike<readonly unknown[]>;
   /** What a client has and a transaction has not. */
   readonly begin?: unknown;
@@ -141,7 +141,7 @@ function allOrNothing(ledger: Ledger, client: PostgresClient): Ledger {
   const refused = new Set<string>();
   const endIfOne = async (failed: readonly { ownerToken: string }[]) => {
     if (!failed.some(({ ownerToken }) => claimed.has(ownerToken))) return;
-    await client.unsafe(END_TRANSACTION, [], { prepare: false });
+    await client.unsafe(END_TRANSACTION, [], { prepare: true });
   };
   return {
     ...ledger,

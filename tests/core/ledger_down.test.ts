@@ -9,6 +9,7 @@ import { withSupabase } from "@supabase/server";
 import {
   type IdempotencyConfig,
   type IdempotencyEvent,
+  type Ledger,
   LedgerUnavailableError,
   memoryLedger,
   withIdempotency,
@@ -103,6 +104,61 @@ Deno.test("an effect has the same name in a run without the ledger as in one wit
   assertEquals([without.attempt, withIt.attempt], [0, 1]);
   assertEquals([without.row, without.charge], [withIt.row, withIt.charge]);
   assertNotEquals(without.row, without.charge);
+});
+
+Deno.test("a claim that is granted after its request was refused is given back, however often it comes", async () => {
+  const ledger = memoryLedger();
+  const failed: string[] = [];
+  const ended = Promise.withResolvers<void>();
+  // In this order: not granted yet; granted; granted again, by another try; and
+  // the key is somebody else's.
+  const late: (() => unknown)[] = [];
+  let isDown = true;
+  const store: Ledger = {
+    ...ledger,
+    async claim(identity, terms) {
+      if (!isDown) return await ledger.claim(identity, terms);
+      const grant = () => ledger.claim(identity, terms);
+      late.push(grant, grant, () => route.post(KEY).then(answered), () => {});
+      await new Promise((resolve) => setTimeout(resolve, 1_050));
+      throw new LedgerUnavailableError("claim the key", "no answer");
+    },
+    async fail(...args) {
+      const result = await ledger.fail(...args);
+      failed.push(result.outcome);
+      isDown = false;
+      await late.shift()?.();
+      if (late.length === 0) ended.resolve();
+      return result;
+    },
+  };
+  const route = app({ store, onAbandoned: "refuse" });
+  const answered = async (response: Response) =>
+    assertEquals([response.status, await response.json()], [200, {
+      runs: 1,
+      key: "order-17",
+    }]);
+  const refused = await route.post(KEY);
+  assertEquals(refused.status, 503);
+  await refused.body?.cancel();
+  await ended.promise;
+  assertEquals(failed, ["gone", "recorded", "recorded", "replay"]);
+});
+
+Deno.test("a claim that is refused at once is not given back", async () => {
+  let failed = 0;
+  const ledger = memoryLedger();
+  const store: Ledger = {
+    ...ledger,
+    claim: () =>
+      Promise.reject(new LedgerUnavailableError("claim the key", "away")),
+    fail(...args) {
+      failed++;
+      return ledger.fail(...args);
+    },
+  };
+  await (await app({ store }).post(KEY)).body?.cancel();
+  assertEquals(failed, 0);
 });
 
 Deno.test("a ledger out of reach does not touch requests without a key", async () => {

@@ -282,6 +282,28 @@ Deno.test("a replay in a transaction says nothing on its connection later", asyn
   }
 });
 
+Deno.test("a claim that a transaction waited for in vain says nothing on its connection later", async () => {
+  const order = { key: unique("key"), product: unique("product"), status: 201 };
+  const one = postgres(Deno.env.get("DATABASE_URL") ?? "", { max: 1 });
+  try {
+    await sql.begin(async (tx) => {
+      await operation(tx, order);
+      await assertRejects(() =>
+        one.begin(async (tx) => {
+          await tx`set local lock_timeout = '1100ms'`;
+          return await operation(tx, order);
+        })
+      );
+    });
+    await one.begin("read only", async (tx) => {
+      await tx`select pg_sleep(0.5)`;
+      await tx`select`;
+    });
+  } finally {
+    await one.end();
+  }
+});
+
 Deno.test("a reserved connection keeps a ledger without a transaction, too", async () => {
   const order = { key: unique("key"), product: unique("product") };
   const reserved = await sql.reserve();

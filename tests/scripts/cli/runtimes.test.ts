@@ -64,7 +64,7 @@ Deno.test("the command line, as one file beside what it brings, runs on Node 22 
         const refused = await runCommand(runtime, [entry, "init"], {
           cwd: home,
         });
-        assertEquals(refused.code, 1, printed(refused));
+        assertEquals(refused.code, 2, printed(refused));
       });
     }
   } finally {

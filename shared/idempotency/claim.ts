@@ -159,6 +159,10 @@ export async function claim(
 // Who refuses a connection does so at once; who is slow may still be at it.
 const UNHEARD_AFTER_MS = 1_000;
 
+// What stands before a database, and the database, hold a claim for some ten
+// seconds. A ledger that is down for longer is not to be asked by all at once.
+const GIVE_BACK_MS = 16_000;
+
 /**
  * Frees a key whose claim got no answer in time. A ledger that was only slow
  * grants it all the same, and what nobody runs would count as a crash: routes
@@ -178,7 +182,7 @@ function giveBack(
     if (outcome === "gone" || outcome === "recorded") {
       throw new Error("it may be granted later");
     }
-  }, { retries: 6, minTimeout: 250, factor: 2 });
+  }, { minTimeout: 250, maxRetryTime: GIVE_BACK_MS });
   platform.waitUntil(given.catch(() => {}));
 }
 

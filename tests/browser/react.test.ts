@@ -27,6 +27,8 @@ interface Form extends AsyncDisposable {
   submitAtOnce(times: number): Promise<void>;
   /** Waits until the form says so. */
   says(text: string): Promise<void>;
+  /** Lets what was sent be answered, and waits until the form has heard it. */
+  answers(finish: () => void): Promise<void>;
   keys(): Promise<string[]>;
 }
 
@@ -73,6 +75,15 @@ async function form(functions: TwoFunctions): Promise<Form> {
         times,
       ),
     says: (text) => output.getByText(text).waitFor(),
+    async answers(finish) {
+      const answered = page.waitForResponse((response) =>
+        response.request().method() === "POST"
+      );
+      finish();
+      await (await answered).finished();
+      // Long enough to do harm; nothing tells when it is over.
+      await page.waitForTimeout(100);
+    },
     keys: () =>
       page.evaluate(() => (globalThis as unknown as Loaded).forms.sentKeys()),
     async [Symbol.asyncDispose]() {
@@ -90,9 +101,10 @@ async function form(functions: TwoFunctions): Promise<Form> {
 Deno.test("a form that is submitted five times at once makes one sale, and its button is busy meanwhile", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);
-  await shop.load("plain", { wanted: { takesMs: 200 } });
+  await shop.load("plain", { wanted: { waits: true } });
   await shop.submitAtOnce(5);
   await shop.page.locator("button:disabled").waitFor();
+  functions.finish();
   await shop.says("row 1");
   assertEquals(await shop.page.locator("button:disabled").count(), 0);
   assertEquals([functions.rows("protected"), (await shop.keys()).length], [
@@ -137,11 +149,11 @@ Deno.test("starting over is another attempt", async () => {
 Deno.test("of an attempt that was given up while it was sent nothing is shown", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);
-  await shop.load("plain", { wanted: { takesMs: 150 } });
+  await shop.load("plain", { wanted: { waits: true } });
   await shop.press();
   await shop.says("selling");
   await shop.press("Start over");
-  await shop.page.waitForTimeout(300);
+  await shop.answers(functions.finish);
   await shop.says("nothing yet");
   await shop.press();
   await shop.says("row 2");
@@ -150,11 +162,11 @@ Deno.test("of an attempt that was given up while it was sent nothing is shown", 
 Deno.test("a form that is closed while it sends goes on, and says nothing of it", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);
-  await shop.load("plain", { wanted: { takesMs: 150 } });
+  await shop.load("plain", { wanted: { waits: true } });
   await shop.press();
   await shop.says("selling");
   await shop.press("Open or close");
-  await shop.page.waitForTimeout(300);
+  await shop.answers(functions.finish);
   assertEquals(functions.rows("protected"), 1);
   await shop.press("Open or close");
   await shop.says("nothing yet");
@@ -216,19 +228,17 @@ Deno.test("nor is it gone on with after it was given up", async () => {
 Deno.test("a form that comes to edit another thing has another attempt, also while the first is sent", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);
-  const [one, two] = [1, 2].map((item) => ({
-    name: `item:${item}`,
-    wanted: { takesMs: 300 * item },
-  }));
+  const one = { name: "item:1", wanted: { waits: true } };
   await shop.load("plain", one);
   await shop.submitAtOnce(1);
   await shop.says("selling");
-  await shop.change(two!);
+  await shop.change({ name: "item:2" });
   await shop.submitAtOnce(1);
   await shop.says("row 2");
   assertEquals(functions.rows("protected"), 2);
-  // Its attempt has ended, though nobody looked.
-  await shop.change(one!);
+  // Its attempt ends, though nobody looks.
+  await shop.answers(functions.finish);
+  await shop.change(one);
   await shop.press();
   await shop.says("row 3");
   assertEquals(new Set(await shop.keys()).size, 3);
@@ -237,7 +247,7 @@ Deno.test("a form that comes to edit another thing has another attempt, also whi
 Deno.test("a form shows what became of the thing that it is to edit, and of no other", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);
-  const wanted = { takesMs: 300 };
+  const wanted = { waits: true };
   await shop.load("plain", { name: "item:1", wanted });
   await shop.press();
   await shop.says("selling");
@@ -245,6 +255,7 @@ Deno.test("a form shows what became of the thing that it is to edit, and of no o
   await shop.says("nothing yet");
   await shop.page.getByText("no attempt").waitFor();
   assertEquals(await shop.page.locator("button:disabled").count(), 0);
+  functions.finish();
   await shop.change({ name: "item:1", wanted });
   await shop.says("row 1");
   await shop.change({ name: "item:2", wanted });
@@ -268,22 +279,27 @@ Deno.test("starting over leaves no key in the browser, and an old one is not gon
 Deno.test("what another form of the name has begun is kept when the first one's answer comes", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);
-  const settings = { name: "till", wanted: { takesMs: 400 } };
-  await shop.load("plain", settings);
+  await shop.load("plain", { name: "till" });
+  const begun = Promise.withResolvers<void>();
+  let isFirst = true;
+  await shop.page.route("**/protected", async (route) => {
+    if (!isFirst || route.request().method() !== "POST") {
+      return await route.continue();
+    }
+    isFirst = false;
+    const response = await route.fetch();
+    await begun.promise;
+    await route.fulfill({ response });
+  });
   await shop.press();
   await shop.says("selling");
   await shop.press("Open or close");
   await shop.press("Open or close");
   await shop.press("Start over");
-  const answered = shop.page.waitForResponse((response) =>
-    response.request().method() === "POST"
-  );
   await shop.change({ name: "till", wanted: { takesMs: 20_000 } });
   await shop.press();
   const key = (await shop.keys())[1]!;
-  await (await answered).finished();
-  // Long enough to do harm; nothing tells when it is over.
-  await shop.page.waitForTimeout(100);
+  await shop.answers(begun.resolve);
   assertEquals(
     await shop.page.evaluate(() =>
       sessionStorage.getItem("idempotency:form:till")

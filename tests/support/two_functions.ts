@@ -14,6 +14,8 @@ export interface Wanted {
   loses?: number;
   /** How long it takes, in milliseconds. */
   takesMs?: number;
+  /** Whether it answers only when `finish` is called. */
+  waits?: boolean;
   /** Whether the body comes in two parts, the second when `finish` is called. */
   streams?: boolean;
 }
@@ -26,7 +28,7 @@ export interface TwoFunctions extends AsyncDisposable {
   rows(name: "unprotected" | "protected"): number;
   /** What reached the server: `POST unprotected`, with ` +key` where it has one. */
   readonly seen: readonly string[];
-  /** Sends the second part of what streams. */
+  /** Answers what waits, and sends the second part of what streams. */
   finish(): void;
 }
 
@@ -46,7 +48,8 @@ export async function twoFunctions(): Promise<TwoFunctions> {
 
   const work = async (name: keyof typeof rows, wanted: Wanted) => {
     rows[name]++;
-    const { status = 201, takesMs = 0, streams } = wanted;
+    const { status = 201, takesMs = 0, waits, streams } = wanted;
+    if (waits) await finishing.promise;
     await new Promise((resolve) => setTimeout(resolve, takesMs));
     if (!streams) return Response.json({ row: rows[name] }, { status });
     const body = new ReadableStream<Uint8Array>({

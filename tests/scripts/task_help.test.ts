@@ -23,12 +23,13 @@ for (const task of Object.keys(configuration.tasks)) {
     }
     assertMatch(text, /^ {2}--help {15}this text$/m);
   });
-
-  Deno.test(`deno task ${task} refuses an option that it does not know`, async () => {
-    const result = await runDeno(["task", "--quiet", task, "--colour"]);
-    const text = printed(result);
-    assertEquals(result.code, 2, text);
-    assertMatch(text, /--colour/);
-    assertMatch(text, /Usage:|--help/);
-  });
 }
+
+// Whoever says its usage like this reads its options by the same code.
+Deno.test("a task refuses an option that it does not know", async () => {
+  const result = await runDeno(["task", "--quiet", "simulate", "--colour"]);
+  const text = printed(result);
+  assertEquals(result.code, 2, text);
+  assertMatch(text, /--colour/);
+  assertMatch(text, /Usage:|--help/);
+});

@@ -121,6 +121,18 @@ Deno.test("the documented transaction over a direct connection places one order 
   assertEquals((await placeOrder(sql, ada.userId, key, "other")).status, 422);
 });
 
+const anOrder = (status = 201) => ({
+  key: unique("key"),
+  product: unique("product"),
+  status,
+});
+
+/** How many such orders there are, and how their key stands. */
+const left = async ({ key, product }: { key: string; product: string }) => [
+  await orders(product),
+  await statusOf(key),
+];
+
 /** Orders a product, then answers. */
 const operation = (
   tx: TransactionSql | ReservedSql,
@@ -144,20 +156,17 @@ const operation = (
   });
 
 Deno.test("an error in the transaction leaves neither the order nor the key", async () => {
-  const order = { key: unique("key"), product: unique("product"), status: 0 };
+  const order = anOrder(0);
   await assertRejects(
     () => sql.begin((tx) => operation(tx, order)),
     Error,
     "no stock",
   );
-  assertEquals(
-    [await orders(order.product), await statusOf(order.key)],
-    [0, undefined],
-  );
+  assertEquals(await left(order), [0, undefined]);
 });
 
 Deno.test("a record that cannot be written takes the order with it", async () => {
-  const order = { key: unique("key"), product: unique("product"), status: 201 };
+  const order = anOrder();
   // More than the ledger keeps: completing fails, after the effect.
   const headers = Object.fromEntries(
     Array.from({ length: 2_000 }, () => [unique("x"), crypto.randomUUID()]),
@@ -165,35 +174,26 @@ Deno.test("a record that cannot be written takes the order with it", async () =>
   await assertRejects(() =>
     sql.begin((tx) => operation(tx, { ...order, headers }))
   );
-  assertEquals(
-    [await orders(order.product), await statusOf(order.key)],
-    [0, undefined],
-  );
+  assertEquals(await left(order), [0, undefined]);
   const retry = await sql.begin((tx) => operation(tx, order));
   assert(!retry.replayed);
   assertEquals(await orders(order.product), 1);
 });
 
 Deno.test("an answer that is not final ends the transaction, and the retry runs", async () => {
-  const order = { key: unique("key"), product: unique("product") };
+  const order = anOrder();
   await assertRejects(
     () => sql.begin((tx) => operation(tx, { ...order, status: 503 })),
     Error,
     "an attempt in it threw or gave an answer that is not final",
   );
-  assertEquals(
-    [await orders(order.product), await statusOf(order.key)],
-    [0, undefined],
-  );
-  await sql.begin((tx) => operation(tx, { ...order, status: 201 }));
-  assertEquals(
-    [await orders(order.product), await statusOf(order.key)],
-    [1, "completed"],
-  );
+  assertEquals(await left(order), [0, undefined]);
+  await sql.begin((tx) => operation(tx, order));
+  assertEquals(await left(order), [1, "completed"]);
 });
 
 Deno.test("an error that is caught within the transaction commits nothing of its attempt", async () => {
-  const order = { key: unique("key"), product: unique("product") };
+  const order = anOrder();
   await assertRejects(
     () =>
       sql.begin(async (tx) => {
@@ -203,29 +203,20 @@ Deno.test("an error that is caught within the transaction commits nothing of its
     Error,
     "Cannot commit this transaction",
   );
-  assertEquals(
-    [await orders(order.product), await statusOf(order.key)],
-    [0, undefined],
-  );
+  assertEquals(await left(order), [0, undefined]);
 });
 
 Deno.test("a savepoint keeps the rest of a transaction from an attempt that failed in it", async () => {
-  const order = { key: unique("key"), product: unique("product") };
-  const beside = { key: unique("key"), product: unique("product") };
+  const order = anOrder();
+  const beside = anOrder();
   await sql.begin(async (tx) => {
-    await operation(tx, { ...beside, status: 201 });
+    await operation(tx, beside);
     await assertRejects(() =>
       tx.savepoint((tx) => operation(tx, { ...order, status: 503 }))
     );
   });
-  assertEquals(
-    [await orders(order.product), await statusOf(order.key)],
-    [0, undefined],
-  );
-  assertEquals(
-    [await orders(beside.product), await statusOf(beside.key)],
-    [1, "completed"],
-  );
+  assertEquals(await left(order), [0, undefined]);
+  assertEquals(await left(beside), [1, "completed"]);
 });
 
 Deno.test("of a batch in a transaction all commit, or none", async () => {
@@ -252,7 +243,7 @@ Deno.test("of a batch in a transaction all commit, or none", async () => {
 });
 
 Deno.test("a duplicate waits for longer than a call of the ledger may take elsewhere, and replays", async () => {
-  const order = { key: unique("key"), product: unique("product"), status: 201 };
+  const order = anOrder();
   const placed = Promise.withResolvers<void>();
   const first = sql.begin(async (tx) => {
     await operation(tx, order);
@@ -267,7 +258,7 @@ Deno.test("a duplicate waits for longer than a call of the ledger may take elsew
 });
 
 Deno.test("a replay in a transaction says nothing on its connection later", async () => {
-  const order = { key: unique("key"), product: unique("product"), status: 201 };
+  const order = anOrder();
   await sql.begin((tx) => operation(tx, order));
   const one = postgres(Deno.env.get("DATABASE_URL") ?? "", { max: 1 });
   try {
@@ -283,7 +274,7 @@ Deno.test("a replay in a transaction says nothing on its connection later", asyn
 });
 
 Deno.test("a claim that a transaction waited for in vain says nothing on its connection later", async () => {
-  const order = { key: unique("key"), product: unique("product"), status: 201 };
+  const order = anOrder();
   const one = postgres(Deno.env.get("DATABASE_URL") ?? "", { max: 1 });
   try {
     await sql.begin(async (tx) => {
@@ -305,12 +296,12 @@ Deno.test("a claim that a transaction waited for in vain says nothing on its con
 });
 
 Deno.test("a reserved connection keeps a ledger without a transaction, too", async () => {
-  const order = { key: unique("key"), product: unique("product") };
+  const order = anOrder();
   const reserved = await sql.reserve();
   try {
     const failed = await operation(reserved, { ...order, status: 503 });
     assertEquals([failed.status, await statusOf(order.key)], [503, "failed"]);
-    const placed = await operation(reserved, { ...order, status: 201 });
+    const placed = await operation(reserved, order);
     assertEquals([placed.status, placed.replayed], [201, false]);
   } finally {
     reserved.release();

@@ -328,23 +328,13 @@ Deno.test("an exception in the function leaves its key free", async () => {
 
 Deno.test("at a higher isolation level a duplicate is refused with 40001, and sent again it replays", async () => {
   for (const level of ["repeatable read", "serializable"]) {
-    const key = unique("key");
-    const product = unique("product");
+    const order = anOrder();
     const place = (begun: () => Promise<unknown>) =>
       sql.begin(`isolation level ${level}`, async (tx) => {
         // Its snapshot is from before the other has committed.
         await tx`select`;
         await begun();
-        return await withIdempotency({
-          store: postgresLedger(tx),
-          userId: ada.userId,
-          route: "orders",
-          key,
-        }, async () => {
-          await tx`insert into public.orders (user_id, product)
-            values (${ada.userId}, ${product})`;
-          return { status: 201, body: null };
-        });
+        return await operation(tx, order);
       });
     const now = () => Promise.resolve();
     const first = Promise.withResolvers<void>();
@@ -357,8 +347,12 @@ Deno.test("at a higher isolation level a duplicate is refused with 40001, and se
     assertEquals((await place(now)).replayed, false);
     first.resolve();
     const refused = await duplicate;
-    assertEquals([refused.code, await orders(product)], ["40001", 1], level);
+    assertEquals(
+      [refused.code, await orders(order.product)],
+      ["40001", 1],
+      level,
+    );
     assert((await place(now)).replayed, level);
-    assertEquals(await orders(product), 1);
+    assertEquals(await orders(order.product), 1);
   }
 });

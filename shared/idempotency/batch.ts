@@ -8,6 +8,7 @@ import {
   isRefused,
   type Ledger,
   MAX_BATCH,
+  placeOf,
   type Refused,
   type Settlement,
   type SettleResult,
@@ -313,6 +314,7 @@ function gatherCalls(
 
     return {
       ledger: {
+        place: ledger.place ?? placeOf(ledger),
         claim,
         renew: (...args) => ledger.renew(...args),
         checkpoint: (...args) => ledger.checkpoint(...args),

@@ -341,7 +341,7 @@ interface Count {
 export function countReplay(ledger: Ledger, identity: Identity): void {
   if (ledger.countReplays === undefined) return;
   const { userId, scope } = identity;
-  const name = JSON.stringify([ledger.place, userId, scope]);
+  const name = JSON.stringify([ledger.place ?? placeOf(ledger), userId, scope]);
   const count = counts.get(name);
   if (count !== undefined) {
     count.replays += 1;

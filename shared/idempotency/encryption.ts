@@ -1,4 +1,5 @@
 import { bytesOfBase64, toBase64 } from "./body.ts";
+import { bytesToHex, sha256 } from "./deps.ts";
 import { IdempotencyError } from "./errors.ts";
 import {
   type Answer,
@@ -7,6 +8,7 @@ import {
   type Identity,
   isRefused,
   type Ledger,
+  placeOf,
   type Refused,
   type Settlement,
   type SettleResult,
@@ -237,6 +239,8 @@ export function encrypted(ledger: Ledger, options: EncryptionOptions): Ledger {
   };
 
   return {
+    place: `${ledger.place ?? placeOf(ledger)} ${acceptPlain} ${box.digest}`,
+
     async claim(identity, terms) {
       const result = await ledger.claim(identity, terms);
       return await claimed(identity, terms, result);
@@ -360,6 +364,11 @@ function boxOf(keys: readonly EncryptionKey[]) {
   };
 
   const box = {
+    /** What these keys and no others have in common. */
+    digest: bytesToHex(sha256(json([...secrets].map(([id, secret]) => [
+      id,
+      toBase64(secret),
+    ])))),
     async seal(data: Uint8Array, bound: readonly unknown[]) {
       const key = await keyOf("an answer or step", first.id);
       const sealed = new Uint8Array(IV_BYTES + data.byteLength + TAG_BYTES);

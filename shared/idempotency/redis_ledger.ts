@@ -8,6 +8,7 @@ import {
   inTime,
   type KeyStatus,
   type Ledger,
+  placeOf,
   type SettleResult,
 } from "./ledger.ts";
 
@@ -282,6 +283,8 @@ export function redisLedger(
   };
 
   return {
+    place: `${placeOf(send)} ${prefix}`,
+
     async claim(identity, terms): Promise<ClaimResult> {
       const attempted = "claim the key";
       const { metadata } = terms;

@@ -6,6 +6,7 @@ import {
   checkIdempotency,
   cleanupExpiredKeys,
   createIdempotencyKey,
+  encrypted,
   flushReplayCounts,
   generateIdempotencyKey,
   getIdempotencyStatus,
@@ -28,6 +29,7 @@ import {
 } from "../../shared/idempotency.ts";
 
 const USER = "ada";
+const secret = crypto.getRandomValues(new Uint8Array(32));
 const RESULT = { response: { order: 17 }, statusCode: 201 };
 const RECORDED = { response: "", status_code: 201, response_headers: {} };
 const req = new Request("http://localhost/orders", { method: "POST" });
@@ -533,6 +535,34 @@ Deno.test("every error that the calls throw becomes the right response", async (
   assertEquals([replay.status, await replay.json()], [201, { order: 17 }]);
 });
 
+Deno.test("a claim is confirmed through a ledger that is encrypted anew for each call", async () => {
+  const ledger = memoryLedger();
+  const own = () => encrypted(ledger, { keys: [{ id: "own", secret }] });
+  const key = generateIdempotencyKey();
+  await checkIdempotency(own(), key, USER);
+  await createIdempotencyKey(own(), key, USER);
+  await storeIdempotencyResult(own(), key, USER, RESULT);
+  const { cachedResponse } = await checkIdempotency(own(), key, USER);
+  assertEquals(cachedResponse?.status_code, 201);
+});
+
+Deno.test("of those who ask at once, none hears an answer that its own keys do not open", async () => {
+  const ledger = memoryLedger();
+  const under = (id: string) => encrypted(ledger, { keys: [{ id, secret }] });
+  const [own, other] = [under("own"), under("other")];
+  const key = generateIdempotencyKey();
+  await createIdempotencyKey(own, key, USER);
+  await storeIdempotencyResult(own, key, USER, RESULT);
+  const told = await Promise.all([
+    checkIdempotency(own, key, USER),
+    checkIdempotency(other, key, USER),
+  ]);
+  const statuses = told.map(({ cachedResponse }) =>
+    cachedResponse?.status_code
+  );
+  assertEquals(statuses, [201, 500]);
+});
+
 Deno.test("a claim is confirmed through another ledger on the same client", async () => {
   let asked = 0;
   const claimed = { outcome: "claimed", attempt: 1, fence: 1, steps: null };
@@ -546,26 +576,37 @@ Deno.test("a claim is confirmed through another ledger on the same client", asyn
   assertEquals([fence, asked], [1, 1]);
 });
 
-Deno.test("replays are counted where they happened", async () => {
-  const counts: unknown[][] = [[], []];
-  const answer = {
-    outcome: "replay",
-    status_code: 200,
-    response: "{}",
-    response_encoding: "text",
-    response_headers: {},
-  };
-  const ledgers = counts.map((seen) =>
-    postgresLedger({
-      queryRaw: (text, values) => {
-        if (text.includes("count_replays")) seen.push(values.at(-1));
-        return Promise.resolve([{ answer }]);
-      },
-    })
-  );
-  for (const n of [0, 1, 1]) {
-    await checkIdempotency(ledgers[n]!, "order-17", "counted");
-  }
-  await flushReplayCounts();
-  assertEquals(counts, [[1], [2]]);
-});
+for (
+  const [kind, open] of [
+    ["", (ledger: Ledger) => ledger],
+    [
+      ", also where answers are encrypted",
+      (ledger: Ledger) =>
+        encrypted(ledger, { keys: [{ id: "own", secret }], acceptPlain: true }),
+    ],
+  ] as const
+) {
+  Deno.test(`replays are counted where they happened${kind}`, async () => {
+    const counts: unknown[][] = [[], []];
+    const answer = {
+      outcome: "replay",
+      status_code: 200,
+      response: "{}",
+      response_encoding: "text",
+      response_headers: {},
+    };
+    const ledgers = counts.map((seen) =>
+      open(postgresLedger({
+        queryRaw: (text, values) => {
+          if (text.includes("count_replays")) seen.push(values.at(-1));
+          return Promise.resolve([{ answer }]);
+        },
+      }))
+    );
+    for (const n of [0, 1, 1]) {
+      await checkIdempotency(ledgers[n]!, "order-17", "counted");
+    }
+    await flushReplayCounts();
+    assertEquals(counts, [[1], [2]]);
+  });
+}

@@ -101,14 +101,10 @@ for (const { name, run } of contract) {
 Deno.test("an encrypted store lacks what the store below it lacks", () => {
   const { claim, renew, checkpoint, complete, fail, read } = memoryLedger();
   const bare = { claim, renew, checkpoint, complete, fail, read };
-  assertEquals(
-    Object.keys(encrypted(bare, { keys: [NEW] })).sort(),
-    Object.keys(bare).sort(),
-  );
-  assertEquals(
-    Object.keys(encrypted(memoryLedger(), { keys: [NEW] })).sort(),
-    Object.keys(memoryLedger()).sort(),
-  );
+  for (const below of [bare, memoryLedger()]) {
+    const { place: _, ...members } = encrypted(below, { keys: [NEW] });
+    assertEquals(Object.keys(members).sort(), Object.keys(below).sort());
+  }
 });
 
 Deno.test("the store sees the status, and nothing of body, headers and steps", async () => {

@@ -1,5 +1,9 @@
 import FakeTimers from "@sinonjs/fake-timers";
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  checkIdempotency,
+  createIdempotencyKey,
+} from "../../shared/idempotency/calls.ts";
 import { encrypted } from "../../shared/idempotency/encryption.ts";
 import {
   LedgerMisconfiguredError,
@@ -168,6 +172,15 @@ function testOnRedis(): void {
       await ledger.fail(IDENTITY, owner.ownerToken, failure, 10);
       assertEquals((await ledger.status!(IDENTITY))?.statusCode, status);
     }
+  });
+
+  Deno.test("Redis ledger: made anew for each call, it confirms what it has claimed", async () => {
+    const { key, userId } = IDENTITY;
+    await checkIdempotency(redisLedger(send), key, userId);
+    const other = redisLedger(send, { prefix: "other:" });
+    const elsewhere = await createIdempotencyKey(other, key, userId);
+    const claim = await createIdempotencyKey(redisLedger(send), key, userId);
+    assert(claim.ownerToken !== elsewhere.ownerToken);
   });
 
   Deno.test("Redis ledger: an operator settles an interrupted key in its owner's name", async () => {

@@ -109,10 +109,9 @@ export async function runMany<Input, Body>(
   const limit = pLimit(concurrency);
 
   const names = await Promise.all(items.map(nameOf));
-  const distinct = new Map<string, BatchItem<Input>>();
-  items.forEach((item, index) => {
-    const name = names[index]!;
-    if (!distinct.has(name)) distinct.set(name, item);
+  const distinct = new Map<string, number>();
+  names.forEach((name, index) => {
+    if (!distinct.has(name)) distinct.set(name, index);
   });
   const ledgers = gatherCalls(
     ledger,
@@ -122,8 +121,9 @@ export async function runMany<Input, Body>(
 
   const outcomes = new Map<string, BatchOutcome<Body>>();
   await Promise.all(
-    [...distinct].map(async ([name, item], index) => {
-      const { ledger, leave } = ledgers[index]!;
+    [...distinct].map(async ([name, index], place) => {
+      const { ledger, leave } = ledgers[place]!;
+      const item = items[index]!;
       const { key, payload } = item;
       try {
         const outcome = await runOperation<Body>(
@@ -145,7 +145,7 @@ export async function runMany<Input, Body>(
   );
   return names.map((name, index) => {
     const outcome = outcomes.get(name)!;
-    return names.indexOf(name) === index ? outcome : repeated(outcome);
+    return distinct.get(name) === index ? outcome : repeated(outcome);
   });
 }
 

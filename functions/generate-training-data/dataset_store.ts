@@ -35,7 +35,10 @@ export interface DatasetStore {
     documentIds: string[],
     maxCharacters: number,
   ): Promise<ProcessedText[]>;
-  /** Stores a data set in one transaction, once for its request id; `null` when a document is gone. */
+  /**
+   * Stores a data set in one transaction, once for its request id; `null` when a
+   * document is gone.
+   */
   save(dataset: NewDataset): Promise<{ datasetId: string } | null>;
 }
 

@@ -45,8 +45,8 @@ const RECIPIENT = "name the recipient, either recipientAddress or recipientId";
 const text = storableText(MAX_MESSAGE_CHARACTERS);
 
 /**
- * The body of POST. A `reason` and `tags` tell what others put into `message`, `category` and
- * `points`: with it those may be left out.
+ * The body of POST. A `reason` and `tags` tell what others put into `message`,
+ * `category` and `points`: with it those may be left out.
  */
 export const RecognitionRequest = z.object({
   ...Recipient,

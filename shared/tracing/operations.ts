@@ -98,8 +98,9 @@ function documentCountOf(value: unknown): number | undefined {
 /**
  * Runs an operation on the database under a trace, with one line
  * `DATABASE_OPERATION` that tells its duration, how it went and, as
- * `documentCount`, how many rows it was about. For connections of one's own: calls of a Supabase client that was given `tracedFetch` have
- * their lines already, and within `fn` they make no second one.
+ * `documentCount`, how many rows it was about. For connections of one's own:
+ * calls of a Supabase client that was given `tracedFetch` have their lines
+ * already, and within `fn` they make no second one.
  *
  * @param op What is done: `"select"`, `"insert"`, `"rpc"`, …
  * @param table The table or function.
@@ -250,9 +251,9 @@ export function executeExternalCall<T>(
 }
 
 /**
- * `fetch`, with the trace in it: each call sends `traceparent` and `X-Trace-Id` and makes a line,
- * `DATABASE_OPERATION` where it goes to this project's Data API, `EXTERNAL_CALL`
- * elsewhere. Outside of a trace it is `fetch`.
+ * `fetch`, with the trace in it: each call sends `traceparent` and `X-Trace-Id`
+ * and makes a line, `DATABASE_OPERATION` where it goes to this project's Data
+ * API, `EXTERNAL_CALL` elsewhere. Outside of a trace it is `fetch`.
  *
  * Given to a Supabase client it covers all that the client does, the ledger's
  * calls included:

@@ -93,8 +93,8 @@ export interface TracingConfig {
    */
   name?: string;
   /**
-   * Whether a caller's `traceparent` or `X-Trace-Id` is continued, or a trace of one's own is
-   * begun, for callers who are not to choose its id.
+   * Whether a caller's `traceparent` or `X-Trace-Id` is continued, or a trace of
+   * one's own is begun, for callers who are not to choose its id.
    *
    * @default {"accept"}
    */

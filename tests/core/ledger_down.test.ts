@@ -145,6 +145,33 @@ Deno.test("a claim that is granted after its request was refused is given back, 
   assertEquals(failed, ["gone", "recorded", "recorded", "replay"]);
 });
 
+Deno.test("a claim that is granted late to a request that ran without the ledger is not given back", async () => {
+  let ahead = 0;
+  let failed = 0;
+  const ledger = memoryLedger({ now: () => Date.now() + ahead });
+  const store: Ledger = {
+    ...ledger,
+    async claim(identity, terms) {
+      const granted = await ledger.claim(identity, terms);
+      if (!("fence" in granted)) return granted;
+      await new Promise((resolve) => setTimeout(resolve, 1_050));
+      throw new LedgerUnavailableError("claim the key", "no answer");
+    },
+    fail(...args) {
+      failed++;
+      return ledger.fail(...args);
+    },
+  };
+  const route = app({ store, onLedgerDown: "run", onAbandoned: "refuse" });
+  const ran = await route.post(KEY);
+  assertEquals(await ran.json(), { runs: 1, key: null });
+  // Its effect may have happened, and nobody recorded how it ended.
+  ahead = 31_000;
+  const retried = await route.post(KEY);
+  assertEquals((await retried.json()).code, "OUTCOME_UNKNOWN");
+  assertEquals([route.runs(), failed], [1, 0]);
+});
+
 Deno.test("a claim that is refused at once is not given back", async () => {
   let failed = 0;
   const ledger = memoryLedger();

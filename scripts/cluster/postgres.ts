@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import postgres from "postgres";
 import { freePort } from "./free_ports.ts";
 import { NPM_POSTGRES, npmPostgres } from "./npm_postgres.ts";
 
@@ -138,6 +139,7 @@ export async function startCluster(
       await copy(installation, options.standbyOf, data, owner);
     }
     const port = freePort();
+    const url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
     const server = spawnServer(installation, home, port, options, owner);
     const stdin = server.stdin.getWriter();
     let closing: Promise<void> | undefined;
@@ -160,7 +162,7 @@ export async function startCluster(
     };
     const start = async () => {
       const deadline = Date.now() + START_TIMEOUT_MS;
-      while (!await isReady(data)) {
+      while (!await letsIn(url)) {
         if (Date.now() > deadline) throw notReady(port);
         // One that recovers, or is about to end, has its file.
         if (!await isThere(pidFile)) {
@@ -185,7 +187,6 @@ export async function startCluster(
       await tell("crash");
       await untilEnded();
     };
-    const url = `postgresql://postgres@127.0.0.1:${port}/postgres`;
     return {
       url,
       restart,
@@ -424,6 +425,19 @@ async function isReady(data: string): Promise<boolean> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
+  }
+}
+
+/** Whether it lets somebody in: after a crash its file still says that it is ready. */
+async function letsIn(url: string): Promise<boolean> {
+  const sql = postgres(url, { max: 1, connect_timeout: 5 });
+  try {
+    await sql`select`;
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await sql.end({ timeout: 0 });
   }
 }
 

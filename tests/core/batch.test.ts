@@ -12,14 +12,20 @@ import {
 interface Trips {
   readonly store: Ledger;
   readonly calls: string[];
+  /** How many were under way at once, at the most. */
+  atOnce(): number;
 }
 
 /** A ledger in memory that notes each trip; a trip takes a moment. */
 function counted(ledger = memoryLedger()): Trips {
   const calls: string[] = [];
+  let underWay = 0;
+  let atOnce = 0;
   const note = async <T>(call: string, result: () => Promise<T>) => {
     calls.push(call);
+    atOnce = Math.max(atOnce, ++underWay);
     await new Promise((resolve) => setTimeout(resolve, 1));
+    underWay -= 1;
     return await result();
   };
   const store: Ledger = {
@@ -32,7 +38,7 @@ function counted(ledger = memoryLedger()): Trips {
     settleMany: (...args) =>
       note(`settle ${args[2].length}`, () => ledger.settleMany!(...args)),
   };
-  return { store, calls };
+  return { store, calls, atOnce: () => atOnce };
 }
 
 const owner = { userId: "u1", route: "invoices" };
@@ -61,12 +67,13 @@ Deno.test("100 operations take two trips, and one when they are retried", async 
   });
 });
 
-Deno.test("more than 100 operations take two trips for each 100", async () => {
-  const { store, calls } = counted();
+Deno.test("more than 100 operations take two trips for each 100, one after the other", async () => {
+  const { store, calls, atOnce } = counted();
   const outcomes = await runMany({ ...owner, store, items: items(250) }, sent);
   assertEquals(outcomes.length, 250);
   assertEquals(calls.filter((call) => call.startsWith("claim")).length, 3);
   assertEquals(calls.filter((call) => call.startsWith("settle")).length, 3);
+  assertEquals(atOnce(), 1);
 });
 
 Deno.test("answers travel together up to the size of the largest that is kept", async () => {

@@ -183,6 +183,24 @@ for (const kind of ["one client for all", "a client for each request"]) {
   });
 }
 
+Deno.test("a late answer through the winner's client is told the winner's", async () => {
+  const { ledger, key, age } = bench();
+  const config = { leaseSeconds: 1 };
+  await createIdempotencyKey(ledger, key, USER, config);
+  age(2);
+  await createIdempotencyKey(ledger, key, USER, config);
+  await storeIdempotencyResult(ledger, key, USER, RESULT);
+  const error = await assertRejects(
+    () =>
+      storeIdempotencyResult(ledger, key, USER, {
+        response: "late",
+        statusCode: 200,
+      }),
+    AlreadyCompletedError,
+  );
+  assertEquals(error.cachedResponse.response, '{"order":17}');
+});
+
 Deno.test("a late answer through a client of its own is not taken for the winner's", async () => {
   const { ledger, key, age } = bench();
   const [late, winner] = [clientOf(ledger), clientOf(ledger)];

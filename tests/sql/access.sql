@@ -108,6 +108,7 @@ alter policy "users see only their own idempotency keys" on public.idempotency_k
 alter function public.idempotency_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb) set search_path = public;
 alter table public.idempotency_keys drop constraint idempotency_keys_identity, drop constraint idempotency_keys_user_id_fkey;
 create index idempotency_keys_identity on public.idempotency_keys (owner, scope, idempotency_key);
+drop index public.idempotency_keys_fence;
 set local role service_role;
 select is(
   (select wrong_grants from public.idempotency_health()),
@@ -125,6 +126,7 @@ select is(
   (select wrong_objects from public.idempotency_health()),
   array[
     'idempotency_claim is not the ledger''s: it does not run as its owner, or not without a search path',
+    'index idempotency_keys_fence is missing',
     'index idempotency_keys_identity is missing',
     'the foreign key of idempotency_keys to auth.users is missing'
   ],

@@ -318,8 +318,9 @@ create table public.stock_movements (
   constraint stock_movements_pkey primary key (id),
   constraint stock_movements_stock_fkey foreign key (business_id, location_id, product_id)
     references public.stock (business_id, location_id, product_id),
+  -- with the reason: clients choose the ids of drafts, and documents of two kinds may have one
   constraint stock_movements_document_moves_a_product_once_per_location
-    unique (business_id, location_id, product_id, document_id),
+    unique (business_id, location_id, product_id, document_id, reason),
   constraint stock_movements_reason_is_known
     check (
       reason in (

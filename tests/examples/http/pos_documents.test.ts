@@ -233,6 +233,34 @@ Deno.test("a location holds at most a thousand million pieces, and a receipt for
   assertEquals([status, body.code], [422, "STOCK_TOO_LARGE"]);
 });
 
+Deno.test("documents of two kinds that clients gave one id both move their goods", async () => {
+  const productId = await addProduct(shop);
+  await fill(stack(), shop, [[productId, 10]]);
+  const id = crypto.randomUUID();
+  const business_id = shop.businessId;
+  const line = { business_id, product_id: productId, quantity: 4 };
+  await cas.client.from("transfers").insert({
+    id,
+    business_id,
+    from_location_id: shop.counter,
+    to_location_id: shop.warehouse,
+  }).throwOnError();
+  await cas.client.from("transfer_lines").insert({ ...line, transfer_id: id })
+    .throwOnError();
+  await ada.client.from("purchase_receipts").insert({
+    id,
+    business_id,
+    location_id: shop.counter,
+    supplier: "Leaf & Co",
+  }).throwOnError();
+  await ada.client.from("purchase_receipt_lines")
+    .insert({ ...line, receipt_id: id }).throwOnError();
+  const sent = await move(id, "send", unique("key"), cas);
+  const approved = await approve(id);
+  assertEquals([sent.status, approved.status], [200, 200]);
+  assertEquals(await atCounter(productId), 10);
+});
+
 Deno.test("a transfer leaves the source when sent and is in the destination when received, once each", async () => {
   const productId = await addProduct(shop);
   await fill(stack(), shop, [[productId, 10]]);

@@ -11,7 +11,7 @@ import type { PosOperation } from "./perform.ts";
 
 // The bounds are those of the database's pos_lines.
 const Lines = z
-  .array(z.object({
+  .array(z.strictObject({
     productId: z.guid().toLowerCase(),
     quantity: z.int().min(1).max(10_000),
   }))
@@ -66,8 +66,10 @@ const Buyer = z.strictObject({
   address: storableText(300).exactOptional(),
 });
 
+// Strict, as what is left out has a meaning: what is misspelt is not left out.
+
 /** Without payments: the total in cash. */
-const SaleRequest = z.object({
+const SaleRequest = z.strictObject({
   locationId: z.guid(),
   lines: Lines,
   payments: z.array(
@@ -86,7 +88,7 @@ const SaleRequest = z.object({
 });
 
 /** Without lines: all that is left of the sale. */
-const RefundRequest = z.object({
+const RefundRequest = z.strictObject({
   lines: Lines.optional(),
   payments: z.array(z.strictObject({ method, amount, reference })).max(10)
     .exactOptional(),

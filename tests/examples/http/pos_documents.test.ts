@@ -113,6 +113,28 @@ Deno.test("a refund without lines takes back all that is left of the sale", asyn
   assertEquals([third.status, third.body.code], [422, "REFUND_EXCEEDS_SALE"]);
 });
 
+Deno.test("a refund that misspells its lines is refused, and gives nothing back", async () => {
+  const { productId, saleId } = await sold(3);
+  const key = unique("key");
+  const lines = linesOf([[productId, 1]]);
+  for (
+    const body of [
+      { line: lines },
+      { lines: [{ ...lines[0], price: 1 }] },
+      { lines, payment: [{ method: "card", amount: 250 }] },
+    ]
+  ) {
+    const { status, body: { code } } = await call(
+      stack(),
+      ada,
+      `pos/sales/${saleId}/refund`,
+      { body, key },
+    );
+    assertEquals([status, code], [400, "REQUEST_INVALID"]);
+  }
+  assertEquals([await keys(key), await atCounter(productId)], [0, 7]);
+});
+
 Deno.test("more than was sold is not refunded, and the refusal is recorded", async () => {
   const { productId, saleId } = await sold(3);
   const other = await addProduct(shop);

@@ -353,6 +353,8 @@ Deno.test("a sale that is malformed is refused, whatever is wrong, and leaves th
     { ...sale, lines: [{ ...line, quantity: 10_001 }] },
     { ...sale, lines: [{ ...line, quantity: "1" }] },
     { ...sale, lines: [{ quantity: 1 }] },
+    { ...sale, lines: [{ ...line, unitPrice: 1 }] },
+    { ...sale, payment: [{ method: "card", amount: 250 }] },
     {
       ...sale,
       lines: Array.from({ length: 201 }, () => ({

@@ -1,4 +1,4 @@
-import { type CsvError, parse } from "csv-parse/sync";
+import { parse } from "csv-parse/sync";
 import { mediaType, readBytes } from "../_kit/read_request.ts";
 import { Refusal } from "../_kit/refuse.ts";
 
@@ -70,8 +70,7 @@ function parseRows(
     const [header = ""] = text.split(/\r?\n/, 1);
     const delimiter = [";", "\t"].find((sign) => header.includes(sign)) ?? ",";
     return parse(text, {
-      columns: (names: string[]) =>
-        names.map((name) => name.trim().toLowerCase()),
+      columns: columnsOf,
       delimiter,
       skip_empty_lines: true,
       trim: true,
@@ -80,10 +79,21 @@ function parseRows(
     throw invalid(
       cause instanceof TypeError
         ? "it is not text in UTF-8: save it as such"
-        : (cause as CsvError).message,
+        : (cause as Error).message,
       { cause },
     );
   }
+}
+
+function columnsOf(header: string[]): string[] {
+  const names = header.map((name) => name.trim().toLowerCase());
+  for (const name of ["sku", "counted"]) {
+    // The parser would take the last one.
+    if (names.indexOf(name) !== names.lastIndexOf(name)) {
+      throw new Error(`two columns are named ${name}: leave one out`);
+    }
+  }
+  return names;
 }
 
 function invalid(detail: string, options?: ErrorOptions): Refusal {

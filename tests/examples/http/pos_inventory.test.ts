@@ -171,6 +171,8 @@ Deno.test("a count that is malformed or names what there is not is refused, and 
     ["", 400, "CSV_INVALID"],
     ["sku,counted\n", 400, "CSV_INVALID"],
     [`sku,pieces\n${tea.sku},1`, 400, "CSV_INVALID"],
+    [`sku,counted,Counted\n${tea.sku},3,30`, 400, "CSV_INVALID"],
+    [`sku,sku,counted\nnone,${tea.sku},30`, 400, "CSV_INVALID"],
     [`sku,counted\n${tea.sku},-1`, 400, "CSV_INVALID"],
     [`sku,counted\n${tea.sku},1.5`, 400, "CSV_INVALID"],
     [`sku,counted\n${tea.sku},1e3`, 400, "CSV_INVALID"],

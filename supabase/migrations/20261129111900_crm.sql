@@ -550,9 +550,10 @@ alter table public.crm_users
 drop index public.crm_users_organization_id_idx;
 create index crm_users_account_id_idx on public.crm_users (organization_id, account_id);
 
--- The provider gives the number, and may give it anew after the invoice was rejected.
+-- The provider gives the number, and may give it anew after the invoice was rejected. Archived ones
+-- count: what has been paid and put away would be paid again.
 create unique index crm_invoices_payable_provider_id_number_key on public.crm_invoices_payable (owner_id, provider_id, number)
-  where archived_at is null and status <> 'rejected';
+  where status <> 'rejected';
 
 -- What every organisation's members may do is the system's to say.
 create function public.crm_keep_system_roles() returns trigger

@@ -264,6 +264,23 @@ Deno.test("an archived value is free for a new row, and the old one waits until 
   assertEquals([again.status, again.body.code], [409, "VALUE_TAKEN"]);
 });
 
+Deno.test("a provider's invoice that was paid and archived comes no second time", async () => {
+  const invoice = await make("invoices_payable", {
+    amountMinor: 55_000,
+    paidMinor: 55_000,
+    status: "paid",
+  });
+  await ask(`invoices_payable/${invoice.id}`, { method: "DELETE" });
+  const again = await ask("invoices_payable", {
+    body: {
+      ...resources.invoices_payable.examples[0],
+      providerId: invoice.providerId,
+      number: invoice.number,
+    },
+  });
+  assertEquals([again.status, again.body.code], [409, "VALUE_TAKEN"]);
+});
+
 Deno.test("an organisation has the system's roles, and only custom ones are changed or archived", async () => {
   const { body } = await get("roles", ada, inAgency());
   const system = body.roles.filter(({ isSystem }: { isSystem: boolean }) =>

@@ -2212,7 +2212,6 @@ export type Database = {
           "currency": string;
           "customer_name": string;
           "id": string;
-          "last_request_id": string | null;
           "net_minor": number;
           "organization_id": string | null;
           "owner_id": string;
@@ -2232,7 +2231,6 @@ export type Database = {
           "currency": string;
           "customer_name": string;
           "id"?: string;
-          "last_request_id"?: string | null;
           "net_minor"?: number;
           "organization_id"?: string | null;
           "owner_id"?: string;
@@ -2251,7 +2249,6 @@ export type Database = {
           "currency"?: string;
           "customer_name"?: string;
           "id"?: string;
-          "last_request_id"?: string | null;
           "net_minor"?: number;
           "organization_id"?: string | null;
           "owner_id"?: string;
@@ -3205,6 +3202,7 @@ export type Database = {
         Args: {
           "p_archived": boolean;
           "p_id": string;
+          "p_request_id": string;
           "p_versions": (number)[];
         };
         Returns: Json;
@@ -3368,14 +3366,13 @@ export type Database = {
       };
       "hold_credit_balance": { Args: { "p_user_id": string }; Returns: number };
       "hold_quotation": {
-        Args: { "p_id": string };
+        Args: { "p_id": string; "p_request_id": string };
         Returns: {
           "archived_at": string | null;
           "created_at": string;
           "currency": string;
           "customer_name": string;
           "id": string;
-          "last_request_id": string | null;
           "net_minor": number;
           "organization_id": string | null;
           "owner_id": string;
@@ -3712,7 +3709,6 @@ export type Database = {
           "currency": string;
           "customer_name": string;
           "id": string;
-          "last_request_id": string | null;
           "net_minor": number;
           "organization_id": string | null;
           "owner_id": string;

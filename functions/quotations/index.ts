@@ -145,14 +145,17 @@ for (const method of ["PUT", "PATCH"] as const) {
 
 routes.delete("/quotations/:id", once("quotations/:id"), async (c) => {
   if (new URL(c.req.url).searchParams.has("hard")) throw hardDelete();
-  return answer(await storeOf(c).archive(idOf(c), true, ifMatch(c.req.raw)));
+  const change = await changeOf(c, "archive-quotation");
+  return answer(await storeOf(c).archive(idOf(c), true, change));
 });
 
 routes.post(
   "/quotations/:id/restore",
   once("quotations/:id/restore"),
-  async (c) =>
-    answer(await storeOf(c).archive(idOf(c), false, ifMatch(c.req.raw))),
+  async (c) => {
+    const change = await changeOf(c, "restore-quotation");
+    return answer(await storeOf(c).archive(idOf(c), false, change));
+  },
 );
 
 routes.on(

@@ -61,7 +61,7 @@ export interface QuotationStore {
   archive(
     id: string,
     archived: boolean,
-    versions: Change["versions"],
+    change: Change,
   ): Promise<Quotation>;
   /** @param organization Whose it has to be; `null`: any that the caller sees. */
   changeStatus(
@@ -114,11 +114,12 @@ export function quotationStore(
       if (error) throw refusedChange(`Cannot change quotation ${id}`, error);
       return quotationOf(data);
     },
-    async archive(id, archived, versions) {
+    async archive(id, archived, { requestId, versions }) {
       const { data, error } = await supabase.rpc("archive_quotation", {
         p_id: id,
         p_archived: archived,
         p_versions: versions as number[],
+        p_request_id: requestId,
       });
       if (error) {
         const attempt = archived ? "archive" : "restore";

@@ -9,7 +9,6 @@ create table public.quotations (
   organization_id uuid references public.organizations (id) on delete cascade,
   owner_id uuid not null default auth.uid(),
   request_id text not null default 'idem_' || gen_random_uuid(),
-  last_request_id text,
   version integer not null default 1,
   status text not null default 'draft',
   customer_name text not null,
@@ -25,7 +24,6 @@ create table public.quotations (
   constraint quotations_belong_to_a_user_or_an_organization check (num_nonnulls(user_id, organization_id) = 1),
   constraint quotations_owner_is_either check (owner_id = coalesce(organization_id, user_id)),
   constraint quotations_request_id_has_1_to_256_characters check (char_length(request_id) between 1 and 256),
-  constraint quotations_last_request_id_has_1_to_256_characters check (char_length(last_request_id) between 1 and 256),
   constraint quotations_version_starts_at_1 check (version >= 1),
   constraint quotations_status_is_known check (status in ('draft', 'sent', 'accepted', 'rejected', 'expired')),
   constraint quotations_customer_name_has_1_to_200_characters check (char_length(customer_name) between 1 and 200),
@@ -39,7 +37,6 @@ comment on table public.quotations is
 comment on column public.quotations.organization_id is 'Whose members share it; null: it is its author''s own.';
 comment on column public.quotations.request_id is
   'The request that made it: the same for every attempt, so that all of them find one quotation.';
-comment on column public.quotations.last_request_id is 'The request that changed it last, where one said so.';
 comment on column public.quotations.version is 'Counted up at every change: whoever changes it names the one they saw.';
 comment on column public.quotations.valid_until is 'The last day, in UTC, on which it can be accepted; null: no last day.';
 comment on column public.quotations.net_minor is 'The sum of the lines'' net amounts, kept by a trigger on them.';
@@ -87,6 +84,7 @@ create table public.quotation_history (
   request_id text,
   constraint quotation_history_pkey primary key (id),
   constraint quotation_history_owner_id_request_id_key unique (owner_id, request_id),
+  constraint quotation_history_request_id_has_1_to_256_characters check (char_length(request_id) between 1 and 256),
   constraint quotation_history_action_is_known
     check (action in ('created', 'updated', 'status_changed', 'archived', 'restored', 'deleted'))
 );
@@ -142,14 +140,14 @@ revoke all on public.quotations, public.quotation_lines, public.quotation_histor
   from public, anon, authenticated, service_role;
 revoke all on sequence public.quotation_history_id_seq from public, anon, authenticated, service_role;
 grant select, insert (organization_id, request_id, customer_name, currency, valid_until),
-  update (status, customer_name, currency, valid_until, last_request_id, archived_at)
+  update (status, customer_name, currency, valid_until, archived_at)
   on public.quotations to authenticated;
 grant select, insert (quotation_id, position, description, quantity, unit_price_minor, tax_basis_points), delete
   on public.quotation_lines to authenticated;
 grant select on public.quotation_history to authenticated, service_role;
 -- Totals and versions follow from the rest, for the service role too.
 grant select, insert (user_id, organization_id, request_id, customer_name, currency, valid_until),
-  update (status, customer_name, currency, valid_until, last_request_id, archived_at), delete
+  update (status, customer_name, currency, valid_until, archived_at), delete
   on public.quotations to service_role;
 grant select, insert (quotation_id, position, description, quantity, unit_price_minor, tax_basis_points), delete
   on public.quotation_lines to service_role;
@@ -334,10 +332,13 @@ begin
     new.status,
     new.version,
     auth.uid(),
-    case when new.last_request_id is distinct from old.last_request_id then new.last_request_id end
+    nullif(current_setting('quotation.request', true), '')
   );
 
-  -- Both can be asked for in one update, past the functions; the request is told with the first.
+  -- A request makes one change. What else comes in this transaction is none of its.
+  perform set_config('quotation.request', '', true);
+
+  -- Both can be asked for in one update, past the functions.
   if new.status <> old.status and new.archived_at is not null and old.archived_at is null then
     insert into public.quotation_history (
       user_id, organization_id, quotation_id, action, from_status, to_status, version, changed_by
@@ -392,7 +393,7 @@ $$;
 
 comment on function public.quotation_document(uuid) is 'A quotation with its lines; null where the caller has none with this id.';
 
-create function public.hold_quotation(p_id uuid) returns public.quotations
+create function public.hold_quotation(p_id uuid, p_request_id text) returns public.quotations
 language plpgsql
 volatile
 security invoker
@@ -414,12 +415,19 @@ begin
     raise exception 'changing quotation %: there is none', p_id using errcode = 'QT000';
   end if;
 
+  if exists (
+    select from public.quotation_history as h
+    where h.owner_id = v_quotation.owner_id and h.request_id = p_request_id and h.quotation_id = p_id
+  ) then
+    return null;
+  end if;
+
   return v_quotation;
 end;
 $$;
 
-comment on function public.hold_quotation(uuid) is
-  'The quotation, archived or not, held until the end of the transaction. SQLSTATE QT000: no such quotation.';
+comment on function public.hold_quotation(uuid, text) is
+  'The quotation, archived or not, held until the end of the transaction; null where this request has changed it before. SQLSTATE QT000: no such quotation.';
 
 create function public.lock_quotation(p_id uuid, p_versions integer[], p_request_id text)
 returns public.quotations
@@ -429,12 +437,9 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_quotation constant public.quotations := public.hold_quotation(p_id);
+  v_quotation constant public.quotations := public.hold_quotation(p_id, p_request_id);
 begin
-  if exists (
-    select from public.quotation_history as h
-    where h.owner_id = v_quotation.owner_id and h.request_id = p_request_id and h.quotation_id = p_id
-  ) then
+  if v_quotation.id is null then
     return null;
   end if;
 
@@ -446,6 +451,8 @@ begin
     raise exception 'changing quotation %: it is at version % by now', p_id, v_quotation.version using errcode = 'QT005';
   end if;
 
+  -- for the audit trail
+  perform set_config('quotation.request', p_request_id, true);
   return v_quotation;
 end;
 $$;
@@ -535,8 +542,7 @@ begin
   set
     customer_name = coalesce(p_changes ->> 'customer_name', q.customer_name),
     currency = coalesce(p_changes ->> 'currency', q.currency),
-    valid_until = case when p_changes ? 'valid_until' then (p_changes ->> 'valid_until')::date else q.valid_until end,
-    last_request_id = p_request_id
+    valid_until = case when p_changes ? 'valid_until' then (p_changes ->> 'valid_until')::date else q.valid_until end
   where q.id = p_id;
 
   if p_changes ? 'lines' then
@@ -582,7 +588,7 @@ begin
   end if;
 
   update public.quotations as q
-  set status = p_status, last_request_id = p_request_id
+  set status = p_status
   where q.id = p_id;
 
   return public.quotation_document(p_id);
@@ -592,17 +598,17 @@ $$;
 comment on function public.change_quotation_status(uuid, text, integer[], text, uuid) is
   'Changes the status of a quotation, of an organisation''s where one is named, once for each request. SQLSTATE QT000, SD001, QT001, QT002, QT003, QT005.';
 
-create function public.archive_quotation(p_id uuid, p_archived boolean, p_versions integer[]) returns jsonb
+create function public.archive_quotation(p_id uuid, p_archived boolean, p_versions integer[], p_request_id text)
+returns jsonb
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
 declare
-  v_quotation constant public.quotations := public.hold_quotation(p_id);
+  v_quotation constant public.quotations := public.hold_quotation(p_id, p_request_id);
 begin
-  -- Before its version, which another attempt at the same request has counted up.
-  if (v_quotation.archived_at is not null) = p_archived then
+  if v_quotation.id is null or (v_quotation.archived_at is not null) = p_archived then
     return public.quotation_document(p_id);
   end if;
 
@@ -610,6 +616,8 @@ begin
     raise exception 'archiving or restoring quotation %: it is at version % by now', p_id, v_quotation.version
       using errcode = 'QT005';
   end if;
+
+  perform set_config('quotation.request', p_request_id, true);
 
   update public.quotations as q
   set archived_at = case when p_archived then now() end
@@ -619,21 +627,21 @@ begin
 end;
 $$;
 
-comment on function public.archive_quotation(uuid, boolean, integer[]) is
-  'Archives a quotation or restores it; one that is so already stays as it is. SQLSTATE QT000, QT005.';
+comment on function public.archive_quotation(uuid, boolean, integer[], text) is
+  'Archives a quotation or restores it, once for each request; one that is so already stays as it is. SQLSTATE QT000, QT005.';
 
-revoke all on function public.archive_quotation(uuid, boolean, integer[]) from public, anon, authenticated, service_role;
+revoke all on function public.archive_quotation(uuid, boolean, integer[], text) from public, anon, authenticated, service_role;
 revoke all on function public.quotation_document(uuid) from public, anon, authenticated, service_role;
-revoke all on function public.hold_quotation(uuid) from public, anon, authenticated, service_role;
+revoke all on function public.hold_quotation(uuid, text) from public, anon, authenticated, service_role;
 revoke all on function public.lock_quotation(uuid, integer[], text) from public, anon, authenticated, service_role;
 revoke all on function public.write_quotation_lines(uuid, jsonb) from public, anon, authenticated, service_role;
 revoke all on function public.create_quotation(jsonb, text, uuid) from public, anon, authenticated, service_role;
 revoke all on function public.update_quotation(uuid, jsonb, integer[], text) from public, anon, authenticated, service_role;
 revoke all on function public.change_quotation_status(uuid, text, integer[], text, uuid)
   from public, anon, authenticated, service_role;
-grant execute on function public.archive_quotation(uuid, boolean, integer[]) to authenticated;
+grant execute on function public.archive_quotation(uuid, boolean, integer[], text) to authenticated;
 grant execute on function public.quotation_document(uuid) to authenticated, service_role;
-grant execute on function public.hold_quotation(uuid) to authenticated;
+grant execute on function public.hold_quotation(uuid, text) to authenticated;
 grant execute on function public.lock_quotation(uuid, integer[], text) to authenticated;
 grant execute on function public.write_quotation_lines(uuid, jsonb) to authenticated;
 grant execute on function public.create_quotation(jsonb, text, uuid) to authenticated;

@@ -195,7 +195,7 @@ select * from (values
   ('authenticated', 'purchase_receipts', 'insert', 'business_id id location_id supplier'),
   ('authenticated', 'quotation_lines', 'insert', 'description position quantity quotation_id tax_basis_points unit_price_minor'),
   ('authenticated', 'quotations', 'insert', 'currency customer_name organization_id request_id valid_until'),
-  ('authenticated', 'quotations', 'update', 'archived_at currency customer_name last_request_id status valid_until'),
+  ('authenticated', 'quotations', 'update', 'archived_at currency customer_name status valid_until'),
   ('authenticated', 'recognition_addresses', 'insert', 'user_id'),
   ('authenticated', 'recognition_shares', 'insert', 'evidence_weight recipient_address recipient_id recognition_id request_id'),
   ('authenticated', 'recognitions', 'insert', 'category message points recipient_address recipient_id request_id tags'),
@@ -206,7 +206,7 @@ select * from (values
   ('authenticated', 'transfers', 'insert', 'business_id from_location_id id to_location_id'),
   ('service_role', 'quotation_lines', 'insert', 'description position quantity quotation_id tax_basis_points unit_price_minor'),
   ('service_role', 'quotations', 'insert', 'currency customer_name organization_id request_id user_id valid_until'),
-  ('service_role', 'quotations', 'update', 'archived_at currency customer_name last_request_id status valid_until')
+  ('service_role', 'quotations', 'update', 'archived_at currency customer_name status valid_until')
 ) as g (role, name, privilege, columns)
 union all
 -- the resources of the CRM: their own columns, and those that say whose a new row is and by which request

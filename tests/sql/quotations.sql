@@ -33,7 +33,7 @@ select pg_temp.refused('quotations', $$customer_name = ''$$, 'quotations_custome
 select pg_temp.refused('quotations', $$currency = 'eur'$$, 'quotations_currency_is_three_capitals');
 select pg_temp.refused('quotations', $$valid_until = '10000-01-01'$$, 'quotations_valid_until_has_four_digits_of_year');
 select pg_temp.refused('quotations', $$net_minor = -1$$, 'quotations_amounts_are_not_negative');
-select pg_temp.refused('quotations', $$last_request_id = ''$$, 'quotations_last_request_id_has_1_to_256_characters');
+select pg_temp.refused('quotation_history', $$request_id = ''$$, 'quotation_history_request_id_has_1_to_256_characters');
 select pg_temp.refused('quotation_lines', $$position = 101$$, 'quotation_lines_position_is_1_to_100');
 select pg_temp.refused('quotation_lines', $$description = ''$$, 'quotation_lines_description_has_1_to_200_characters');
 select pg_temp.refused('quotation_lines', $$quantity = 0$$, 'quotation_lines_quantity_is_positive');
@@ -139,8 +139,9 @@ insert into public.quotations (request_id, customer_name, currency, valid_until)
 values ('both', 'c', 'EUR', (now() at time zone 'utc')::date);
 insert into public.quotation_lines (quotation_id, position, description, quantity, unit_price_minor)
 select id, 1, 'd', 1, 1 from public.quotations where request_id = 'both';
+select set_config('quotation.request', 'one-update', true) \g /dev/null
 select lives_ok(
-  $$update public.quotations set status = 'sent', archived_at = now(), last_request_id = 'one-update' where request_id = 'both'$$,
+  $$update public.quotations set status = 'sent', archived_at = now() where request_id = 'both'$$,
   'its last day is one on which a quotation is sent'
 );
 select results_eq(

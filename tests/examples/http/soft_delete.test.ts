@@ -233,6 +233,33 @@ Deno.test("archiving and restoring again changes nothing, with a key or without"
   );
 });
 
+Deno.test("an attempt after one whose answer was never recorded neither archives what came back meanwhile, nor brings back what went", async () => {
+  const { id } = await newQuotation(stack(), ada);
+  const [archiving, restoring] = [unique("key"), unique("key")];
+  const asked = [
+    () => remove(id, archiving),
+    () => bringBack(id, restoring),
+    () => remove(id),
+  ] as const;
+  for (const ask of asked) assertEquals((await ask()).status, 200);
+  await stack().sql(
+    "delete from public.idempotency_keys where idempotency_key = any ($1)",
+    [[archiving, restoring]],
+  );
+  const isArchived = async (ask: typeof asked[number]) => {
+    const { status, replayed, body } = await ask();
+    assertEquals([status, replayed], [200, false]);
+    return body.archivedAt !== null;
+  };
+  assertEquals(await isArchived(asked[1]), true);
+  await bringBack(id);
+  assertEquals(await isArchived(asked[0]), false);
+  assertEquals(
+    (await historyOf(ada, id)).map(({ action }) => action),
+    ["created", "archived", "restored", "archived", "restored"],
+  );
+});
+
 Deno.test("who goes past the function neither deletes nor changes archived rows, nor archives another's", async () => {
   const { id } = await newQuotation(stack(), ada);
   const rows = ({ client }: Actor) => client.from("quotations");

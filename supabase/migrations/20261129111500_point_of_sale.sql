@@ -238,6 +238,8 @@ create table public.products (
   constraint products_business_id_id_key unique (business_id, id),
   constraint products_business_id_sku_key unique (business_id, sku),
   constraint products_sku_has_1_to_64_characters check (char_length(sku) between 1 and 64),
+  -- a count is trimmed: it would be booked on the product without them, or on none
+  constraint products_sku_has_no_blanks_around_it check (sku !~ '^\s|\s$'),
   constraint products_name_has_1_to_200_characters check (char_length(name) between 1 and 200),
   -- 200 lines of 10,000 pieces at the highest price stay below 2^53, up to which a JSON number is exact
   constraint products_price_is_0_to_4000000000 check (price between 0 and 4000000000),

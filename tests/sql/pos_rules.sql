@@ -1,6 +1,6 @@
 -- What the point of sale's tables promise about any row, whoever writes it.
 begin;
-select plan(77);
+select plan(79);
 
 insert into public.businesses (id, name, currency) values ('00000000-0000-4000-8000-0000000000b1', 'Tea', 'EUR'), ('00000000-0000-4000-8000-0000000000b2', 'Pots', 'EUR');
 insert into public.locations (id, business_id, name) values
@@ -52,6 +52,8 @@ select pg_temp.refused($$insert into public.products (business_id, sku, name, pr
 select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'x', 'x', 4000000001)$$, 'products_price_is_0_to_4000000000');
 select pg_temp.refused($$insert into public.products (business_id, sku, name, price, tax_rate) values ('00000000-0000-4000-8000-0000000000b1', 'x', 'x', 1, 10001)$$, 'products_tax_rate_is_0_to_10000');
 select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'tea', 'x', 1)$$, 'products_business_id_sku_key');
+select pg_temp.refused($$insert into public.products (business_id, sku, name, price) values ('00000000-0000-4000-8000-0000000000b1', 'tea ', 'x', 1)$$, 'products_sku_has_no_blanks_around_it');
+select pg_temp.refused($$update public.products set sku = E'\ttea' where sku = 'tea'$$, 'products_sku_has_no_blanks_around_it');
 select pg_temp.refused($$update public.products set tax_rate = 1200, zero_rated = true where sku = 'tea'$$, 'products_zero_rated_have_no_tax');
 
 insert into public.tax_registrations (business_id, version, registered_name, tin, branch_code, address, vat_registered, permit_number, permit_issued_on, first_serial, last_serial, registered_by)

@@ -88,7 +88,12 @@ const BAD_BODIES: [
     400,
     "REQUEST_INVALID",
   ],
-  ["64 KiB and more", withTitle("x".repeat(65_536)), 413, "REQUEST_TOO_LARGE"],
+  [
+    "256 KiB and more",
+    withTitle("x".repeat(262_144)),
+    413,
+    "REQUEST_TOO_LARGE",
+  ],
 ];
 
 for (const [what, body, status, code] of BAD_BODIES) {

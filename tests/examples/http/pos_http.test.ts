@@ -228,7 +228,7 @@ Deno.test("a malformed key is refused, and nothing is sold", async () => {
 
 Deno.test("a body that is too large, or no JSON by its own word, is refused", async () => {
   const large = await call(stack(), ada, "pos/sales", {
-    body: { ...saleOf(shop.counter, []), note: "x".repeat(70_000) },
+    body: { ...saleOf(shop.counter, []), note: "x".repeat(270_000) },
     key: unique("key"),
   });
   assertEquals([large.status, large.body.code], [413, "REQUEST_TOO_LARGE"]);

@@ -71,7 +71,7 @@ const BAD_DRAFTS: [what: string, body: unknown, status: number][] = [
     { ...DRAFT, lines: [{ ...LINE, taxBasisPoints: 10_001 }] },
     400,
   ],
-  ["more than 64 KiB", { ...DRAFT, customerName: "x".repeat(70_000) }, 413],
+  ["more than 256 KiB", { ...DRAFT, customerName: "x".repeat(270_000) }, 413],
 ];
 
 for (const [what, body, status] of BAD_DRAFTS) {

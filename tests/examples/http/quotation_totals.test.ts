@@ -109,7 +109,8 @@ Deno.test("half a minor unit goes away from zero, less does not", async () => {
 
 Deno.test("the largest quotation there can be is counted exactly, and one more unit is refused", async () => {
   const most = {
-    description: "everything",
+    // three bytes each
+    description: "品".repeat(200),
     quantity: 10,
     unitPriceMinor: 1_000_000_000_000,
     taxBasisPoints: 10_000,

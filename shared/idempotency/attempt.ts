@@ -22,7 +22,6 @@ import {
   newEffectKey,
   type Step,
   stepsOf,
-  unprotectedSteps,
 } from "./steps.ts";
 
 /** The caller holds the key; it ends with `respond` or `fail`. */
@@ -225,11 +224,13 @@ export function attemptOf(grant: Grant): Attempt {
     },
     get step() {
       return step ??= stepsOf(
-        ledger,
-        identity,
-        ownerToken,
-        { effectKey: this.effectKey, leaseSeconds },
+        this.effectKey,
         claimed.steps,
+        async (name, result) => {
+          const { outcome } = await ledger
+            .checkpoint(identity, ownerToken, name, result, leaseSeconds);
+          if (outcome !== "recorded") throw new LeaseLostError(key);
+        },
       );
     },
     get effectKey() {
@@ -268,7 +269,7 @@ export function unprotectedAttempt(
     get signal() {
       return (controller ??= new AbortController()).signal;
     },
-    step: unprotectedSteps(effectKey),
+    step: stepsOf(effectKey),
     effectKey,
     respond: (answer) => Promise.resolve({ answer, as: "unstored" }),
     fail: () => Promise.resolve(null),

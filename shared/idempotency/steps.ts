@@ -1,6 +1,5 @@
-import { LeaseLostError } from "./errors.ts";
 import { sha256Hex } from "./fingerprint.ts";
-import { type Identity, KEPT_CHARACTER, type Ledger } from "./ledger.ts";
+import { type Identity, KEPT_CHARACTER, type StepResult } from "./ledger.ts";
 
 /**
  * A key for one effect of an operation, 69 characters: the same in every
@@ -38,13 +37,14 @@ export interface StepOptions<T> {
 /**
  * Runs a part of an operation once over all attempts of a key. A finished
  * step's result is kept in one trip, with the lease renewed, and given to later
- * attempts, which do not repeat the work.
+ * attempts, which do not repeat the work; nor does this one, asked again.
  *
  * The result must have a JSON form; it is given back as JSON reads it, in the
  * first attempt too, so that no attempt sees anything else.
  *
  * @throws {LeaseLostError} When another attempt has taken the key over.
- * @throws {LedgerUnavailableError} When the result could not be kept.
+ * @throws {LedgerUnavailableError} When the result could not be kept. Asked
+ * again, only that is tried again.
  * @throws {LedgerMisconfiguredError} When the results of a key would take more
  * than 1 MiB in the database: return where a large one is.
  * @throws {TypeError} When the result has no JSON form, the name is not 1 to 100
@@ -78,15 +78,20 @@ const MAX_STEPS = 100;
 
 const STEP_NAME = new RegExp(`^${KEPT_CHARACTER}{1,100}$`, "u");
 
-/** Makes the `step` of one attempt. */
+/**
+ * Makes the `step` of one attempt.
+ *
+ * @param finished What earlier attempts left.
+ * @param keep Keeps a result for later attempts; without a ledger, or a key,
+ * nobody does.
+ */
 export function stepsOf(
-  ledger: Ledger,
-  identity: Identity,
-  ownerToken: string,
-  { effectKey, leaseSeconds }: { effectKey: EffectKey; leaseSeconds: number },
-  finished: Readonly<Record<string, unknown>>,
+  effectKey: EffectKey,
+  finished: Readonly<Record<string, unknown>> = {},
+  keep: (name: string, result: StepResult) => Promise<void> = async () => {},
 ): Step {
   const running = new Map<string, Promise<unknown>>();
+  const done = new Map<string, Kept>();
 
   const perform = async <T>(
     name: string,
@@ -96,16 +101,14 @@ export function stepsOf(
     if (Object.hasOwn(finished, name)) {
       return parse((finished[name] as Kept).value);
     }
-    const idempotencyKey = await effectKey(name);
-    const kept = toJson(name, { value: await work({ idempotencyKey }) });
-    const { outcome } = await ledger.checkpoint(
-      identity,
-      ownerToken,
-      name,
-      kept,
-      leaseSeconds,
-    );
-    if (outcome !== "recorded") throw new LeaseLostError(identity.key);
+    // Where its result could not be kept, only that is tried again.
+    let kept = done.get(name);
+    if (kept === undefined) {
+      const idempotencyKey = await effectKey(name);
+      kept = toJson(name, { value: await work({ idempotencyKey }) });
+      done.set(name, kept);
+    }
+    await keep(name, kept);
     return kept.value as T;
   };
 
@@ -138,12 +141,6 @@ export function stepsOf(
 /** `effectKey` for a request without a key: each effect is a new one. */
 export const newEffectKey: EffectKey = () =>
   Promise.resolve(`idem_${crypto.randomUUID()}`);
-
-/** Makes the `step` of a run without a ledger: nothing remembers it. */
-export function unprotectedSteps(effectKey: EffectKey): Step {
-  return async (name, work) =>
-    await work({ idempotencyKey: await effectKey(name) });
-}
 
 function toJson(name: string, kept: Kept): Kept {
   try {

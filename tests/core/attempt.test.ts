@@ -5,7 +5,10 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import type { Attempt } from "../../shared/idempotency/attempt.ts";
+import {
+  type Attempt,
+  unprotectedAttempt,
+} from "../../shared/idempotency/attempt.ts";
 import { claim } from "../../shared/idempotency/claim.ts";
 import {
   type IdempotencyConfig,
@@ -224,6 +227,47 @@ Deno.test("a step sees what its result will be, in the first attempt too", async
     "no JSON form",
   );
   await run.fail("done");
+});
+
+for (const isProtected of [true, false]) {
+  const kind = isProtected ? "" : ", where no ledger remembers it";
+  Deno.test(`a step that is asked for twice in one attempt runs once, and gives JSON both times${kind}`, async () => {
+    const { step, fail } = isProtected
+      ? await bench().run()
+      : unprotectedAttempt();
+    let works = 0;
+    const charge = () =>
+      step("charge", () => ({ at: new Date(0), n: ++works }));
+    const results: unknown[] = [...await Promise.all([charge(), charge()])];
+    const result = { at: "1970-01-01T00:00:00.000Z", n: 1 };
+    assertEquals([...results, await charge()], [result, result, result]);
+    await assertRejects(
+      async () => await step("n", () => 10n),
+      TypeError,
+      "no JSON form",
+    );
+    await fail("done");
+  });
+}
+
+Deno.test("a step whose result could not be kept is kept when it is tried again, and its work is not done again", async () => {
+  let isDown = true;
+  const t = bench({}, (ledger) => ({
+    ...ledger,
+    checkpoint: (...args) =>
+      isDown
+        ? Promise.reject(new LedgerUnavailableError("keep it", "gone"))
+        : ledger.checkpoint(...args),
+  }));
+  const first = await t.run();
+  let works = 0;
+  const charge = () => first.step("charge", () => ++works);
+  await assertRejects(charge, LedgerUnavailableError);
+  await assertRejects(charge, LedgerUnavailableError);
+  isDown = false;
+  assertEquals(await charge(), 1);
+  await first.fail("again");
+  assertEquals(await (await t.run()).step("charge", () => ++works), 1);
 });
 
 Deno.test("a kept result is checked before a later attempt takes it", async () => {

@@ -298,7 +298,7 @@ const living = new Set<(reason: Error) => void>();
 let isListening = false;
 
 /** Says that an attempt is alive, for as long as it is and may be. */
-function heartOf({ ledger, identity, config, ownerToken }: Grant) {
+function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
   const { leaseSeconds, maxRunSeconds } = config;
   const startedAt = performance.now();
   let controller: AbortController | undefined;
@@ -319,6 +319,13 @@ function heartOf({ ledger, identity, config, ownerToken }: Grant) {
     living.delete(abort);
   };
 
+  const giveUp = (because: Error) => {
+    stop();
+    abort(because);
+    // Whoever waits for this attempt has to ask who has the key from now on.
+    share?.(null);
+  };
+
   const renew = async () => {
     try {
       const { outcome } = await ledger.renew(
@@ -327,8 +334,7 @@ function heartOf({ ledger, identity, config, ownerToken }: Grant) {
         leaseSeconds,
       );
       if (outcome === "recorded" || isStopped) return;
-      stop();
-      abort(new LeaseLostError(identity.key));
+      giveUp(new LeaseLostError(identity.key));
     } catch (error) {
       // The next renewal may get through; if none does, the lease lapses.
       const keyHash = await hashIdentity(identity);
@@ -344,14 +350,12 @@ function heartOf({ ledger, identity, config, ownerToken }: Grant) {
   };
 
   // Not left to the heartbeat: a renewal may wait for a ledger that is down.
-  const expire = () => {
-    stop();
-    abort(
+  const expire = () =>
+    giveUp(
       new Error(
         `The attempt ran for ${maxRunSeconds} s, as long as maxRunSeconds lets it: its lease is renewed no more`,
       ),
     );
-  };
 
   return {
     start() {

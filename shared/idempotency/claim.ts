@@ -88,18 +88,14 @@ export async function claim(
   const name = JSON.stringify([place, fingerprint, userId, scope, key]);
   // Of an interrupted attempt another policy is told something else.
   const question = `${name} ${config.onAbandoned} ${config.maxAttempts}`;
+  let isUnheard = false;
   const ask = () =>
     askOnce(question, async () => {
       const askedAt = performance.now();
       try {
         return await ledger.claim(identity, terms);
       } catch (error) {
-        const isSlow = performance.now() - askedAt > UNHEARD_AFTER_MS;
-        // What runs without the ledger may have taken effect when the claim is
-        // granted: there its end is unknown, and the key must say so.
-        if (isSlow && config.onLedgerDown === "reject") {
-          giveBack(ledger, identity, ownerToken, config.ttlSeconds.failed);
-        }
+        isUnheard = performance.now() - askedAt > UNHEARD_AFTER_MS;
         throw error;
       }
     });
@@ -119,10 +115,14 @@ export async function claim(
         result = { outcome: "replay", answer: shared };
       } else {
         let tries = 0;
-        result = await untilSettled(() => {
-          if (++tries > 1) outcome = "replayed_after_wait";
-          return ask();
-        }, until - performance.now());
+        result = await untilSettled(
+          () => {
+            if (++tries > 1) outcome = "replayed_after_wait";
+            return ask();
+          },
+          until - performance.now(),
+          flights.has(name) ? RUNNING : undefined,
+        );
       }
     }
     // Whoever may go on has an answer or a fence.
@@ -132,7 +132,14 @@ export async function claim(
   } catch (error) {
     const refusal = refusalOf(error, config);
     reporterOf(identity, config.onEvent, startedAt)(refusal, { error });
-    if (refusal !== "unprotected") throw error;
+    if (refusal !== "unprotected") {
+      // What runs without the ledger may have taken effect when the claim is
+      // granted: there its end is unknown, and the key must say so.
+      if (isUnheard) {
+        giveBack(ledger, identity, ownerToken, config.ttlSeconds.failed);
+      }
+      throw error;
+    }
     // The ledger may have granted the key, or may be back for the next attempt:
     // a provider, or a unique constraint, still knows the effect by its name.
     const effectKey = effectKeyOf(identity, fingerprint);
@@ -210,12 +217,13 @@ export function denialOf(key: string, denied: Denied): Error {
  * connections and end at the API's statement time limit.
  *
  * @param waitMs How long at most, in ms; then the last answer stands.
+ * @param last What is known before the first.
  */
 async function untilSettled(
   claim: () => Promise<ClaimResult>,
   waitMs: number,
+  last: ClaimResult | undefined,
 ): Promise<ClaimResult> {
-  let last: ClaimResult;
   try {
     return await pRetry(async () => {
       last = await claim();
@@ -231,12 +239,19 @@ async function untilSettled(
       shouldRetry: ({ error }) => error instanceof StillRunning,
     });
   } catch (error) {
-    if (error instanceof StillRunning) return last!;
+    // Somebody was at it a moment ago: a ledger that falls silent is no reason
+    // to run beside them.
+    const isOver = error instanceof StillRunning ||
+      error instanceof LedgerUnavailableError;
+    if (isOver && last !== undefined) return last;
     throw error;
   }
 }
 
 class StillRunning extends Error {}
+
+/** Somebody in this isolate is at it. */
+const RUNNING: ClaimResult = { outcome: "in_progress", retryAfterSeconds: 1 };
 
 function refusalOf(error: unknown, config: ResolvedConfig): Outcome {
   if (error instanceof RequestInProgressError) return "in_progress";
@@ -269,9 +284,7 @@ async function askOnce(
   const asked = asking.get(question);
   if (asked !== undefined) {
     const heard = await asked;
-    return "fence" in heard
-      ? { outcome: "in_progress", retryAfterSeconds: 1 }
-      : heard;
+    return "fence" in heard ? RUNNING : heard;
   }
   const own = claim();
   asking.set(question, own);

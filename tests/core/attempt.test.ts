@@ -310,6 +310,39 @@ Deno.test("duplicates that wait in one isolate share one run and one claim", asy
   );
 });
 
+Deno.test("a duplicate that waits for a run that hangs takes over with the end of its lease, not with that of its patience", async () => {
+  const t = bench({ leaseSeconds: 1 });
+  const waiting = { onConcurrent: "wait", waitSeconds: 120 } as const;
+  const hung = await t.run({ ...waiting, maxRunSeconds: 1 });
+  const next = await t.run(waiting);
+  assertEquals(next.number, 2);
+  await next.respond(ANSWER);
+  assertEquals((await hung.respond(ANSWER)).as, "replayed");
+});
+
+for (const where of ["elsewhere", "in the same isolate"]) {
+  Deno.test(`a duplicate that waits for a run ${where} does not run beside it when the ledger falls silent`, async () => {
+    let isDown = false;
+    const down = () =>
+      Promise.reject(new LedgerUnavailableError("claim the key", "gone"));
+    const t = bench(
+      { onConcurrent: "wait", onLedgerDown: "run", waitSeconds: 1 },
+      (ledger) => ({
+        ...ledger,
+        claim: (...args) => isDown ? down() : ledger.claim(...args),
+      }),
+    );
+    // Whoever does not wait announces no run.
+    const isElsewhere = where === "elsewhere";
+    const run = await t.run({ onConcurrent: isElsewhere ? "reject" : "wait" });
+    const duplicate = assertRejects(() => t.begin(), RequestInProgressError);
+    await sleep(30);
+    isDown = true;
+    await duplicate;
+    assertEquals((await run.respond(ANSWER)).as, "stored");
+  });
+}
+
 Deno.test("a crowd at an interrupted key asks once, and once more for each policy", async () => {
   const t = bench({ leaseSeconds: 1 });
   const run = await t.run({ maxRunSeconds: 1 });

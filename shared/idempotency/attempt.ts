@@ -172,8 +172,8 @@ export function attemptOf(grant: Grant): Attempt {
   const respond = async (answer: Answer, final = true): Promise<Responded> => {
     let recorded = answer;
     try {
-      final &&= (config.isFinal ?? isFinalStatus)(answer.status);
-      if (final && !isKept(answer, config)) {
+      final &&= await (config.isFinal ?? isFinalStatus)(answer.status);
+      if (final && !await isKept(answer, config)) {
         recorded = { ...answer, body: null };
       }
     } catch (error) {
@@ -391,9 +391,12 @@ function isFinalStatus(status: number): boolean {
   return status < 500 && !MOMENTARY.has(status);
 }
 
-function isKept(answer: Answer, { keepBody }: ResolvedConfig): boolean {
+async function isKept(
+  answer: Answer,
+  { keepBody }: ResolvedConfig,
+): Promise<boolean> {
   return answer.body !== null && answer.body.byteLength <= MAX_STORED_BYTES &&
-    (keepBody === undefined || keepBody(toResponse(answer)));
+    (keepBody === undefined || await keepBody(toResponse(answer)));
 }
 
 function messageOf(error: unknown): string {

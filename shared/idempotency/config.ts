@@ -139,7 +139,7 @@ export interface IdempotencyConfig {
    *
    * @default {"below 500, but not 401, 403, 408, 409, 425, 429"}
    */
-  isFinal?: ((status: number) => boolean) | undefined;
+  isFinal?: ((status: number) => boolean | Promise<boolean>) | undefined;
   /**
    * Whether the body of a final answer is kept. Where it is not, such as a
    * secret that is shown once, a retry is told 409 `RESPONSE_NOT_STORED` with
@@ -147,7 +147,7 @@ export interface IdempotencyConfig {
    *
    * @default {"up to 4 MiB"}
    */
-  keepBody?: ((response: Response) => boolean) | undefined;
+  keepBody?: ((response: Response) => boolean | Promise<boolean>) | undefined;
   /**
    * What to keep with the key, for people: JSON of at most 2 KB, for instance the
    * id of the trace under which it runs. A later attempt's is added to it. A

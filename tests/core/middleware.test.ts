@@ -165,6 +165,20 @@ Deno.test("keepBody sees the answer, and decides for each", async () => {
   assertEquals((await ask({ key: "order-18" })).body, { run: 2 });
 });
 
+Deno.test("keepBody and isFinal may take their time", async () => {
+  const open = numbered({ isFinal: (status) => Promise.resolve(status < 200) });
+  assertEquals((await open.ask({ key: KEY })).body, { run: 1 });
+  assertEquals((await open.ask({ key: KEY })).body, { run: 2 });
+  const secret = numbered({
+    keepBody: async (response) => (await response.json()).run !== 1,
+  });
+  await secret.ask({ key: KEY });
+  assertEquals(
+    (await secret.ask({ key: KEY })).body.code,
+    "RESPONSE_NOT_STORED",
+  );
+});
+
 Deno.test("what the fingerprint leaves out may differ between tries, and nothing else", async () => {
   const { ask } = numbered({
     fingerprint: (req) =>

@@ -153,6 +153,8 @@ async function nameOf<Input>(
   { key, payload = null }: BatchItem<Input>,
   place: number,
 ): Promise<string> {
+  // Without types the key may be missing altogether.
+  if (typeof key !== "string") return String(place);
   try {
     return JSON.stringify([key, await fingerprintValue(payload)]);
   } catch {

@@ -371,6 +371,19 @@ Deno.test("of two items whose payload has half a surrogate pair one runs, too", 
   assertEquals(bodies, [{ sent: 1 }, { sent: 1 }]);
 });
 
+Deno.test("items without a key, where nothing checks types, are no repetitions of each other", async () => {
+  const runs: number[] = [];
+  await runMany<number, unknown>({
+    ...owner,
+    store: memoryLedger(),
+    items: [1, 2].map((input) => ({ key: null as never, input })),
+  }, ({ input }) => {
+    runs.push(input);
+    return Promise.resolve({ status: 200, body: input });
+  });
+  assertEquals(runs, [1, 2]);
+});
+
 Deno.test("an item whose payload has no JSON form fails alone", async () => {
   const batch = items(2).map((item, n) =>
     n === 0 ? { ...item, payload: 10n } : item

@@ -487,13 +487,15 @@ async function takeOffer(call: Call): Promise<OpenAttempt | null> {
 
 function hold(call: Call, { attempt }: OpenAttempt): KeyClaim {
   const of = identityName(call.identity);
-  const claim: KeyClaim = {
+  const claim = {
     ownerToken: attempt.ownerToken ?? "",
     attempt: attempt.number,
     fence: attempt.fence,
-    // `await using` asks for this where it is declared: from there on somebody
-    // ends the attempt, come what may.
-    get [Symbol.asyncDispose]() {
+  } as KeyClaim;
+  // `await using` asks for this where it is declared: from there on somebody
+  // ends the attempt, come what may. Not enumerable: a copy asks for nothing.
+  Object.defineProperty(claim, Symbol.asyncDispose, {
+    get() {
       attempt.keepAlive();
       return async () => {
         if (!attemptByClaim.has(claim)) return;
@@ -502,7 +504,7 @@ function hold(call: Call, { attempt }: OpenAttempt): KeyClaim {
         await attempt.fail(new Error("the block that held the key was left"));
       };
     },
-  };
+  });
   attemptByClaim.set(claim, { attempt, of });
   claimByAttempt.set(attempt, claim);
   return claim;

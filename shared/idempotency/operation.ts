@@ -3,6 +3,7 @@ import {
   type KeptAnswer,
   unprotectedAttempt,
 } from "./attempt.ts";
+import { textOrBase64 } from "./body.ts";
 import { type Begun, claim } from "./claim.ts";
 import {
   checkedMetadata,
@@ -268,7 +269,6 @@ function runOf(attempt: Attempt): OperationRun {
 }
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 
 function answerOf({ status, headers, body }: OperationResult): Answer {
   assertStatus(status);
@@ -280,13 +280,21 @@ function answerOf({ status, headers, body }: OperationResult): Answer {
 }
 
 function replayOf<Body>(answer: KeptAnswer): OperationOutcome<Body> {
-  const text = decoder.decode(answer.body);
   return {
     status: answer.status,
     headers: { ...answer.headers, "X-Idempotency-Replay": "true" },
-    body: text === "" ? undefined as Body : JSON.parse(text),
+    body: bodyOf(textOrBase64(answer.body)) as Body,
     replayed: true,
   };
+}
+
+/** What is no JSON was recorded by a single call, or by an operator. */
+function bodyOf(text: string): unknown {
+  try {
+    return text === "" ? undefined : JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 async function refusal<Body>(error: unknown): Promise<OperationOutcome<Body>> {

@@ -410,7 +410,10 @@ Deno.test("without await using nobody renews: the lease is what leaseSeconds say
     renew: (...args) => (calls.push("renew"), ledger.renew(...args)),
   };
   const config = { leaseSeconds: 2 };
-  await createIdempotencyKey(listening, key, USER, config);
+  const claim = await createIdempotencyKey(listening, key, USER, config);
+  // As it is copied for a queue, or looked at by a test.
+  const { ownerToken, attempt, fence } = claim;
+  assertEquals({ ...claim }, { ownerToken, attempt, fence } as typeof claim);
   await sleep(1_000);
   age(0.5);
   assertEquals(
@@ -477,6 +480,28 @@ for (const response of ["\uFEFF{}", "a\0b", "", "{ }", "ﷺ🦕"]) {
     });
     const { cachedResponse } = await checkIdempotency(ledger, key, USER);
     assertEquals(cachedResponse?.response, response);
+  });
+}
+
+for (const response of ["done", "\uFEFF{}", "", '{"order":17}']) {
+  Deno.test(`what a single call stored is replayed by a plain operation: ${JSON.stringify(response)}`, async () => {
+    const { ledger, key } = bench();
+    const config = { scope: "orders", payload: { sku: "A-1" } };
+    const { scope: route, payload } = config;
+    await createIdempotencyKey(ledger, key, USER, config);
+    const result = { response, statusCode: 201 };
+    await storeIdempotencyResult(ledger, key, USER, result, config);
+    const { status, body, replayed } = await withIdempotency<unknown>(
+      { store: ledger, userId: USER, route, key, payload },
+      () => Promise.reject(new Error("ran twice")),
+    );
+    const isJson = response.startsWith("{");
+    const told = isJson
+      ? { order: 17 }
+      : response === ""
+      ? undefined
+      : response;
+    assertEquals([status, body, replayed], [201, told, true]);
   });
 }
 

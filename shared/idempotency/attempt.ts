@@ -121,7 +121,7 @@ export function attemptOf(grant: Grant): Attempt {
   if (claimed.outcome === "taken_over") report("taken_over");
 
   const failWith = async (failure: Failure): Promise<KeptAnswer | null> => {
-    heart.stop();
+    heart.stop(new Error(`The attempt at the key "${key}" has failed`));
     grant.share?.(null);
     let result: SettleResult;
     try {
@@ -223,15 +223,15 @@ export function attemptOf(grant: Grant): Attempt {
       return heart.signal();
     },
     get step() {
-      return step ??= stepsOf(
-        this.effectKey,
-        claimed.steps,
-        async (name, result) => {
+      return step ??= stepsOf(this.effectKey, {
+        finished: claimed.steps,
+        assertHeld: heart.assertHeld,
+        async keep(name, result) {
           const { outcome } = await ledger
             .checkpoint(identity, ownerToken, name, result, leaseSeconds);
           if (outcome !== "recorded") throw new LeaseLostError(key);
         },
-      );
+      });
     },
     get effectKey() {
       return effectKey ??= effectKeyOf(identity, grant.fingerprint);
@@ -306,13 +306,16 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let deadline: ReturnType<typeof setTimeout> | undefined;
   let isStopped = false;
+  // Why the key may be somebody else's.
+  let lost: Error | undefined;
 
   const abort = (because: Error) => {
     reason ??= because;
     controller?.abort(reason);
   };
 
-  const stop = () => {
+  const stop = (because?: Error) => {
+    lost ??= because;
     isStopped = true;
     clearTimeout(timer);
     clearTimeout(deadline);
@@ -320,7 +323,7 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
   };
 
   const giveUp = (because: Error) => {
-    stop();
+    stop(because);
     abort(because);
     // Whoever waits for this attempt has to ask who has the key from now on.
     share?.(null);
@@ -376,6 +379,9 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
       beat();
     },
     stop,
+    assertHeld() {
+      if (lost !== undefined) throw lost;
+    },
     signal(): AbortSignal {
       if (controller === undefined) {
         controller = new AbortController();

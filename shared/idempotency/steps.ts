@@ -42,7 +42,8 @@ export interface StepOptions<T> {
  * The result must have a JSON form; it is given back as JSON reads it, in the
  * first attempt too, so that no attempt sees anything else.
  *
- * @throws {LeaseLostError} When another attempt has taken the key over.
+ * @throws {LeaseLostError} When another attempt has taken the key over. Where
+ * that was known before, or this attempt is over, the work is not begun.
  * @throws {LedgerUnavailableError} When the result could not be kept. Asked
  * again, only that is tried again.
  * @throws {LedgerMisconfiguredError} When the results of a key would take more
@@ -78,17 +79,27 @@ const MAX_STEPS = 100;
 
 const STEP_NAME = new RegExp(`^${KEPT_CHARACTER}{1,100}$`, "u");
 
-/**
- * Makes the `step` of one attempt.
- *
- * @param finished What earlier attempts left.
- * @param keep Keeps a result for later attempts; without a ledger, or a key,
- * nobody does.
- */
+/** What steps are told by their attempt, and tell it. */
+interface Keeper {
+  /** What earlier attempts left. */
+  readonly finished: Readonly<Record<string, unknown>>;
+  /** Throws once somebody else may have the key. */
+  assertHeld(): void;
+  /** Keeps a result for later attempts. */
+  keep(name: string, result: StepResult): Promise<void>;
+}
+
+// Without a key, or a ledger, nobody remembers anything.
+const NOBODY: Keeper = {
+  finished: {},
+  assertHeld: () => {},
+  keep: () => Promise.resolve(),
+};
+
+/** Makes the `step` of one attempt. */
 export function stepsOf(
   effectKey: EffectKey,
-  finished: Readonly<Record<string, unknown>> = {},
-  keep: (name: string, result: StepResult) => Promise<void> = async () => {},
+  { finished, assertHeld, keep }: Keeper = NOBODY,
 ): Step {
   const running = new Map<string, Promise<unknown>>();
   const done = new Map<string, Kept>();
@@ -104,6 +115,7 @@ export function stepsOf(
     // Where its result could not be kept, only that is tried again.
     let kept = done.get(name);
     if (kept === undefined) {
+      assertHeld();
       const idempotencyKey = await effectKey(name);
       kept = toJson(name, { value: await work({ idempotencyKey }) });
       done.set(name, kept);

@@ -293,6 +293,27 @@ Deno.test("a step whose attempt lost the key says so", async () => {
   assertEquals(await late.fail(new LeaseLostError("k")), ANSWER);
 });
 
+const endings: Record<string, (run: Attempt) => Promise<unknown>> = {
+  "has lost its key": () => sleep(600),
+  "has run for too long": () => sleep(1_200),
+  "has failed": (run) => run.fail("a step beside it threw"),
+};
+for (const [what, end] of Object.entries(endings)) {
+  Deno.test(`an attempt that ${what} begins no more steps`, async () => {
+    const t = bench({ leaseSeconds: 1 });
+    const late = await t.run({ maxRunSeconds: 1 });
+    let works = 0;
+    assertEquals(await late.step("a", () => ++works), 1);
+    if (what === "has lost its key") {
+      t.age(60);
+      await t.run({ leaseSeconds: 60, maxRunSeconds: 1 });
+    }
+    await end(late);
+    await assertRejects(() => late.step("b", () => ++works), Error);
+    assertEquals([await late.step("a", () => ++works), works], [1, 1]);
+  });
+}
+
 Deno.test("duplicates that wait in one isolate share one run and one claim", async () => {
   const t = bench({ onConcurrent: "wait" });
   const run = await t.run();

@@ -108,22 +108,20 @@ export async function claim(
     if (!waits) {
       result = await ask();
     } else {
-      const until = performance.now() + config.waitSeconds * 1000;
-      const shared = await joinFlight(name, config.waitSeconds * 1000);
-      if (shared !== null) {
-        outcome = "shared";
-        result = { outcome: "replay", answer: shared };
-      } else {
-        let tries = 0;
-        result = await untilSettled(
-          () => {
-            if (++tries > 1) outcome = "replayed_after_wait";
-            return ask();
-          },
-          until - performance.now(),
-          flights.has(name) ? RUNNING : undefined,
-        );
-      }
+      const waitMs = config.waitSeconds * 1000;
+      const until = performance.now() + waitMs;
+      let tries = 0;
+      result = await untilSettled(async () => {
+        const answer = await joinFlight(name, until - performance.now());
+        if (answer !== null) {
+          outcome = "shared";
+          return { outcome: "replay", answer };
+        }
+        // Time is up; or it failed, and another of those who waited is at it.
+        if (flights.has(name)) return RUNNING;
+        if (++tries > 1) outcome = "replayed_after_wait";
+        return await ask();
+      }, waitMs);
     }
     // Whoever may go on has an answer or a fence.
     if (!("answer" in result || "fence" in result)) {
@@ -217,13 +215,12 @@ export function denialOf(key: string, denied: Denied): Error {
  * connections and end at the API's statement time limit.
  *
  * @param waitMs How long at most, in ms; then the last answer stands.
- * @param last What is known before the first.
  */
 async function untilSettled(
   claim: () => Promise<ClaimResult>,
   waitMs: number,
-  last: ClaimResult | undefined,
 ): Promise<ClaimResult> {
+  let last: ClaimResult | undefined;
   try {
     return await pRetry(async () => {
       last = await claim();
@@ -231,7 +228,7 @@ async function untilSettled(
       return last;
     }, {
       retries: Infinity,
-      maxRetryTime: Math.max(0, waitMs),
+      maxRetryTime: waitMs,
       minTimeout: 40,
       factor: 1.5,
       maxTimeout: 1_000,

@@ -364,6 +364,18 @@ for (const where of ["elsewhere", "in the same isolate"]) {
   });
 }
 
+Deno.test("duplicates that arrive together with the first share its run, too", async () => {
+  const t = bench({ onConcurrent: "wait" });
+  const crowd = Array.from({ length: 10 }, () => t.begin());
+  const first = await Promise.race(crowd);
+  if (first.kind !== "attempt") throw new Error("expected to run");
+  await sleep(500);
+  await first.attempt.respond(ANSWER);
+  const kinds = (await Promise.all(crowd)).map(({ kind }) => kind).sort();
+  assertEquals(kinds, [...Array(9).fill("answer"), "attempt"]);
+  assertEquals(t.calls.filter((call) => call === "claim").length, 1);
+});
+
 Deno.test("a crowd at an interrupted key asks once, and once more for each policy", async () => {
   const t = bench({ leaseSeconds: 1 });
   const run = await t.run({ maxRunSeconds: 1 });

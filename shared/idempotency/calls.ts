@@ -420,7 +420,7 @@ function remember(
     payload: JSON.stringify(payload ?? null),
     isHeld,
     leaseEndsAt: askedAt + leaseSeconds * 1000,
-    forgetAt: askedAt + Math.max(leaseSeconds, maxRunSeconds) * 1000,
+    forgetAt: askedAt + (leaseSeconds + maxRunSeconds) * 1000,
   };
   const others = openAttempts.get(name) ?? [];
   // Last in the map as well: those that began first are forgotten first.
@@ -501,7 +501,9 @@ function hold(call: Call, { attempt }: OpenAttempt): KeyClaim {
         if (!attemptByClaim.has(claim)) return;
         attemptByClaim.delete(claim);
         forget(call, attempt);
-        await attempt.fail(new Error("the block that held the key was left"));
+        // What another attempt has answered is nothing to those who leave.
+        await attempt.fail(new Error("the block that held the key was left"))
+          .catch(() => {});
       };
     },
   });

@@ -397,6 +397,33 @@ Deno.test("await using renews while the block runs, and frees the key at once wh
   assertEquals(cachedResponse?.status_code, 201);
 });
 
+Deno.test("await using leaves its block without an error of its own, whoever has answered meanwhile", async () => {
+  const { ledger, key, age } = bench();
+  const config = { keepBody: () => false };
+  {
+    await using _claim = await createIdempotencyKey(ledger, key, USER, config);
+    age(60);
+    const other = clientOf(ledger);
+    const claim = await createIdempotencyKey(other, key, USER, config);
+    const settling = { ...config, claim };
+    await storeIdempotencyResult(other, key, USER, RESULT, settling);
+  }
+  const { cachedResponse } = await checkIdempotency(ledger, key, USER, config);
+  assertEquals(cachedResponse?.status_code, 409);
+});
+
+Deno.test("a claim that has run for maxRunSeconds is known for as long as its lease lasts", async () => {
+  const { ledger, key } = bench();
+  const config = { leaseSeconds: 2, maxRunSeconds: 2 };
+  await using _claim = await createIdempotencyKey(ledger, key, USER, config);
+  await sleep(2_100);
+  // Whoever has ended is forgotten as others come.
+  await checkIdempotency(ledger, generateIdempotencyKey(), USER, config);
+  await storeIdempotencyResult(ledger, key, USER, RESULT, config);
+  const { cachedResponse } = await checkIdempotency(ledger, key, USER, config);
+  assertEquals(cachedResponse?.status_code, 201);
+});
+
 Deno.test("without await using nobody renews: the lease is what leaseSeconds says", async () => {
   const { ledger, key, age } = bench();
   const leases: number[] = [];

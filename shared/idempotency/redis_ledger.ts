@@ -1,4 +1,5 @@
 import { bytesOfBase64, toBase64 } from "./body.ts";
+import { pRetry } from "./deps.ts";
 import { LedgerMisconfiguredError, LedgerUnavailableError } from "./errors.ts";
 import {
   type Answer,
@@ -27,8 +28,8 @@ export interface RedisLedgerOptions {
    */
   readonly prefix?: string | undefined;
   /**
-   * How long to wait for an answer, in ms. Clients keep commands back while
-   * they are not connected, and whoever called is waiting.
+   * How long to wait for an answer, in ms, over all tries. Clients keep
+   * commands back while they are not connected, and whoever called is waiting.
    *
    * @default {5000}
    */
@@ -255,8 +256,17 @@ export function redisLedger(
         return await send(["EVAL", script, "1", name, ...args]);
       }
     };
+    // Each call is safe to send twice, and a connection that breaks loses the
+    // answers that are under way: an effect's record, too.
+    const evaluated = pRetry(evaluate, {
+      retries: 2,
+      minTimeout: 50,
+      randomize: true,
+      maxRetryTime: timeoutMs,
+      shouldRetry: ({ error }) => !SET_UP_ERRORS.test(String(error)),
+    });
     try {
-      return texts(await inTime(evaluate(), timeoutMs));
+      return texts(await inTime(evaluated, timeoutMs));
     } catch (cause) {
       throw refusalOf(attempted, cause);
     }

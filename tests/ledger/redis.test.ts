@@ -108,6 +108,23 @@ function testOnRedis(): void {
     assertEquals(sent.map(([command]) => command), ["EVALSHA", "EVAL"]);
   });
 
+  Deno.test("Redis ledger: an answer is recorded although the connection breaks meanwhile", async () => {
+    let breaks = 0;
+    const ledger = redisLedger(async (command) => {
+      const answer = await send(command);
+      if (breaks-- > 0) throw new Error("Socket closed unexpectedly");
+      return answer;
+    });
+    const { ownerToken, ...rest } = terms();
+    await ledger.claim(IDENTITY, { ownerToken, ...rest });
+    breaks = 2;
+    const answer = { status: 201, headers: {}, body: null };
+    assertEquals(await ledger.complete(IDENTITY, ownerToken, answer, 60), {
+      outcome: "recorded",
+    });
+    assertEquals(await ledger.read(IDENTITY), answer);
+  });
+
   Deno.test("Redis ledger: no part of an earlier owner's token stands for it", async () => {
     const ledger = redisLedger(send);
     const [first, second] = [terms(), terms()];
@@ -265,10 +282,13 @@ Deno.test("Redis ledger: an answer leaves no timer that keeps a process alive", 
   const clock = FakeTimers.install({ toFake: ["setTimeout", "clearTimeout"] });
   try {
     for (const what of ["refuses", "answers something else"]) {
-      await assertRejects(
+      let isOver = false;
+      const claimed = assertRejects(
         () => redisLedger(outages[what]!).claim(IDENTITY, terms()),
         LedgerUnavailableError,
-      );
+      ).finally(() => isOver = true);
+      while (!isOver) await clock.tickAsync(10);
+      await claimed;
       assertEquals(clock.countTimers(), 0, what);
     }
   } finally {

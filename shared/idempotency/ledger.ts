@@ -6,6 +6,10 @@
  * is safe to send again when its answer was lost on the way. The clock is the
  * store's own.
  *
+ * A store that is out of reach throws `LedgerUnavailableError`: then
+ * `onLedgerDown` holds, and the client is told 503. Any other error is passed on
+ * as one of the handler's.
+ *
  * `ledgerContract` in `testing.ts` proves a store of your own.
  */
 export interface Ledger {

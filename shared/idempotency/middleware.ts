@@ -53,6 +53,8 @@ export interface IdempotencyContext
    * key stays in progress until `work` ends; then its answer is recorded, what
    * retries get, and the user is notified where Supabase Realtime is installed.
    * Work that throws, or ends in no final answer, leaves the key free.
+   *
+   * @throws {TypeError} When there is such work already.
    */
   finishLater(accepted: Response, work: () => Promise<Response>): Response;
   /**
@@ -281,6 +283,11 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
         return response;
       },
       finishLater(accepted, background) {
+        if (work !== undefined) {
+          throw new TypeError(
+            "Cannot finish this request later twice: the first work would be left out, put both into one",
+          );
+        }
         work = background;
         return accepted;
       },

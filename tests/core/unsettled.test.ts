@@ -105,6 +105,26 @@ Deno.test("a background part that ends in Response.error() leaves a key that run
   assertEquals(await (await again({ key: KEY })).json(), 2);
 });
 
+Deno.test("a handler that would finish later twice is told so, and none of the work is lost", async () => {
+  const store = memoryLedger();
+  let works = 0;
+  const work = () => Promise.resolve(Response.json(++works));
+  const twice = route({ store }, ({ finishLater }) => {
+    finishLater(new Response(), work);
+    return finishLater(new Response(), work);
+  });
+  await assertRejects(
+    () => twice({ key: KEY }),
+    TypeError,
+    "put both into one",
+  );
+  const again = route(
+    { store },
+    ({ attempt }) => Response.json([attempt, works]),
+  );
+  assertEquals(await (await again({ key: KEY })).json(), [2, 0]);
+});
+
 // A worker that froze, and woke when another had answered and kept no body.
 function overtaken() {
   let ahead = 0;

@@ -8,6 +8,7 @@ import {
   IdempotencyError,
   KeyReusedError,
   LedgerMisconfiguredError,
+  LedgerUnavailableError,
   NotOwnerError,
   OutcomeUnknownError,
   RequestInProgressError,
@@ -474,12 +475,17 @@ async function takeOffer(call: Call): Promise<OpenAttempt | null> {
   const { leaseSeconds } = call.config;
   const left = offered.leaseEndsAt - performance.now();
   if (attempt.ownerToken === null || left > leaseSeconds * 500) return offered;
-  const { outcome } = await call.ledger.renew(
-    call.identity,
-    attempt.ownerToken,
-    leaseSeconds,
-  );
-  if (outcome === "recorded") return offered;
+  try {
+    const { outcome } = await call.ledger
+      .renew(call.identity, attempt.ownerToken, leaseSeconds);
+    if (outcome === "recorded") return offered;
+  } catch (error) {
+    const isDown = error instanceof LedgerUnavailableError;
+    if (isDown && call.config.onLedgerDown === "run") return offered;
+    // Whoever tries again finds it as it was.
+    offered.isHeld = false;
+    throw error;
+  }
   // The claim that follows says what became of the key.
   forget(call, attempt);
   return null;

@@ -371,6 +371,35 @@ for (const id of ["", "u\0", "u\ud800"]) {
   });
 }
 
+Deno.test("a create whose check is old, with the ledger out of reach, does as onLedgerDown says, and can be tried again", async () => {
+  const { ledger } = bench();
+  let isDown = false;
+  const store: Ledger = {
+    ...ledger,
+    renew: (...args) =>
+      isDown
+        ? Promise.reject(new LedgerUnavailableError("renew it", "gone"))
+        : ledger.renew(...args),
+  };
+  for (const onLedgerDown of ["run", "reject"] as const) {
+    const config = { leaseSeconds: 2, onLedgerDown };
+    const key = generateIdempotencyKey();
+    isDown = false;
+    await checkIdempotency(store, key, USER, config);
+    await sleep(1_050);
+    isDown = true;
+    const create = () => createIdempotencyKey(store, key, USER, config);
+    if (onLedgerDown === "run") {
+      assertEquals((await create()).attempt, 1);
+    } else {
+      await assertRejects(create, LedgerUnavailableError);
+      isDown = false;
+      assertEquals((await create()).attempt, 1);
+    }
+    await storeIdempotencyResult(store, key, USER, RESULT, config);
+  }
+});
+
 Deno.test("await using renews while the block runs, and frees the key at once when it is left", async () => {
   const { ledger, key } = bench();
   const config = { leaseSeconds: 1 };

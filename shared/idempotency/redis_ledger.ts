@@ -256,17 +256,20 @@ export function redisLedger(
         return await send(["EVAL", script, "1", name, ...args]);
       }
     };
-    // Each call is safe to send twice, and a connection that breaks loses the
-    // answers that are under way: an effect's record, too.
-    const evaluated = pRetry(evaluate, {
-      retries: 2,
-      minTimeout: 50,
-      randomize: true,
-      maxRetryTime: timeoutMs,
-      shouldRetry: ({ error }) => !SET_UP_ERRORS.test(String(error)),
-    });
+    const again = (error: unknown) => {
+      if (SET_UP_ERRORS.test(String(error))) throw error;
+      return pRetry(evaluate, {
+        retries: 1,
+        minTimeout: 50,
+        randomize: true,
+        maxRetryTime: timeoutMs,
+        shouldRetry: ({ error }) => !SET_UP_ERRORS.test(String(error)),
+      });
+    };
     try {
-      return texts(await inTime(evaluated, timeoutMs));
+      // Each call is safe to send twice, and a connection that breaks loses the
+      // answers that are under way: an effect's record, too.
+      return texts(await inTime(evaluate().catch(again), timeoutMs));
     } catch (cause) {
       throw refusalOf(attempted, cause);
     }

@@ -39,11 +39,25 @@ drop function
   public.idempotency_upkeep, idempotency.count_statistics, idempotency.held_keys, idempotency.keep_as_nobodys;
 -- before the types of its columns
 drop table public.idempotency_keys;
--- without cascade: what others made of these tables is theirs, and has to go first
+-- Nothing with cascade, here and below: what others made of these, such as a column of a domain, a policy
+-- or a table in the schema, is theirs and has to go first.
 drop table
   idempotency.durations, idempotency.full_owners, idempotency.hours, idempotency.kept_statistics,
   idempotency.limits, idempotency.live_keys, idempotency.open_keys, idempotency.replay_counts,
   idempotency.rollup;
-drop schema idempotency cascade;
+drop function
+  idempotency.account_has_ended, idempotency.answer_to_loser, idempotency.claim_in_transaction,
+  idempotency.claim_item, idempotency.complete_in_transaction, idempotency.delete_expired,
+  idempotency.enforce_limits, idempotency.first_fence_since, idempotency.forget_owner,
+  idempotency.has_room_for, idempotency.keep_statistics, idempotency.mark_as_full, idempotency.run_batch,
+  idempotency.settle_item, idempotency.signed_in_owner, idempotency.stored_bytes,
+  idempotency.transaction_token, idempotency.version;
 drop type public.idempotency_item_answer;
 drop type public.idempotency_answer;
+drop domain
+  idempotency.attempt, idempotency.crashed_attempts, idempotency.error_message, idempotency.fingerprint,
+  idempotency.key, idempotency.metadata, idempotency.owner, idempotency.response,
+  idempotency.response_encoding, idempotency.response_headers, idempotency.scope, idempotency.status,
+  idempotency.status_code, idempotency.steps;
+drop sequence idempotency.fence_seq;
+drop schema idempotency;

@@ -97,9 +97,27 @@ for (const version of [15, NEWEST]) {
         );
         assertEquals(await end(), 200);
         const sql = postgres(url, { max: 1 });
-        await sql`create view public.load as select scope, executions from idempotency.hours`;
-        assertMatch(printed(await push()), /other objects depend on/);
-        await sql`drop view public.load`;
+        // What the project made of the ledger's is not taken with it.
+        for (
+          const [make, unmake] of [
+            [
+              "create view public.load as select scope, executions from idempotency.hours",
+              "drop view public.load",
+            ],
+            [
+              "alter table public.effects add column caller idempotency.owner",
+              "alter table public.effects drop column caller",
+            ],
+            [
+              "create table idempotency.mine (id int)",
+              "drop table idempotency.mine",
+            ],
+          ] as const
+        ) {
+          await sql.unsafe(make);
+          assertMatch(printed(await push()), /other objects depend on/);
+          await sql.unsafe(unmake);
+        }
         await project.push(url);
         assertEquals(await notPushed(url, project.migrations()), []);
         await sql`drop table public.more`;

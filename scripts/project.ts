@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { parseEnv } from "node:util";
@@ -96,7 +96,13 @@ export function environmentOf(
   folder: string,
 ): Partial<Record<typeof VARIABLES[number], string>> {
   const file = join(folder, ".env");
-  const written = existsSync(file) ? parseEnv(readFileSync(file, "utf8")) : {};
+  // A folder of that name is Python's.
+  const isThere = statSync(file, { throwIfNoEntry: false })?.isDirectory() ===
+    false;
+  // Editors on Windows begin a file with a mark of its encoding.
+  const written = isThere
+    ? parseEnv(readFileSync(file, "utf8").replace(/^\ufeff/, ""))
+    : {};
   // A project that was cloned may be anybody's: it does not say where a key goes
   // that it did not bring.
   if (process.env["SUPABASE_SECRET_KEY"]) delete written["SUPABASE_URL"];
@@ -177,7 +183,15 @@ function openDatabase(url: string): postgres.Sql {
   // The driver takes anything else for the database of this machine.
   if (!/^postgres(ql)?:\/\//.test(url)) throw new Error(NO_DATABASE_URL);
   try {
-    return postgres(url, { max: 1, connect_timeout: 10 });
+    return postgres(url, {
+      max: 1,
+      connect_timeout: 10,
+      // One at a time: what the driver sends ahead can wait forever at a pooler
+      // in transaction mode.
+      max_pipeline: 0,
+      // The driver would print them among what the command prints.
+      onnotice: () => {},
+    });
   } catch {
     throw new Error(NO_DATABASE_URL); // without its cause, which quotes the URL
   }

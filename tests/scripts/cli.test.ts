@@ -6,6 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { basename, join } from "node:path";
+import postgres from "postgres";
 import { CommandError } from "../../scripts/cli/command.ts";
 import {
   carryOut,
@@ -14,6 +15,12 @@ import {
   stampsFor,
 } from "../../scripts/cli/project_folder.ts";
 import { VERSION } from "../../scripts/cli/release.ts";
+import {
+  hasPgBouncer,
+  startPgBouncer,
+} from "../../scripts/cluster/pgbouncer.ts";
+import { findPostgres } from "../../scripts/cluster/postgres.ts";
+import { adoptedCluster } from "../../scripts/cluster/supabase_cluster.ts";
 import { atTerminal, cli } from "../support/cli.ts";
 import { withStack } from "../support/stack.ts";
 
@@ -477,6 +484,25 @@ Deno.test("the project's .env says what the environment does not", () =>
     assertEquals(whole.code, 0, whole.text);
   }));
 
+Deno.test(".env is read as editors on Windows write it, and a folder of that name is none", () =>
+  withProject(async ({ path, write }) => {
+    const { apiUrl, secretKey } = stack();
+    const written = [
+      `SUPABASE_URL=${apiUrl}`,
+      `SUPABASE_SECRET_KEY=${secretKey}`,
+    ];
+    const list = (env: Record<string, string>) =>
+      cli(["keys", "list", "--json", "--project", path], { env });
+    await write(".env", `\ufeff${written.join("\r\n")}\r\n`);
+    assertEquals(await list({}), { code: 0, text: "[]" });
+    await Deno.remove(join(path, ".env"));
+    await write(".env/pyvenv.cfg", "home = /usr/bin\n");
+    assertEquals(
+      await list({ SUPABASE_URL: apiUrl, SUPABASE_SECRET_KEY: secretKey }),
+      { code: 0, text: "[]" },
+    );
+  }));
+
 Deno.test("a project does not say where a key goes that it did not bring", () =>
   withProject(async ({ path, write }) => {
     const asked: string[] = [];
@@ -742,4 +768,34 @@ Deno.test("cleanup --dry-run says how many keys have expired", async () => {
     },
   });
   assertEquals(text, "would delete 0 expired keys");
+});
+
+Deno.test({
+  name: "a warning of the database is no part of what a command prints",
+  ignore: findPostgres() === null,
+  async fn() {
+    await using cluster = await adoptedCluster();
+    const sql = postgres(cluster.url, { max: 1 });
+    // As after its operating system was renewed: each connection is warned.
+    await sql`update pg_database set datcollversion = '1' where datname = current_database()`;
+    await sql.end();
+    assertEquals(
+      await cli(["keys", "list", "--json", "--database-url", cluster.url]),
+      { code: 0, text: "[]" },
+    );
+  },
+});
+
+Deno.test({
+  name: "stats answers at a pooler in transaction mode",
+  ignore: findPostgres() === null || !hasPgBouncer(),
+  async fn() {
+    await using cluster = await adoptedCluster();
+    await using pooler = (await startPgBouncer(cluster.url, 2))!;
+    const { code, text } = await cli([
+      ...["stats", "--json", "--database-url", pooler.url],
+    ]);
+    assertEquals(code, 0, text);
+    assertEquals(JSON.parse(text).hours, 24);
+  },
 });

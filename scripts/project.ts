@@ -179,6 +179,10 @@ function projectOverDatabase(url: string): Project {
   };
 }
 
+// What the driver sends ahead can wait forever at a pooler in transaction mode.
+// Its types do not know the option.
+const ONE_AT_A_TIME = { max_pipeline: 0 };
+
 function openDatabase(url: string): postgres.Sql {
   // The driver takes anything else for the database of this machine.
   if (!/^postgres(ql)?:\/\//.test(url)) throw new Error(NO_DATABASE_URL);
@@ -186,9 +190,7 @@ function openDatabase(url: string): postgres.Sql {
     return postgres(url, {
       max: 1,
       connect_timeout: 10,
-      // One at a time: what the driver sends ahead can wait forever at a pooler
-      // in transaction mode.
-      max_pipeline: 0,
+      ...ONE_AT_A_TIME,
       // The driver would print them among what the command prints.
       onnotice: () => {},
     });

@@ -96,12 +96,36 @@ export async function openFolder(folder: string): Promise<ProjectFolder> {
       `${path} is where the module comes from: name your project`,
     );
   }
-  return {
-    path,
-    manifest: await readManifest(path),
-    migrations: (await namesIn(join(path, MIGRATIONS)))
-      .filter((name) => /^\d+_.*\.sql$/.test(name)),
-  };
+  const migrations = (await namesIn(join(path, MIGRATIONS)))
+    .filter((name) => /^\d+_.*\.sql$/.test(name));
+  const found = { path, manifest: await readManifest(path), migrations };
+  return { ...found, manifest: await asDatedNow(found) };
+}
+
+/** Its manifest, with the names of migrations that were given another date since. */
+async function asDatedNow(folder: ProjectFolder): Promise<Manifest | null> {
+  const { manifest, migrations } = folder;
+  if (manifest === null) return null;
+  const undated = (name: string) => name.replace(/^\d+/, "");
+  const files: Manifest["files"] = {};
+  const renamed = new Map<string, string>();
+  for (const [path, sum] of Object.entries(manifest.files)) {
+    const name = path.slice(MIGRATIONS.length + 1);
+    let now = path;
+    if (path.startsWith(`${MIGRATIONS}/`) && !migrations.includes(name)) {
+      for (const other of sinceRemoval(migrations)) {
+        const at = `${MIGRATIONS}/${other}`;
+        if (undated(other) !== undated(name) || at in manifest.files) continue;
+        if (checksum(await textAt(folder, at) ?? "") !== sum) continue;
+        renamed.set(name, other);
+        now = at;
+      }
+    }
+    files[now] = sum;
+  }
+  const made = Object.entries(manifest.migrations)
+    .map(([part, name]) => [part, renamed.get(name) ?? name]);
+  return { ...manifest, files, migrations: Object.fromEntries(made) };
 }
 
 async function readManifest(project: string): Promise<Manifest | null> {
@@ -214,22 +238,25 @@ function dateOf(version: string): number {
   return Number.isNaN(ms) ? Infinity : ms;
 }
 
+/** Those after which none took the ledger out. */
+function sinceRemoval(migrations: readonly string[]): readonly string[] {
+  const removal = migrations.findLastIndex((name) =>
+    name.endsWith("_remove_idempotency.sql")
+  );
+  return migrations.slice(removal + 1);
+}
+
 /** The migration that makes a part, as long as none took it out again. */
 export function migrationOf(
   { migrations, manifest }: ProjectFolder,
   part: SqlPart,
 ): string | null {
-  const removed =
-    migrations.findLast((name) => name.endsWith("_remove_idempotency.sql")) ??
-      "";
   const named = manifest?.migrations[part];
-  return migrations.findLast((name) =>
-    name > removed &&
-    // Without a manifest the ledger's is known by its name; what is called
-    // archive may be anything.
-    (named === undefined
-      ? part === "idempotency" && /^\d+_idempotency\.sql$/.test(name)
-      : name === named)
+  return sinceRemoval(migrations).findLast((name) => // Without a manifest the ledger's is known by its name; what is called
+  // archive may be anything.
+  (named === undefined
+    ? part === "idempotency" && /^\d+_idempotency\.sql$/.test(name)
+    : name === named)
   ) ?? null;
 }
 

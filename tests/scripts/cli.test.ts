@@ -191,6 +191,24 @@ Deno.test("init takes parts, one at a time too, and remembers them", () =>
     assertStringIncludes(two.text, "name one project, not other and ");
   }));
 
+Deno.test("a migration that was given another date is still the one", () =>
+  withProject(async ({ path, run, migrations }) => {
+    await run("init", "--yes", "--parts", "archive");
+    const folder = join(path, "supabase/migrations");
+    const names = migrations().map((name) => [name, name.replace(/^../, "19")]);
+    for (const [name, older] of names) {
+      await Deno.rename(join(folder, name!), join(folder, older!));
+    }
+    const doctor = await run("doctor");
+    assertStringIncludes(doctor.text, "as they were written");
+    const again = await run("init", "--yes", "--parts", "client");
+    assertEquals(again.code, 0, again.text);
+    assertEquals(migrations(), names.map(([, older]) => older));
+    assertStringIncludes((await run("init")).text, "were there already");
+    assertEquals((await run("remove", "--yes")).code, 0);
+    assertEquals(migrations().length, names.length + 1);
+  }));
+
 Deno.test("a part whose name the project uses already overwrites nothing", () =>
   withProject(async ({ run, read, write, migrations }) => {
     const theirs = "supabase/migrations/20250101000000_archive.sql";

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { z } from "zod";
 import {
   connectIfKnown,
@@ -143,7 +144,40 @@ const JobRun = z.object({
 // One runs every five minutes.
 const LATE_MS = 3 * 60 * 60 * 1000;
 
-const MISSING = new Set(["42883", "PGRST202", "3F000"]);
+// Functions, schemas, tables, types.
+const MISSING = new Set(["42883", "PGRST202", "3F000", "42P01", "42704"]);
+
+/** How the ledger comes back into a database. */
+function pushAnew({ manifest }: ProjectFolder): string {
+  const versions = Object.keys(manifest?.files ?? {})
+    .filter((path) => path.startsWith(MIGRATIONS) && /idempotency/.test(path))
+    .map((path) => basename(path).split("_")[0]);
+  return [
+    "run supabase db push. Where that finds nothing to do, what it made was dropped since: restore a backup,",
+    "or go on without the keys: drop what is left (the schema idempotency, and in public what has the",
+    `ledger's names), run supabase migration repair --status reverted ${
+      versions.join(" ")
+    }, and push again`,
+  ].join(" ");
+}
+
+function failure(error: unknown, folder: ProjectFolder): Finding {
+  const { code = "" } = error as { code?: string };
+  if (MISSING.has(code)) {
+    const found = "the ledger is not in the database, or not the whole of it";
+    const { message } = error as Error;
+    return wrong("schema", `${found}: ${message}`, pushAnew(folder));
+  }
+  const look =
+    "look at SUPABASE_URL and SUPABASE_SECRET_KEY, or --database-url";
+  return wrong(
+    "access",
+    explain(error),
+    code === "42501"
+      ? `${look}; where they are right, service_role has lost what the ledger's migration grants: put it back in a migration`
+      : look,
+  );
+}
 
 async function databaseFindings(
   database: Project,
@@ -194,26 +228,14 @@ async function databaseFindings(
         )
         : ok("durability", `synchronous_commit is ${synchronous_commit}`),
     );
+    const runs = z.array(JobRun).parse(
+      await database.call("idempotency_job_runs", { p_limit: 1 }),
+    );
+    findings.push(...jobFindings(runs));
   } catch (error) {
-    const { code = "" } = error as { code?: string };
-    return [
-      MISSING.has(code)
-        ? wrong(
-          "schema",
-          "the ledger is not in the database",
-          "run supabase db push",
-        )
-        : wrong(
-          "access",
-          explain(error),
-          "look at SUPABASE_URL and SUPABASE_SECRET_KEY, or --database-url",
-        ),
-    ];
+    findings.push(failure(error, folder));
   }
-  const runs = z.array(JobRun).parse(
-    await database.call("idempotency_job_runs", { p_limit: 1 }),
-  );
-  return [...findings, ...jobFindings(runs)];
+  return findings;
 }
 
 function jobFindings(runs: readonly z.output<typeof JobRun>[]): Finding[] {

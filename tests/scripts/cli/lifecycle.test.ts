@@ -15,7 +15,7 @@ import { printed } from "../../../scripts/check/command.ts";
 import { runSupabase } from "../../../scripts/check/supabase_cli.ts";
 import { schemaOf } from "../../support/catalog.ts";
 import { moduleOf } from "../../support/vendored.ts";
-import { durable, newProject, stamp } from "../../support/cli.ts";
+import { cli, durable, newProject, stamp } from "../../support/cli.ts";
 import { upgradeBesideRequests } from "./upgrade.ts";
 
 const ALL = "client,tracing,archive,sequences,migrate";
@@ -145,6 +145,53 @@ for (const version of [15, NEWEST]) {
     );
   });
 }
+
+Deno.test("what doctor says of a ledger that was dropped brings it back", async () => {
+  await using cluster = await emptyCluster({ version: NEWEST });
+  await using project = await newProject();
+  const { url } = cluster;
+  await project.cli("init", "--yes");
+  await project.push(url);
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  const supabase = async (...args: string[]) => {
+    const result = await runSupabase([...args, `--remote=${url}`], {
+      workdir: project.path,
+    });
+    assertEquals(result.code, 0, printed(result));
+    return printed(result);
+  };
+  const doctor = (options = "") =>
+    cli([
+      ...["doctor", "--project", project.path],
+      ...["--database-url", `${durable(url)}${options}`],
+    ]);
+  try {
+    await sql`revoke usage on schema idempotency from service_role`;
+    const { text } = await doctor("&role=service_role");
+    assertStringIncludes(text, "WRONG access: permission denied for schema");
+    assertStringIncludes(text, "service_role has lost what");
+    await sql`drop table public.idempotency_keys cascade`;
+    assertStringIncludes(
+      (await doctor()).text,
+      'not the whole of it: relation "public.idempotency_keys" does not exist',
+    );
+
+    await sql`drop schema public cascade`;
+    await sql`create schema public`;
+    const found = await doctor();
+    assertEquals(found.code, 1, found.text);
+    const [, repair] = /run supabase (migration repair [\w -]+),/
+      .exec(found.text)!;
+    assertMatch(await supabase("db", "push"), /up to date/);
+    await sql`drop schema idempotency cascade`;
+    await supabase(...repair!.split(" "));
+    await project.push(url);
+    const mended = await doctor();
+    assertEquals(mended.code, 0, mended.text);
+  } finally {
+    await sql.end();
+  }
+});
 
 /** Begins a request that holds its key; answers what ends it. */
 async function runningRequest(

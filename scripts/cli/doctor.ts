@@ -20,7 +20,7 @@ import {
   type ProjectFolder,
   stateOf,
 } from "./project_folder.ts";
-import { PACKAGE, SHARED, VERSION } from "./release.ts";
+import { isLater, otherRelease, PACKAGE, SHARED, VERSION } from "./release.ts";
 import { shown } from "../table.ts";
 
 /** One thing that was looked at. */
@@ -54,7 +54,7 @@ async function filesOf(folder: ProjectFolder): Promise<Finding[]> {
     version === VERSION ? ok("module", `version ${version}`) : wrong(
       "module",
       `version ${version}, and this program is ${VERSION}`,
-      `run ${commandLine("upgrade")}, then supabase db push`,
+      otherRelease(version),
     ),
   ];
   for (const path of Object.keys(manifest.files)) {
@@ -191,12 +191,11 @@ async function databaseFindings(
     const wanted = folder.manifest?.version ?? VERSION;
     const push =
       `run supabase db push; ${MIGRATIONS}/ has what leads to ${wanted}`;
-    const isNewer = version.localeCompare(wanted, "en", { numeric: true }) > 0;
     findings.push(
       version === wanted ? ok("schema", `version ${version}`) : wrong(
         "schema",
         `version ${version}, and the module is ${wanted}`,
-        isNewer
+        isLater(version, wanted)
           ? `bring the module to ${version}: take it from version control, or upgrade with the ${PACKAGE} of that version`
           : push,
       ),

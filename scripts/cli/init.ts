@@ -26,6 +26,7 @@ import {
 } from "./project_folder.ts";
 import {
   creatingSql,
+  otherRelease,
   PACKAGE,
   type Part,
   PARTS,
@@ -232,8 +233,8 @@ async function run(args: readonly string[]): Promise<void> {
   const had = folder.manifest?.parts ?? [];
   if (folder.manifest !== null && folder.manifest.version !== VERSION) {
     throw new CommandError(
-      `${folder.path} has ${folder.manifest.version}, this is ${VERSION}: run ${
-        commandLine("upgrade")
+      `${folder.path} has ${folder.manifest.version}, this is ${VERSION}: ${
+        otherRelease(folder.manifest.version)
       }`,
     );
   }

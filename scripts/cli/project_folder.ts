@@ -6,10 +6,12 @@ import {
   open,
   readFile,
   realpath,
+  rename,
   rm,
   rmdir,
 } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
+import process from "node:process";
 import { z } from "zod";
 import {
   CommandError,
@@ -323,26 +325,31 @@ export async function carryOut(
 
 async function makeChange(
   project: string,
-  { path, text, kind }: Change,
+  { path: below, text, kind }: Change,
 ): Promise<void> {
-  const full = join(project, path);
+  const full = join(project, below);
   if (text === null) {
     await rm(full, { force: true });
     await removeEmptyFolders(dirname(full), join(project, "supabase"));
     return;
   }
   await mkdir(dirname(full), { recursive: true });
+  // Half a file would be taken for one that somebody edited, and what was in the
+  // place of it would be lost.
+  const isNew = kind === "add";
+  const place = isNew ? full : await realpath(full);
+  const path = isNew ? place : `${place}.${process.pid}`;
   // Two that run at once do not write over each other.
-  const file = await open(full, kind === "add" ? "wx" : "w");
+  const file = await open(path, "wx");
   try {
     await file.writeFile(text);
   } catch (error) {
-    // Half a file would be taken for one that somebody edited.
-    if (kind === "add") await rm(full, { force: true });
+    await rm(path, { force: true });
     throw error;
   } finally {
     await file.close();
   }
+  if (!isNew) await rename(path, place);
 }
 
 /**

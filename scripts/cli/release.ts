@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import configuration from "../../deno.json" with { type: "json" };
-import { CommandError } from "./command.ts";
+import { CommandError, commandLine } from "./command.ts";
 
 /** What `--parts` may name, and what each is. */
 export const PARTS = {
@@ -185,6 +185,18 @@ export async function removingSql(parts: readonly Part[]): Promise<string> {
   );
 }
 
+/** Whether a release came after another. */
+export function isLater(version: string, than: string): boolean {
+  return version.localeCompare(than, "en", { numeric: true }) > 0;
+}
+
+/** What to do with a project of another release. */
+export function otherRelease(version: string): string {
+  return isLater(version, VERSION)
+    ? `take the program of that version, npx ${PACKAGE}@${version}`
+    : `run ${commandLine("upgrade")}, then supabase db push`;
+}
+
 const STEP = /^(\d+\.\d+\.\d+)-(\d+\.\d+\.\d+)\.sql$/;
 
 /** The releases that lead from one to this one, and the last is this one. */
@@ -200,7 +212,9 @@ async function stepsFrom(version: string): Promise<[string, string][]> {
     if (to === undefined) {
       throw new CommandError(
         `there is no way from ${version} to ${VERSION}: supabase/releases/ has no step that begins at ${from}. ` +
-          "Use a newer version of this program, or the one that wrote the manifest",
+          (isLater(version, VERSION)
+            ? otherRelease(version)
+            : "Use a newer version of this program, or the one that wrote the manifest"),
       );
     }
     steps.push([from, to]);

@@ -22,7 +22,7 @@ import {
   stampsFor,
   stateOf,
 } from "./project_folder.ts";
-import { type Part, removingSql, VERSION } from "./release.ts";
+import { otherRelease, type Part, removingSql, VERSION } from "./release.ts";
 import { shown } from "../table.ts";
 
 const LiveKeys = z.tuple([z.object({
@@ -89,9 +89,9 @@ async function run(args: readonly string[]): Promise<void> {
   }
   if (manifest.version !== VERSION) {
     throw new CommandError(
-      `${folder.path} has ${manifest.version}, this is ${VERSION}: run ${
-        commandLine("upgrade")
-      } and push first, or take the program of that version`,
+      `${folder.path} has ${manifest.version}, this is ${VERSION}: first ${
+        otherRelease(manifest.version)
+      }`,
     );
   }
   const { changes, edited } = await changesFor(

@@ -743,6 +743,51 @@ Deno.test({
 });
 
 Deno.test({
+  name: "a file that cannot be replaced stays whole",
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    withProject(async ({ path, run, read, write }) => {
+      await run("init", "--yes");
+      const module = `${SHARED}/idempotency/middleware.ts`;
+      const text = await read(module);
+      const edited = `// mine\n${text}`;
+      await write(module, edited);
+      // As on a disk with room for little: no file may be larger than 4 KiB.
+      const full = await new Deno.Command("bash", {
+        args: [
+          ...["-c", `trap "" XFSZ; ulimit -f 4; exec "$0" "$@"`],
+          ...[Deno.execPath(), "run", "-A", "--no-check", "scripts/cli.ts"],
+          ...["init", "--force-vendor", "--yes", "--project", path],
+        ],
+      }).output();
+      const said = new TextDecoder().decode(full.stderr);
+      assertEquals(full.code, 1, said);
+      assertMatch(
+        said,
+        /0 of 1 changes are made; mend that and run this again/,
+      );
+      assertEquals(await read(module), edited);
+      assertEquals((await run("init", "--force-vendor", "--yes")).code, 0);
+      assertEquals(await read(module), text);
+      const names = Deno.readDirSync(join(path, SHARED, "idempotency"));
+      assertEquals([...names].filter(({ name }) => !name.endsWith(".ts")), []);
+    }),
+});
+
+Deno.test("a project of a later release is told which program to take", () =>
+  withProject(async ({ run, read, write }) => {
+    await run("init", "--yes");
+    const manifest = await read(MANIFEST);
+    await write(MANIFEST, manifest.replace(VERSION, "99.0.1"));
+    for (const command of ["doctor", "init", "upgrade", "remove"]) {
+      const { code, text } = await run(command);
+      assertEquals(code, 1, text);
+      assertStringIncludes(text, "supabase-idempotency@99.0.1");
+      assertEquals(text.includes("cli upgrade"), false, text);
+    }
+  }));
+
+Deno.test({
   name: "a link in a project leads no change out of it",
   ignore: Deno.build.os === "windows",
   fn: () =>

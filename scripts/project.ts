@@ -10,6 +10,7 @@ type Functions = Database["public"]["Functions"];
 
 // The same, whichever way the database was reached.
 const HINTS: Record<string, string> = {
+  "25006": "use the primary database, not a replica, and a role that may write",
   "42501": "use the project's secret key, or the database's owner",
   "42883":
     "the ledger is not there, or older than this command: run supabase db push",

@@ -252,7 +252,7 @@ function jobFindings(runs: readonly z.output<typeof JobRun>[]): Finding[] {
       return wrong(
         what,
         schedule === null ? "it is not scheduled" : "it is not active",
-        "see Jobs in the dashboard; how it is scheduled is at the end of the ledger's migration",
+        "run the block of the ledger's migration that begins with do $jobs$ in the SQL editor: it schedules both jobs anew",
       );
     }
     if (status === "failed") {

@@ -834,7 +834,8 @@ Deno.test("cleanup --dry-run says how many keys have expired", async () => {
 });
 
 Deno.test({
-  name: "a warning of the database is no part of what a command prints",
+  name:
+    "a warning of the database is no part of what a command prints, and a replica is known",
   ignore: findPostgres() === null,
   async fn() {
     await using cluster = await adoptedCluster();
@@ -846,6 +847,10 @@ Deno.test({
       await cli(["keys", "list", "--json", "--database-url", cluster.url]),
       { code: 0, text: "[]" },
     );
+    const replica = `${cluster.url}?default_transaction_read_only=on`;
+    const { code, text } = await cli(["stats", "--database-url", replica]);
+    assertEquals(code, 1);
+    assertStringIncludes(text, "use the primary database, not a replica");
   },
 });
 

@@ -267,6 +267,8 @@ async function doctorFinds(
   const sql = postgres(url, { max: 1, onnotice: () => {} });
   const module = `${path}/supabase/functions/_shared/idempotency/key.ts`;
   const text = await Deno.readTextFile(module);
+  const ledger = [...Deno.readDirSync(`${path}/supabase/migrations`)]
+    .find(({ name }) => name.endsWith("_idempotency.sql"))!.name;
   const findings = async () => {
     const failed = await run("doctor", "--json", "--database-url", url)
       .then(() => "[]", (error: Error) => error.message);
@@ -316,8 +318,14 @@ async function doctorFinds(
       const without = await findings();
       assertEquals(without.split("it is not scheduled").length, 3);
       assert(!without.includes("no pg_cron"));
-      await sql`update cron.job set jobname = case jobid
-        when 1 then 'cleanup-expired-idempotency-keys' else 'count-idempotency-statistics' end`;
+      assertStringIncludes(without, "begins with do $jobs$ in the SQL editor");
+      const [jobs] = /^do \$jobs\$[^]*?^\$jobs\$;/m.exec(
+        await Deno.readTextFile(`${path}/supabase/migrations/${ledger}`),
+      )!;
+      await sql.unsafe(jobs!);
+      const mended = await findings();
+      assert(!/it is not (active|scheduled)/.test(mended), mended);
+      await sql`delete from cron.job where jobname like 'gone%'`;
     }
   } finally {
     await Deno.writeTextFile(module, text);

@@ -83,4 +83,10 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   }
 }
 
+// Whoever reads along, such as head or less, may leave before it ends.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 process.exitCode = await main(process.argv.slice(2));

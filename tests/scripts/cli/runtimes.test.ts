@@ -61,6 +61,14 @@ Deno.test("the command line, as one file beside what it brings, runs on Node 22 
           await run("remove", "--yes", ...url),
           "would add supabase/migrations/",
         );
+        // Its second answer, after five seconds, is for nobody.
+        if (runtime === runtimes[0]) {
+          const left = await runCommand("bash", [
+            ...["-c", `"$0" "$@" | head -c 1`, runtime, entry],
+            ...["stats", "--watch", "--json", ...url],
+          ]);
+          assertEquals(printed(left), "{");
+        }
         const refused = await runCommand(runtime, [entry, "init"], {
           cwd: home,
         });

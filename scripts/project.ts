@@ -140,6 +140,14 @@ export function projectOverApi(url: string, secretKey: string): Project {
       const { data } = await supabase
         .rpc(name, parameters as never).throwOnError()
         .then(undefined, (error: Error) => {
+          if (/^\s*</.test(error.message)) {
+            throw new Error(
+              `${
+                new URL(url).host
+              } answers with a page, not as the API of a project: set SUPABASE_URL to https://<project>.supabase.co`,
+              { cause: error },
+            );
+          }
           if (!(error instanceof TypeError)) throw error;
           const { cause } = error;
           const why = cause instanceof Error ? cause.message : error.message;

@@ -588,6 +588,23 @@ Deno.test("a project that cannot be reached is named, and what to look at", () =
     );
   }));
 
+Deno.test("an address that is not the API's is told as such, and not its page", async () => {
+  for (const status of [200, 404]) {
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      () => new Response("<!doctype html><title>Dashboard", { status }),
+    );
+    const { code, text } = await cli(["keys", "list"], {
+      env: {
+        SUPABASE_URL: `http://127.0.0.1:${server.addr.port}/dashboard`,
+        SUPABASE_SECRET_KEY: "sb_secret_x",
+      },
+    });
+    assertEquals(code, 1);
+    assertMatch(text, /^keys: 127\.0\.0\.1:\d+ answers with a page, .*$/);
+  }
+});
+
 Deno.test("the names of a project's folders say nothing to a terminal", () =>
   withProject(async ({ run, write }) => {
     await run("init", "--yes");

@@ -254,12 +254,13 @@ export function migrationOf(
   part: SqlPart,
 ): string | null {
   const named = manifest?.migrations[part];
-  return sinceRemoval(migrations).findLast((name) => // Without a manifest the ledger's is known by its name; what is called
-  // archive may be anything.
-  (named === undefined
-    ? part === "idempotency" && /^\d+_idempotency\.sql$/.test(name)
-    : name === named)
-  ) ?? null;
+  // Without a manifest the ledger's is known by its name; what is called archive
+  // may be anything.
+  const isIt = (name: string) =>
+    named === undefined
+      ? part === "idempotency" && /^\d+_idempotency\.sql$/.test(name)
+      : name === named;
+  return sinceRemoval(migrations).findLast(isIt) ?? null;
 }
 
 /** Folders that other files are in stay, and so do links to folders. */

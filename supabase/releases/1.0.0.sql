@@ -3129,6 +3129,12 @@ as $$
     -- nobody may execute one that is missing
     where has_function_privilege('service_role', t.oid, 'execute') is not true
     union all
+    -- policies call what is in the second
+    select format('%s may not use the schema %s', r.role, s.name)
+    from unnest(array['authenticated', 'service_role']) as r (role)
+    cross join unnest(array['public', 'idempotency']) as s (name)
+    where not has_schema_privilege(r.role, s.name, 'usage')
+    union all
     -- a privilege on some columns is one as well
     select distinct format('%s may %s %s', r.role, p.privilege, t.relname)
     from pg_catalog.pg_class as t
@@ -3193,6 +3199,14 @@ as $$
         and x.indisvalid
         and (x.indisprimary or i.name <> 'idempotency_keys_identity')
     )
+    union all
+    select format('%s is missing', t.name)
+    from unnest(array[
+      'idempotency.durations', 'idempotency.full_owners', 'idempotency.hours', 'idempotency.kept_statistics',
+      'idempotency.limits', 'idempotency.live_keys', 'idempotency.open_keys', 'idempotency.replay_counts',
+      'idempotency.rollup', 'public.v_idempotency_stats'
+    ]) as t (name)
+    where to_regclass(t.name) is null
     union all
     select 'the foreign key of idempotency_keys to auth.users is missing'
     where not exists (

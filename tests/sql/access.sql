@@ -104,11 +104,13 @@ revoke execute on function public.idempotency_renew(text, text, text, uuid, inte
 grant execute on function public.idempotency_fail(text, text, text, uuid, text, integer, integer) to authenticated;
 grant insert (scope), select (steps, metadata) on public.idempotency_keys to authenticated;
 grant delete on idempotency.full_owners to anon;
+revoke usage on schema idempotency from authenticated;
 alter policy "users see only their own idempotency keys" on public.idempotency_keys using (owner <> '');
 alter function public.idempotency_claim(text, text, text, text, uuid, integer, integer, text, integer, boolean, jsonb) set search_path = public;
 alter table public.idempotency_keys drop constraint idempotency_keys_identity, drop constraint idempotency_keys_user_id_fkey;
 create index idempotency_keys_identity on public.idempotency_keys (owner, scope, idempotency_key);
 drop index public.idempotency_keys_fence;
+drop view public.v_idempotency_stats;
 set local role service_role;
 select is(
   (select wrong_grants from public.idempotency_health()),
@@ -116,6 +118,7 @@ select is(
     'anon may delete full_owners',
     'authenticated may execute idempotency_fail',
     'authenticated may insert idempotency_keys',
+    'authenticated may not use the schema idempotency',
     'authenticated may select metadata, steps of idempotency_keys',
     'row level security of idempotency_keys lets users see keys of others, or none',
     'service_role may not execute idempotency_renew'
@@ -128,6 +131,7 @@ select is(
     'idempotency_claim is not the ledger''s: it does not run as its owner, or not without a search path',
     'index idempotency_keys_fence is missing',
     'index idempotency_keys_identity is missing',
+    'public.v_idempotency_stats is missing',
     'the foreign key of idempotency_keys to auth.users is missing'
   ],
   'so is what is not as it was made'

@@ -179,6 +179,17 @@ function failure(error: unknown, folder: ProjectFolder): Finding {
   );
 }
 
+function grantRemedy(grant: string): string {
+  const [, role, schema] = /^(\w+) may not use the schema (\w+)$/.exec(grant) ??
+    [];
+  if (schema !== undefined) {
+    return `run this in a migration: grant usage on schema ${schema} to ${role}`;
+  }
+  return /^(service_role|row)/.test(grant)
+    ? "put it back in a migration, as the ledger's has it"
+    : "revoke it in a migration: anybody could make the ledger believe that a request was answered";
+}
+
 async function databaseFindings(
   database: Project,
   folder: ProjectFolder,
@@ -204,13 +215,7 @@ async function databaseFindings(
       ...wrong_grants.length === 0
         ? [ok("grants", "nobody but service_role writes the ledger")]
         : wrong_grants.map((grant) =>
-          wrong(
-            "grants",
-            grant,
-            /^(service_role|row)/.test(grant)
-              ? "put it back in a migration, as the ledger's has it"
-              : "revoke it in a migration: anybody could make the ledger believe that a request was answered",
-          )
+          wrong("grants", grant, grantRemedy(grant))
         ),
       ...wrong_objects.map((object) =>
         wrong(

@@ -186,6 +186,12 @@ Deno.test("what doctor says of a ledger that was dropped brings it back", async 
     await sql`drop schema idempotency cascade`;
     await supabase(...repair!.split(" "));
     await project.push(url);
+    const { text: grants } = await doctor();
+    for (
+      const [grant] of grants.matchAll(/grant usage on schema \w+ to \w+/g)
+    ) {
+      await sql.unsafe(grant);
+    }
     const mended = await doctor();
     assertEquals(mended.code, 0, mended.text);
   } finally {

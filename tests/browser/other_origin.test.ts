@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { assertNoComplaints, withBrowser } from "../support/browser.ts";
 import {
+  type Learned,
   openShop,
   type PageRequest,
   processInPage,
@@ -53,13 +54,24 @@ Deno.test("two tabs of one page that send at once, five times each, make one job
   await using shop = openShop(stack());
   await using visitor = await visit();
   const tabs = [await visitor.open(shop.url), await visitor.open(shop.url)];
-  const request = await newRequest(5);
-  const learned = await Promise.all(
-    tabs.map((tab) => tab.evaluate(processInPage, request)),
-  );
-  const answers = learned.flat();
+  let request: PageRequest;
+  let answers: Learned[];
+  do {
+    request = await newRequest(5);
+    const learned = await Promise.all(
+      tabs.map((tab) => tab.evaluate(processInPage, request)),
+    );
+    answers = learned.flat();
+    // On a busy machine one tab may be done before the other begins: then these
+    // are two undertakings.
+  } while (!areAtOnce(answers));
   assertEquals(answers.map(({ status }) => status), Array(10).fill(200));
-  assertEquals(new Set(answers.map(({ jobId }) => jobId)).size, 1);
   assertEquals(new Set(answers.map(({ sentKey }) => sentKey)).size, 1);
+  assertEquals(new Set(answers.map(({ jobId }) => jobId)).size, 1);
   assertEquals(await countJobs(request), 1);
 });
+
+function areAtOnce(answers: readonly Learned[]): boolean {
+  const lastSent = Math.max(...answers.map(({ sentAt }) => sentAt));
+  return answers.every(({ answeredAt }) => answeredAt > lastSent);
+}

@@ -30,6 +30,9 @@ export interface Learned {
   readonly replay: string | null;
   readonly stored: string | null;
   readonly sentKey: string | undefined;
+  /** By the clock of all tabs, in ms. */
+  readonly sentAt: number;
+  readonly answeredAt: number;
 }
 
 /** What {@link processInPage} needs; only what can be passed to a page. */
@@ -53,7 +56,9 @@ export async function processInPage(
     `${location.origin}/client.js`
   );
   const idempotentFetch = client.createIdempotentFetch();
+  const now = () => performance.timeOrigin + performance.now();
   const ask = async () => {
+    const sentAt = now();
     const response = await idempotentFetch(`${functionsUrl}/process-document`, {
       method: "POST",
       headers: {
@@ -70,6 +75,8 @@ export async function processInPage(
       replay: response.headers.get("x-idempotency-replay"),
       stored: response.headers.get("x-idempotency-stored"),
       sentKey: client.idempotencyKeyOf(response),
+      sentAt,
+      answeredAt: now(),
     };
   };
   return await Promise.all(Array.from({ length: times }, ask));

@@ -31,7 +31,6 @@ export interface Call {
   readonly method: string;
   readonly url: URL;
   readonly request: Request | undefined;
-  readonly input: RequestInfo | URL;
   readonly init: RequestInit;
 }
 
@@ -51,7 +50,6 @@ export function look(
     url: new URL(url),
     method: (init.method ?? method).toUpperCase(),
     request,
-    input,
     init,
   };
 }
@@ -69,7 +67,7 @@ const IDS = /\/(\d+|[\da-f-]{36})(?=\/|$)/gi;
  * region that is to run it nor the device's clock has a part in it.
  */
 export async function readOutgoing(
-  { method, url, request, input, init }: Call,
+  { method, url, request, init }: Call,
 ): Promise<Outgoing> {
   const headers = new Headers(init.headers ?? request?.headers);
   const callerKey = headers.get("idempotency-key") ??
@@ -122,7 +120,8 @@ export async function readOutgoing(
     send(fetch, key, signal) {
       if (key && !callerKey) headers.set("idempotency-key", key);
       const all = { ...init, method, headers, body, signal: signal! };
-      return fetch(input, all);
+      // Not the caller's URL, which may be another by now.
+      return fetch(request ?? href, all);
     },
   };
 }

@@ -221,6 +221,20 @@ Deno.test("another address is another attempt, another fragment is not", async (
   assertEquals(seen[2]!.key, seen[0]!.key);
 });
 
+Deno.test("an address that its owner changes meanwhile is sent as it was", async () => {
+  const client = scripted([recorded()]);
+  const url = new URL(ORDERS);
+  const sent = ["orders/1", "orders/2"].map((path) => {
+    url.pathname = `/functions/v1/${path}`;
+    return client.send(url, order());
+  });
+  await Promise.all(sent);
+  assertEquals(client.seen.map(({ url }) => url).sort(), [
+    `${ORDERS}/1`,
+    `${ORDERS}/2`,
+  ]);
+});
+
 Deno.test("what does not match goes through as it came, and gets no key", async () => {
   const passed: unknown[] = [];
   const plain = createIdempotentFetch({

@@ -83,7 +83,7 @@ interface OpenAttempt<Data> {
  * sending is under way shares its answer, so a double click is one.
  *
  * An attempt ends when `mutate` resolves, or rejects with an
- * `IdempotencyProblemError` that is final (what `apiPost` throws, and
+ * `IdempotencyProblemError` of its key that is final (what `apiPost` throws, and
  * `problemOf` makes of a response). Any other error leaves it open: submit
  * again, with a fresh token too, and the server gives the recorded answer if it
  * has one.
@@ -158,7 +158,7 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
         end();
         return data;
       } catch (error) {
-        const isOver = endsAttempt(error, open.isNew);
+        const isOver = endsAttempt(error, open.key, open.isNew);
         open.isNew = false;
         open.running = undefined;
         show({

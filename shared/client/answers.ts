@@ -180,17 +180,23 @@ export class IdempotencyProblemError extends Error {
 
 /**
  * Whether an attempt has its answer with an error that its sending ended in.
- * What is no answer says nothing of what the server has done.
+ * What is no answer says nothing of what the server has done; nor does a refusal
+ * of what was sent beside it, under another key.
  *
+ * @param own The key of the attempt.
  * @param isFirst Whether no earlier sending of the attempt can have taken
  * effect.
  */
-export function endsAttempt(error: unknown, isFirst: boolean): boolean {
+export function endsAttempt(
+  error: unknown,
+  own: string,
+  isFirst: boolean,
+): boolean {
   if (!(error instanceof IdempotencyProblemError)) return false;
-  const { recorded, retryable, code, status, count = 1 } = error;
-  return recorded || !retryable &&
+  const { recorded, retryable, code, status, key = own, count = 1 } = error;
+  return key === own && (recorded || !retryable &&
       (REFUSED.test(code) ||
-        isFirst && count < 2 && FINAL_REFUSALS.test(`${status}`));
+        isFirst && count < 2 && FINAL_REFUSALS.test(`${status}`)));
 }
 
 function textOf(member: unknown): string | undefined {

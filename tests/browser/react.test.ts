@@ -327,6 +327,24 @@ Deno.test("a refusal that came after a lost answer does not end the attempt", as
   assertEquals(functions.rows("protected"), 1);
 });
 
+Deno.test("a refusal of what follows on a sale does not end its attempt", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { isTold: true });
+  let count = 0;
+  await shop.page.route("**/protected/mails", async (route) => {
+    const isFirst = route.request().method() === "POST" && ++count === 1;
+    const headers = { "Access-Control-Allow-Origin": "*" };
+    if (isFirst) await route.fulfill({ status: 404, headers });
+    else await route.continue();
+  });
+  await shop.press();
+  await shop.says("failed: HTTP_404");
+  await shop.press();
+  await shop.says("row 1");
+  assertEquals(new Set(await shop.keys()).size, 1);
+});
+
 Deno.test("useActionState, whose button it disables, makes one sale of a double click, and goes on after a lost answer", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);

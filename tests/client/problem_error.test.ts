@@ -1,5 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
-import { IdempotencyProblemError, problemOf } from "../../shared/client.ts";
+import {
+  createIdempotentFetch,
+  IdempotencyProblemError,
+  memoryStorage,
+  problemOf,
+} from "../../shared/client.ts";
 import { endsAttempt } from "../../shared/client/answers.ts";
 import {
   OutcomeUnknownError,
@@ -112,12 +117,26 @@ for (
   Deno.test(`an attempt ${asFirst ? "ends" : "goes on"} with ${what}, and ${asSecond ? "ends" : "goes on"} after a lost answer`, async () => {
     const error = await told(response);
     assertEquals(
-      [endsAttempt(error, true), endsAttempt(error, false)],
+      [endsAttempt(error, "mine", true), endsAttempt(error, "mine", false)],
       [asFirst, asSecond],
     );
   });
 }
 
 Deno.test("an attempt goes on with what is no answer", () => {
-  assertEquals(endsAttempt(new TypeError("connection reset"), true), false);
+  const error = new TypeError("connection reset");
+  assertEquals(endsAttempt(error, "mine", true), false);
+});
+
+Deno.test("an attempt goes on with a refusal of what was sent under another key", async () => {
+  const send = (headers: HeadersInit) =>
+    createIdempotentFetch({
+      match: () => true,
+      storage: memoryStorage(),
+      fetch: () => Promise.resolve(refused(404, "ADDRESS_UNKNOWN")),
+    })("http://x/functions/v1/mails", { method: "POST", headers });
+  const other = await told(await send({}));
+  assertEquals(endsAttempt(other, "mine", true), false);
+  const own = await told(await send({ "Idempotency-Key": "mine" }));
+  assertEquals(endsAttempt(own, "mine", true), true);
 });

@@ -32,6 +32,8 @@ export interface FormSettings {
   /** How often the client sends, and TanStack Query asks it to. */
   readonly attempts?: number;
   readonly retry?: number;
+  /** Whether a sale is told to another function too, under a key of its own. */
+  readonly isTold?: boolean;
 }
 
 // Deno's types know no page.
@@ -45,7 +47,7 @@ const { document } = globalThis as unknown as {
 const keys: string[] = [];
 
 /** Sends through the client, and notes under which key. */
-function sender({ url, attempts = 1 }: FormSettings) {
+function sender({ url, attempts = 1, isTold }: FormSettings) {
   const { apiPost } = createApi({
     baseUrl: `${url}/`,
     headers: { Authorization: token() },
@@ -59,6 +61,7 @@ function sender({ url, attempts = 1 }: FormSettings) {
     const { data } = await apiPost<{ row: number }>("protected", wanted, {
       key,
     });
+    if (isTold) await apiPost("protected/mails", data);
     return data;
   };
 }

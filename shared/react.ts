@@ -21,8 +21,7 @@ export interface Submission {
 export interface IdempotentMutationOptions {
   /**
    * The key of an attempt to go on with: one that was kept by the app, in a
-   * queue for instance, while it had no answer. Looked at when there is no
-   * attempt yet.
+   * queue for instance, while it had no answer. Another key is another attempt.
    */
   key?: string | undefined;
   /**
@@ -57,9 +56,14 @@ export interface IdempotentMutation<Variables, Data> {
   reset(): void;
 }
 
-interface View<Data> {
-  /** The form's that it is of. */
-  readonly name?: string | undefined;
+/** What a form is for: one component may come to edit another thing. */
+interface Thing {
+  readonly name: string | undefined;
+  /** The keys that the app may give for it. */
+  readonly keys: readonly (string | undefined)[];
+}
+
+interface View<Data> extends Thing {
   readonly isSubmitting: boolean;
   readonly data?: Data | undefined;
   readonly error?: unknown;
@@ -67,10 +71,8 @@ interface View<Data> {
 }
 
 /** What the user means by the form, until there is an answer. */
-interface OpenAttempt<Data> {
+interface OpenAttempt<Data> extends Thing {
   readonly key: string;
-  /** The form's, when it was begun: one component may come to edit another thing. */
-  readonly name: string | undefined;
   /** Whether nothing was sent under the key before. */
   isNew: boolean;
   running?: Promise<Data> | undefined;
@@ -112,8 +114,13 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
   mutate: (variables: Variables, submission: Submission) => Promise<Data>,
   options: IdempotentMutationOptions = {},
 ): IdempotentMutation<Variables, Data> {
-  const untouched: View<Data> = { isSubmitting: false, key: options.key };
-  const [view, setView] = useState({ ...untouched, name: options.name });
+  const untouched: View<Data> = {
+    isSubmitting: false,
+    key: options.key,
+    name: options.name,
+    keys: [options.key],
+  };
+  const [view, setView] = useState(untouched);
   const latest = useRef({ mutate, options });
   const attempt = useRef<OpenAttempt<Data> | undefined>(undefined);
   // The app's key that was gone on with, or given up.
@@ -125,8 +132,7 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
 
   const submit = useCallback((variables: Variables): Promise<Data> => {
     const { mutate, options } = latest.current;
-    if (attempt.current?.name !== options.name) attempt.current = undefined;
-    if (!attempt.current) {
+    if (!attempt.current || !isFor(attempt.current, options)) {
       attempt.current = resume(options, taken.current) ?? begin(options);
       taken.current = options.key;
     }
@@ -143,8 +149,9 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
       send: () => Promise<Data>,
     ): Promise<Data> {
       // Of an attempt that was given up meanwhile nothing is shown.
-      const show = (view: View<Data>) => {
-        if (attempt.current === open) setView({ ...view, name: open.name });
+      const show = (view: Omit<View<Data>, keyof Thing>) => {
+        const { name, keys } = open;
+        if (attempt.current === open) setView({ ...view, name, keys });
       };
       const end = () => {
         if (attempt.current === open) attempt.current = undefined;
@@ -177,19 +184,29 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
     taken.current = key;
     attempt.current = undefined;
     keep(name, undefined);
-    setView({ isSubmitting: false, name });
+    setView({ isSubmitting: false, name, keys: [key] });
   }, []);
 
-  const { isSubmitting, data, error, key } = view.name === options.name
+  const { isSubmitting, data, error, key } = isFor(view, options)
     ? view
     : untouched;
   return { submit, reset, isSubmitting, data, error, key };
 }
 
-function begin({ name }: IdempotentMutationOptions): OpenAttempt<never> {
+function isFor(
+  thing: Thing,
+  { key, name }: IdempotentMutationOptions,
+): boolean {
+  return thing.name === name &&
+    (key === undefined || thing.keys.includes(key));
+}
+
+function begin(
+  { key: given, name }: IdempotentMutationOptions,
+): OpenAttempt<never> {
   const key = generateIdempotencyKey();
   keep(name, key);
-  return { key, name, isNew: true };
+  return { key, name, keys: [given, key], isNew: true };
 }
 
 /** The attempt that was open before this component was. */
@@ -198,7 +215,9 @@ function resume(
   taken: string | undefined,
 ): OpenAttempt<never> | undefined {
   const kept = key !== undefined && key !== taken ? key : keptUnder(name);
-  return kept === undefined ? undefined : { key: kept, name, isNew: false };
+  return kept === undefined
+    ? undefined
+    : { key: kept, name, keys: [key, kept], isNew: false };
 }
 
 // Of one tab: two that have the same form open mean two things.

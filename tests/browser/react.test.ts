@@ -345,6 +345,26 @@ Deno.test("a refusal of what follows on a sale does not end its attempt", async 
   assertEquals(new Set(await shop.keys()).size, 1);
 });
 
+Deno.test("a form that is given the next key of a queue leaves the attempt of the one before", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  const wanted = { waits: true };
+  await shop.load("plain", { resumes: "idem_first-of-queue", wanted });
+  await shop.submitAtOnce(1);
+  await shop.says("selling");
+  await shop.change({ resumes: "idem_second-of-queue" });
+  await shop.says("nothing yet");
+  await shop.page.getByText("idem_second-of-queue").waitFor();
+  await shop.submitAtOnce(1);
+  await shop.says("row 2");
+  await shop.answers(functions.finish);
+  assertEquals(functions.rows("protected"), 2);
+  assertEquals(await shop.keys(), [
+    "idem_first-of-queue",
+    "idem_second-of-queue",
+  ]);
+});
+
 Deno.test("useActionState, whose button it disables, makes one sale of a double click, and goes on after a lost answer", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);

@@ -93,12 +93,12 @@ function readRefusal({ status, headers }: Response, body: string): Refusal {
   let members: Problem = {};
   try {
     const json = JSON.parse(body);
-    const found = json.error ?? json;
-    const { code, retryable = true } = found;
+    const found = json.error?.code ? json.error : json;
+    const { code = "", retryable = true } = found;
     // By hand: this is all that the client has to check, and with a library for
     // it nobody could copy the client who does not have that library too.
     if (typeof code === "string" && typeof retryable === "boolean") {
-      members = found;
+      members = { ...found };
     }
   } catch {
     // Not ours: told by its status.

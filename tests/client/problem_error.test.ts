@@ -95,6 +95,24 @@ for (
 }
 
 for (
+  const [what, code, body] of [
+    ["without a code", "HTTP_409", {
+      title: "No credits",
+      detail: "You have 2",
+    }],
+    ["with a sentence as its error", "ASKS", { code: "ASKS", error: "You?" }],
+  ] as const
+) {
+  Deno.test(`a document ${what} is read with all its members`, async () => {
+    const members = { ...body, cost: 3, retryable: true };
+    const read = await told(Response.json(members, { status: 409 }));
+    assertEquals([read.code, read.retryable], [code, true]);
+    assertEquals(read.members, members);
+    if ("detail" in body) assertEquals(read.message, body.detail);
+  });
+}
+
+for (
   const [what, response, asFirst, asSecond] of [
     ["one that is recorded", recorded({}, 402), true, true],
     ["a key that is used", refused(422, "IDEMPOTENCY_KEY_REUSED"), true, true],

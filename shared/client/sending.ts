@@ -130,7 +130,7 @@ export async function sendUntilAnswered(
   for (let count = 1, failures = 0;; count++) {
     if (signal.aborted) throw reasonOf(signal);
     const before = endsAt - tick();
-    const silenceMs = Math.min(tryMs, before > 0 ? before : budgetMs);
+    const silenceMs = Math.min(tryMs, before > 0 ? before : budgetMs || tryMs);
     tell({ type: "sent", count });
     const { response, refusal, error } = await trySending(
       send,

@@ -77,6 +77,13 @@ Deno.test("and no more than one", async () => {
   assertEquals(keys.length, 2);
 });
 
+Deno.test("without a budget a request is sent once, and is given the time of a try", async () => {
+  const retry = { budgetMs: 0 };
+  const { send, keys } = through([slowly(50)], { retry });
+  assertEquals((await send(ORDERS, order())).status, 201);
+  assertEquals(keys.length, 1);
+});
+
 Deno.test("a function that works for longer than a try is asked after until it is done", async () => {
   const running: Fetch = () =>
     Promise.resolve(refused(409, "REQUEST_IN_PROGRESS", { retryable: true }));

@@ -88,7 +88,8 @@ export interface Attempt {
   send(): Promise<Response>;
   /**
    * Gives the intention up: what is sent from now on is another one, and may
-   * take effect beside the first.
+   * take effect beside the first. A key that the caller set stays, and so does
+   * what it stands for.
    */
   reset(): Promise<void>;
 }

@@ -1,5 +1,10 @@
 import { setTimeout } from "node:timers/promises";
-import { HalfDoneError, sqlStateOf, type StatementError } from "./errors.ts";
+import {
+  HalfDoneError,
+  MigrationRefusedError,
+  sqlStateOf,
+  type StatementError,
+} from "./errors.ts";
 import {
   ensureHistory,
   readHistory,
@@ -25,6 +30,7 @@ import {
   type Session,
 } from "./session.ts";
 import {
+  controlsTransaction,
   planExecution,
   splitStatements,
   type Statement,
@@ -126,6 +132,18 @@ export interface MigrationContext {
   dryRun: boolean;
 }
 
+/** Asks as a function may: the transaction is not its to end. */
+export function queryOf(name: string, { query }: Session): RunQuery {
+  return async (text, params) => {
+    if (controlsTransaction(text)) {
+      throw new MigrationRefusedError(
+        `Cannot run ${name}: it controls the transaction (${text}); leave that out, each function has a transaction of its own`,
+      );
+    }
+    return await query(text, params);
+  };
+}
+
 /** What is applied of a function. */
 export function functionUnit(
   name: string,
@@ -134,7 +152,7 @@ export function functionUnit(
   return {
     name,
     removesRows: new Set(),
-    run: async ({ query }) => void await fn({ query }),
+    run: async (session) => void await fn({ query: queryOf(name, session) }),
     record: (query) => recordRun(query, name, null),
     isDone: async (query) =>
       (await readRuns(query)).some((each) =>

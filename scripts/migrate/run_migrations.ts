@@ -7,6 +7,7 @@ import {
   functionUnit,
   inMigration,
   type MigrationContext,
+  queryOf,
   rollbackUnit,
   type Unit,
 } from "./apply.ts";
@@ -253,7 +254,8 @@ async function unitOf(
     async problems(session) {
       const problems = await unit.problems?.(session) ?? [];
       try {
-        const holds = await verifyFn?.({ query: session.query, dryRun });
+        const query = queryOf(name, session);
+        const holds = await verifyFn?.({ query, dryRun });
         if (holds === false) problems.push("verifyFn answered false");
       } catch (error) {
         problems.push(`verifyFn failed: ${(error as Error).message}`);

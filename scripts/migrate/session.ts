@@ -93,7 +93,11 @@ export async function openSession(
   }
 }
 
-/** Runs `work` in a transaction; any error rolls it back. */
+/**
+ * Runs `work` in a transaction; any error rolls it back.
+ *
+ * @throws also where the server answers the commit with a rollback
+ */
 export async function inTransaction<T>(
   session: Session,
   work: () => Promise<T>,
@@ -107,7 +111,14 @@ export async function inTransaction<T>(
     if (!session.lost()) await session.query("rollback").catch(() => {});
     throw error;
   }
-  await session.query(options.end ?? "commit");
+  const end = options.end ?? "commit";
+  const { command } = await session.client.query(end);
+  // What it says to the commit of a transaction in which a statement failed.
+  if (end === "commit" && command === "ROLLBACK") {
+    throw new Error(
+      "Cannot commit: the server rolled it back, because a statement in it failed whose error was caught; let the error through, or use a savepoint",
+    );
+  }
   return result;
 }
 

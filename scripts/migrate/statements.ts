@@ -129,6 +129,12 @@ const CONTROL =
   /^(?:begin|start transaction|commit|end|abort|rollback(?! to)|prepare transaction)\b/;
 const SETTING = /^(?:set|reset)\b/;
 
+/** Whether a text of SQL begins or ends a transaction. */
+export function controlsTransaction(sql: string): boolean {
+  return splitStatements(sql)
+    .some(({ text }) => CONTROL.test(wordsOf(text).join(" ")));
+}
+
 /** How the statements of a file are to be run. */
 export interface Execution {
   statements: Statement[];

@@ -266,3 +266,36 @@ Deno.test("--on-failure go-on applies what comes after a file that fails, and sa
   assertStringIncludes(status.text, "failed   2_bad.sql at ");
   assertStringIncludes(status.text, "division by zero");
 });
+
+Deno.test("a function whose transaction the server rolls back at its commit has failed", async () => {
+  await using project = await recognitions();
+  const { success, error } = await executeMigration("backfill", backfill, {
+    ...project.options,
+    verifyFn: async ({ query }) => {
+      await query("select 1 / 0").catch(() => {});
+      return true;
+    },
+  });
+  assertEquals(success, false);
+  assertStringIncludes(error!.message, "the server rolled it back");
+  assertEquals(await points(project), [{ points: null }, { points: null }]);
+});
+
+Deno.test("a function cannot end its transaction half-way and be recorded as applied", async () => {
+  await using project = await recognitions();
+  let fail = true;
+  const run = () =>
+    executeMigration("backfill", async ({ query }) => {
+      await query("update public.recognitions set points = 5 where id = 1");
+      if (fail) await query("commit; begin");
+      await query("update public.recognitions set points = 5 where id = 2");
+    }, project.options);
+  const { success, error } = await run();
+  assertEquals(success, false);
+  assertStringIncludes(error!.message, "controls the transaction");
+  assertEquals(await points(project), [{ points: null }, { points: null }]);
+  fail = false;
+  const { skipped } = await run();
+  assertEquals(skipped, false);
+  assertEquals(await points(project), [{ points: 5 }, { points: 5 }]);
+});

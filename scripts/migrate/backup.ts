@@ -17,7 +17,7 @@ import {
   type Session,
   timed,
 } from "./session.ts";
-import { projectTables, quoted, type Table } from "./tables.ts";
+import { type Column, projectTables, quoted, type Table } from "./tables.ts";
 
 /** Rows and their checksum, which does not depend on their order. */
 interface RowSum {
@@ -97,11 +97,21 @@ export async function backUp(
   names?: readonly string[],
 ): Promise<Backup | null> {
   const { query } = session;
+  const chosen = async () => {
+    const all = await projectTables(query);
+    return names?.map((name) => named(all, name, "back up")) ?? all;
+  };
+  const toLock = await chosen();
   return await inTransaction(session, async () => {
     await query(EXACT_TEXT);
     await query(`set local lock_timeout = '${LOCK_TIMEOUT.backup}'`);
-    const all = await projectTables(query);
-    const tables = names?.map((name) => named(all, name, "back up")) ?? all;
+    // Before the snapshot, which the first query takes: what others truncate or
+    // rewrite after it would look empty.
+    for (const { name } of toLock) {
+      await query(`lock table only ${name} in access share mode`)
+        .catch((error) => failedToBackUp(name, error));
+    }
+    const tables = await chosen();
     if (tables.length === 0) return null;
     const folder = await newFolder(parent);
     const manifest: Manifest = {
@@ -201,11 +211,15 @@ async function writeTable(
     );
     return { ...table, ...await sumTable(query, table.name, columns), file };
   } catch (error) {
-    throw new BackupError(
-      `Cannot back up ${table.name}: ${(error as Error).message}`,
-      { cause: error },
-    );
+    failedToBackUp(table.name, error);
   }
+}
+
+function failedToBackUp(name: string, error: unknown): never {
+  throw new BackupError(
+    `Cannot back up ${name}: ${(error as Error).message}`,
+    { cause: error },
+  );
 }
 
 /** The columns that are kept: all that the database does not compute. */
@@ -349,16 +363,21 @@ function targetFor(saved: TableBackup, tables: readonly Table[]): Table {
     throw new Error("there is no such table; a rollback file makes it again");
   }
   const now = new Map(target.columns.map((column) => [column.name, column]));
-  const unlike = saved.columns.filter(({ name, type, generated }) =>
-    !generated && (now.get(name)?.type !== type || now.get(name)?.generated)
-  );
+  const unlike = saved.columns.flatMap(({ name, type, generated }) => {
+    const is = now.get(name);
+    // A computed one is not in the backup: the database fills it, or it is gone.
+    if (generated ? !is || is.generated : is?.type === type && !is.generated) {
+      return [];
+    }
+    const words = (each: Pick<Column, "type" | "generated">) =>
+      `${each.generated ? "computed " : ""}${each.type}`;
+    return `${name} was ${words({ type, generated })}, is ${
+      is ? words(is) : "missing"
+    }`;
+  });
   if (unlike.length === 0) return target;
   throw new Error(
-    `it has other columns than the backup: ${
-      unlike.map(({ name, type }) =>
-        `${name} was ${type}, is ${now.get(name)?.type ?? "missing"}`
-      ).join("; ")
-    }`,
+    `it has other columns than the backup: ${unlike.join("; ")}`,
   );
 }
 
@@ -373,13 +392,39 @@ async function fill(
   // foreign keys, and no trigger may act on rows that are not news.
   await query("set local session_replication_role = replica");
   await query(`lock table ${target.name} in access exclusive mode`);
+  // These fire all the same.
+  const stubborn = await query<{ name: string; mode: string }>(
+    `select tgname as name, case tgenabled when 'A' then 'always' else 'replica' end as mode
+     from pg_catalog.pg_trigger
+     where tgrelid = $1::regclass and not tgisinternal and tgenabled in ('A', 'R')`,
+    [target.name],
+  );
+  for (const { name } of stubborn) {
+    await query(
+      `alter table only ${target.name} disable trigger ${quoted(name)}`,
+    );
+  }
+  // Checks, indexes and computed columns may call what finds its way by it.
+  await query("set local search_path to default");
   await query(`delete from only ${target.name}`);
   const copy = copyTarget(target.name, columns);
   await pipeline(
     createReadStream(join(folder, saved.file)),
     client.query(from(`copy ${copy} from stdin with (header match)`)),
   );
+  // A trigger looks whether they hold, and none fires.
+  const unchecked = await query<{ name: string }>(
+    "select indexrelid::regclass::text as name from pg_catalog.pg_index where indrelid = $1::regclass and not indimmediate",
+    [target.name],
+  );
+  for (const { name } of unchecked) await query(`reindex index ${name}`);
+  await query("set local search_path = ''");
   await query("set local session_replication_role = origin");
+  for (const { name, mode } of stubborn) {
+    await query(
+      `alter table only ${target.name} enable ${mode} trigger ${quoted(name)}`,
+    );
+  }
   const now = await sumTable(query, target.name, columns);
   if (now.rows !== saved.rows || now.checksum !== saved.checksum) {
     throw new Error(
@@ -388,11 +433,15 @@ async function fill(
   }
   // A number that was given once is not given again: one may have been while the
   // lock was waited for.
-  for (const [index, { last }] of saved.sequences.entries()) {
-    const sequence = target.sequences[index];
+  for (const { column, name, last } of saved.sequences) {
+    const ofColumn = target.sequences.filter((each) => each.column === column);
+    const sequence = ofColumn.find((each) => each.name === name) ?? ofColumn[0];
     if (last === null || sequence === undefined) continue;
     await query(
-      "select setval($1::regclass, greatest($2::bigint, pg_sequence_last_value($1::regclass)))",
+      `select setval(seqrelid, case when seqincrement > 0
+         then greatest($2::bigint, pg_sequence_last_value(seqrelid))
+         else least($2::bigint, pg_sequence_last_value(seqrelid)) end)
+       from pg_catalog.pg_sequence where seqrelid = $1::regclass`,
       [sequence.name, last],
     );
   }

@@ -22,7 +22,7 @@ export interface Table {
    * What feeds serial and identity columns, and other sequences that defaults name;
    * `last` is null before the first use.
    */
-  sequences: { name: string; last: string | null }[];
+  sequences: { name: string; column: string; last: string | null }[];
 }
 
 /** Schemas that the platform fills and looks after itself. */
@@ -50,6 +50,10 @@ select format('%I.%I', n.nspname, c.relname) as name, c.oid::text as oid, pg_rel
   coalesce((
     select json_agg(json_build_object(
       'name', format('%I.%I', sn.nspname, s.relname),
+      'column', (
+        select a.attname from pg_catalog.pg_attribute as a
+        where a.attrelid = c.oid and a.attnum = u.column
+      ),
       'last', pg_sequence_last_value(s.oid)::text
     ) order by u.column, s.oid)
     from (

@@ -257,15 +257,16 @@ Deno.test("all tables of a backup are of the same moment", async () => {
   await other.sql("create table public.a as select 1 as id");
   await other.sql("create table public.b as select 1 as id");
   await other.sql("create table public.c as select 1 as id");
-  await other.sql("begin");
-  await other.sql("lock table public.b in access exclusive mode");
   await withSession(other, async (session) => {
-    const backing = copied(other, session);
-    await other.untilRunning("copy public.b%");
-    await other.sql("insert into public.b values (2)");
-    await other.sql("insert into public.c values (2)");
-    await other.sql("commit");
-    assertEquals((await backing)!.tables.map(({ rows }) => rows), [1, 1, 1]);
+    const query: Session["query"] = async (text, params) => {
+      if (text.endsWith("from only public.a")) {
+        await other.sql("insert into public.b values (2)");
+        await other.sql("insert into public.c values (2)");
+      }
+      return await session.query(text, params);
+    };
+    const backup = await copied(other, { ...session, query });
+    assertEquals(backup!.tables.map(({ rows }) => rows), [1, 1, 1]);
   });
 });
 
@@ -503,5 +504,139 @@ Deno.test("triggers do not fire for rows that come back, and rules of the table 
       BackupError,
     );
     assertStringIncludes(error.message, "positive");
+  });
+});
+
+Deno.test("each column goes on counting where it was, whatever their order is by now", async () => {
+  await using project = await newProject();
+  await project.sql("create table public.a (few serial, many serial)");
+  await project.sql("insert into public.a select from generate_series(1, 2)");
+  await project.sql("select setval('public.a_many_seq', 50)");
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await project.sql("drop table public.a");
+    await project.sql("create table public.a (many serial, few serial)");
+    await restoreTables(session, backup!, ["public.a"]);
+    assertEquals(
+      await session.query(
+        "insert into public.a default values returning few, many",
+      ),
+      [{ few: 3, many: 51 }],
+    );
+  });
+});
+
+Deno.test("a sequence that counts down goes on down", async () => {
+  await using project = await newProject();
+  const made =
+    "create table public.a (id integer generated always as identity (increment -1))";
+  await project.sql(made);
+  await project.sql("insert into public.a select from generate_series(1, 5)");
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await project.sql(`drop table public.a; ${made}`);
+    await project.sql("insert into public.a default values");
+    await restoreTables(session, backup!, ["public.a"]);
+    assertEquals(
+      await session.query("insert into public.a default values returning id"),
+      [{ id: -6 }],
+    );
+  });
+});
+
+Deno.test("functions in indexes and checks find what they name when rows come back", async () => {
+  await using project = await newProject();
+  await project.sql(`
+    create function public.inner_one(t text) returns text immutable language sql as 'select lower(t)';
+    create function public.outer_one(t text) returns text immutable language plpgsql as 'begin return inner_one(t); end';
+    create table public.a (t text check (public.outer_one(t) <> ''), r regclass);
+    create index on public.a (public.outer_one(t));
+    insert into public.a values ('X', 'public.a');
+  `);
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await project.sql("delete from public.a");
+    assertEquals(await restoreTables(session, backup!, ["public.a"]), 1);
+  });
+});
+
+Deno.test("triggers that are always enabled do not fire for rows that come back, and are enabled as before", async () => {
+  await using project = await newProject();
+  await project.sql(`
+    create table public.a (id integer);
+    create table public.log (id integer);
+    insert into public.a values (1);
+    create function public.note() returns trigger language plpgsql as $$ begin insert into public.log values (1); return null; end $$;
+    create trigger always after insert or delete on public.a for each row execute function public.note();
+    create trigger "Replica" after insert or delete on public.a for each row execute function public.note();
+    alter table public.a enable always trigger always;
+    alter table public.a enable replica trigger "Replica";
+  `);
+  const enabled = () =>
+    project.sql(
+      "select tgname, tgenabled from pg_trigger where tgrelid = 'public.a'::regclass order by 1",
+    );
+  const before = await enabled();
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await project.sql("truncate public.log");
+    await restoreTables(session, backup!, ["public.a"]);
+    assertEquals(await project.sql("select from public.log"), []);
+    assertEquals(await enabled(), before);
+  });
+});
+
+Deno.test("a column that was computed and is not any more is not restored as nothing", async () => {
+  await using project = await newProject();
+  await project.sql(`
+    create table public.a (n integer, twice integer generated always as (n * 2) stored);
+    insert into public.a values (1);
+  `);
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await project.sql("alter table public.a alter twice drop expression");
+    const error = await assertRejects(
+      () => restoreTables(session, backup!, ["public.a"]),
+      BackupError,
+    );
+    assertStringIncludes(error.message, "twice was computed");
+    assertEquals(await project.sql("select twice from public.a"), [
+      { twice: 2 },
+    ]);
+  });
+});
+
+Deno.test("rows that do not fit a unique constraint that may be deferred are not restored", async () => {
+  await using project = await newProject();
+  await project.sql(
+    "create table public.a (id integer); insert into public.a values (1), (1)",
+  );
+  await withSession(project, async (session) => {
+    const backup = await copied(project, session);
+    await project.sql(
+      "delete from public.a; alter table public.a add constraint once unique (id) deferrable initially deferred",
+    );
+    const error = await assertRejects(
+      () => restoreTables(session, backup!, ["public.a"]),
+      BackupError,
+    );
+    assertStringIncludes(error.message, "once");
+  });
+});
+
+Deno.test("a table that is emptied and filled again during a backup is not empty in it", async () => {
+  await using other = await newProject();
+  await other.sql(
+    "create table public.b as select 1 as id; create table public.c as select 1 as id",
+  );
+  await withSession(other, async (holder) => {
+    await withSession(other, async (session) => {
+      await holder.query("begin; lock table public.b in access exclusive mode");
+      const backing = copied(other, session);
+      await other.untilRunning("lock table only public.b%");
+      await holder.query("truncate public.c; insert into public.c values (2)");
+      await holder.query("commit");
+      assertEquals((await backing)!.tables.map(({ rows }) => rows), [1, 1]);
+    });
   });
 });

@@ -43,6 +43,7 @@ import {
 } from "./tables.ts";
 import {
   insist,
+  SPOILT,
   type VerifyFile,
   verifyFileProblems,
   watchCatalog,
@@ -192,9 +193,11 @@ export async function apply(
 export async function applyHere(
   session: Session,
   unit: Unit,
-  known: KnownRows,
+  knownBefore: KnownRows,
   { log }: Options,
 ): Promise<void> {
+  // What is rolled back has not changed what is known.
+  const known: KnownRows = new Map(knownBefore);
   const { query } = session;
   await assertLocked(session);
   // First, not last: whoever applies the same with other tools is found out
@@ -240,6 +243,7 @@ export async function applyHere(
       ...await unit.problems?.(session) ?? [],
     ];
   });
+  known.forEach((rows, table) => knownBefore.set(table, rows));
 }
 
 /** Undoes what an earlier file may have set for the session. */
@@ -323,6 +327,7 @@ async function runApart(
   // transaction: a short lock time-out would never let it end.
   await query("set statement_timeout = 0; set lock_timeout = 0");
   await assertLocked(session);
+  await dropLeftovers(query, statements);
   const invalid = await invalidIndexes(query);
   const newProblems = await watchCatalog(query);
   const done: string[] = [];
@@ -351,10 +356,37 @@ async function runApart(
 
 async function invalidIndexes(query: RunQuery): Promise<string[]> {
   const rows = await query<{ name: string }>(
-    "select indexrelid::regclass::text as name from pg_catalog.pg_index where not indisvalid",
+    `select i.indexrelid::regclass::text as name from pg_catalog.pg_index as i where ${SPOILT}`,
   );
   return rows.map(({ name }) => name);
 }
+
+/**
+ * Drops unusable indexes that the statements build: a runner that was killed
+ * left them, and `if not exists` would take them for done.
+ */
+async function dropLeftovers(
+  query: RunQuery,
+  statements: readonly Statement[],
+): Promise<void> {
+  const left = await query<{ name: string; bare: string; plain: string }>(
+    `select i.indexrelid::regclass::text as name, quote_ident(c.relname) as bare, c.relname as plain
+     from pg_catalog.pg_index as i
+     join pg_catalog.pg_class as c on c.oid = i.indexrelid and c.relkind = 'i'
+     where ${SPOILT}`,
+  );
+  for (const { name, bare, plain } of left) {
+    const isBuilt = statements.some(({ text }) => {
+      const [, built = ""] = BUILDS.exec(text) ?? [];
+      return built === bare || built.toLowerCase() === plain ||
+        built === `"${plain}"`;
+    });
+    if (isBuilt) await query(`drop index concurrently ${name}`);
+  }
+}
+
+const BUILDS =
+  /\bindex\s+concurrently\s+(?:if\s+not\s+exists\s+)?("(?:[^"]|"")+"|[^\s"]+)\s+on\b/i;
 
 /** Drops indexes that became unusable; answers those that could not be dropped. */
 async function dropSpoilt(

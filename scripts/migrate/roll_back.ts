@@ -5,7 +5,7 @@ import type { Recorded } from "./history.ts";
 import { type Rollback, withoutRollback } from "./migration.ts";
 import type { Options } from "./options.ts";
 import type { Session } from "./session.ts";
-import { projectTables } from "./tables.ts";
+import { countRows, projectTables } from "./tables.ts";
 
 /**
  * Chooses the rollback files to run, newest first.
@@ -98,9 +98,15 @@ export async function undo(
     );
   }
   if (backup !== null && undone.length > 0) {
+    const removing = applied.filter((unit) => !left.includes(unit))
+      .map(({ removesRows }) => removesRows);
     const refilled = await refill(session, backup);
     undone.push(...refilled.undone);
-    notUndone.push(...refilled.gone, ...refilled.notUndone);
+    notUndone.push(
+      ...refilled.gone,
+      ...refilled.notUndone,
+      ...await lossesSince(session, backup, removing),
+    );
   }
   return { undone, notUndone };
 }
@@ -131,13 +137,57 @@ async function whyNot(
   }
 }
 
+/**
+ * Finds what migrations took from tables that are still the same, and no
+ * rollback file can bring back: columns that were made anew, and rows.
+ *
+ * @param removing What the migrations said that they remove.
+ * @returns a sentence each
+ */
+async function lossesSince(
+  { query }: Session,
+  { tables, folder }: Backup,
+  removing: readonly Unit["removesRows"][],
+): Promise<string[]> {
+  const losses: string[] = [];
+  const now = new Map(
+    (await projectTables(query)).map((table) => [table.oid, table]),
+  );
+  for (const { name, oid, rows, columns } of tables) {
+    const table = now.get(oid);
+    if (table === undefined || rows === 0) continue;
+    const how =
+      `in ${folder}; restore --table ${name} puts all of the table back to it`;
+    const remade = columns.filter(({ name, number, generated }) =>
+      !generated &&
+      !table.columns.some((each) =>
+        each.name === name && each.number === number
+      )
+    ).map(({ name }) => name);
+    if (remade.length > 0) {
+      losses.push(
+        `${name}: ${remade.join(", ")} was made anew; its values are ${how}`,
+      );
+    }
+    if (!removing.some((each) => each === "all" || each.has(name))) continue;
+    const left = await countRows(query, table.name);
+    if (left < rows) {
+      losses.push(`${name}: ${left} of ${rows} rows are there; all are ${how}`);
+    }
+  }
+  return losses;
+}
+
 /** What became of the tables that a backup has. */
 export interface Refilled extends Undone {
   /** Tables that there are no more, with their rows. */
   gone: string[];
 }
 
-/** Fills tables which were dropped and made again since the backup. */
+/**
+ * Fills tables which were dropped and made again since the backup, unless the
+ * rollback file has given them rows: those may be another form of the old ones.
+ */
 export async function refill(
   session: Session,
   backup: Backup,
@@ -150,12 +200,20 @@ export async function refill(
     .map(({ name, rows }) =>
       `${name}: gone; its ${rows} rows are in ${backup.folder}`
     );
-  const remade = kept
-    .filter(({ name, oid }) => ![undefined, oid].includes(now.get(name)))
-    .map(({ name }) => name);
-  const tables = remade.join(", ");
+  const remade: string[] = [];
   const undone: string[] = [];
   const notUndone: string[] = [];
+  for (const { name, oid, rows } of kept) {
+    if ([undefined, oid].includes(now.get(name))) continue;
+    const own = await countRows(session.query, name);
+    if (own === 0) remade.push(name);
+    else if (own < rows) {
+      notUndone.push(
+        `${name}: was made anew and has ${own} rows; the ${rows} from before are in ${backup.folder}`,
+      );
+    }
+  }
+  const tables = remade.join(", ");
   try {
     if (remade.length > 0) {
       const rows = await restoreTables(session, backup, remade);

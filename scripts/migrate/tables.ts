@@ -4,6 +4,8 @@ import type { Directives } from "./migration.ts";
 /** A column of a table as it is now. */
 export interface Column {
   name: string;
+  /** Another one after the column was dropped and made again. */
+  number: number;
   type: string;
   /** Computed by the database, and so neither kept nor written. */
   generated: boolean;
@@ -41,6 +43,7 @@ select format('%I.%I', n.nspname, c.relname) as name, c.oid::text as oid, pg_rel
   coalesce((
     select json_agg(json_build_object(
       'name', a.attname,
+      'number', a.attnum,
       'type', format_type(a.atttypid, a.atttypmod),
       'generated', a.attgenerated <> ''
     ) order by a.attnum)

@@ -23,12 +23,17 @@ import {
 import { splitStatements, wordsOf } from "./statements.ts";
 import { PROJECT_SCHEMA } from "./tables.ts";
 
+// An index is not valid, too, while somebody is building it.
+/** Holds for indexes `i` that an attempt which ended left unusable. */
+export const SPOILT =
+  "not i.indisvalid and not exists (select from pg_catalog.pg_stat_progress_create_index as p where p.index_relid = i.indexrelid)";
+
 const SPOILT_INDEXES = `
 select format('index %I.%I is not valid: it was left by an attempt that failed; drop it, and make it again', n.nspname, c.relname) as problem
 from pg_catalog.pg_index as i
 join pg_catalog.pg_class as c on c.oid = i.indexrelid and c.relkind = 'i'
 join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-where not i.indisvalid and ${PROJECT_SCHEMA}`;
+where ${SPOILT} and ${PROJECT_SCHEMA}`;
 
 const UNCHECKED_CONSTRAINTS = `
 select format('constraint %I of %I.%I was never checked against the rows there are: alter table %I.%I validate constraint %I',

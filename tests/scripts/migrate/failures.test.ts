@@ -4,6 +4,7 @@ import {
   exitCodeOf,
   RunFailedError,
 } from "../../../scripts/migrate/errors.ts";
+import { openSession } from "../../../scripts/migrate/session.ts";
 import { migrateProject } from "../../../scripts/migrate/run_migrations.ts";
 import type { MigrateOptions } from "../../../scripts/migrate/options.ts";
 import { newProject, type Project } from "./project.ts";
@@ -526,4 +527,80 @@ Deno.test("a rollback that fails is told, and its migration stays whole", async 
     await project.sql("select to_regclass('public.a')::text as a"),
     [{ a: "a" }],
   );
+});
+
+Deno.test("values of a column that its rollback file can only make anew are told, and where they are", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_drop.sql",
+    "alter table public.orders drop total;",
+  );
+  await project.write(
+    "rollback/2_drop.sql",
+    "alter table public.orders add total integer;",
+  );
+  await project.write("migrations/3_bad.sql", "select 1/0;");
+  const { code, text } = await project.command();
+  assertEquals(code, 5, text);
+  assertStringIncludes(text, "public.orders: total was made anew; its values");
+});
+
+Deno.test("rows that a migration was to remove are told where it is taken back without them", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_prune.sql",
+    "-- migrate: removes rows from public.orders\ndelete from public.orders where id = 1;",
+  );
+  await project.write("rollback/2_prune.sql", "select 1;");
+  await project.write("migrations/3_bad.sql", "select 1/0;");
+  const { code, text } = await project.command();
+  assertEquals(code, 5, text);
+  assertStringIncludes(text, "public.orders: 1 of 2 rows");
+});
+
+Deno.test("what a file that failed had removed does not hide what the next one removes", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_bad.sql",
+    "-- migrate: removes rows from public.orders\ntruncate public.orders;",
+  );
+  await project.write("verify/2.sql", "select false;");
+  await project.write("migrations/3_bad.sql", "drop table public.orders;");
+  const { text } = await project.command("--on-failure", "go-on");
+  assertStringIncludes(text, "public.orders is gone, with 2 rows");
+  assertEquals((await project.sql("select from public.orders")).length, 2);
+});
+
+Deno.test("an index that a killed attempt left unusable is built by the next one", async () => {
+  await using project = await running();
+  await project.sql("insert into public.orders values (3, 10)");
+  await project.sql(
+    "create unique index concurrently orders_total on public.orders (total)",
+  ).catch(() => {});
+  await project.sql("update public.orders set total = 30 where id = 3");
+  await project.write(
+    "migrations/2_index.sql",
+    "create unique index concurrently if not exists orders_total on public.orders (total);",
+  );
+  assertEquals((await migrateProject(project.options)).applied, ["2"]);
+  assertEquals((await project.command("--verify")).code, 0);
+});
+
+Deno.test("an index that somebody is building is no problem", async () => {
+  await using project = await running();
+  await using session = await openSession(project.url);
+  await project.sql("begin; update public.orders set total = total");
+  const building = session.query(
+    "create index concurrently orders_total on public.orders (total)",
+  );
+  await project.untilRunning("create index concurrently%");
+  while (
+    (await project.sql(
+      "select from pg_class where relname = 'orders_total'",
+    )).length === 0
+  );
+  const { code, text } = await project.command("--verify");
+  await project.sql("commit");
+  await building;
+  assertEquals(code, 0, text);
 });

@@ -162,3 +162,28 @@ Deno.test("a table that was made anew has its rows also where a later rollback f
     { id: 1, note: "none" },
   ]);
 });
+
+Deno.test("rows that a rollback file writes into a table which it makes anew are not replaced", async () => {
+  await using project = await newProject();
+  await project.write(
+    "migrations/1_prices.sql",
+    "create table public.prices (id integer, amount numeric);",
+  );
+  await project.write(
+    "migrations/2_cents.sql",
+    "update public.prices set amount = amount * 100;",
+  );
+  await project.write(
+    "rollback/2_cents.sql",
+    `alter table public.prices rename to old_prices;
+     create table public.prices as select id, amount / 100 as amount from public.old_prices;
+     drop table public.old_prices;`,
+  );
+  await migrateProject(project.options);
+  await project.sql("insert into public.prices values (1, 500)");
+  await rollBack(project.options);
+  assertEquals(
+    await project.sql("select id, amount::integer from public.prices"),
+    [{ id: 1, amount: 5 }],
+  );
+});

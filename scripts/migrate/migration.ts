@@ -10,6 +10,25 @@ export interface Migration {
   sql: string;
 }
 
+/**
+ * Reads a file of SQL.
+ *
+ * @throws {MigrationRefusedError} where it is not UTF-8: letters that cannot be
+ * read would be replaced in silence
+ */
+export async function readSql(path: string): Promise<string> {
+  const bytes = await readFile(path);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+      .decode(bytes);
+  } catch (error) {
+    throw new MigrationRefusedError(
+      `Cannot read ${path}: it is not UTF-8; save it as UTF-8`,
+      { cause: error },
+    );
+  }
+}
+
 /** Reads the files of SQL in a folder that begin with a version; none without it. */
 async function sqlFiles(
   folder: string,
@@ -20,7 +39,7 @@ async function sqlFiles(
       .map(({ name }) => name).sort();
     return await Promise.all(names.map(async (file) => ({
       file,
-      sql: await readFile(join(folder, file), "utf8"),
+      sql: await readSql(join(folder, file)),
     })));
   } catch (error) {
     if (codeOf(error) === "ENOENT") return [];

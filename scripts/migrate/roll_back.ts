@@ -5,7 +5,7 @@ import type { Recorded } from "./history.ts";
 import { type Rollback, withoutRollback } from "./migration.ts";
 import type { Options } from "./options.ts";
 import type { Session } from "./session.ts";
-import { countRows, projectTables } from "./tables.ts";
+import { type CountedTable, countRows, projectTables } from "./tables.ts";
 
 /**
  * Chooses the rollback files to run, newest first.
@@ -65,12 +65,14 @@ export interface Undone {
  *
  * @param applied What the run applied, oldest first.
  * @param before Versions that were recorded before the run.
+ * @param tables Tables that there were before the run.
  */
 export async function undo(
   session: Session,
   applied: readonly Unit[],
   before: readonly string[],
   rollbacks: readonly Rollback[],
+  tables: readonly CountedTable[],
   backup: Backup | null,
   options: Options,
 ): Promise<Undone> {
@@ -97,16 +99,15 @@ export async function undo(
       ),
     );
   }
-  if (backup !== null && undone.length > 0) {
+  if (undone.length > 0) {
+    if (backup !== null) {
+      const refilled = await refill(session, backup);
+      undone.push(...refilled.undone);
+      notUndone.push(...refilled.gone, ...refilled.notUndone);
+    }
     const removing = applied.filter((unit) => !left.includes(unit))
       .map(({ removesRows }) => removesRows);
-    const refilled = await refill(session, backup);
-    undone.push(...refilled.undone);
-    notUndone.push(
-      ...refilled.gone,
-      ...refilled.notUndone,
-      ...await lossesSince(session, backup, removing),
-    );
+    notUndone.push(...await lossesSince(session, tables, backup, removing));
   }
   return { undone, notUndone };
 }
@@ -138,39 +139,42 @@ async function whyNot(
 }
 
 /**
- * Finds what migrations took from tables that are still the same, and no
- * rollback file can bring back: columns that were made anew, and rows.
+ * Finds what migrations took that neither rollback files nor {@link refill}
+ * brought back: values of columns that were made anew, and rows.
  *
  * @param removing What the migrations said that they remove.
  * @returns a sentence each
  */
 async function lossesSince(
   { query }: Session,
-  { tables, folder }: Backup,
+  before: readonly CountedTable[],
+  backup: Backup | null,
   removing: readonly Unit["removesRows"][],
 ): Promise<string[]> {
   const losses: string[] = [];
-  const now = new Map(
-    (await projectTables(query)).map((table) => [table.oid, table]),
-  );
-  for (const { name, oid, rows, columns } of tables) {
-    const table = now.get(oid);
-    if (table === undefined || rows === 0) continue;
-    const how =
-      `in ${folder}; restore --table ${name} puts all of the table back to it`;
-    const remade = columns.filter(({ name, number, generated }) =>
-      !generated &&
-      !table.columns.some((each) =>
-        each.name === name && each.number === number
-      )
-    ).map(({ name }) => name);
-    if (remade.length > 0) {
-      losses.push(
-        `${name}: ${remade.join(", ")} was made anew; its values are ${how}`,
-      );
-    }
-    if (!removing.some((each) => each === "all" || each.has(name))) continue;
-    const left = await countRows(query, table.name);
+  const tables = await projectTables(query);
+  for (const { name, oid, rows, columns } of before) {
+    if (rows === 0) continue;
+    const isKept = backup?.tables.some((each) => each.name === name);
+    const how = isKept
+      ? `in ${backup?.folder}; restore --table ${name} puts all of the table back to it`
+      : "in no backup of this run";
+    const same = tables.find((each) => each.oid === oid);
+    const found = same ?? tables.find((each) => each.name === name);
+    if (same) {
+      const numbers = new Map(same.columns.map((each) => [each.name, each]));
+      const remade = columns.filter(({ name, number, generated }) =>
+        !generated && numbers.get(name)?.number !== number
+      ).map(({ name }) => name);
+      if (remade.length > 0) {
+        losses.push(
+          `${name}: ${remade.join(", ")} was made anew; its values are ${how}`,
+        );
+      }
+      const isMeant = removing.some((each) => each === "all" || each.has(name));
+      if (!isMeant) continue;
+    } else if (isKept) continue;
+    const left = found ? await countRows(query, found.name) : 0;
     if (left < rows) {
       losses.push(`${name}: ${left} of ${rows} rows are there; all are ${how}`);
     }

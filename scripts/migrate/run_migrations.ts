@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import {
   apply,
@@ -30,6 +29,7 @@ import {
   parseMigration,
   readMigrations,
   readRollbacks,
+  readSql,
 } from "./migration.ts";
 import {
   type MigrateOptions,
@@ -43,7 +43,7 @@ import {
   type Session,
   timed,
 } from "./session.ts";
-import { countAll } from "./tables.ts";
+import { countAll, type CountedTable, projectTables } from "./tables.ts";
 import { readVerifyFile } from "./verify.ts";
 
 /** How to execute one migration. */
@@ -88,7 +88,7 @@ export interface MigrationResult {
  * @throws {MigrationRefusedError} where it is not called so
  */
 export async function sqlFile(path: string): Promise<ParsedMigration> {
-  const migration = migrationOf(basename(path), await readFile(path, "utf8"));
+  const migration = migrationOf(basename(path), await readSql(path));
   if (migration !== null) return parseMigration(migration);
   throw new MigrationRefusedError(
     `Cannot migrate with ${path}: expected a name like 20260101000000_fees.sql`,
@@ -271,6 +271,8 @@ interface Run {
   options: Options;
   /** Versions that were recorded before. */
   before: string[];
+  /** Tables before. */
+  tables: CountedTable[];
   backup: Backup | null;
   results: MigrationResult[];
   done: Unit[];
@@ -294,6 +296,7 @@ async function perform(
     session,
     options,
     before: [],
+    tables: [],
     backup: null,
     results: [],
     done: [],
@@ -331,6 +334,10 @@ async function performAll(run: Run, units: readonly Unit[]): Promise<void> {
   const known = backup === null || options.backupCollections
     ? await countAll(session.query)
     : new Map(backup.tables.map(({ name, rows }) => [name, rows]));
+  run.tables = (await projectTables(session.query)).map((table) => ({
+    ...table,
+    rows: known.get(table.name) ?? 0,
+  }));
   for (const unit of units) {
     const { own, name, takesBack } = unit;
     const [would, did] = takesBack
@@ -434,7 +441,7 @@ async function failed(
 }
 
 async function takeRunBack(
-  { session, done, before, backup, options }: Run,
+  { session, done, before, tables, backup, options }: Run,
   unit: Unit,
   cause: Error,
 ): Promise<Undone> {
@@ -463,6 +470,7 @@ async function takeRunBack(
     whole || committed ? [...done, unit] : done,
     before,
     rollbacks,
+    tables,
     backup,
     options,
   );

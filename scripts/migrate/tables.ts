@@ -27,6 +27,11 @@ export interface Table {
   sequences: { name: string; column: string; last: string | null }[];
 }
 
+/** A table and how many rows it has. */
+export interface CountedTable extends Table {
+  rows: number;
+}
+
 /** Schemas that the platform fills and looks after itself. */
 const PLATFORM_SCHEMAS = `
   _analytics _realtime auth cron extensions graphql graphql_public
@@ -112,7 +117,7 @@ export type KnownRows = Map<string, number>;
 
 // Of this session only: what users delete meanwhile is none of the migration's doing.
 const DELETED = `
-select relid::text as oid, coalesce(pg_partition_root(relid), relid)::text as whole,
+select relid::text as oid, coalesce(pg_partition_root(relid)::oid, relid)::text as whole,
   (n_tup_del - n_tup_ins)::float8 as deleted
 from pg_catalog.pg_stat_xact_user_tables
 where n_tup_del > 0 or n_tup_ins > 0`;
@@ -136,8 +141,10 @@ async function deletions(query: RunQuery, before: readonly Deletions[]) {
     inAll.set(whole, (inAll.get(whole) ?? 0) + since);
     wholes.set(oid, whole);
   }
-  return (oid: string) =>
-    Math.min(own.get(oid) ?? 0, inAll.get(wholes.get(oid) ?? "") ?? 0);
+  return (oid: string) => ({
+    deleted: Math.min(own.get(oid) ?? 0, inAll.get(wholes.get(oid) ?? "") ?? 0),
+    isPartition: (wholes.get(oid) ?? oid) !== oid,
+  });
 }
 
 /** A table that has fewer rows after a migration than before. */
@@ -145,7 +152,7 @@ export interface RowLoss {
   table: string;
   /** What is to be told of it. */
   text: string;
-  /** Users may have deleted these rows after they were counted. */
+  /** Users may have deleted these rows after they were counted, or nobody. */
   doubtful: boolean;
 }
 
@@ -167,15 +174,22 @@ export async function watchRows(query: RunQuery) {
     const tables = await projectTables(query);
     const byOid = new Map(tables.map((each) => [each.oid, each]));
     const byName = new Map(tables.map((each) => [each.name, each]));
-    const deleted = await deletions(query, deletedBefore);
+    const deletedOf = await deletions(query, deletedBefore);
     const losses: RowLoss[] = [];
     for (const { name: table, oid, filenode } of before) {
       // The same one under another name, or another one in its place.
       const found = byOid.get(oid) ?? byName.get(table);
       const isSame = found?.oid === oid && found.filenode === filenode;
-      let lost = deleted(oid);
-      let text = `${table} has ${lost} rows less`;
+      const { deleted, isPartition } = deletedOf(oid);
+      let lost = deleted;
       let left = known.get(table);
+      if (isSame && lost > 0 && locked.has(table)) {
+        // The server counts as deleted also what a savepoint brought back.
+        const rows = left ?? 0;
+        left = await countRows(query, found.name);
+        lost = rows - left;
+      }
+      let text = `${table} has ${lost} rows less`;
       if (!isSame) {
         const rows = left ?? 0;
         left = found === undefined ? 0 : await countRows(query, found.name);
@@ -187,7 +201,8 @@ export async function watchRows(query: RunQuery) {
       if (left !== undefined) known.set(found?.name ?? table, left);
       const isMeant = removesRows === "all" || removesRows.has(table);
       if (lost <= 0 || isMeant) continue;
-      losses.push({ table, text, doubtful: !isSame && !locked.has(table) });
+      const doubtful = !locked.has(table) && !(isSame && isPartition);
+      losses.push({ table, text, doubtful });
     }
     return losses;
   };

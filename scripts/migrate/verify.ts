@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   codeOf,
@@ -12,7 +11,12 @@ import {
   type RunQuery,
   type VersionState,
 } from "./history.ts";
-import { fileOf, type ParsedMigration, readMigrations } from "./migration.ts";
+import {
+  fileOf,
+  type ParsedMigration,
+  readMigrations,
+  readSql,
+} from "./migration.ts";
 import { type MigrateOptions, resolveOptions } from "./options.ts";
 import {
   inTransaction,
@@ -75,7 +79,7 @@ export async function readVerifyFile(
   for (const name of [file, `${version}.sql`]) {
     try {
       const path = join(supabaseDir, "verify", name);
-      return { file: `verify/${name}`, sql: await readFile(path, "utf8") };
+      return { file: `verify/${name}`, sql: await readSql(path) };
     } catch (error) {
       if (codeOf(error) !== "ENOENT") throw error;
     }

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
   BackupError,
@@ -603,4 +604,52 @@ Deno.test("an index that somebody is building is no problem", async () => {
   await project.sql("commit");
   await building;
   assertEquals(code, 0, text);
+});
+
+Deno.test("rows that are in no backup are told when their table is made anew", async () => {
+  for (const how of ["--skip-backup", "--table=public.other"]) {
+    await using project = await running();
+    await project.sql("create table public.other ()");
+    await project.write(
+      "migrations/2_drop.sql",
+      "-- migrate: removes rows from public.orders\ndrop table public.orders;",
+    );
+    await project.write("migrations/3_bad.sql", "select 1/0;");
+    await project.write(
+      "rollback/2_drop.sql",
+      "create table public.orders (id integer primary key, total integer);",
+    );
+    const { code, text } = await project.command(how);
+    assertEquals(code, 5, text);
+    assertStringIncludes(text, "public.orders: 0 of 2 rows are there");
+  }
+});
+
+Deno.test("a file that is not UTF-8 is refused, not applied with other letters", async () => {
+  await using project = await running();
+  await Deno.writeFile(
+    join(project.supabaseDir, "migrations/2_latin.sql"),
+    Uint8Array.from(
+      "comment on table public.orders is 'M\xfcller'",
+      (c) => c.charCodeAt(0),
+    ),
+  );
+  const { code, text } = await project.command();
+  assertEquals(code, 2, text);
+  assertStringIncludes(text, "2_latin.sql: it is not UTF-8");
+});
+
+Deno.test("rows that an attempt within a migration deleted and gave up are not lost", async () => {
+  await using project = await running();
+  await project.write(
+    "migrations/2_attempt.sql",
+    "do $$ begin delete from public.orders; raise 'given up'; exception when others then null; end $$;",
+  );
+  assertEquals((await migrateProject(project.options)).applied, ["2"]);
+  await project.write(
+    "migrations/3_less.sql",
+    "delete from public.orders where id = 1;",
+  );
+  const { message } = await failsCleanly(project);
+  assertStringIncludes(message, "public.orders has 1 rows less");
 });

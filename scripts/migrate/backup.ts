@@ -196,7 +196,11 @@ async function writeTable(
   table: Table,
   folder: string,
 ): Promise<TableBackup> {
-  const file = `${encodeURIComponent(table.name)}.copy`;
+  const encoded = encodeURIComponent(table.name);
+  // No file system takes a name of more than 255 bytes.
+  const file = encoded.length > 240
+    ? `${encoded.slice(0, 220)}-${table.oid}.copy`
+    : `${encoded}.copy`;
   const columns = keptColumns(table);
   try {
     await pipeline(

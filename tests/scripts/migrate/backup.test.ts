@@ -640,3 +640,22 @@ Deno.test("a table that is emptied and filled again during a backup is not empty
     });
   });
 });
+
+Deno.test("tables with the longest names are backed up and restored", async () => {
+  await using project = await newProject();
+  const long = "ü".repeat(30);
+  await project.sql(`
+    create schema "${long}";
+    create table "${long}"."${long}a" as select 1 as id;
+    create table "${long}"."${long}b" as select 2 as id;
+  `);
+  await withSession(project, async (session) => {
+    const backup = (await copied(project, session))!;
+    const before = await project.contents();
+    for (const { name } of backup.tables) {
+      await project.sql(`delete from ${name}`);
+    }
+    await restoreTables(session, backup, backup.tables.map(({ name }) => name));
+    assertEquals(await project.contents(), before);
+  });
+});

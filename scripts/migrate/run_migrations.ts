@@ -44,7 +44,7 @@ import {
   timed,
 } from "./session.ts";
 import { countAll, type CountedTable, projectTables } from "./tables.ts";
-import { readVerifyFile } from "./verify.ts";
+import { readVerifyFile, refuseStrayVerifyFiles } from "./verify.ts";
 
 /** How to execute one migration. */
 export interface ExecuteOptions extends MigrateOptions {
@@ -166,6 +166,7 @@ export async function migrateProject(
   const { dryRun, supabaseDir, log } = options;
   const run = await perform(options, async ({ query }) => {
     const files = await readMigrations(join(supabaseDir, "migrations"));
+    await refuseStrayVerifyFiles(supabaseDir, files);
     const recorded = await readHistory(query);
     for (const { file, state } of compare(files, recorded)) {
       if (state === "drifted") {

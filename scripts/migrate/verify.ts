@@ -1,6 +1,8 @@
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   codeOf,
+  MigrationRefusedError,
   sqlStateOf,
   StatementError,
   VerificationError,
@@ -13,6 +15,7 @@ import {
 } from "./history.ts";
 import {
   fileOf,
+  type Migration,
   type ParsedMigration,
   readMigrations,
   readSql,
@@ -88,6 +91,33 @@ export async function readVerifyFile(
 }
 
 /**
+ * Refuses verify files that no migration has.
+ *
+ * @throws {MigrationRefusedError} a typing error in the name of one would
+ * otherwise switch it off in silence
+ */
+export async function refuseStrayVerifyFiles(
+  supabaseDir: string,
+  migrations: readonly Migration[],
+): Promise<void> {
+  const asked = new Set(
+    migrations.flatMap((each) => [fileOf(each), `${each.version}.sql`]),
+  );
+  let files: string[];
+  try {
+    files = await readdir(join(supabaseDir, "verify"));
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return;
+    throw error;
+  }
+  const stray = files.find((file) => file.endsWith(".sql") && !asked.has(file));
+  if (stray === undefined) return;
+  throw new MigrationRefusedError(
+    `Cannot verify: verify/${stray} belongs to no migration; give it the version of one, or delete it`,
+  );
+}
+
+/**
  * Asks each query of a verify file: it holds when there is no row, or one row
  * with the single value true. Belongs into a transaction; what the queries write
  * is refused.
@@ -150,6 +180,7 @@ export async function verifyDatabase(
 ): Promise<string[]> {
   const { databaseUrl, supabaseDir } = resolveOptions(given);
   const migrations = await readMigrations(join(supabaseDir, "migrations"));
+  await refuseStrayVerifyFiles(supabaseDir, migrations);
   await using session = await openSession(databaseUrl);
   const { query } = session;
   return await inTransaction(session, async () => {

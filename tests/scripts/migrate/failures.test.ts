@@ -653,3 +653,15 @@ Deno.test("rows that an attempt within a migration deleted and gave up are not l
   const { message } = await failsCleanly(project);
   assertStringIncludes(message, "public.orders has 1 rows less");
 });
+
+Deno.test("a verify file that belongs to no migration is refused, since nobody would ask it", async () => {
+  await using project = await running();
+  await project.write("migrations/2_a.sql", "create table public.a ();");
+  await project.write("verify/20.sql", "select false;");
+  const { code, text } = await project.command();
+  assertEquals(code, 2, text);
+  assertStringIncludes(text, "verify/20.sql belongs to no migration");
+  const verified = await project.command("--verify");
+  assertEquals(verified.code, 2, verified.text);
+  assertEquals(await project.recorded(), ["1"]);
+});

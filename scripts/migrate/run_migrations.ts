@@ -257,6 +257,8 @@ async function unitOf(
       try {
         const query = queryOf(name, session);
         const holds = await verifyFn?.({ query, dryRun });
+        // Refused where a statement failed and its error was caught.
+        await query("select");
         if (holds === false) problems.push("verifyFn answered false");
       } catch (error) {
         problems.push(`verifyFn failed: ${(error as Error).message}`);
@@ -376,13 +378,18 @@ async function performAll(run: Run, units: readonly Unit[]): Promise<void> {
       continue;
     }
     if (dryRun) await query("savepoint unit");
-    else if (own?.backupCollections) {
-      const { backupCollections } = own;
+    const backUpOwn = async () => {
+      const { backupCollections } = own ?? {};
+      if (dryRun || backupCollections === undefined) return;
       files = filesOf(
         await backUpFirst(run.session, { ...options, backupCollections }),
       );
-    }
+    };
+    // Refused while nothing is begun; later what was done is to be told.
+    const isBegun = run.results.length > 0;
+    if (!isBegun) await backUpOwn();
     try {
+      if (isBegun) await backUpOwn();
       await (dryRun ? applyHere : apply)(run.session, unit, known, options);
       run.done.push(unit);
       push(dryRun ? would : did);

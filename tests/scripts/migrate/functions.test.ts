@@ -267,18 +267,21 @@ Deno.test("--on-failure go-on applies what comes after a file that fails, and sa
   assertStringIncludes(status.text, "division by zero");
 });
 
-Deno.test("a function whose transaction the server rolls back at its commit has failed", async () => {
+Deno.test("a verifyFn that catches an error of the server has not passed", async () => {
   await using project = await recognitions();
-  const { success, error } = await executeMigration("backfill", backfill, {
-    ...project.options,
-    verifyFn: async ({ query }) => {
-      await query("select 1 / 0").catch(() => {});
-      return true;
-    },
-  });
-  assertEquals(success, false);
-  assertStringIncludes(error!.message, "the server rolled it back");
-  assertEquals(await points(project), [{ points: null }, { points: null }]);
+  for (const dryRun of [true, false]) {
+    const { success, error } = await executeMigration("backfill", backfill, {
+      ...project.options,
+      dryRun,
+      verifyFn: async ({ query }) => {
+        await query("select 1 / 0").catch(() => {});
+        return true;
+      },
+    });
+    assertEquals(success, false);
+    assertStringIncludes(error!.message, "transaction is aborted");
+    assertEquals(await points(project), [{ points: null }, { points: null }]);
+  }
 });
 
 Deno.test("a function cannot end its transaction half-way and be recorded as applied", async () => {
@@ -298,4 +301,18 @@ Deno.test("a function cannot end its transaction half-way and be recorded as app
   const { skipped } = await run();
   assertEquals(skipped, false);
   assertEquals(await points(project), [{ points: 5 }, { points: 5 }]);
+});
+
+Deno.test("tables that cannot be backed up stop a run with a result, where something was applied before", async () => {
+  await using project = await recognitions();
+  const nothing = { name: "nothing", fn: () => {} };
+  const bad = {
+    name: "bad",
+    fn: backfill,
+    options: { backupCollections: ["recognition"] },
+  };
+  const results = await runMigrations([nothing, bad], project.options);
+  assertEquals(results.map(({ success }) => success), [true, false]);
+  assertStringIncludes(results[1]!.error!.message, "there is no such table");
+  assertEquals(await points(project), [{ points: null }, { points: null }]);
 });

@@ -257,13 +257,13 @@ export function redisLedger(
       }
     };
     const again = (error: unknown) => {
-      if (SET_UP_ERRORS.test(String(error))) throw error;
+      if (isMistakeOfSetUp(error)) throw error;
       return pRetry(evaluate, {
         retries: 1,
         minTimeout: 50,
         randomize: true,
         maxRetryTime: timeoutMs,
-        shouldRetry: ({ error }) => !SET_UP_ERRORS.test(String(error)),
+        shouldRetry: ({ error }) => !isMistakeOfSetUp(error),
       });
     };
     try {
@@ -400,8 +400,12 @@ export function redisLedger(
 // Redis' own prefixes of errors, and of what an older or restricted one says.
 const SET_UP_ERRORS = /\b(NOAUTH|WRONGPASS|NOPERM|unknown command)\b/i;
 
+function isMistakeOfSetUp(cause: unknown): boolean {
+  return SET_UP_ERRORS.test(String(cause));
+}
+
 function refusalOf(attempted: string, cause: unknown): Error {
-  return SET_UP_ERRORS.test(String(cause))
+  return isMistakeOfSetUp(cause)
     ? new LedgerMisconfiguredError(
       attempted,
       "Redis refused it, check the password, and that its user may run EVALSHA, EVAL and what the scripts call on keys of the prefix",

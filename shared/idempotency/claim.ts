@@ -168,8 +168,11 @@ export async function claim(
 const UNHEARD_AFTER_MS = 1_000;
 
 // What stands before a database, and the database, hold a claim for some ten
-// seconds. A ledger that is down for longer is not to be asked by all at once.
-const GIVE_BACK_MS = 16_000;
+// seconds; those of a ledger that hangs begin when it answers again.
+const HELD_MS = 12_000;
+
+// A ledger that is down for longer is not to be asked by all at once.
+const GIVE_BACK_MS = 90_000;
 
 /**
  * Frees a key whose claim got no answer in time. A ledger that was only slow
@@ -183,14 +186,21 @@ function giveBack(
   ttlSeconds: number,
 ): void {
   const message = "nothing ran: the claim got no answer in time";
+  let heardAt = Infinity;
   const given = pRetry(async () => {
     const { outcome } = await ledger
       .fail(identity, ownerToken, { message, status: null }, ttlSeconds);
-    // Tries of the claim may still wait, for a connection or for a lock.
-    if (outcome === "gone" || outcome === "recorded") {
-      throw new Error("it may be granted later");
-    }
-  }, { minTimeout: 250, maxRetryTime: GIVE_BACK_MS });
+    heardAt = Math.min(heardAt, performance.now());
+    // Tries of the claim may still wait, for a connection or for a lock, and
+    // somebody who has the key meanwhile may fail.
+    if (outcome !== "replay") throw new Error("it may be granted later");
+  }, {
+    retries: Infinity,
+    minTimeout: 250,
+    maxTimeout: 2_000,
+    maxRetryTime: GIVE_BACK_MS,
+    shouldRetry: () => performance.now() - heardAt < HELD_MS,
+  });
   platform.waitUntil(given.catch(() => {}));
 }
 

@@ -145,6 +145,58 @@ Deno.test("a claim that is granted after its request was refused is given back, 
   assertEquals(failed, ["gone", "recorded", "recorded", "replay"]);
 });
 
+Deno.test("a claim that is granted late is given back, however long the ledger was silent", async () => {
+  using clock = clockAhead();
+  const ledger = memoryLedger();
+  let grant: (() => Promise<unknown>) | undefined;
+  const failed: string[] = [];
+  const ended = Promise.withResolvers<void>();
+  const store: Ledger = {
+    ...ledger,
+    claim(identity, terms) {
+      grant = () => ledger.claim(identity, terms);
+      clock.ahead += 5_000;
+      return Promise.reject(
+        new LedgerUnavailableError("claim the key", "no answer"),
+      );
+    },
+    async fail(...args) {
+      if (failed.length < 2) {
+        clock.ahead += 20_000;
+        failed.push("silent");
+        throw new LedgerUnavailableError("record the failure", "no answer");
+      }
+      const result = await ledger.fail(...args);
+      failed.push(result.outcome);
+      // What waited longer than the one that gives back.
+      if (result.outcome === "gone") {
+        clock.ahead += 5_000;
+        await grant!();
+      } else {
+        clock.ahead += 7_000;
+        ended.resolve();
+      }
+      return result;
+    },
+  };
+  const refused = await app({ store }).post(KEY);
+  assertEquals(refused.status, 503);
+  await refused.body?.cancel();
+  await ended.promise;
+  assertEquals(failed, ["silent", "silent", "gone", "recorded"]);
+});
+
+/** Moves what the code takes for the time that has passed, in ms. */
+function clockAhead(): Disposable & { ahead: number } {
+  const now = performance.now.bind(performance);
+  const clock = {
+    ahead: 0,
+    [Symbol.dispose]: () => void (performance.now = now),
+  };
+  performance.now = () => now() + clock.ahead;
+  return clock;
+}
+
 Deno.test("a claim that is granted late to a request that ran without the ledger is not given back", async () => {
   let ahead = 0;
   let failed = 0;

@@ -1,7 +1,7 @@
 -- What a claim writes down and what it refuses. What it answers in each state, to each caller, is the
 -- contract of every store: shared/idempotency/testing.ts.
 begin;
-select plan(35);
+select plan(37);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -101,6 +101,13 @@ select is(
   null, 'and nothing of the old one is left in its row'
 );
 select ok((pg_temp.row_of('old')).created_at > now(), 'it counts as made when it was claimed');
+
+-- granted after a failure of its own had looked for it, and before that says what it found
+select pg_temp.claim('late', 1) \g /dev/null
+reset role;
+select is((idempotency.answer_to_loser('', 'orders', 'late', pg_temp.owner(1), 'failed')).outcome, 'gone', 'whoever gives a late claim back has not lost it');
+select is((idempotency.answer_to_loser('', 'orders', 'late', pg_temp.owner(2), 'failed')).outcome, 'gone', 'nor has who never had it');
+set local role service_role;
 
 -- what is refused
 select throws_ok($$select pg_temp.claim('a b', 1)$$, '23514', null, 'a malformed key is refused');

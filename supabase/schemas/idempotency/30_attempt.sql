@@ -32,7 +32,11 @@ begin
     )::public.idempotency_answer;
   end if;
 
-  if not coalesce(p_owner_token = any (v_key.owner_token || v_key.past_owners), false) then
+  -- A claim that is granted late, even between the call's look and this one, does not make its own
+  -- caller a loser: whoever gives it back has to come again.
+  if not coalesce(p_owner_token = any (v_key.owner_token || v_key.past_owners), false)
+    or v_key.owner_token = p_owner_token and v_key.status = 'processing'
+  then
     return row('gone', null, null, null, null, null, null, null, null, null)::public.idempotency_answer;
   end if;
 

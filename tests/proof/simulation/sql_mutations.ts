@@ -216,8 +216,8 @@ export const sqlMutations: readonly Mutation[] = [
     name: "whoever guesses a key is told its answer",
     fn: "idempotency.answer_to_loser",
     edits: [[
-      "if not coalesce(p_owner_token = any (v_key.owner_token || v_key.past_owners), false) then",
-      "if v_key.owner is null then",
+      "not coalesce(p_owner_token = any (v_key.owner_token || v_key.past_owners), false)",
+      "v_key.owner is null",
     ]],
   },
   {

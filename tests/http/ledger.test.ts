@@ -1,4 +1,9 @@
-import { supabaseLedger } from "../../shared/idempotency.ts";
+import {
+  type Ledger,
+  LedgerUnavailableError,
+  supabaseLedger,
+} from "../../shared/idempotency.ts";
+import { pRetry } from "../../shared/idempotency/deps.ts";
 import {
   type ContractSubject,
   ledgerContract,
@@ -13,7 +18,7 @@ Deno.test.beforeAll(async () => {
   const ada = await signUp(stack());
   const bob = await signUp(stack());
   subject = {
-    ledger: supabaseLedger(project(stack()).client),
+    ledger: patient(supabaseLedger(project(stack()).client)),
     users: [ada.userId, bob.userId],
     // The database's clock decides, so its rows are moved into the past.
     age: async (seconds) => {
@@ -24,4 +29,22 @@ Deno.test.beforeAll(async () => {
 
 for (const { name, run } of ledgerContract(() => subject)) {
   Deno.test(`Supabase ledger: ${name}`, run);
+}
+
+/** Asks again, like any caller, what a busy machine had no time for. */
+function patient(ledger: Ledger): Ledger {
+  return new Proxy(ledger, {
+    get(target, name) {
+      const method = Reflect.get(target, name);
+      return typeof method !== "function"
+        ? method
+        : (...args: unknown[]) =>
+          pRetry(() => method(...args), {
+            retries: 30,
+            minTimeout: 1_000,
+            factor: 1,
+            shouldRetry: ({ error }) => error instanceof LedgerUnavailableError,
+          });
+    },
+  });
 }

@@ -24,7 +24,7 @@ export interface CallAnswer {
   replayed: boolean;
 }
 
-const MOST_TRIES = 10;
+const MOST_TRIES = 30;
 
 /**
  * Calls an edge function as an actor. Like any client it sends again what the

@@ -167,7 +167,7 @@ export async function newProject(): Promise<Project> {
       return session;
     },
     async untilRunning(pattern) {
-      for (const end = Date.now() + 10_000; Date.now() < end;) {
+      for (const end = Date.now() + 60_000; Date.now() < end;) {
         const [row] = (await server.query(
           `select pid from pg_stat_activity where datname = $1 and state = 'active'
              and application_name = 'deno task migrate' and query like $2`,

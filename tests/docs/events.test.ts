@@ -143,7 +143,8 @@ Deno.test("the recipe's handler asks and charges once", async () => {
     (await importBlock(block)).default.fetch,
   );
   await asksAndChargesOnce(async ({ headers }, confirm, key) => {
-    const query = confirm ? "?confirm_credit=1" : "";
+    // As the recipe's client confirms.
+    const query = confirm ? "?confirm_credit=1&max_cost=5" : "";
     const response = await handler(
       new Request(`http://x/events${query}`, {
         method: "POST",

@@ -23,7 +23,7 @@ export interface EdgeFunction {
   readonly knowsCallers: boolean;
   /** Whether some of its callers have a publishable or secret key, and no token. */
   readonly takesKeys: boolean;
-  /** `verify_jwt` of `config.toml`. */
+  /** `verify_jwt` of the project's configuration. */
   readonly verifyJwt: boolean;
 }
 
@@ -50,25 +50,36 @@ const Config = z.object({
   }).catch({ migrations: { schema_paths: [] } }),
 });
 
+// The first that is there counts, as for the Supabase CLI.
+const CONFIGS = ["config.json", "config.jsonc", "config.toml"];
+
+// What JSON has not: comments, and a comma after the last one. Texts stay.
+const BEYOND_JSON =
+  /("(?:\\.|[^"\\])*")|\/\/.*|\/\*[^]*?\*\/|,(?=(?:\s|\/\/.*|\/\*[^]*?\*\/)*[}\]])/g;
+
 /**
- * What a project's `config.toml` says, as far as it concerns us.
+ * What a project's configuration says, as far as it concerns us.
  *
  * @throws {CommandError} When it cannot be read.
  */
 export async function configOf(
   { path }: ProjectFolder,
 ): Promise<z.output<typeof Config>> {
-  const file = join(path, "supabase", "config.toml");
+  const name = CONFIGS.find((name) => existsSync(join(path, "supabase", name)));
+  if (name === undefined) return Config.parse({});
   try {
+    const text = await readFile(join(path, "supabase", name), "utf8");
     return Config.parse(
-      existsSync(file) ? parse(await readFile(file, "utf8")) : {},
+      name === "config.toml"
+        ? parse(text)
+        : JSON.parse(text.replaceAll(BEYOND_JSON, "$1")),
     );
   } catch (error) {
     const why = error instanceof z.ZodError
       ? z.prettifyError(error)
       : (error as Error).message;
     throw new CommandError(
-      `supabase/config.toml cannot be read, mend it and run this again: ${why}`,
+      `supabase/${name} cannot be read, mend it and run this again: ${why}`,
     );
   }
 }

@@ -429,6 +429,43 @@ Deno.test({
     }),
 });
 
+for (const name of ["config.json", "config.jsonc"]) {
+  Deno.test(`doctor goes by ${name} where the Supabase CLI does`, () =>
+    withProject(async ({ run, write }) => {
+      await run("init", "--yes");
+      await write(
+        "supabase/functions/hello/index.ts",
+        `import { corsHeaders, withIdempotency } from "../_shared/idempotency.ts";
+export default { fetch: withSupabase(
+  { auth: ["publishable", "secret"], cors: { headers: corsHeaders } },
+  withIdempotency({}, serve),
+) };`,
+      );
+      // Which is passed over then.
+      await write(
+        "supabase/config.toml",
+        "[functions.hello]\nverify_jwt = true",
+      );
+      const functions = { hello: { verify_jwt: false } };
+      const schema = "https://supabase.com/schemas/config/v1.json";
+      await write(
+        `supabase/${name}`,
+        name === "config.json"
+          ? JSON.stringify({ $schema: schema, functions })
+          : `{
+  // in words: "open", /* all day */
+  "$schema": "${schema}", /* [ */
+  "functions": ${JSON.stringify(functions)}, // the last
+}`,
+      );
+      const doctor = await run("doctor");
+      assertStringIncludes(doctor.text, "ok    function hello");
+      await write(`supabase/${name}`, "{");
+      const { text } = await run("doctor");
+      assertStringIncludes(text, `supabase/${name} cannot be read, mend`);
+    }));
+}
+
 Deno.test("a config.toml that cannot be read is named, and what is wrong in it", () =>
   withProject(async ({ run, write }) => {
     await run("init", "--yes");

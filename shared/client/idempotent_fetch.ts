@@ -40,7 +40,7 @@ export interface IdempotentFetchOptions {
   /**
    * Lists the functions that are protected: what it matches gets a key and is
    * sent again from the first request on, the rest is left alone. It is given
-   * the request without its body.
+   * a request with the method and the address alone, no headers and no body.
    *
    * @default {POST, PUT, PATCH and DELETE under /functions/v1/, each path sent
    * again only once an answer of it has shown that it is protected}

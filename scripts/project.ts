@@ -8,14 +8,16 @@ import type { Database } from "../shared/database.types.ts";
 
 type Functions = Database["public"]["Functions"];
 
+/** How migrations come into a database; to the Supabase CLI since version 3. */
+export const PUSH = "supabase db push, with --remote to the linked project";
+
 // The same, whichever way the database was reached.
 const HINTS: Record<string, string> = {
   "25006": "use the primary database, not a replica, and a role that may write",
   "42501": "use the project's secret key, or the database's owner",
-  "42883":
-    "the ledger is not there, or older than this command: run supabase db push",
+  "42883": `the ledger is not there, or older than this command: run ${PUSH}`,
   "PGRST202":
-    "the ledger is not there, or older than this command: run supabase db push",
+    `the ledger is not there, or older than this command: run ${PUSH}`,
   "IDK01": "wait until its lease has lapsed: it may still answer for itself",
 };
 

@@ -52,7 +52,7 @@ export async function checkHealth(
     return NOT_MIGRATED.has(error.code)
       ? unhealthy(
         "schema:version",
-        "The migrations are not there: supabase db push",
+        "The migrations are not there: supabase db push, with --remote to the linked project",
         seen,
       )
       : unhealthy(

@@ -5,6 +5,7 @@ import {
   environmentOf,
   explain,
   type Project,
+  PUSH,
 } from "../project.ts";
 import {
   type Command,
@@ -153,11 +154,11 @@ function pushAnew({ manifest }: ProjectFolder): string {
     .filter((path) => path.startsWith(MIGRATIONS) && /idempotency/.test(path))
     .map((path) => basename(path).split("_")[0]);
   return [
-    "run supabase db push. Where that finds nothing to do, what it made was dropped since: restore a backup,",
+    `run ${PUSH}. Where that finds nothing to do, what it made was dropped since: restore a backup,`,
     "or go on without the keys: drop what is left (the schema idempotency, and in public what has the",
     `ledger's names), run supabase migration repair --status reverted ${
       versions.join(" ")
-    }, and push again`,
+    } (the linked project's with --remote), and push again`,
   ].join(" ");
 }
 
@@ -200,8 +201,7 @@ async function databaseFindings(
     const { version, wrong_grants, wrong_objects, synchronous_commit } = health;
     findings.push(ok("access", "the database answers this key"));
     const wanted = folder.manifest?.version ?? VERSION;
-    const push =
-      `run supabase db push; ${MIGRATIONS}/ has what leads to ${wanted}`;
+    const push = `run ${PUSH}; ${MIGRATIONS}/ has what leads to ${wanted}`;
     findings.push(
       version === wanted ? ok("schema", `version ${version}`) : wrong(
         "schema",

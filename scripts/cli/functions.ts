@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { parse } from "smol-toml";
+import { parse as parseJsonc } from "@std/jsonc";
+import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
 import { CommandError } from "./command.ts";
 import type { ProjectFolder } from "./project_folder.ts";
@@ -53,10 +54,6 @@ const Config = z.object({
 // The first that is there counts, as for the Supabase CLI.
 const CONFIGS = ["config.json", "config.jsonc", "config.toml"];
 
-// What JSON has not: comments, and a comma after the last one. Texts stay.
-const BEYOND_JSON =
-  /("(?:\\.|[^"\\])*")|\/\/.*|\/\*[^]*?\*\/|,(?=(?:\s|\/\/.*|\/\*[^]*?\*\/)*[}\]])/g;
-
 /**
  * What a project's configuration says, as far as it concerns us.
  *
@@ -70,9 +67,7 @@ export async function configOf(
   try {
     const text = await readFile(join(path, "supabase", name), "utf8");
     return Config.parse(
-      name === "config.toml"
-        ? parse(text)
-        : JSON.parse(text.replaceAll(BEYOND_JSON, "$1")),
+      name === "config.toml" ? parseToml(text) : parseJsonc(text),
     );
   } catch (error) {
     const why = error instanceof z.ZodError

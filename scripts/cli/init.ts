@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import configuration from "../../deno.json" with { type: "json" };
+import { PUSH } from "../project.ts";
 import {
   type Command,
   CommandError,
@@ -61,10 +62,10 @@ export default {
 };
 `;
 
-const PUSH = "Next, in the project: supabase db push";
+const NEXT = `Next, in the project: ${PUSH}`;
 
 const FIRST_STEPS = `Next, in the project:
-  1. supabase db push
+  1. ${PUSH}
   2. protect a function, for instance supabase/functions/hello/index.ts:
 
 ${EXAMPLE.replaceAll(/^(?=.)/gm, "       ")}
@@ -267,7 +268,7 @@ async function run(args: readonly string[]): Promise<void> {
   const isFirst = [...created.keys()]
     .some((name) => name.endsWith("_idempotency.sql"));
   if (isFirst) console.log(`\n${FIRST_STEPS}`);
-  else if (created.size > 0) console.log(`\n${PUSH}`);
+  else if (created.size > 0) console.log(`\n${NEXT}`);
 }
 
 /** Puts the module and its migration into a project. */

@@ -3,6 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import configuration from "../../deno.json" with { type: "json" };
+import { PUSH } from "../project.ts";
 import { CommandError, commandLine } from "./command.ts";
 
 /** What `--parts` may name, and what each is. */
@@ -194,7 +195,7 @@ export function isLater(version: string, than: string): boolean {
 export function otherRelease(version: string): string {
   return isLater(version, VERSION)
     ? `take the program of that version, npx ${PACKAGE}@${version}`
-    : `run ${commandLine("upgrade")}, then supabase db push`;
+    : `run ${commandLine("upgrade")}, then ${PUSH}`;
 }
 
 const STEP = /^(\d+\.\d+\.\d+)-(\d+\.\d+\.\d+)\.sql$/;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { connectIfKnown, explain } from "../project.ts";
+import { connectIfKnown, explain, PUSH } from "../project.ts";
 import { refreshStatistics } from "../../functions/cleanup-idempotency/clean_up.ts";
 import {
   type Command,
@@ -132,7 +132,7 @@ async function run(args: readonly string[]): Promise<void> {
   for (const line of pushAdvice(beyond)) console.log(line);
   if (!await carryOut(folder, changes, values)) return;
   console.log(
-    "\nNext, in the project: deploy the functions without it, then supabase db push",
+    `\nNext, in the project: deploy the functions without it, then ${PUSH}`,
   );
 }
 

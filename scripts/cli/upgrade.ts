@@ -1,3 +1,4 @@
+import { PUSH } from "../project.ts";
 import {
   type Command,
   CommandError,
@@ -106,9 +107,9 @@ async function run(args: readonly string[]): Promise<void> {
   printChanges(changes);
   if (!await carryOut(folder, changes, values)) return;
   console.log(`
-Next, in the project: first supabase db push, then supabase functions deploy. The
-functions that are deployed now go on working meanwhile: what a release adds to
-the schema, the one before it does not mind.`);
+Next, in the project: first ${PUSH},
+then supabase functions deploy. The functions that are deployed now go on working
+meanwhile: what a release adds to the schema, the one before it does not mind.`);
 }
 
 /** Brings a project to this release. */

@@ -95,7 +95,7 @@ const ADVICE: readonly [state: RegExp, advice: string][] = [
   ],
   [
     /^42(?:701|710|723|P06|P07)/,
-    "if it was made by hand, tell the records: supabase migration repair --status applied VERSION",
+    "if it was made by hand, tell the records: supabase migration repair --status applied VERSION (the linked project's with --remote)",
   ],
   [
     /^(?:25001|2D000)/,

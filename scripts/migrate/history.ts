@@ -207,7 +207,7 @@ export function pendingMigrations<T extends Migration>(
         orphans.join(", ")
       }. Get the files, or, where they were taken back by hand: supabase migration repair --status reverted ${
         orphans.join(" ")
-      }`,
+      } (the linked project's with --remote)`,
     );
   }
   const skipped = states.filter(({ state }) => state === "skipped");

@@ -625,7 +625,7 @@ const REMEDIES: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^(42883|42P01|42703|3F000|PGRST20\d)$/,
-    "its functions are not in this database or of another version, apply the idempotency migration (supabase db push)",
+    "its functions are not in this database or of another version, apply the idempotency migration (supabase db push, with --remote to the linked project)",
   ],
   [
     /^(PGRST30\d|28\w{3}|3D000)$/,

@@ -163,7 +163,10 @@ Deno.test("init takes parts, one at a time too, and remembers them", () =>
     );
     assertEquals(code, 0, text);
     // How to protect a function was said with the ledger.
-    assertMatch(text, /\nNext, in the project: supabase db push$/);
+    assertMatch(
+      text,
+      /\nNext, in the project: supabase db push, with --remote to the linked project$/,
+    );
     assertEquals(
       [...text.matchAll(/would replace (.*)/g)].map(([, path]) => path),
       [MANIFEST],

@@ -180,7 +180,8 @@ const mistakes = {
     mend: `alter function ${
       CLAIM.replace("idempotency_claim", "idempotency_claim_of_old")
     } rename to idempotency_claim`,
-    says: "apply the idempotency migration (supabase db push)",
+    says:
+      "apply the idempotency migration (supabase db push, with --remote to the linked project)",
   },
 };
 

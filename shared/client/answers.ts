@@ -39,7 +39,7 @@ export function isFromProtected(
   refusal: Refusal | undefined,
 ): boolean {
   return isRecorded(response) ||
-    response.headers.has("link") && REFUSED.test(`${refusal?.code}`);
+    response.headers.has("link") && REFUSED.test(refusal?.code ?? "");
 }
 
 /**

@@ -179,8 +179,8 @@ export function createIdempotentFetch(
       clocks: () => [now(), startedAt + tick()],
     });
 
-  const claim = (request: Outgoing) =>
-    request.claimed ?? keys().keyOf(request.intention);
+  const claim = (request: Outgoing, ask?: () => unknown) =>
+    request.claimed ?? keys().keyOf(request.intention, ask);
 
   // Paths of which an answer has shown that they are protected.
   const shown = new Set<string>();
@@ -188,20 +188,24 @@ export function createIdempotentFetch(
   // How often a path let no key in, until it is believed; -1 where it lets one in.
   const refusals = new Map<string, number>();
 
-  const countRefusals = async ({ url, route }: Outgoing): Promise<number> => {
+  const countRefusals = async ({ url, route }: Outgoing): Promise<void> => {
     let count = refusals.get(route) ?? 0;
     const location = globalThis.location;
     // A preflight may get lost; twice it is no chance.
-    const isOpen = count > -1 && count < 2;
-    if (isOpen && location && !url.startsWith(location.origin + "/")) {
-      const headers = { "idempotency-key": newKey() };
+    if (
+      count < 0 || count > 1 || !location ||
+      url.startsWith(location.origin + "/")
+    ) return;
+    const headers = { "idempotency-key": newKey() };
+    try {
       // Every function that pages call answers OPTIONS without an effect, and the
       // browser sends it only after a preflight that let the key in.
-      count = await fetch(url, { method: "OPTIONS", headers })
-        .then(() => -1, () => count + 1);
-      refusals.set(route, count);
+      await fetch(url, { method: "OPTIONS", headers });
+      count = -1;
+    } catch {
+      count++;
     }
-    return count;
+    refusals.set(route, count);
   };
 
   const perform = async (
@@ -220,10 +224,12 @@ export function createIdempotentFetch(
 
     const start = async (signal: AbortSignal) => {
       // Asked before a key is kept: a page that is left meanwhile has sent none.
-      const refused = isProtected ? 0 : await countRefusals(request);
-      const { key, isNew } = await (flight.claimed ??= claim(request));
+      const ask = () => isProtected || countRefusals(request);
+      if (claimed) await ask();
+      const { key, isNew } = await (flight.claimed ??= claim(request, ask));
+      const refused = refusals.get(route)!;
       // What may have been sent under a key is not sent without it.
-      if (refused > 0 && isNew) {
+      if (!isProtected && refused > 0 && isNew) {
         await keys().forget(key, intention);
         try {
           const response = await request.send(fetch, null, signal);

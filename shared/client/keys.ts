@@ -21,8 +21,13 @@ export interface KeptKey {
 
 /** Keeps the keys of intentions that have no final answer yet. */
 export interface KeyStore {
-  /** The key of an intention: the kept one, or else a new one, now kept. */
-  keyOf(intention: string): Promise<KeptKey>;
+  /**
+   * The key of an intention: the kept one, or else a new one, now kept.
+   *
+   * @param ask Asked before one is made, and never throws. A page that is left
+   * meanwhile has kept none; an equal request waits for what comes of it.
+   */
+  keyOf(intention: string, ask?: () => unknown): Promise<KeptKey>;
   /** Forgets a key: the intention's, and wherever else it is kept. */
   forget(key: string, intention: string): Promise<void>;
 }
@@ -97,14 +102,14 @@ export function keyStore(
     return isLive(kept) ? { key: kept[1], isNew: false } : undefined;
   };
 
-  // Adds an entry to the list, leaves out others, and removes what has gone
-  // from it. One at a time: each reads the list, and writes it anew.
-  const list = (added: Kept, isKept: (entry: Kept) => boolean) =>
+  // Adds an entry to the list, leaves out a forgotten key, and removes what has
+  // gone from it. One at a time: each reads the list, and writes it anew.
+  const list = (added: Kept, forgotten?: string) =>
     turn = turn.then(async () => {
       const all = (await read(PREFIX)).filter(Array.isArray) as Kept[];
       all.push(added);
       const after = all.slice(-MAX_KEPT)
-        .filter((entry) => isLive(entry) && isKept(entry));
+        .filter((entry) => isLive(entry) && entry[1] !== forgotten);
       for (const entry of all) {
         const name = PREFIX + entry[0];
         if (after.includes(entry)) continue;
@@ -113,37 +118,35 @@ export function keyStore(
       await write(PREFIX, after);
     });
 
-  const make = async (intention: string): Promise<KeptKey> => {
-    const key = newKey();
-    // JSON has no Infinity.
-    const expires = Math.min(Math.max(...clocks()) + keepMs, 1e15);
-    const entry: Kept = [intention, key, expires];
-    await write(PREFIX + intention, entry);
-    await list(entry, () => true);
-    return { key, isNew: true };
-  };
-
   return {
-    keyOf: (intention) =>
+    keyOf: (intention, ask) =>
       new Promise((resolve) => {
-        const { locks }: BrowserNavigator = globalThis.navigator ?? {};
+        const navigator: BrowserNavigator | undefined = globalThis.navigator;
+        const locks = navigator?.locks;
         const settle = async () => {
-          const found = await find(intention);
-          const mine = found ?? await make(intention);
-          if (found || locks || !storage) resolve(mine);
-          if (found || !storage) return;
+          const found = await find(intention) ??
+            (await ask?.(), await find(intention));
+          if (found) return resolve(found);
+          const mine = { key: newKey(), isNew: true };
+          // JSON has no Infinity.
+          const expires = Math.min(Math.max(...clocks()) + keepMs, 1e15);
+          const entry: Kept = [intention, mine.key, expires];
+          await write(PREFIX + intention, entry);
+          await list(entry);
+          if (locks || !storage) resolve(mine);
           await new Promise((seen) => setTimeout(seen, SEEN_MS));
-          const other = await find(intention);
-          resolve(other?.key === mine.key ? mine : other ?? mine);
+          const other = await find(intention) ?? mine;
+          resolve(other.key === mine.key ? mine : other);
         };
-        const options = { signal: AbortSignal.timeout?.(LOCK_MS) };
+        const signal = AbortSignal.timeout?.(LOCK_MS);
         if (!locks) settle();
-        else locks.request(PREFIX + intention, options, settle).catch(settle);
+        else {
+          locks.request(PREFIX + intention, { signal }, settle).catch(settle);
+        }
       }),
 
     // Not found in the list alone: two tabs may have written it at once.
-    forget: (key, intention) =>
-      list([intention, key, 0], ([, other]) => other !== key),
+    forget: (key, intention) => list([intention, key, 0], key),
   };
 }
 

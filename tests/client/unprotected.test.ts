@@ -372,6 +372,35 @@ Deno.test("nor where two requests at once meet with no network", async () => {
   }
 });
 
+for (const where of ["in one tab", "in two tabs"]) {
+  Deno.test(`pressed twice ${where} while it asks whether a key is let in, it takes effect once`, async () => {
+    await from("http://shop", async () => {
+      const answered = Promise.withResolvers<void>();
+      let asked = 0;
+      const keys = new Set<string | null>();
+      const options: IdempotentFetchOptions = {
+        storage: memoryStorage(),
+        async fetch(input, init) {
+          const { method, headers } = new Request(input, init);
+          // Who asks second learns it when the other has its answer.
+          if (method === "OPTIONS" && ++asked === 2) await answered.promise;
+          if (method === "OPTIONS") return ok();
+          keys.add(headers.get("idempotency-key"));
+          await new Promise((done) => setTimeout(done, 100));
+          return recorded();
+        },
+      };
+      const tab = client(options);
+      const other = where === "in one tab" ? tab : client(options);
+      const presses = [tab, other].map((send) => send(ORDERS, order()));
+      await presses[0];
+      setTimeout(answered.resolve);
+      await presses[1];
+      assertEquals(keys.size, 1);
+    });
+  });
+}
+
 Deno.test("a page that was left while it asked has sent nothing under a key", async () => {
   const storage = memoryStorage();
   await from("http://shop", async () => {

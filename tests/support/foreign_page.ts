@@ -30,8 +30,9 @@ export interface Learned {
   readonly replay: string | null;
   readonly stored: string | null;
   readonly sentKey: string | undefined;
-  /** By the clock of all tabs, in ms. */
+  /** When its page had sent all, by the clock of all tabs, in ms. */
   readonly sentAt: number;
+  /** When its page had the first answer, by the same clock. */
   readonly answeredAt: number;
 }
 
@@ -55,10 +56,16 @@ export async function processInPage(
   const client: typeof import("../../shared/client.ts") = await import(
     `${location.origin}/client.js`
   );
-  const idempotentFetch = client.createIdempotentFetch();
   const now = () => performance.timeOrigin + performance.now();
+  let sentAt = 0;
+  let answeredAt = Infinity;
+  const idempotentFetch = client.createIdempotentFetch({
+    onAttempt({ type, count, status }) {
+      if (type === "sent" && count === 1) sentAt = now();
+      if (status === 200) answeredAt = Math.min(answeredAt, now());
+    },
+  });
   const ask = async () => {
-    const sentAt = now();
     const response = await idempotentFetch(`${functionsUrl}/process-document`, {
       method: "POST",
       headers: {
@@ -75,9 +82,8 @@ export async function processInPage(
       replay: response.headers.get("x-idempotency-replay"),
       stored: response.headers.get("x-idempotency-stored"),
       sentKey: client.idempotencyKeyOf(response),
-      sentAt,
-      answeredAt: now(),
     };
   };
-  return await Promise.all(Array.from({ length: times }, ask));
+  const learned = await Promise.all(Array.from({ length: times }, ask));
+  return learned.map((each) => ({ ...each, sentAt, answeredAt }));
 }

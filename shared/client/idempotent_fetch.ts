@@ -276,7 +276,7 @@ export function createIdempotentFetch(
       if (!sent) return response;
       // The last to take it reads the original: nobody else is left.
       if (isProtected && flight.callers > 1) response = response.clone();
-      if (response.ok && isEventStream(response)) {
+      if (isEventStream(response)) {
         response = untilEnd(
           response,
           signal,

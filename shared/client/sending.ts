@@ -218,9 +218,10 @@ async function trySending(
   }
 }
 
-/** Whether an answer comes bit by bit, for as long as it takes. */
-export function isEventStream({ headers }: Response): boolean {
-  return /event-stream/.test(`${headers.get("content-type")}`);
+/** Whether a good answer comes bit by bit, for as long as it takes. */
+export function isEventStream(response: Response): boolean {
+  return response.ok &&
+    /event-stream/.test(`${response.headers.get("content-type")}`);
 }
 
 /**

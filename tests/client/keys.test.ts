@@ -90,6 +90,13 @@ for (
     ["a success of a function that records nothing", Response.json({})],
     ["a refusal", refused(404, "DOCUMENT_NOT_FOUND")],
     [
+      "a refusal of a function that answers in event streams",
+      new Response("data: no\n\n", {
+        status: 400,
+        headers: { "Content-Type": "text/event-stream" },
+      }),
+    ],
+    [
       "a key that was used for another request",
       refused(
         422,

@@ -284,6 +284,10 @@ begin
     raise exception 'deciding about an event: nobody is signed in' using errcode = '42501';
   end if;
 
+  -- The account first, which the event refers to: its end takes it before the balance, too, so that
+  -- the two never deadlock.
+  perform from auth.users as u where u.id = p_user_id for key share;
+
   insert into public.credit_balances (user_id) values (p_user_id) on conflict do nothing;
 
   select b.balance into v_balance

@@ -241,3 +241,44 @@ Deno.test("whoever comes while an event is being cancelled waits, cancels it no 
   const [, edited] = await whileCancelled(edit);
   assertEquals(edited, { outcome: "cancelled" });
 });
+
+Deno.test("an account that ends while it creates or edits an event waits for that, and neither fails", async () => {
+  const edit = (who: Subscriber, id: string) =>
+    as(who, (tx) =>
+      tx`select public.update_event(
+        ${id}, 'edit', 1, '{"participants": 5000}', p_confirm_credit => true
+      ) as answer`);
+  for (const effect of ["creation", "edit"]) {
+    const ada = await subscribe(stack(), {
+      included: 0,
+      cost: 3,
+      credits: 9999,
+    });
+    const { event } = await sql.begin(creation(ada, "first"));
+    let ending: Promise<unknown> | undefined;
+    const { outcome } = await sql.begin(async (tx) => {
+      // A question holds the balance, as whoever decides about an event does.
+      await as(
+        ada,
+        (tx) =>
+          tx`select public.create_event('asked', 'Party', '2026-12-24T18:00:00Z')
+          as answer`,
+      )(tx);
+      const [session] = await tx<{ pid: number }[]>`
+        select pg_backend_pid() as pid`;
+      ending = sql.begin((other) =>
+        other`delete from auth.users where id = ${ada.userId}`
+      );
+      ending.catch(() => {});
+      await untilBlockedBy(sql, session!.pid);
+      return await (effect === "edit"
+        ? edit(ada, event!.id)
+        : creation(ada, "second"))(tx);
+    });
+    await ending;
+    assertEquals(outcome, effect === "edit" ? "updated" : "created");
+    const left = await sql`
+      select from public.events where user_id = ${ada.userId}`;
+    assertEquals(left.length, 0);
+  }
+});

@@ -375,10 +375,15 @@ begin
       values (v_user_id, 'spend', -v_cost, 'event ' || v_event.id, p_request_id, v_event.id);
       v_balance := v_balance - v_cost;
     end if;
+  else
+    -- Not what the event has cost since: edits may have come between.
+    select coalesce(-sum(c.amount), 0) into v_cost
+    from public.credit_entries as c
+    where c.user_id = v_user_id and c.kind = 'spend' and c.request_id = p_request_id;
   end if;
 
   return jsonb_build_object(
-    'outcome', 'created', 'event', public.event_as_told(v_event), 'cost', v_event.cost, 'balance', v_balance
+    'outcome', 'created', 'event', public.event_as_told(v_event), 'cost', v_cost, 'balance', v_balance
   );
 end;
 $$;

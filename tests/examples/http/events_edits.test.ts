@@ -206,6 +206,30 @@ Deno.test("an edit whose answer is lost is not made again, and its retry is told
   assertEquals((await books(ada)).spends, [-8]);
 });
 
+Deno.test("the retry of a creation whose answer is lost is told what that cost, also after an edit that cost more", async () => {
+  const ada = await host(100);
+  const key = unique("key");
+  const create = () =>
+    call(ada, "?confirm_credit=1", {
+      body: { ...party, participants: 12 },
+      key,
+    });
+  const lost = await withDisturbed("rpc/create_event", loseAnswer, create);
+  assertEquals([lost.status, lost.body.code], [503, "DATABASE_UNAVAILABLE"]);
+  const [event] = (await get(ada, "")).body.events;
+  const edited = await call(ada, `/${event.id}?confirm_credit=1`, {
+    method: "PATCH",
+    body: { version: 1, participants: 20 },
+  });
+  assertEquals([edited.status, edited.body.cost], [200, 16]);
+  const retry = await create();
+  assertEquals(
+    [retry.status, retry.body.cost, retry.body.event.cost],
+    [201, 4, 20],
+  );
+  assertEquals((await books(ada)).spends, [-16, -4]);
+});
+
 Deno.test("two confirmations of one edit at once get 200 and 409, and spend once", async () => {
   const ada = await host(100);
   const { id } = await created(ada);

@@ -315,6 +315,8 @@ export function refusalReason(
     .replaceAll(apiKey || /$^/g, "[key]")
     .replace(KEY_LIKE, "[key]")
     .replace(/[\p{Cc}\s]+/gu, " ")
-    .trim();
+    .trim()
+    // Who cut it may have cut a character in two, which Postgres cannot store.
+    .toWellFormed();
   return `: ${Array.from(clean).slice(0, MAX_REASON_LENGTH).join("")}`;
 }

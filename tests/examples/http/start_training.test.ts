@@ -195,6 +195,23 @@ Deno.test("a provider's refusal is told as 502 with its reason, without our key"
   });
 });
 
+Deno.test("a provider's reason that is cut inside a character is told and recorded", async () => {
+  const reason = "No such model \ud83d";
+  const refuse = () =>
+    new Response(JSON.stringify({ error: { message: reason } }), {
+      status: 400,
+    });
+  const keyed = { body: request, key: unique("key") };
+  await withProvider(refuse, async () => {
+    const answer = await call(stack(), ada, FUNCTION, keyed);
+    assertEquals([answer.status, answer.body.code], [502, "PROVIDER_REFUSED"]);
+    const [job] = (await jobs(ada)).filter(({ error_message }) =>
+      error_message === answer.body.detail
+    );
+    assertEquals(job?.status, "failed");
+  });
+});
+
 Deno.test("without a provider the answer says which secrets to set", async () => {
   const apiKey = Deno.env.get("TRAINING_API_KEY")!;
   Deno.env.delete("TRAINING_API_KEY");

@@ -144,6 +144,27 @@ Deno.test("createJob() tells a file that takes too long from a refusal", async (
   }
 });
 
+Deno.test("createJob() waits no longer for a file where the provider is slow to say that it is not ready", async () => {
+  let asked = 0;
+  const slow = async () => {
+    asked++;
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    return problem(400, "File 'file-1' is not ready")();
+  };
+  await withProvider(slow, async (baseUrl) => {
+    const provider = openAiCompatibleProvider({
+      baseUrl,
+      apiKey: API_KEY,
+      readyWithinMs: 600,
+    });
+    const error = await assertRejects(
+      () => provider.createJob({ model: "m", fileId: "file-1" }, "key-1"),
+      ProviderError,
+    );
+    assertEquals([error.code, asked], ["FILE_NOT_READY", 1]);
+  });
+});
+
 function findJob(baseUrl: string) {
   return openAiCompatibleProvider({ baseUrl, apiKey: API_KEY })
     .findJob("file-1");

@@ -228,6 +228,41 @@ Deno.test("an event is edited once, asks where it comes to cost more, is cancell
   });
 });
 
+Deno.test("who edits the title of an event in the hour that the clocks go back over moves it by no second", async () => {
+  await using visitor = await visit({ timezoneId: "Europe/Berlin" });
+  const page = await openForm(visitor, stack(), "/events");
+  await page.getByLabel("Title").fill("Party");
+  await page.getByRole("button", { name: "Create event" }).click();
+  await says(page, "Created “Party”");
+  const user = await userOf(page, stack());
+  const startOf = async () => {
+    const [event] = await stack().sql<{ start: string }>(
+      `select to_char(starts_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+        as start from public.events where user_id = $1`,
+      [user],
+    );
+    return event!.start;
+  };
+  const second = "2026-10-25 01:30:30";
+  await stack().sql(
+    "update public.events set starts_at = $2::text::timestamptz where user_id = $1",
+    [user, `${second}Z`],
+  );
+  await page.reload();
+  await page.getByRole("button", { name: "Edit “Party”" }).click();
+  const start = page.getByLabel("Starts at");
+  assertEquals(await start.inputValue(), "2026-10-25T02:30");
+  await page.getByLabel("Title").fill("Ball");
+  await page.getByRole("button", { name: "Save" }).click();
+  await says(page, "Saved “Ball”");
+  assertEquals(await startOf(), second);
+  await page.getByRole("button", { name: "Edit “Ball”" }).click();
+  await start.fill("2026-10-26T02:30");
+  await page.getByRole("button", { name: "Save" }).click();
+  await cards(page).getByText("Oct 26").waitFor();
+  assertEquals(await startOf(), "2026-10-26 01:30:00");
+});
+
 Deno.test("somebody else's edit in between is told, and nothing is overwritten", async () => {
   await using visitor = await visit();
   const page = await openForm(visitor, stack(), "/events");

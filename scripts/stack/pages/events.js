@@ -25,7 +25,8 @@ const idempotentFetch = createIdempotentFetch({
   fetch: badFetch,
 });
 
-// `event` is what is edited, with its version; `null`: a new one.
+// `event` is what is edited, with its version and its time as it is shown; `null`:
+// a new one.
 const attempt = keepAttempt("events:attempt", () => ({
   event: null,
   title: "",
@@ -107,7 +108,11 @@ function requestOf({ event, ...fields }) {
     body: {
       ...(event ? { version: event.version } : {}),
       title: fields.title,
-      startsAt: startsAt.toISOString(),
+      // The input knows neither seconds nor which of two equal hours it is when
+      // the clocks go back: what was not changed is not sent.
+      ...(event?.shownStart === fields["starts-at"]
+        ? {}
+        : { startsAt: startsAt.toISOString() }),
       participants,
       location: fields.location.trim() || null,
     },
@@ -269,10 +274,11 @@ function button(text, event, press) {
 }
 
 function edit({ id, version, title, startsAt, participants, location }) {
+  const shownStart = localTime(new Date(startsAt));
   attempt.change({
-    event: { id, version },
+    event: { id, version, shownStart },
     title,
-    "starts-at": localTime(new Date(startsAt)),
+    "starts-at": shownStart,
     participants: String(participants),
     location: location ?? "",
   });

@@ -28,6 +28,7 @@ export function isWithinBound(pdf: Uint8Array, maxBytes: number): boolean {
   const file = Buffer.from(pdf.buffer, pdf.byteOffset, pdf.length);
   const named = new Map<string, number>();
   const contents: { object: string | undefined; size: number }[] = [];
+  const endAfter = endsOf(file);
   countNames(file, named);
   let left = maxBytes;
   let leftForImages = IMAGES * maxBytes;
@@ -37,14 +38,14 @@ export function isWithinBound(pdf: Uint8Array, maxBytes: number): boolean {
     at = file.indexOf("stream", at + 1)
   ) {
     if (file.toString("latin1", at - 3, at) === "end") continue;
-    const data = file.subarray(afterLineEnd(file, at + "stream".length));
-    const { size, innermost } = unpacked(data, maxBytes);
+    const start = afterLineEnd(file, at + "stream".length);
+    const { size, innermost } = unpacked(file.subarray(start), maxBytes);
     if (size > maxBytes) return false;
     const { object, dictionary } = headOf(file, at);
     if (/\/Subtype\s*\/Image\b/.test(dictionary)) leftForImages -= size;
     else {
       left -= size;
-      contents.push({ object, size: size || sizeAsItIs(data) });
+      contents.push({ object, size: size || endAfter(start) - start });
       if (/\/First\b/.test(dictionary)) countNames(innermost, named);
     }
     if (left < 0 || leftForImages < 0) return false;
@@ -74,10 +75,17 @@ function countNames(data: Uint8Array, named: Map<string, number>): void {
   }
 }
 
-/** Bytes of a stream that is not packed. */
-function sizeAsItIs(data: Buffer): number {
-  const end = data.indexOf("endstream");
-  return end === -1 ? data.length : end;
+/**
+ * Where the stream that starts at a place ends, as it is in the file. Asked for
+ * places that follow each other, it looks through the file once.
+ */
+function endsOf(file: Buffer): (start: number) => number {
+  let end = -1;
+  return (start) => {
+    if (end < start) end = file.indexOf("endstream", start);
+    if (end === -1) end = file.length;
+    return end;
+  };
 }
 
 function afterLineEnd(file: Buffer, at: number): number {

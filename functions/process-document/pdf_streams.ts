@@ -9,12 +9,19 @@ import { Unzlib } from "fflate";
 const IMAGES = 16;
 
 /**
+ * How many streams may be torn, which is more than a damaged file has: trying one
+ * takes a tenth of a millisecond, and what looks like one takes a few bytes.
+ */
+const MAX_TORN = 1000;
+
+/**
  * Whether what is packed in a PDF stays within a bound when it is unpacked: each
  * image by itself and all of them within sixteen times as much, since no text is
  * taken from them, and all else together, a content stream as often as pages
  * name it: so often it is read.
  * Nothing is parsed, so that it costs little and that there is nothing to be
- * deceived: whatever follows the word `stream` and can be inflated counts.
+ * deceived: whatever follows the word `stream` and can be inflated counts. What
+ * breaks off when it is inflated is tried so many times and no more.
  *
  * @example
  * ```ts
@@ -30,6 +37,7 @@ export function isWithinBound(pdf: Uint8Array, maxBytes: number): boolean {
   const contents: { object: string | undefined; size: number }[] = [];
   const endAfter = endsOf(file);
   countNames(file, named);
+  let torn = 0;
   let left = maxBytes;
   let leftForImages = IMAGES * maxBytes;
   for (
@@ -39,8 +47,11 @@ export function isWithinBound(pdf: Uint8Array, maxBytes: number): boolean {
   ) {
     if (file.toString("latin1", at - 3, at) === "end") continue;
     const start = afterLineEnd(file, at + "stream".length);
-    const { size, innermost } = unpacked(file.subarray(start), maxBytes);
-    if (size > maxBytes) return false;
+    const { size, innermost, isTorn } = unpacked(
+      file.subarray(start),
+      maxBytes,
+    );
+    if (size > maxBytes || (isTorn && ++torn > MAX_TORN)) return false;
     const { object, dictionary } = headOf(file, at);
     if (/\/Subtype\s*\/Image\b/.test(dictionary)) leftForImages -= size;
     else {
@@ -121,25 +132,32 @@ const MAX_LAYERS = 3;
 function unpacked(
   data: Uint8Array,
   maxBytes: number,
-): { size: number; innermost: Uint8Array } {
+): { size: number; innermost: Uint8Array; isTorn: boolean } {
   let size = 0;
+  let isTorn = false;
   for (let layer = 0; isZlib(data); layer++) {
     const inner = layer < MAX_LAYERS ? unpack(data, maxBytes) : null;
-    if (inner === null) return { size: maxBytes + 1, innermost: data };
-    size = Math.max(size, inner.length);
-    data = inner;
+    if (inner === null) return { size: maxBytes + 1, innermost: data, isTorn };
+    size = Math.max(size, inner.bytes.length);
+    isTorn ||= inner.isTorn;
+    data = inner.bytes;
   }
-  return { size, innermost: size === 0 ? new Uint8Array() : data };
+  return { size, innermost: size === 0 ? new Uint8Array() : data, isTorn };
 }
 
 /** What is packed, as far as it is sound; `null` when it is too much. */
-function unpack(data: Uint8Array, maxBytes: number): Uint8Array | null {
+function unpack(
+  data: Uint8Array,
+  maxBytes: number,
+): { bytes: Uint8Array; isTorn: boolean } | null {
   try {
-    return inflateSync(data, { maxOutputLength: maxBytes });
+    const bytes = inflateSync(data, { maxOutputLength: maxBytes });
+    return { bytes, isTorn: false };
   } catch (error) {
     const { code } = error as { code?: string };
     if (code === "ERR_BUFFER_TOO_LARGE") return null;
-    return unpackSoundPart(data, maxBytes);
+    const bytes = unpackSoundPart(data, maxBytes);
+    return bytes && { bytes, isTorn: true };
   }
 }
 

@@ -1,4 +1,4 @@
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { isWithinBound } from "../../../../functions/process-document/pdf_streams.ts";
 
 Deno.test("isWithinBound() does not look to the end of the file for each stream that has none", () => {
@@ -9,4 +9,16 @@ Deno.test("isWithinBound() does not look to the end of the file for each stream 
   isWithinBound(file, 1024);
   // A fraction of a second; each to the end takes minutes.
   assert(performance.now() - start < 20_000);
+});
+
+Deno.test("isWithinBound() does not try for ever what looks packed and is not", () => {
+  // The head of what zlib packs, and a block of a kind that there is not.
+  const torn = "stream\x78\x9c\xff ";
+  const fileOf = (count: number) =>
+    Uint8Array.from(torn.repeat(count), (char) => char.charCodeAt(0));
+  assertEquals(isWithinBound(fileOf(900), 1024), true);
+  const start = performance.now();
+  assertEquals(isWithinBound(fileOf(200_000), 1024), false);
+  // A fraction of a second; each would take tens of seconds.
+  assert(performance.now() - start < 10_000);
 });

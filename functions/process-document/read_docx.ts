@@ -67,6 +67,10 @@ function isEncrypted(bytes: Uint8Array): boolean {
   return file.includes(Buffer.from("EncryptedPackage", "utf16le"));
 }
 
+// Word writes a hundredth of it, and the time that parsing takes grows with the
+// square of how deep it nests.
+const MAX_RELATIONS_BYTES = 64 * 1024;
+
 function mainPartOf(parts: Record<string, Uint8Array>): string {
   let main = "word/document.xml";
   const parser = new Parser({
@@ -74,7 +78,8 @@ function mainPartOf(parts: Record<string, Uint8Array>): string {
       if (Type.endsWith("/officeDocument") && Target) main = Target;
     },
   }, { xmlMode: true });
-  parser.end(strFromU8(parts["_rels/.rels"] ?? new Uint8Array()));
+  const relations = parts["_rels/.rels"] ?? new Uint8Array();
+  parser.end(strFromU8(relations.subarray(0, MAX_RELATIONS_BYTES)));
   return main.replace(/^\//, "");
 }
 

@@ -1,4 +1,5 @@
-import { basename } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
 import configuration from "../../deno.json" with { type: "json" };
 import { PUSH } from "../project.ts";
 import {
@@ -194,13 +195,22 @@ async function diffAdvice(
   created: readonly string[],
 ): Promise<string[]> {
   const { schema_paths } = (await configOf(folder)).db.migrations;
+  // Where none is named, the Supabase CLI takes what is in this folder.
+  const declared = schema_paths.length > 0 ||
+      !existsSync(join(folder.path, "supabase/schemas"))
+    ? schema_paths
+    : ["./schemas/**/*.sql"];
   const parts = created.map((name) => name.replace(/^\d+_(.*)\.sql$/, "$1"))
-    .filter((part) => !schema_paths.some((path) => path.includes(`_${part}`)));
-  if (schema_paths.length === 0 || parts.length === 0) return [];
-  const paths = parts.map((part) => `"./migrations/*_${part}*.sql"`);
+    .filter((part) => !declared.some((path) => path.includes(`_${part}`)));
+  if (declared.length === 0 || parts.length === 0) return [];
+  const all = [
+    ...declared,
+    ...parts.map((part) => `./migrations/*_${part}*.sql`),
+  ];
   return [
-    "supabase/config.toml names schema_paths, and `supabase db diff` writes a migration that drops",
-    `  what they lack. Add ${paths.join(", ")} to them.`,
+    "The project declares its schema, and `supabase db schema declarative sync` (before version 3 of",
+    "  the CLI `supabase db diff`) writes a migration that drops what is not declared. Under",
+    `  db.migrations say schema_paths = ${JSON.stringify(all)}`,
   ];
 }
 

@@ -272,12 +272,22 @@ Deno.test("init says what a declared schema lacks", () =>
       );
     const paths = `"./migrations/*_idempotency*.sql"`;
     const said = async () => (await run("init", "--dry-run")).text;
-    await config(`"./schemas/*.sql"`);
-    assertStringIncludes(await said(), `Add ${paths} to them`);
-    for (const enough of ["", `"./schemas/*.sql", ${paths}`]) {
+    await config(`"./mine/*.sql"`);
+    assertStringIncludes(
+      await said(),
+      `schema_paths = ["./mine/*.sql",${paths}]`,
+    );
+    for (const enough of ["", `"./mine/*.sql", ${paths}`]) {
       await config(enough);
       assert(!(await said()).includes("schema_paths"), enough);
     }
+    // Which the Supabase CLI takes where none is named.
+    await write("supabase/schemas/mine.sql", "create table mine ();");
+    await config("");
+    assertStringIncludes(
+      await said(),
+      `schema_paths = ["./schemas/**/*.sql",${paths}]`,
+    );
   }));
 
 Deno.test("init --force-vendor restores what was edited", () =>

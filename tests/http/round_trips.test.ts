@@ -28,13 +28,18 @@ Deno.test("a first run costs two database trips, a replay one, no key none", asy
 });
 
 Deno.test("replays are counted together, afterwards", async () => {
-  await flushReplayCounts();
-  const scope = unique("scope");
-  const request = { key: unique("key"), config: { scope } };
-  for (let n = 0; n < 5; n++) await ask(request);
-  assertEquals(await databaseCalls(flushReplayCounts), [
-    "rpc/idempotency_count_replays",
-  ]);
+  let scope = "";
+  let calls: string[] = [];
+  // A second later they are sent without being asked for, which is before the
+  // last of them on a machine that is busy.
+  for (let tries = 0; calls.length === 0 && tries < 20; tries++) {
+    await flushReplayCounts();
+    scope = unique("scope");
+    const request = { key: unique("key"), config: { scope } };
+    for (let n = 0; n < 5; n++) await ask(request);
+    calls = await databaseCalls(flushReplayCounts);
+  }
+  assertEquals(calls, ["rpc/idempotency_count_replays"]);
   const { data } = await ada.client.from("v_idempotency_stats").select()
     .eq("scope", scope).single();
   assertEquals([data?.completed_count, data?.replay_count], [1, 4]);

@@ -1,7 +1,7 @@
 -- Undoes 20261129110000_idempotency.sql: removes the ledger with everything in it, and pg_cron where it
 -- was created for the ledger and no other job has come since. `deno task migrate --rollback` runs this
 -- and keeps the records; where it is run by hand, tell the Supabase CLI as well:
--- supabase migration repair --status reverted 20261129110000
+-- supabase migration repair --status reverted 20261129110000 (--remote: of the linked project)
 
 do $$
 begin

@@ -158,7 +158,7 @@ function pushAnew({ manifest }: ProjectFolder): string {
     "or go on without the keys: drop what is left (the schema idempotency, and in public what has the",
     `ledger's names), run supabase migration repair --status reverted ${
       versions.join(" ")
-    } (the linked project's with --remote), and push again`,
+    }, in the linked project with --remote, and push again`,
   ].join(" ");
 }
 

@@ -96,7 +96,8 @@ begin
       c.relname as name,
       i.indexrelid::regclass as index,
       k.oid is not null as is_constraint,
-      pg_get_indexdef(i.indexrelid) as definition,
+      -- Of a partitioned table it says ON ONLY: an index made so is in no partition, and holds nothing.
+      replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ') as definition,
       i.indpred is not null as has_condition,
       case
         when exists (
@@ -353,7 +354,9 @@ begin
     select
       i.indexrelid::regclass as index,
       regexp_replace(
-        regexp_replace(pg_get_indexdef(i.indexrelid), ' WHERE \(archived_at IS NULL\)$', ''),
+        regexp_replace(
+          replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), ' WHERE \(archived_at IS NULL\)$', ''
+        ),
         ' WHERE \((.*) AND \(archived_at IS NULL\)\)$', ' WHERE \1'
       ) as definition
     from pg_catalog.pg_index as i

@@ -1,6 +1,6 @@
 -- enable_soft_delete on fresh tables: what it adds, what it takes away, what it refuses.
 begin;
-select plan(57);
+select plan(61);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -218,7 +218,7 @@ select set_eq(
 create view public.some_customers as select * from public."Customers; drop";
 create table public.mistyped (id integer primary key, archived_at date);
 create table public.keyless (note text);
-create table public.parted (id integer, user_id uuid) partition by list (id);
+create table public.parted (id integer, user_id uuid, number integer) partition by list (id);
 create table public.parted_1 partition of public.parted for values in (1);
 select throws_ok($$select public.enable_soft_delete('public.some_customers')$$, '42809', null, 'a view is refused');
 select throws_ok($$select public.enable_soft_delete('public.parted_1')$$, '42809', null, 'and a partition');
@@ -228,7 +228,15 @@ select throws_ok(
   $$select public.enable_soft_delete('public.keyless', array['note; drop table x'])$$, '42703', null, 'and a column that is none'
 );
 select throws_ok($$select public.enable_soft_delete(null)$$, '42P01', null, 'and no table');
+alter table public.parted add constraint parted_number_key unique (id, number);
 select lives_ok($$select public.enable_soft_delete('public.parted')$$, 'a partitioned table is not refused');
+insert into public.parted (id, number) values (1, 7);
+select throws_ok($$insert into public.parted (id, number) values (1, 7)$$, '23505', null, 'its live rows share no value');
+update public.parted set archived_at = now();
+select lives_ok($$insert into public.parted (id, number) values (1, 7)$$, 'with an archived one they may');
+delete from public.parted where archived_at is not null;
+select lives_ok($$select public.disable_soft_delete('public.parted')$$, 'it is taken back from one too');
+select throws_ok($$insert into public.parted (id, number) values (1, 7)$$, '23505', null, 'and what was unique still is');
 
 grant execute on function public.enable_soft_delete(regclass, text[], text, text[]) to service_role;
 set local role service_role;

@@ -48,7 +48,8 @@ export class ArchiveError extends Error {
 /**
  * Archives a row; one that is archived already stays as it is.
  *
- * @returns Whether there is such a row, as far as the caller may know.
+ * @returns Whether it is archived now; `false` where there is no such row, or
+ * none that the caller may change.
  * @throws {ArchiveError} `ARCHIVING_NOT_ALLOWED` when the row does not meet the
  * table's condition, `DATABASE_FAILED` when the database fails.
  *
@@ -85,13 +86,14 @@ export async function archive(
     );
   }
   if (error) throw failed(`Cannot archive ${table} ${id}`, error);
-  return data.length > 0 || await exists(supabase, table, id);
+  return data.length > 0 || await isArchived(supabase, table, id) === true;
 }
 
 /**
  * Restores an archived row; one that is in use already stays as it is.
  *
- * @returns Whether there is such a row, as far as the caller may know.
+ * @returns Whether it is in use now; `false` where there is no such row, or none
+ * that the caller may change.
  * @throws {ArchiveError} `VALUE_TAKEN` when a row in use has a value that is to
  * be unique, `DATABASE_FAILED` when the database fails.
  */
@@ -117,19 +119,20 @@ export async function restore(
     );
   }
   if (error) throw failed(`Cannot restore ${table} ${id}`, error);
-  return data.length > 0 || await exists(supabase, table, id);
+  return data.length > 0 || await isArchived(supabase, table, id) === false;
 }
 
-async function exists(
+/** `undefined` where the caller sees no such row: who sees one may still not change it. */
+async function isArchived(
   supabase: SupabaseClient,
   table: string,
   id: string,
-): Promise<boolean> {
+): Promise<boolean | undefined> {
   const { data, error } = await askForArchived(
-    supabase.from(table).select("id").eq("id", id),
+    supabase.from(table).select("archived_at").eq("id", id),
   ).maybeSingle();
   if (error) throw failed(`Cannot read ${table} ${id}`, error);
-  return data !== null;
+  return data === null ? undefined : data.archived_at !== null;
 }
 
 function failed(

@@ -310,7 +310,7 @@ Deno.test("deleting for good is for the service role, and the audit trail outliv
   );
 });
 
-Deno.test("a table of one's own is archived and restored with one line of SQL", async () => {
+Deno.test("a table of one's own is archived and restored with one line of SQL, not by who may only read it", async () => {
   await stack().sql(`create table public.leads (
     id uuid primary key default gen_random_uuid(),
     user_id uuid not null default auth.uid() references auth.users (id) on delete cascade,
@@ -356,6 +356,17 @@ Deno.test("a table of one's own is archived and restored with one line of SQL", 
     );
     assertEquals(kept.code, "ARCHIVING_NOT_ALLOWED");
     assertEquals((await live()).data, [data]);
+    await stack().sql("select public.enable_soft_delete('public.leads')");
+    await stack().sql(
+      "create policy leads_read on public.leads for select to authenticated using (true)",
+    );
+    assertEquals(await archive(ben.client, table, data.id), false);
+    assertEquals((await live()).data, [data]);
+    assertEquals(await restore(ben.client, table, data.id), true);
+    assertEquals(await archive(ada.client, table, data.id), true);
+    assertEquals(await restore(ben.client, table, data.id), false);
+    assertEquals(await archive(ben.client, table, data.id), true);
+    assertEquals((await live()).data, []);
   } finally {
     await stack().sql("drop table public.leads");
   }

@@ -175,10 +175,11 @@ const PATTERNS: RedactionPatterns = [
     pattern: /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@]+@/gi,
     replacement: "$1[redacted]@",
   },
-  // password=…, "token": "…", secret is …, password hunter2
+  // password=…, "token": "…", secret is …, password hunter2, secret_1a2b…; but not
+  // a name that goes on in letters: push_tokens, /password/reset, tokenization
   {
     pattern:
-      /(pass(?:word|wd|phrase|code)|\bpwd|secret|token|api[-_ ]?key|authorization|cookie|credential|\bcvc|\bcvv)(s?["']?\s{0,3}(?:[:=]|is\b)?\s{0,3}["']?)[^\s"',;)}&[\]]+/gi,
+      /((?:pass(?:word|wd|phrase|code)|\bpwd|secret|token|api[-_ ]?key|authorization|cookie|credential|\bcvc|\bcvv)(?:s\b|(?!s\b|[a-z_/-]{1,15}(?:[\s"',;)}&[\]]|$))))(["']?\s{0,3}(?:[:=]|is\b)?\s{0,3}["']?)[^\s"',;)}&[\]]+/gi,
     replacement: "$1$2[redacted]",
   },
   // The key "…" was taken over

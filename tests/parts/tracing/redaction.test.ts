@@ -35,6 +35,12 @@ Deno.test("what looks like a secret is taken out of a text", () => {
       ['{"password":"hunter2"}', "hunter2"],
       ["password is hunter2", "hunter2"],
       ["wrong password hunter2", "hunter2"],
+      ["wrong passwords hunter2", "hunter2"],
+      ['{"tokens":"hunter"}', "hunter"],
+      [
+        "pi_3MtwBw_secret_YrKJUKribcBjcGhHVhfZluoGH",
+        "YrKJUKribcBjcGhHVhfZluoGH",
+      ],
       ["api_key=0123abcd&x=1", "0123abcd"],
       ['The key "order-17" was taken over', "order-17"],
       ["Key (user_id, email)=(7f0c9a52, ada) already exists.", "7f0c9a52"],
@@ -204,6 +210,12 @@ Deno.test("what is no secret stays readable", () => {
       "Could not claim the key: the idempotency ledger did not answer, send the same request again later",
       'insert or update on table "recognitions" violates foreign key constraint',
       "2026-11-22T10:42:18.256Z",
+      "push_tokens",
+      "/v1/tokens",
+      "/password/reset",
+      "access_token_expires_at",
+      "promptTokens",
+      "Tokenization failed: authorization_pending",
     ]
   ) {
     assertEquals(redactText(text), text);

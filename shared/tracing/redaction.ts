@@ -184,8 +184,16 @@ const PATTERNS: RedactionPatterns = [
   },
   // The key "…" was taken over
   { pattern: /\b(keys?) "[^"]*"/gi, replacement: '$1 "[redacted]"' },
-  // Postgres: Key (email)=(ada@example.com) already exists.
-  { pattern: /\)=\([^)]*\)/g, replacement: ")=([redacted])" },
+  // Postgres: Key (phone)=((555) 0100) already exists. Failing row contains (…).
+  {
+    pattern: /\)=\((?:.*?\)(?=\.| already | is | conflicts )|[^)]*\)?)/g,
+    replacement: ")=([redacted])",
+  },
+  // To the end: nothing says where a row's own brackets end.
+  {
+    pattern: /(failing row contains) \([^]*/gi,
+    replacement: "$1 ([redacted])",
+  },
   EMAIL_ADDRESS_PATTERN,
   standingAlone(CREDIT_CARD_NUMBER_PATTERN),
   standingAlone(US_SSN_PATTERN),

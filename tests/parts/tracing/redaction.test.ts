@@ -44,6 +44,10 @@ Deno.test("what looks like a secret is taken out of a text", () => {
       ["api_key=0123abcd&x=1", "0123abcd"],
       ['The key "order-17" was taken over', "order-17"],
       ["Key (user_id, email)=(7f0c9a52, ada) already exists.", "7f0c9a52"],
+      ["Key (phone)=((555) 0100) already exists.", "0100"],
+      ["Key (phone)=((555) 0100) is not present", "0100"],
+      ["Failing row contains (7, (new). Ada, 2026-11-30).", "Ada"],
+      [`Failing row contains (7, ${"Ada ".repeat(600)}).`, "Ada"],
       ["SSN 078-05-1120", "078-05-1120"],
     ] as const
   ) {

@@ -164,6 +164,12 @@ const PATTERNS: RedactionPatterns = [
     pattern: /\b(Bearer|Basic)\s+[^\s"',;]+/gi,
     replacement: "$1 [redacted]",
   },
+  // Also one that was cut off, or stands in JSON.
+  {
+    pattern:
+      /-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z ]*-----|$)/g,
+    replacement: "[key]",
+  },
   // Keys that their makers gave a prefix: Supabase, Stripe, OpenAI, GitHub, Slack.
   {
     pattern:

@@ -21,7 +21,7 @@ const SECRET_HEADERS = [
 
 /** Names whose values are nobody's business, in a query or as a field of a log line. */
 export const SECRET_NAME: RegExp =
-  /pass(?:word|wd|phrase|code)|^pwd$|secret|(?:^|[-_])token$|Token$|credential|signature|^(?:x[-_])?api[-_]?key$|authorization|cookie|idempotency[-_]?key$|e[-_]?mail|phone|^card|card[-_]?number|^(?:pan|cvc|cvv|iban|ssn)$/i;
+  /pass(?:word|wd|phrase|code)|^pwd$|secret|(?:^|[-_])token$|Token$|credential|signature|(?:api|private|signing|encryption|service[-_]?role)[-_]?key$|authorization|cookie|idempotency[-_]?key$|e[-_]?mail|phone|^card|card[-_]?number|^(?:pan|cvc|cvv|iban|ssn)$/i;
 
 /** Names under which a line would tell who somebody is. */
 export const USER_ID_NAME: RegExp =

@@ -49,6 +49,7 @@ Deno.test("what looks like a secret is taken out of a text", () => {
       ["Failing row contains (7, (new). Ada, 2026-11-30).", "Ada"],
       [`Failing row contains (7, ${"Ada ".repeat(600)}).`, "Ada"],
       ["SSN 078-05-1120", "078-05-1120"],
+      ["-----BEGIN RSA PRIVATE KEY-----\nMIIE\nAbC=", "AbC="],
     ] as const
   ) {
     const redacted = redactText(text);
@@ -318,6 +319,7 @@ Deno.test("a field that is called like a secret is masked, one of a user hashed,
       request: { headers: { Cookie: "a=b", accessToken: "t" }, tokens: 12 },
       list: [{ sender_id: "ben" }],
       keyHash: "0011",
+      config: { resendApiKey: "k", private_key: "k", serviceRoleKey: "k" },
     },
   });
   assertEquals(seen[0]?.properties, {
@@ -328,6 +330,11 @@ Deno.test("a field that is called like a secret is masked, one of a user hashed,
     },
     list: [{ sender_id: hashUserId("ben") }],
     keyHash: "0011",
+    config: {
+      resendApiKey: "[redacted]",
+      private_key: "[redacted]",
+      serviceRoleKey: "[redacted]",
+    },
   });
 });
 

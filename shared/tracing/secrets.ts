@@ -8,18 +8,18 @@ const KEY_HEADERS = ["idempotency-key", "x-idempotency-key"];
 
 const SCHEMES = new Set(["Basic", "Bearer"]);
 
-const SECRET_HEADERS = [
-  "apikey",
-  "authorization",
-  "proxy-authorization",
-  "stripe-signature",
-  "x-api-key",
-  // About a person rather than secret.
+// About a person rather than secret.
+const ADDRESS_HEADERS = [
+  "cf-connecting-ip",
+  "true-client-ip",
   "x-forwarded-for",
   "x-real-ip",
 ];
 
-/** Names whose values are nobody's business, in a query or as a field of a log line. */
+// Each has its own way below.
+const OTHER_HEADERS = [...KEY_HEADERS, "cookie"];
+
+/** Names whose values are nobody's business: of headers, in a query, or as a field of a log line. */
 export const SECRET_NAME: RegExp =
   /pass(?:word|wd|phrase|code)|^pwd$|secret|(?:^|[-_])token$|Token$|credential|signature|(?:api|private|signing|encryption|service[-_]?role)[-_]?key$|authorization|cookie|idempotency[-_]?key$|e[-_]?mail|phone|^card|card[-_]?number|^(?:pan|cvc|cvv|iban|ssn)$/i;
 
@@ -39,10 +39,11 @@ export function secretsOf(req: Request): HideSecrets {
   const hide = (value: string | null | undefined, stand: string) => {
     if (value && value.length >= MIN_CHARACTERS) stands.set(value, stand);
   };
-  for (const name of SECRET_HEADERS) {
-    const value = req.headers.get(name);
+  for (const [name, value] of req.headers) {
+    if (OTHER_HEADERS.includes(name)) continue;
+    if (!SECRET_NAME.test(name) && !ADDRESS_HEADERS.includes(name)) continue;
     hide(value, "[redacted]");
-    for (const part of value?.split(/[\s,]+/) ?? []) {
+    for (const part of value.split(/[\s,]+/)) {
       if (!SCHEMES.has(part)) hide(part, "[redacted]");
     }
   }

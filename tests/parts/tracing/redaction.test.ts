@@ -306,6 +306,21 @@ Deno.test("what a request brought in confidence is known wherever it turns up", 
   assert(!hide(`Bearer head.${claims}.signature`).includes(claims));
 });
 
+Deno.test("what a header brought that is called like a secret is in no line, whoever sends it", () => {
+  const headers = {
+    "X-Webhook-Secret": "hook-1",
+    "X-Gitlab-Token": "lab-1",
+    "X-Hub-Signature-256": "sha256=0af1",
+    "CF-Connecting-IP": "203.0.113.7",
+    "X-Client-Info": "supabase-js-web",
+  };
+  const hide = secretsOf(new Request("http://x/", { headers }));
+  assertEquals(
+    hide(Object.values(headers).join(" ")),
+    `${"[redacted] ".repeat(4)}supabase-js-web`,
+  );
+});
+
 Deno.test("a field that is called like a secret is masked, one of a user hashed, at any depth", () => {
   const seen: LogRecord[] = [];
   redacting((record) => seen.push(record))({

@@ -37,7 +37,8 @@ export const USER_ID_NAME: RegExp =
 export function secretsOf(req: Request): HideSecrets {
   const stands = new Map<string, string>();
   const hide = (value: string | null | undefined, stand: string) => {
-    if (value && value.length >= MIN_CHARACTERS) stands.set(value, stand);
+    if (!value || value.length < MIN_CHARACTERS) return;
+    if (value.length <= MAX_CHARACTERS) stands.set(value, stand);
   };
   for (const [name, value] of req.headers) {
     if (OTHER_HEADERS.includes(name)) continue;
@@ -65,6 +66,9 @@ export function secretsOf(req: Request): HideSecrets {
 
 // Shorter ones are words: to take "on" out of every line helps nobody.
 const MIN_CHARACTERS = 3;
+
+// Longer ones make a pattern that the engine refuses, and a line has no room for them.
+const MAX_CHARACTERS = 2_000;
 
 function replacer(stands: ReadonlyMap<string, string>): HideSecrets {
   if (stands.size === 0) return (text) => text;

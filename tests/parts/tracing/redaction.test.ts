@@ -321,6 +321,25 @@ Deno.test("what a header brought that is called like a secret is in no line, who
   );
 });
 
+Deno.test("a request with a header of any length is told about, without it", () => {
+  for (const length of [1_999, 2_001, 64_000, 300_000]) {
+    const apikey = "long-".repeat(length / 5);
+    const { hide, correlationId } = createRequestContext(
+      new Request("http://x/", {
+        headers: {
+          apikey,
+          Cookie: `a=${apikey}`,
+          "X-Correlation-Id": "order-17",
+        },
+      }),
+    );
+    assertEquals(correlationId, "order-17");
+    const shown = redactText(hide(`It was ${apikey}, refused`));
+    assert(!shown.includes("long"), shown);
+    assert(shown.startsWith("It was "), shown);
+  }
+});
+
 Deno.test("a field that is called like a secret is masked, one of a user hashed, at any depth", () => {
   const seen: LogRecord[] = [];
   redacting((record) => seen.push(record))({

@@ -103,7 +103,12 @@ export function loggable(value: unknown, hide: HideSecrets): unknown {
 
   const walk = (value: unknown, depth: number): unknown => {
     if (typeof value === "string") return text(value);
-    if (typeof value === "bigint") return String(value);
+    if (typeof value === "bigint") return text(String(value));
+    // A card number that JSON had without quotes.
+    if (typeof value === "number" && value > 1e11) {
+      const shown = text(String(value));
+      return shown === String(value) ? value : shown;
+    }
     if (typeof value !== "object" || value === null) return value;
     if (value instanceof Date) return value;
     if (depth > MAX_DEPTH || left <= 0) return "[…]";
@@ -209,12 +214,15 @@ const PATTERNS: RedactionPatterns = [
  * A pattern of digits that leaves alone what stands within a word. Trace ids,
  * hashes and UUIDs have so many digits that one in a few hundred holds thirteen
  * in a row with a fitting check digit. The span in a `traceparent` is the one id
- * that may consist of digits alone; it is told by the trace before it.
+ * that may consist of digits alone; it is told by the trace before it. Times since
+ * 1970 begin with a 1 (in milliseconds, microseconds and nanoseconds); no card of
+ * 13, 16 or 19 digits does.
  */
 function standingAlone(
   { pattern, replacement }: RedactionPattern,
 ): RedactionPattern {
-  const before = "(?<![A-Za-z0-9]|[0-9a-f]{32}-)";
+  const before =
+    "(?<![A-Za-z0-9]|[0-9a-f]{32}-)(?!1\\d{12}(?:\\d{3}){0,2}(?!\\d))";
   const alone = `${before}(?:${pattern.source})(?![A-Za-z0-9])`;
   return {
     pattern: new RegExp(alone, pattern.flags),

@@ -160,6 +160,16 @@ Deno.test("every card number is found by its check digit, in one piece or in gro
   );
 });
 
+Deno.test("a card number is found where it is a number, and a time is left alone", () => {
+  const times = Array.from({ length: 10 }, (_, n) => 1764526244000 + n);
+  const shown = loggable(
+    [4111111111111111, 4111111111111111n, 5, 1e300, ...times],
+    (text) => text,
+  );
+  const masked = "XXXX-XXXX-XXXX-XXXX";
+  assertEquals(shown, [masked, masked, 5, 1e300, ...times]);
+});
+
 Deno.test("a field of an id is kept where it is one, at any depth", () => {
   const seen: LogRecord[] = [];
   // Sixteen digits with the check digit of a card.
@@ -215,6 +225,11 @@ Deno.test("what is no secret stays readable", () => {
       "Could not claim the key: the idempotency ledger did not answer, send the same request again later",
       'insert or update on table "recognitions" violates foreign key constraint',
       "2026-11-22T10:42:18.256Z",
+      ...Array.from(
+        { length: 10 },
+        (_, n) => `held since ${1764526244000 + n}`,
+      ),
+      ...Array.from({ length: 10 }, (_, n) => `at 176452624400000${n}`),
       "push_tokens",
       "/v1/tokens",
       "/password/reset",

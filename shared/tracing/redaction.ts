@@ -59,7 +59,9 @@ export function redacting(sink: Sink): Sink {
     let redacted: Pick<LogRecord, "message" | "properties">;
     try {
       redacted = {
-        message: record.message.map((part) => loggable(part, hide)),
+        message: record.message.map((part) =>
+          EVENTS.has(part) ? part : loggable(part, hide)
+        ),
         properties: loggable(record.properties, hide) as Record<
           string,
           unknown
@@ -72,6 +74,16 @@ export function redacting(sink: Sink): Sink {
     byName({ ...record, ...redacted });
   };
 }
+
+// What monitoring counts by. Hidden, a caller whose key is REQUEST_COMPLETE would not be counted.
+const EVENTS: ReadonlySet<unknown> = new Set([
+  "DATABASE_OPERATION",
+  "EXTERNAL_CALL",
+  "LOG",
+  "OPERATION",
+  "REQUEST_COMPLETE",
+  "REQUEST_INCOMING",
+]);
 
 // A line tells what happened, it is no dump of it.
 const MAX_DEPTH = 6;

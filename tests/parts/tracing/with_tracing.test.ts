@@ -71,6 +71,17 @@ testLog(
   },
 );
 
+testLog("a caller cannot keep a request out of what is counted", async () => {
+  const apikey = "REQUEST_COMPLETE";
+  await ask(hello, {
+    headers: { apikey, Cookie: "a=REQUEST_INCOMING; b=LOG" },
+  });
+  assertEquals(output.lines().map((line) => line["message"]), [
+    "REQUEST_INCOMING",
+    "REQUEST_COMPLETE",
+  ]);
+});
+
 testLog(
   "the answer names its trace and correlation id, and lets pages read them",
   async () => {

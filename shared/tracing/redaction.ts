@@ -8,7 +8,7 @@ import {
   type Sink,
   US_SSN_PATTERN,
 } from "./deps.ts";
-import { currentScope } from "./scope.ts";
+import { currentScope, scopeFields } from "./scope.ts";
 import {
   hashUserId,
   type HideSecrets,
@@ -55,7 +55,8 @@ export function redacting(sink: Sink): Sink {
     },
   );
   return (record) => {
-    const hide = currentScope()?.hide ?? ((text) => text);
+    const scope = currentScope();
+    const hide = scope?.hide ?? ((text) => text);
     let redacted: Pick<LogRecord, "message" | "properties">;
     try {
       redacted = {
@@ -69,7 +70,8 @@ export function redacting(sink: Sink): Sink {
       };
     } catch {
       // A getter threw. What is logged must not fail for that.
-      redacted = { message: ["UNREADABLE"], properties: {} };
+      const properties = { ...(scope && scopeFields(scope)) };
+      redacted = { message: ["UNREADABLE"], properties };
     }
     byName({ ...record, ...redacted });
   };

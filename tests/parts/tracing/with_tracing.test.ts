@@ -83,6 +83,29 @@ testLog("a caller cannot keep a request out of what is counted", async () => {
 });
 
 testLog(
+  "a value that cannot be read costs its line, not the trace in it",
+  async () => {
+    const hostile = {
+      get value() {
+        throw new Error("no");
+      },
+    };
+    const response = await ask(() => {
+      console.log("here it is", hostile);
+      return hello();
+    }, { headers: { traceparent: TRACEPARENT } });
+    assertEquals(response.status, 200);
+    assertEquals(
+      output.lines().map((line) => [line["message"], line["traceId"]]),
+      [["REQUEST_INCOMING", TRACE], ["UNREADABLE", TRACE], [
+        "REQUEST_COMPLETE",
+        TRACE,
+      ]],
+    );
+  },
+);
+
+testLog(
   "the answer names its trace and correlation id, and lets pages read them",
   async () => {
     const { headers } = await ask(hello, {

@@ -133,11 +133,15 @@ export async function traceRequest(
 ): Promise<Response> {
   // Whose it is, is said by withTracedUser, behind what verifies the token.
   const context = { ...readContext(req, { incoming }), user: null };
-  const { method, path } = context;
+  const { method, path, correlationId } = context;
   let scope: Scope | undefined;
-  let response: Response;
+  const withIds = (response: Response) =>
+    answered(response, {
+      "X-Trace-Id": scope!.traceId,
+      "X-Correlation-Id": correlationId,
+    });
   try {
-    response = await inSpan(context, {
+    return await inSpan(context, {
       name: `${method} ${name}`,
       kind: SpanKind.SERVER,
       attributes: { "http.request.method": method, "url.path": path },
@@ -145,7 +149,7 @@ export async function traceRequest(
     }, async (inner) => {
       scope = inner;
       logEvent("REQUEST_INCOMING", { function: name, method, path });
-      return await handle(req);
+      return withIds(await handle(req));
     }, ({ durationMs, ...outcome }, span) => {
       const status = "value" in outcome ? outcome.value.status : 500;
       span.setAttribute("http.response.status_code", status);
@@ -168,12 +172,8 @@ export async function traceRequest(
   } catch (error) {
     // Thrown on, it would be printed by the platform, secrets and all.
     if (scope === undefined) throw error;
-    response = failureResponse(req, scope.traceId);
+    return withIds(failureResponse(req, scope.traceId));
   }
-  return answered(response, {
-    "X-Trace-Id": scope!.traceId,
-    "X-Correlation-Id": context.correlationId,
-  });
 }
 
 /**

@@ -106,6 +106,18 @@ testLog(
 );
 
 testLog(
+  "an answer that was read already is answered for with 500, and the line says so",
+  async () => {
+    const used = new Response("hello");
+    await used.text();
+    const response = await ask(() => Promise.resolve(used));
+    assertEquals(response.status, 500);
+    assert(response.headers.has("x-trace-id"));
+    assertEquals(output.lines().at(-1)?.["status"], 500);
+  },
+);
+
+testLog(
   "the answer names its trace and correlation id, and lets pages read them",
   async () => {
     const { headers } = await ask(hello, {

@@ -2,6 +2,7 @@ import {
   type Attributes,
   context,
   createTraceState,
+  getConfig,
   ROOT_CONTEXT,
   type Span,
   type SpanContext,
@@ -68,23 +69,24 @@ export async function inSpan<T>(
     }
     span.end();
   };
+  const measured = () =>
+    context.with(scope.otel, async () => {
+      try {
+        const value = await work(scope);
+        end({ value });
+        return value;
+      } catch (error) {
+        end({ error });
+        throw error;
+      }
+    });
   return await runInScope(
     scope,
     () =>
-      withContext(
-        scopeFields(scope),
-        () =>
-          context.with(scope.otel, async () => {
-            try {
-              const value = await work(scope);
-              end({ value });
-              return value;
-            } catch (error) {
-              end({ error });
-              throw error;
-            }
-          }),
-      ),
+      // A project that configured LogTape without it is warned at each call.
+      getConfig()?.contextLocalStorage === undefined
+        ? measured()
+        : withContext(scopeFields(scope), measured),
   );
 }
 

@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { getLogger } from "@logtape/logtape";
+import {
+  configureSync,
+  getConfig,
+  getLogger,
+  resetSync,
+} from "@logtape/logtape";
 import { pipeline } from "@supabase/middleware";
 import {
   createRequestContext,
@@ -642,5 +647,28 @@ testLog(
       }
     }
     assert(!output.text().includes(USER));
+  },
+);
+
+testLog(
+  "a project that configured LogTape without a context storage gets our lines and no warnings",
+  async () => {
+    const before = getConfig();
+    const seen: string[] = [];
+    configureSync({
+      reset: true,
+      sinks: { own: ({ message }) => seen.push(message.join("")) },
+      loggers: [
+        { category: [], sinks: ["own"], lowestLevel: "info" },
+        { category: ["logtape", "meta"], lowestLevel: "warning" },
+      ],
+    });
+    try {
+      assertEquals((await ask(hello)).status, 200);
+    } finally {
+      if (before === null) resetSync();
+      else configureSync({ ...before, reset: true });
+    }
+    assertEquals(seen, ["REQUEST_INCOMING", "REQUEST_COMPLETE"]);
   },
 );

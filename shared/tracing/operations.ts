@@ -1,6 +1,6 @@
 import { getEnv, SpanKind } from "./deps.ts";
 import { logEvent } from "./log.ts";
-import { pathOf } from "./redaction.ts";
+import { pathOf, redactText } from "./redaction.ts";
 import type { RequestContext } from "./request_context.ts";
 import {
   currentScope,
@@ -214,7 +214,7 @@ export function executeExternalCall<T>(
   path: string,
   fn: (call: ExternalCall) => PromiseLike<T>,
 ): Promise<T> {
-  const shownPath = pathOf(path);
+  const shownPath = redactText(pathOf(path));
   return inSpan(
     traceOf(trace),
     {

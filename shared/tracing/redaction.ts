@@ -195,6 +195,11 @@ const PATTERNS: RedactionPatterns = [
       /\b(?:sb_secret_|sb_publishable_|sbp_|[sr]k[-_]|whsec_|gh[pousr]_|github_pat_|xox[abprs]-)[A-Za-z0-9_-]{8,}/g,
     replacement: "[key]",
   },
+  // The address of a Slack webhook is all that its sender needs.
+  {
+    pattern: /(\/services\/T[A-Z0-9]+\/B[A-Z0-9]+\/)[A-Za-z0-9]+/g,
+    replacement: "$1[redacted]",
+  },
   // scheme://user:password@host
   {
     pattern: /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@]+@/gi,

@@ -49,6 +49,10 @@ Deno.test("what looks like a secret is taken out of a text", () => {
       ["Failing row contains (7, (new). Ada, 2026-11-30).", "Ada"],
       [`Failing row contains (7, ${"Ada ".repeat(600)}).`, "Ada"],
       ["SSN 078-05-1120", "078-05-1120"],
+      [
+        "url (https://hooks.slack.com/services/T1AB/B2CD/aBcDeFgH12)",
+        "aBcDeFgH12",
+      ],
       ["-----BEGIN RSA PRIVATE KEY-----\nMIIE\nAbC=", "AbC="],
     ] as const
   ) {

@@ -125,6 +125,8 @@ export function loggable(value: unknown, hide: HideSecrets): unknown {
     }
     if (typeof value !== "object" || value === null) return value;
     if (value instanceof Date) return value;
+    // As numbers no pattern would find what is in them.
+    if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
     if (depth > MAX_DEPTH || left <= 0) return "[…]";
     if (value instanceof Error) return walkError(value, depth);
     if (Array.isArray(value)) {

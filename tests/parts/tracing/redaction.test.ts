@@ -404,6 +404,11 @@ Deno.test("whatever is logged becomes finite JSON", () => {
   );
 });
 
+Deno.test("bytes are told by how many they are", () => {
+  const body = new TextEncoder().encode("hunter2");
+  assertEquals(loggable({ body }, (text) => text), { body: "[7 bytes]" });
+});
+
 Deno.test("an error is told by name, code, message and causes, each redacted", () => {
   const cause = Object.assign(new Error("to ada@example.com"), {
     code: "23505",

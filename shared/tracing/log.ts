@@ -93,7 +93,15 @@ function logPrinted(level: LogLevel, values: readonly unknown[]): void {
   }, level);
 }
 
-const METHODS = ["debug", "error", "info", "log", "warn"] as const;
+const METHODS = [
+  "debug",
+  "dir",
+  "error",
+  "info",
+  "log",
+  "table",
+  "warn",
+] as const;
 
 type Method = typeof METHODS[number];
 
@@ -108,9 +116,11 @@ const METHOD_OF: Record<LogLevel, Method> = {
 
 const LEVEL_OF: Record<Method, LogLevel> = {
   debug: "debug",
+  dir: "info",
   error: "error",
   info: "info",
   log: "info",
+  table: "info",
   warn: "warning",
 };
 
@@ -123,8 +133,9 @@ let printers: Record<Method, (...values: unknown[]) => void> | undefined;
  */
 function takeOverConsole(): void {
   if (printers !== undefined) return;
-  const { debug, error, info, log, warn } = console;
-  printers = { debug, error, info, log, warn };
+  const { debug, dir, error, info, log, warn } = console;
+  const table = console.table as typeof log;
+  printers = { debug, dir, error, info, log, table, warn };
   for (const method of METHODS) {
     const print = printers[method];
     console[method] = (...values: unknown[]) =>

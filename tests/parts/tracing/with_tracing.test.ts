@@ -88,6 +88,21 @@ testLog("a caller cannot keep a request out of what is counted", async () => {
 });
 
 testLog(
+  "what is printed as a table, or in full, is a line and redacted as well",
+  async () => {
+    await ask(() => {
+      console.table([{ email: "ada@example.com" }]);
+      console.dir({ password: "hunter2" });
+      return hello();
+    });
+    assertEquals(output.lines("LOG").map((line) => line["values"]), [
+      [[{ email: "[redacted]" }]],
+      [{ password: "[redacted]" }],
+    ]);
+  },
+);
+
+testLog(
   "a value that cannot be read costs its line, not the trace in it",
   async () => {
     const hostile = {

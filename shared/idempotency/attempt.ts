@@ -136,6 +136,8 @@ export function attemptOf(grant: Grant): Attempt {
       // what the caller needs to see.
       report("unrecorded", cause);
       return null;
+    } finally {
+      heart.leave();
     }
     return result.outcome === "replay" ? kept(key, result.answer) : null;
   };
@@ -162,7 +164,7 @@ export function attemptOf(grant: Grant): Attempt {
       // which an error would invite.
       report("unrecorded", error);
       return { stored: answer, result: null };
-    });
+    }).finally(heart.leave);
 
   const fail = (error: unknown): Promise<KeptAnswer | null> => {
     report(error instanceof LeaseLostError ? "lost_lease" : "failed", error);
@@ -296,6 +298,7 @@ function locationOf({ headers }: Answer): string | undefined {
 
 const living = new Set<(reason: Error) => void>();
 let isListening = false;
+const worker = platform.worker();
 
 /** Says that an attempt is alive, for as long as it is and may be. */
 function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
@@ -306,6 +309,7 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let deadline: ReturnType<typeof setTimeout> | undefined;
   let isStopped = false;
+  const { promise: settled, resolve: leave } = Promise.withResolvers<void>();
   // Why the key may be somebody else's.
   let lost: Error | undefined;
 
@@ -324,6 +328,7 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
 
   const giveUp = (because: Error) => {
     stop(because);
+    leave();
     abort(because);
     // Whoever waits for this attempt has to ask who has the key from now on.
     share?.(null);
@@ -364,6 +369,9 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
     start() {
       if (timer !== undefined || isStopped) return;
       living.add(abort);
+      // Where a client that goes away takes its request along (Workers), the
+      // work would end halfway, and its retry do it again.
+      worker?.waitUntil(settled);
       if (!isListening) {
         isListening = true;
         // Told to go, the worker may still finish what it is at: the key stays
@@ -379,6 +387,8 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
       beat();
     },
     stop,
+    /** The key has been settled: the worker may go. */
+    leave,
     assertHeld() {
       if (lost !== undefined) throw lost;
     },

@@ -276,6 +276,8 @@ type Waiter = (answer: Answer | null) => void;
 
 const flights = new Map<string, Set<Waiter>>();
 
+const worker = platform.worker();
+
 /** Claims that are on their way, by ledger, payload, identity and policy. */
 const asking = new Map<string, Promise<ClaimResult>>();
 
@@ -294,6 +296,9 @@ async function askOnce(
     return "fence" in heard ? RUNNING : heard;
   }
   const own = claim();
+  // On Workers it would end unheard where the client goes away, and with it all
+  // who hear it.
+  worker?.waitUntil(own.catch(() => {}));
   asking.set(question, own);
   try {
     return await own;

@@ -15,14 +15,17 @@ interface Host {
  * of them has.
  */
 export const platform = {
-  /** Keeps the worker alive until background work is done, where it can be told so. */
-  waitUntil(work: Promise<unknown>): void {
+  /** Whom to tell to keep the worker alive, where somebody can be told. */
+  worker(): Waiting | undefined {
     const { EdgeRuntime, process } = globalThis as Host;
     // The module is there on Workers alone; an import would be awaited, and
     // the request over by then.
-    const waiting = EdgeRuntime ??
-      process?.getBuiltinModule?.("cloudflare:workers");
-    waiting?.waitUntil(work);
+    return EdgeRuntime ?? process?.getBuiltinModule?.("cloudflare:workers");
+  },
+
+  /** Keeps the worker alive until background work is done, where it can be told so. */
+  waitUntil(work: Promise<unknown>): void {
+    platform.worker()?.waitUntil(work);
   },
 
   /** Calls back when the worker is told to go, where it is told. */

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { connect } from "node:net";
 import type { IdempotencyConfig } from "../../shared/idempotency.ts";
 import type { Behaviour } from "./app.ts";
 
@@ -63,6 +64,24 @@ const PROMISES: Record<string, (bench: Bench) => Promise<void>> = {
     await t.release();
     const answers = await Promise.all([running, ...duplicates]);
     assertEquals(answers.map(({ text }) => text), Array(4).fill("one"));
+    assertEquals(await t.effects(), 1);
+  },
+
+  async "what a client asked for is done once, also when it goes away meanwhile"(
+    t,
+  ) {
+    const config = { leaseSeconds: 3 };
+    const wanted = { held: true, body: "done" };
+    await t.postAndLeave(wanted, { config });
+    await t.release();
+    const deadline = Date.now() + 60_000;
+    let retry = await t.post(wanted, { config });
+    while (retry.status === 409 && Date.now() < deadline) {
+      await pause(100);
+      retry = await t.post(wanted, { config });
+    }
+    assertEquals(retry.text, "done");
+    assertEquals(retry.headers.get("x-idempotency-replay"), "true");
     assertEquals(await t.effects(), 1);
   },
 
@@ -197,6 +216,8 @@ interface Bench {
   /** How often the work has run, or a step of it. */
   effects(step?: string): Promise<number>;
   untilStarted(): Promise<void>;
+  /** Posts, and breaks the connection off once the work has started. */
+  postAndLeave(wanted: Partial<Behaviour>, terms?: Terms): Promise<void>;
   /** Lets the work that is held end. */
   release(): Promise<void>;
 }
@@ -222,9 +243,40 @@ function bench(url: string): Bench {
     const name = step === undefined ? effect : `${effect}:${step}`;
     return await (await fetch(new URL(`/effects?effect=${name}`, url))).json();
   };
+  const untilStarted = async () => {
+    const deadline = Date.now() + 60_000;
+    while (await effects() === 0) {
+      assert(Date.now() < deadline, "the work did not start");
+      await pause(20);
+    }
+  };
   return {
     effect,
     effects,
+    untilStarted,
+    async postAndLeave(wanted, terms = {}) {
+      const { hostname, port } = new URL(url);
+      const body = JSON.stringify({ effect, ...wanted });
+      const headers = Object.entries({
+        ...headersOf(terms),
+        "host": hostname,
+        "content-type": "application/json",
+        "content-length": body.length,
+      });
+      const socket = connect(Number(port), hostname);
+      socket.write(
+        [
+          `POST /probe?effect=${effect} HTTP/1.1`,
+          ...headers.map(([name, value]) => `${name}: ${value}`),
+          "",
+          body,
+        ].join("\r\n"),
+      );
+      await untilStarted();
+      // Not all servers notice a client that only says that it is done.
+      socket.resetAndDestroy();
+      await pause(200);
+    },
     send: (body, terms = {}) =>
       call({ method: "POST", body, headers: headersOf(terms) }),
     post: (wanted, terms = {}) =>
@@ -234,13 +286,6 @@ function bench(url: string): Bench {
         headers: { ...headersOf(terms), "content-type": "application/json" },
       }),
     get: () => call({ headers: headersOf({}) }),
-    async untilStarted() {
-      const deadline = Date.now() + 60_000;
-      while (await effects() === 0) {
-        assert(Date.now() < deadline, "the work did not start");
-        await pause(20);
-      }
-    },
     async release() {
       await (await fetch(new URL(`/release?effect=${effect}`, url))).text();
     },

@@ -112,13 +112,23 @@ export async function claim(
       const until = performance.now() + waitMs;
       let tries = 0;
       result = await untilSettled(async () => {
-        const answer = await joinFlight(name, until - performance.now());
+        const leftMs = Math.max(0, Math.ceil(until - performance.now()));
+        const answer = await joinFlight(name, leftMs);
         if (answer !== null) {
           outcome = "shared";
           return { outcome: "replay", answer };
         }
-        // Time is up; or it failed, and another of those who waited is at it.
-        if (flights.has(name)) return RUNNING;
+        // It failed, and another of those who waited is at it; or time is up.
+        // Then the ledger is asked after all, if it can tell: a run that was
+        // cut off ends no announcement.
+        if (flights.has(name)) {
+          return performance.now() < until ? RUNNING : await ask().catch(
+            (error) => {
+              if (error instanceof LedgerUnavailableError) return RUNNING;
+              throw error;
+            },
+          );
+        }
         if (++tries > 1) outcome = "replayed_after_wait";
         return await ask();
       }, waitMs);

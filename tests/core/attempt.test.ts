@@ -341,6 +341,19 @@ Deno.test("a duplicate that waits for a run that hangs takes over with the end o
   assertEquals((await hung.respond(ANSWER)).as, "replayed");
 });
 
+Deno.test("a duplicate that waits for a run that was cut off takes over once its patience is over", async () => {
+  const t = bench(
+    { onConcurrent: "wait", waitSeconds: 2, leaseSeconds: 1 },
+    // As where its isolate let go of the request.
+    (ledger) => ({ ...ledger, renew: () => new Promise(() => {}) }),
+  );
+  const cut = await t.run();
+  const next = await t.run();
+  assertEquals(next.number, 2);
+  await next.respond(ANSWER);
+  assertEquals((await cut.respond(ANSWER)).as, "replayed");
+});
+
 for (const where of ["elsewhere", "in the same isolate"]) {
   Deno.test(`a duplicate that waits for a run ${where} does not run beside it when the ledger falls silent`, async () => {
     let isDown = false;

@@ -114,6 +114,11 @@ Deno.test("a schedule: six calls of a tick close the day once, failures are trie
   assertMatch(closing!.tick, /^close-day-\d{8}$/);
   assertEquals(await count("closings"), 1);
 
+  // As curl sends it, without a body.
+  const key = closing!.tick;
+  const again = await call(stack, secretKeyHolder(stack), "close-day", { key });
+  assertEquals([again.status, again.replayed], replayed);
+
   const other = { "Idempotency-Key": "close-day-20260101" };
   const byHand = () =>
     call(stack, secretKeyHolder(stack), "close-day", { headers: other });

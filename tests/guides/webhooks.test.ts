@@ -39,21 +39,27 @@ interface Delivery {
   age?: number;
   /** What is sent in place of what was signed. */
   body?: string;
+  /** How the headers begin. */
+  prefix?: string;
 }
 
 /** Sends as the Standard Webhooks scheme says, by its own library. */
 function send(
   id: string,
-  { secrets = SECRETS.WEBHOOK_SECRETS.slice(0, 1), age = 0, body }: Delivery =
-    {},
+  {
+    secrets = SECRETS.WEBHOOK_SECRETS.slice(0, 1),
+    age = 0,
+    body,
+    prefix = "webhook",
+  }: Delivery = {},
 ): Promise<CallAnswer> {
   const at = new Date(Date.now() - age * 1000);
   const signed = JSON.stringify({ type: id });
   return post("webhooks", {
     "content-type": "application/json",
-    "webhook-id": id,
-    "webhook-timestamp": `${Math.floor(at.getTime() / 1000)}`,
-    "webhook-signature": secrets
+    [`${prefix}-id`]: id,
+    [`${prefix}-timestamp`]: `${Math.floor(at.getTime() / 1000)}`,
+    [`${prefix}-signature`]: secrets
       .map((secret) => new Webhook(secret).sign(id, at, signed)).join(" "),
   }, body ?? signed);
 }
@@ -70,6 +76,10 @@ Deno.test("Standard Webhooks: an event takes effect once, whichever secret it is
     assertEquals((await send(event, { secrets })).status, 200);
   }
   assertEquals(await deliveries(event), 1);
+});
+
+Deno.test("Standard Webhooks: an event that Svix sends takes effect once", async () => {
+  await takesEffectOnce((name) => send(name, { prefix: "svix" }), deliveries);
 });
 
 Deno.test("Standard Webhooks: what is not signed is refused and takes no key", async () => {

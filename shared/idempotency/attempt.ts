@@ -176,7 +176,10 @@ export function attemptOf(grant: Grant): Attempt {
     try {
       final &&= await (config.isFinal ?? isFinalStatus)(answer.status);
       if (final && !await isKept(answer, config)) {
-        recorded = { ...answer, body: null };
+        // All that a retry is told: a secret may be in a header as well.
+        const location = locationOf(answer);
+        const headers = location === undefined ? {} : { location };
+        recorded = { status: answer.status, headers, body: null };
       }
     } catch (error) {
       // The route's own function threw: unsettled, the key would be renewed

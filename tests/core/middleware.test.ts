@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import {
+  type Answer,
   checkIdempotency,
   createIdempotencyKey,
   fingerprintRequest,
@@ -153,6 +154,31 @@ Deno.test("an answer whose body is not kept leaves its status and Location to re
   // Else a page on another origin could not read where the result is.
   const exposed = retry.headers.get("access-control-expose-headers") ?? "";
   assert(exposed.split(", ").includes("Location"), exposed);
+});
+
+Deno.test("of an answer whose body is not kept the ledger holds no secret of its headers", async () => {
+  const store = memoryLedger();
+  const stored: Answer[] = [];
+  const handler = withIdempotency({
+    user: () => "ada",
+    store: {
+      ...store,
+      complete(identity, ownerToken, answer, ttlSeconds) {
+        stored.push(answer);
+        return store.complete(identity, ownerToken, answer, ttlSeconds);
+      },
+    },
+    keepBody: () => false,
+  }, () => {
+    const headers = { "X-Api-Key": "secret", "Location": "/keys/1" };
+    return new Response("secret", { status: 201, headers });
+  });
+  const headers = { "Idempotency-Key": KEY };
+  const { status } = await handler(
+    new Request("http://localhost/keys", { method: "POST", headers }),
+  );
+  const kept = { status, headers: { location: "/keys/1" }, body: null };
+  assertEquals(stored, [kept]);
 });
 
 Deno.test("keepBody sees the answer, and decides for each", async () => {

@@ -142,18 +142,33 @@ Deno.test("a queue: the work is done once, whenever its worker dies", async () =
     );
     return Number(row!.send);
   };
+  const since = async (id: number) => {
+    const [row] = await stack.sql<{ enqueued_at: string }>(
+      "select enqueued_at::text from pgmq_public.q_mails where msg_id = $1",
+      [id],
+    );
+    return row!.enqueued_at;
+  };
   const recipient = unique("ada");
   const id = await send({ recipient, subject: "Hello" });
+  const at = await since(id);
   assertEquals((await work()).body, { [id]: 200 });
   assertEquals((await work()).body, {});
 
   // As if the worker had died between the work and the delete.
-  await stack.sql(
-    "insert into pgmq_public.q_mails (msg_id, message) overriding system value values ($1, $2::text::jsonb)",
-    [id, JSON.stringify({ recipient, subject: "Hello" })],
-  );
+  const put = (at: string) =>
+    stack.sql(
+      "insert into pgmq_public.q_mails (msg_id, message, enqueued_at) overriding system value values ($1, $2::text::jsonb, $3)",
+      [id, JSON.stringify({ recipient, subject: "Hello" }), at],
+    );
+  await put(at);
   assertEquals((await work()).body, { [id]: 200 });
   assertEquals([await mails(recipient), (await work()).body], [1, {}]);
+
+  // As if the queue had been dropped and created again: the same id, later.
+  await put(new Date().toISOString());
+  assertEquals((await work()).body, { [id]: 200 });
+  assertEquals(await mails(recipient), 2);
 
   // As if the message had shown up again while another worker was at it.
   const message = { recipient: unique("crowd"), subject: "Hello" };
@@ -164,7 +179,7 @@ Deno.test("a queue: the work is done once, whenever its worker dies", async () =
     supabase: secretKeyHolder(stack).client,
     userId: null,
     route: "queue/mails",
-    key: `message-${busy}`,
+    key: `message-${busy}-${Date.parse(await since(busy))}`,
     payload: message,
   }, async () => {
     started.resolve();

@@ -1651,8 +1651,14 @@ begin
     return row('gone', null, null, null, null, null, null, null, null, null)::public.idempotency_answer;
   end if;
 
-  -- the answer to the first sending of this resolution was lost
-  if v_key.status = p_resolution and (p_resolution = 'failed' or v_key.metadata ->> 'resolution' = 'completed') then
+  -- The answer to the first sending of this resolution was lost. Whoever brings another answer than the
+  -- one that is kept is told so, as after any completion: retries do not get theirs.
+  if v_key.status = p_resolution and (
+    p_resolution = 'failed'
+    or v_key.metadata ->> 'resolution' = 'completed'
+      and (v_key.status_code, v_key.response, v_key.response_headers)
+        is not distinct from (p_status_code, p_response, p_response_headers)
+  ) then
     return row(
       p_resolution, v_key.attempt, v_key.fence, null, null, null, null, null, null, v_key.completed_at
     )::public.idempotency_answer;

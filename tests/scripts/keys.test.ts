@@ -171,6 +171,21 @@ Deno.test("keys resolve does not say that it recorded an answer for a key that h
   assertMatch(stderr, /has failed already: the next retry runs/);
 });
 
+Deno.test("keys resolve does not say that retries get an answer other than the one recorded before", async () => {
+  const { key } = await abandon();
+  const resolveWith = (body: string) =>
+    keys([
+      ...["resolve", key, "--scope", SCOPE, "--user", ada.userId],
+      ...["--as", "completed", "--status", "201", "--body", body],
+    ]);
+  assertEquals((await resolveWith("first")).code, 0);
+  assertEquals((await resolveWith("first")).code, 0);
+  const second = await resolveWith("second");
+  assertEquals([second.code, second.stdout], [1, ""]);
+  assertMatch(second.stderr, /was completed already, with status 201/);
+  assertEquals((await retry(key)).data.response, "first");
+});
+
 Deno.test("keys resolve answers the requests of a route that refuses to guess", async () => {
   const request = {
     key: unique("order"),

@@ -1,6 +1,6 @@
 -- What an operator's resolution does in each state, and what everybody hears afterwards.
 begin;
-select plan(57);
+select plan(59);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 set local role service_role;
@@ -68,7 +68,9 @@ select ok(((pg_temp.row_of('done')).metadata ->> 'resolved_at')::timestamptz bet
 select is((pg_temp.complete('done', 1)).outcome, 'replay', 'the owner that comes back is told the resolution');
 select is((pg_temp.complete('done', 1)).response, 'booked', 'and records nothing of its own');
 select is((public.idempotency_renew('', 'jobs', 'done', pg_temp.owner(1), 60)).outcome, 'replay', 'nor does it get a lease');
-select is((public.idempotency_resolve('', 'jobs', 'done', 'completed', 500, 'other')).outcome, 'completed', 'resolving twice answers the same');
+select is((public.idempotency_resolve('', 'jobs', 'done', 'completed', 201, 'booked', 'text', '{"content-type": "text/plain"}')).outcome, 'completed', 'resolving twice answers the same');
+select is((public.idempotency_resolve('', 'jobs', 'done', 'completed', 201, 'other', 'text', '{"content-type": "text/plain"}')).outcome, 'replay', 'another answer is not said to be recorded');
+select is((public.idempotency_resolve('', 'jobs', 'done', 'completed', 500)).response, 'booked', 'and whoever brought it is told the one that is');
 select is((pg_temp.row_of('done')).response, 'booked', 'and keeps the first answer');
 select is((public.idempotency_resolve('', 'jobs', 'done', 'failed')).outcome, 'replay', 'an answer cannot be taken back');
 

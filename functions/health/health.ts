@@ -23,7 +23,10 @@ export interface Health {
 export interface DatabaseReport {
   /** The newest migration; `null` where nobody keeps the books. */
   readonly schemaVersion: string | null;
-  /** `unknown` where cleanup is not run by pg_cron. */
+  /**
+   * Of the last run; `never` where none is known, `overdue` where keys wait for one
+   * all the same, `unknown` where cleanup is not run by pg_cron.
+   */
   readonly cleanupStatus: string;
   readonly cleanedUpAt: Date | null;
   /** At most {@link BACKLOG_LIMIT}. */

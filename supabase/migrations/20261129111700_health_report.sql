@@ -38,17 +38,25 @@ begin
   begin
     if to_regclass('cron.job_run_details') is not null then
       -- Runs are never cleaned up by pg_cron and have no index but their number: from the newest
-      -- back, as far as a job a second gets in three hours.
+      -- back, as far as a job a second gets in three hours. One that never began has no end.
       execute $query$
         select r.status, r.end_time
         from (select d.* from cron.job_run_details as d order by d.runid desc limit 10000) as r
         join cron.job as j on j.jobid = r.jobid and j.jobname = 'cleanup-expired-idempotency-keys'
-        where r.end_time is not null
+        where r.end_time is not null or r.status = 'failed'
         order by r.runid desc
         limit 1
       $query$ into v_cleanup_status, v_cleaned_up_at;
 
-      v_cleanup_status := coalesce(v_cleanup_status, 'never');
+      -- Of no run it is not known whether one is still to come, unless what it would have deleted waits.
+      v_cleanup_status := coalesce(v_cleanup_status, case
+        when exists (
+          select from public.idempotency_keys as k
+          where k.expires_at <= v_now - interval '3 hours'
+            and (k.lease_expires_at is null or k.lease_expires_at <= v_now)
+        ) then 'overdue'
+        else 'never'
+      end);
     end if;
   exception when insufficient_privilege then
     v_cleanup_status := 'unknown';

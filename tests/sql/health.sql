@@ -1,6 +1,6 @@
 -- What the uptime check is told, and who is told it.
 begin;
-select plan(14);
+select plan(16);
 
 select results_eq(
   $$
@@ -55,10 +55,16 @@ where j.jobname = 'cleanup-expired-idempotency-keys';
 select is(pg_temp.report('cleanup_status'), 'failed', 'the last run that has ended is told');
 select isnt(pg_temp.report('cleaned_up_at'), null, 'and when');
 
+insert into cron.job_run_details (jobid, runid, status, return_message)
+select j.jobid, 1000004, 'failed', 'connection failed' from cron.job as j where j.jobname = 'cleanup-expired-idempotency-keys';
+select is(pg_temp.report('cleaned_up_at'), null, 'one that could not begin is told, too');
+
 -- Of as many runs of other jobs as there may be, no more than the newest are read.
 insert into cron.job_run_details (jobid, runid, status, end_time)
 select 0, 2000000 + n, 'succeeded', now() from generate_series(1, 10000) as n;
 select is(pg_temp.report('cleanup_status'), 'never', 'older runs are not looked for');
+select pg_temp.key('left', '-5 hours', '-4 hours') \g /dev/null
+select is(pg_temp.report('cleanup_status'), 'overdue', 'but that cleanup has left what expired hours ago is told');
 
 select * from finish();
 rollback;

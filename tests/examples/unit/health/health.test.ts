@@ -28,6 +28,7 @@ Deno.test("each thing that wants somebody to look makes the whole a warning, and
       [{ schemaVersion: null }, "schema:version"],
       [{ cleanupStatus: "failed" }, "cleanup:lastRun"],
       [{ cleanedUpAt: hoursAgo(3.1) }, "cleanup:lastRun"],
+      [{ cleanupStatus: "overdue", cleanedUpAt: null }, "cleanup:lastRun"],
       [{ expiredKeys: BACKLOG_LIMIT }, "idempotencyKeys:expired"],
       [{ stuckKeys: 1 }, "idempotencyKeys:stuck"],
     ] as const

@@ -1,9 +1,10 @@
 import { commandLine } from "../cli/command.ts";
 import { printTable } from "../table.ts";
-import type {
-  HourStatistics,
-  ScopeStatistics,
-  Statistics,
+import {
+  type HourStatistics,
+  SCOPES,
+  type ScopeStatistics,
+  type Statistics,
 } from "./statistics.ts";
 
 const BARS = " ▁▂▃▄▅▆▇█";
@@ -32,6 +33,9 @@ export function printStatistics(statistics: Statistics): void {
     ],
     [...scopes, total].map(row),
   );
+  if (scopes.length >= SCOPES) {
+    console.log(`the ${scopes.length} busiest scopes; "all" counts every one`);
+  }
   printChart(chart);
   const { expired_count, expired_is_more, oldest_expired_at } = upkeep;
   const more = expired_is_more ? "more than " : "";

@@ -76,6 +76,9 @@ export interface Statistics {
   readonly job_runs: readonly z.output<typeof JobRun>[];
 }
 
+/** How many scopes {@link readStatistics} tells unless it is told otherwise. */
+export const SCOPES = 50;
+
 /** What {@link readStatistics} reads. */
 export interface StatisticsOptions extends RefreshOptions {
   /**
@@ -111,7 +114,7 @@ export async function readStatistics(
     hours = 24,
     hoursOfChart = 48,
     scope = null,
-    scopes: limit = 50,
+    scopes: limit = SCOPES,
     ...refresh
   }: StatisticsOptions = {},
 ): Promise<Statistics> {

@@ -216,6 +216,7 @@ Deno.test("a scope has its own figures, however many are busier", async () => {
     await open(page, `scope=${scope}`);
     await page.locator("#tiles").getByText("of 7 executions").waitFor();
     await page.locator("#scopes").getByRole("link", { name: scope }).waitFor();
+    await page.getByText("The 50 busiest; “All” counts every one.").waitFor();
     assertNoComplaints(visitor);
   } finally {
     await stack().sql(

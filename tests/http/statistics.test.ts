@@ -132,6 +132,20 @@ Deno.test("deno task stats prints a table, a chart and what is to be done", asyn
   assertMatch(stdout, /\d+ stuck keys?: see deno task keys list/);
 });
 
+Deno.test("deno task stats says that there are more scopes than it shows", async () => {
+  assertEquals((await stats()).stdout.includes("busiest scopes"), false);
+  await stack().sql(
+    `insert into idempotency.hours (hour, scope, executions)
+     select date_trunc('hour', now(), 'UTC'), 'busy-' || n, 1000 from generate_series(1, 51) as n`,
+  );
+  try {
+    const { stdout } = await stats();
+    assertMatch(stdout, /^the 50 busiest scopes; "all" counts every one$/m);
+  } finally {
+    await stack().sql("delete from idempotency.hours where scope ~ '^busy-'");
+  }
+});
+
 Deno.test("deno task stats --recount forgets and counts again", async () => {
   const scope = unique("scope");
   const { stuck } = await happen(scope);

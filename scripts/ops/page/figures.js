@@ -58,9 +58,15 @@ const NOTHING = {
   duration_p95_ms: null,
 };
 
+// As many the server tells at most.
+const SCOPES = 50;
+
 function showScopes(scopes, total, hours) {
+  const busiest = scopes.length < SCOPES
+    ? ""
+    : ` The ${scopes.length} busiest; “All” counts every one.`;
   byId("scopes-what").textContent =
-    `Live keys now; executions, failures, replays and durations of the last ${hours} hours.`;
+    `Live keys now; executions, failures, replays and durations of the last ${hours} hours.${busiest}`;
   fillTable(
     byId("scopes"),
     [

@@ -16,7 +16,7 @@ import {
   isMeant,
 } from "./command.ts";
 
-function printKeys(keys: readonly StuckKey[], limit: number): void {
+function printKeys(keys: readonly StuckKey[]): void {
   if (keys.length === 0) return console.log("no stuck keys");
   printTable(
     [
@@ -42,7 +42,6 @@ function printKeys(keys: readonly StuckKey[], limit: number): void {
       crashesOf(key),
     ]),
   );
-  if (keys.length === limit) console.log(`the first ${limit}; see --limit`);
 }
 
 /** How far each attempt before this one got: a loop makes no progress. */
@@ -103,7 +102,12 @@ async function run(args: readonly string[]): Promise<void> {
   if (command.name === "list") {
     const keys = await stuckKeys(project, command.limit);
     if (command.json) console.log(JSON.stringify(keys, null, 2));
-    else printKeys(keys, command.limit);
+    else printKeys(keys);
+    if (keys.length === command.limit) {
+      // What a program reads stays JSON.
+      const tell = command.json ? console.error : console.log;
+      tell(`the first ${command.limit}; see --limit`);
+    }
     return;
   }
   const { resolution } = command;

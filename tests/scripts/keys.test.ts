@@ -110,6 +110,17 @@ Deno.test("keys list shows an interrupted attempt with whose it is and what it d
   assertEquals([listed.attempt, listed.steps], [1, { charge: { id: "ch_1" } }]);
 });
 
+Deno.test("keys list says that there may be more, where a program reads it too", async () => {
+  await abandon();
+  await abandon();
+  const table = await keys(["list", "--limit", "1"]);
+  assertMatch(table.stdout, /^the first 1; see --limit$/m);
+  const json = await keys(["list", "--limit", "1", "--json"]);
+  assertEquals(JSON.parse(json.stdout).length, 1);
+  assertMatch(json.stderr, /the first 1; see --limit$/m);
+  assertEquals((await keys(["list", "--json"])).stderr, "");
+});
+
 Deno.test("keys resolve --as completed gives retries the answer that the operator found", async () => {
   const { key } = await abandon();
   assertEquals((await retry(key)).data.outcome, "abandoned");

@@ -36,6 +36,23 @@ export function shown(text: string): string {
   );
 }
 
+/**
+ * A value as JSON, of which a terminal obeys nothing: what it would obey is
+ * escaped, which is the same to a program.
+ *
+ * @param indent Of each level; none is one line.
+ */
+export function shownJson(value: unknown, indent = 0): string {
+  return JSON.stringify(value, null, indent).replace(
+    /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (character) =>
+      Array.from(
+        { length: character.length },
+        (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
+      ).join(""),
+  );
+}
+
 /** Prints database rows under a title. */
 export function printRows(
   title: string,

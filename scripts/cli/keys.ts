@@ -8,7 +8,7 @@ import {
   type StuckKey,
   stuckKeys,
 } from "../keys/operator.ts";
-import { printTable } from "../table.ts";
+import { printTable, shownJson } from "../table.ts";
 import {
   type Command,
   commandLine,
@@ -101,7 +101,7 @@ async function run(args: readonly string[]): Promise<void> {
   await using project = connect(command.databaseUrl, command.project);
   if (command.name === "list") {
     const keys = await stuckKeys(project, command.limit);
-    if (command.json) console.log(JSON.stringify(keys, null, 2));
+    if (command.json) console.log(shownJson(keys, 2));
     else printKeys(keys);
     if (keys.length === command.limit) {
       // What a program reads stays JSON.

@@ -1,6 +1,7 @@
 import { connect } from "../project.ts";
 import { printStatistics } from "../stats/print.ts";
 import { readStatistics } from "../stats/statistics.ts";
+import { shownJson } from "../table.ts";
 import {
   type Command,
   commandLine,
@@ -23,7 +24,7 @@ async function run(args: readonly string[]): Promise<void> {
   while (true) {
     const statistics = await readStatistics(project);
     if (options.json) {
-      console.log(JSON.stringify(statistics, null, options.watch ? 0 : 2));
+      console.log(shownJson(statistics, options.watch ? 0 : 2));
     } else {
       if (options.watch) console.clear();
       printStatistics(statistics);

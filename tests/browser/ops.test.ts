@@ -123,6 +123,30 @@ Deno.test("a stuck key is resolved out of its story, with the answer that retrie
   assertNoComplaints(visitor);
 });
 
+Deno.test("an answer that comes too late is not said to be recorded: the key has failed meanwhile", async () => {
+  const key = unique("late");
+  const ada = await signUp(stack());
+  await (await probe(stack(), ada, { key, body: { effect: key } })).body
+    ?.cancel();
+  await loseAnswer(stack(), key);
+
+  await using visitor = await visit();
+  const page = await visitor.open(`${stack().apiUrl}/ops`);
+  const stuck = page.locator("#stuck-list li").filter({ hasText: key });
+  await stuck.getByRole("button", { name: "It took effect" }).click();
+  await page.getByLabel("Body of the answer").fill("found");
+  await stack().sql(
+    `select public.idempotency_resolve(owner, scope, idempotency_key, 'failed')
+     from public.idempotency_keys where idempotency_key = $1`,
+    [key],
+  );
+  await page.getByRole("button", { name: "Record as completed" }).click();
+  await page.locator("#resolve-trouble").getByText("It has failed meanwhile")
+    .waitFor();
+  assertEquals(await page.getByLabel("Body of the answer").isVisible(), true);
+  assertNoComplaints(visitor);
+});
+
 Deno.test("scope, time, status and user narrow what is shown, an hour of the chart too, and back goes back", async () => {
   const scope = unique("narrow");
   // Fences grow with time: nothing may have been claimed before what follows, and

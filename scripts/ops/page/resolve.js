@@ -97,7 +97,7 @@ function readForm(key, as) {
   };
 }
 
-function describe(name, scope, { outcome, attempt, status_code }, parameters) {
+function describe(name, scope, { outcome, status_code }, parameters) {
   switch (outcome) {
     case "completed":
       return {
@@ -110,8 +110,10 @@ function describe(name, scope, { outcome, attempt, status_code }, parameters) {
       };
     case "failed":
       return {
-        done: true,
-        text: `${name} in ${scope} has failed: the next retry runs.`,
+        done: parameters.as === "failed",
+        text: parameters.as === "failed"
+          ? `${name} in ${scope} has failed: the next retry runs.`
+          : "It has failed meanwhile: the next retry runs.",
       };
     case "replay":
       return {
@@ -119,12 +121,7 @@ function describe(name, scope, { outcome, attempt, status_code }, parameters) {
         text: `It was completed meanwhile, with status ${status_code}.`,
       };
     default:
-      return {
-        done: false,
-        text: attempt === null
-          ? "The key is not there any more."
-          : "It has failed meanwhile: the next retry runs.",
-      };
+      return { done: false, text: "The key is not there any more." };
   }
 }
 

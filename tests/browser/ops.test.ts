@@ -29,6 +29,8 @@ Deno.test("the operators' page shows a stuck key, and records how it ended", asy
   await stuck.waitFor();
   await requests(page).filter({ hasText: key }).waitFor();
   await inspectEverywhere(page, "ops");
+  const age = /stuck for \d+ s/.exec(await stuck.innerText())![0];
+  await stuck.filter({ hasNotText: age }).waitFor();
 
   await stuck.getByRole("button", { name: "It did not" }).press("Enter");
   await page.getByLabel("Note").fill("no job was there");

@@ -141,6 +141,18 @@ export function at(text) {
   return element("time", { datetime: text }, moment.format(new Date(text)));
 }
 
+/** How long ago, in what is not shown anew: {@link renewAges} keeps it up. */
+export function age(text) {
+  return element("span", { "data-since": text }, ago(text));
+}
+
+/** Lets each {@link age} say how long ago it is by now. */
+export function renewAges() {
+  for (const each of document.querySelectorAll("[data-since]")) {
+    each.textContent = ago(each.dataset.since);
+  }
+}
+
 /** How long ago, in words short enough for a list. */
 export function ago(text, now = Date.now()) {
   const seconds = Math.max(0, Math.round((now - Date.parse(text)) / 1000));

@@ -1,6 +1,6 @@
 // What is looked at stands in the address after "#", so that "back" goes back.
 import { ask } from "./api.js";
-import { byId, element } from "./elements.js";
+import { byId, element, renewAges } from "./elements.js";
 import { redrawChart, showFigures } from "./figures.js";
 import { loadRequests, refreshRequests } from "./requests.js";
 import { askAndResolve } from "./resolve.js";
@@ -78,6 +78,7 @@ async function look() {
       if (as_of === null || behind > A_LOOK) delay = CATCHING_UP_MS;
     }
     byId("main").hidden = false;
+    renewAges();
     redrawChart();
     say(null);
   } catch (error) {

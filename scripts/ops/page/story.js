@@ -1,6 +1,6 @@
 // What happened to one key.
 import {
-  ago,
+  age,
   at,
   byId,
   bytes,
@@ -118,9 +118,9 @@ function stuck(key) {
   return element(
     "p",
     {},
-    `The lease lapsed ${
-      ago(key.lease_expires_at)
-    } ago, and nobody has taken over. Whether the attempt took effect is not known.`,
+    "The lease lapsed ",
+    age(key.lease_expires_at),
+    " ago, and nobody has taken over. Whether the attempt took effect is not known.",
   );
 }
 

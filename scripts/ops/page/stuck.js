@@ -1,4 +1,4 @@
-import { ago, at, byId, count, element, facts, link } from "./elements.js";
+import { age, at, byId, count, element, facts, link } from "./elements.js";
 import { address } from "./view.js";
 
 let shown = "";
@@ -71,7 +71,8 @@ function item(key, onResolve) {
       element(
         "span",
         { class: "fine" },
-        ` in ${scope}, stuck for ${ago(key.lease_expires_at)}`,
+        ` in ${scope}, stuck for `,
+        age(key.lease_expires_at),
       ),
     ),
     facts([

@@ -95,9 +95,13 @@ Deno.test("by keyboard alone, a key is searched, and its story read: attempts, s
 
   await page.goBack();
   await page.locator("#requests-title:focus").waitFor();
-  await page.locator("#find").fill("no-such-key");
+  const other = unique("later");
+  await page.locator("#find").fill(other);
   await keyboard.press("Enter");
   await page.locator("#requests-end").getByText("None.").waitFor();
+  await (await probe(stack(), ada, { key: other })).body?.cancel();
+  await page.locator("#find").press("Enter");
+  await requests(page).getByRole("link", { name: other }).waitFor();
   assertNoComplaints(visitor);
 });
 

@@ -39,7 +39,9 @@ export function address(changes) {
   return `#${said}`;
 }
 
-/** Looks at something else. */
+/** Looks at something else, or once more at the same. */
 export function go(changes) {
-  location.hash = address(changes);
+  const there = address(changes);
+  if ((location.hash || "#") === there) dispatchEvent(new Event("hashchange"));
+  else location.hash = there;
 }

@@ -118,13 +118,10 @@ function headersOf(
   body: string | null,
 ): Record<string, string> {
   const headers = new Headers();
-  if (body !== null && isJson(body)) {
-    headers.set("content-type", "application/json");
-  }
   for (const line of lines) {
     const [, name = "", value = ""] = /^([^:]+):\s*(.*)$/.exec(line) ?? [];
     try {
-      headers.set(name, value);
+      headers.append(name, value);
     } catch {
       throw new UsageError(`--header "${line}": expected NAME:VALUE`);
     }
@@ -133,6 +130,9 @@ function headersOf(
         `--header "${line}": ${name} belongs to one answer, it is not kept`,
       );
     }
+  }
+  if (body !== null && isJson(body) && !headers.has("content-type")) {
+    headers.set("content-type", "application/json");
   }
   return Object.fromEntries(headers);
 }

@@ -316,6 +316,24 @@ Deno.test("keys explains what it does not understand", async () => {
   assertMatch(stderr, /^keys: "lst" is not a command\nUsage:\n/);
 });
 
+Deno.test("keys resolve keeps each header that is given, and lets one name the body's type", () => {
+  const headersOf = (...lines: string[]) => {
+    const command = parseCommand([
+      ...["resolve", "order-1", "--scope", "s", "--as", "completed"],
+      ...["--status", "200", "--body", "{}"],
+      ...lines.flatMap((line) => ["--header", line]),
+    ]);
+    return command.name === "resolve" && command.resolution.headers;
+  };
+  assertEquals(headersOf("Link: </a>; rel=next", "Link: </b>; rel=prev"), {
+    "content-type": "application/json",
+    link: "</a>; rel=next, </b>; rel=prev",
+  });
+  assertEquals(headersOf("Content-Type: application/ld+json"), {
+    "content-type": "application/ld+json",
+  });
+});
+
 Deno.test("keys says which variable is missing, and what the wrong key may not", async () => {
   const { apiUrl, publishableKey } = stack();
   const unset = await keys(["list"], {

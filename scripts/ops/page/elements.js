@@ -108,9 +108,10 @@ export function count(number) {
   return whole.format(number);
 }
 
-/** Two digits, as exact as durations are known. */
-export function duration(ms) {
-  if (ms === null) return null;
+/** Two digits, as exact as durations are known; none is below 0, whatever clocks did. */
+export function duration(given) {
+  if (given === null) return null;
+  const ms = Math.max(0, given);
   const [number, unit] = ms < 1000 ? [ms, "ms"] : [ms / 1000, "s"];
   return `${whole.format(Number(number.toPrecision(2)))} ${unit}`;
 }

@@ -52,7 +52,12 @@ Deno.test("by keyboard alone, a key is searched, and its story read: attempts, s
       key,
       body: { effect: key, steps: ["reserve"], body: '{"order":"o_1"}' },
       config: {
-        metadata: { traceId: "4bf92f3577b34da6", cart: 12, resolution: "4K" },
+        metadata: {
+          traceId: "4bf92f3577b34da6",
+          cart: 12,
+          resolution: "4K",
+          resolved_at: "2026-01-01",
+        },
       },
     });
   await (await ask()).body?.cancel();
@@ -87,6 +92,7 @@ Deno.test("by keyboard alone, a key is searched, and its story read: attempts, s
       `"order": "o_1"`,
       `"cart": 12`,
       `"resolution": "4K"`,
+      `"resolved_at": "2026-01-01"`,
       ada.userId,
     ]
   ) assertEquals(text.includes(part), true, `${part} is not in ${text}`);
@@ -139,13 +145,18 @@ Deno.test("a stuck key is resolved out of its story, with the answer that retrie
 Deno.test("an answer that comes too late is not said to be recorded: the key has failed meanwhile", async () => {
   const key = unique("late");
   const ada = await signUp(stack());
-  await (await probe(stack(), ada, { key, body: { effect: key } })).body
-    ?.cancel();
+  const response = await probe(stack(), ada, {
+    key,
+    body: { effect: key },
+    config: { metadata: { traceId: { of: "the project's own" } } },
+  });
+  await response.body?.cancel();
   await loseAnswer(stack(), key);
 
   await using visitor = await visit();
   const page = await visitor.open(`${stack().apiUrl}/ops`);
   const stuck = page.locator("#stuck-list li").filter({ hasText: key });
+  assertEquals((await stuck.innerText()).includes("[object"), false);
   await stuck.getByRole("button", { name: "It took effect" }).click();
   await page.getByLabel("Body of the answer").fill("found");
   await stack().sql(

@@ -109,9 +109,11 @@ function parted({ traceId, correlationId, ...own }) {
     trace[name] = undefined;
   }
   const { resolution, resolved_at, note, ...metadata } = own;
-  return Number.isNaN(Date.parse(resolved_at))
-    ? { trace, resolved: null, metadata: own }
-    : { trace, resolved: { resolution, resolved_at, note }, metadata };
+  const isResolved = ["completed", "failed"].includes(resolution) &&
+    !Number.isNaN(Date.parse(resolved_at));
+  return isResolved
+    ? { trace, resolved: { resolution, resolved_at, note }, metadata }
+    : { trace, resolved: null, metadata: own };
 }
 
 function stuck(key) {

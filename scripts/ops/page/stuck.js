@@ -57,6 +57,7 @@ export function resolveButtons(key, where, onResolve) {
 function item(key, onResolve) {
   const { owner, scope, idempotency_key: name, steps } = key;
   const done = Object.keys(steps ?? {});
+  const traceId = key.metadata?.traceId;
   return element(
     "li",
     {},
@@ -81,7 +82,7 @@ function item(key, onResolve) {
       ["Lapsed", at(key.lease_expires_at)],
       ["Kept until", at(key.expires_at)],
       ["Steps done", done.length === 0 ? "none recorded" : done.join(", ")],
-      ["Trace", key.metadata?.traceId],
+      ["Trace", typeof traceId === "string" ? traceId : null],
     ]),
     resolveButtons(key, "stuck", onResolve),
   );

@@ -8,7 +8,7 @@ import {
   type StuckKey,
   stuckKeys,
 } from "../keys/operator.ts";
-import { printTable, shownJson } from "../table.ts";
+import { printTable, shown, shownJson } from "../table.ts";
 import {
   type Command,
   commandLine,
@@ -112,7 +112,7 @@ async function run(args: readonly string[]): Promise<void> {
   }
   const { resolution } = command;
   const { key, scope, as } = resolution;
-  const said = `say that "${key}" in ${scope} ended as ${as}`;
+  const said = shown(`say that "${key}" in ${scope} ended as ${as}`);
   if (command.isDryRun) return console.log(`would ${said}`);
   if (process.stdin.isTTY) console.log(`will ${said}`);
   if (!await isMeant(command)) return;
@@ -121,7 +121,7 @@ async function run(args: readonly string[]): Promise<void> {
     await resolve(project, resolution),
   );
   if (!done) throw new Error(text);
-  console.log(text);
+  console.log(shown(text));
 }
 
 /** The keys whose attempt was interrupted, and how each ended. */

@@ -168,6 +168,13 @@ Deno.test("keys resolve --as failed lets the next retry run", async () => {
   ]);
   const { data } = await retry(key);
   assertEquals([data.outcome, data.attempt], ["claimed", 2]);
+  const odd = await keys([
+    ...["resolve", key, "--scope", "\x9b31m", "--as", "failed", "--dry-run"],
+  ]);
+  assertEquals(
+    odd.stdout,
+    `would say that "${key}" in \\u{9b}31m ended as failed`,
+  );
 });
 
 Deno.test("keys resolve does not say that it recorded an answer for a key that has failed", async () => {

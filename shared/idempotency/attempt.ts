@@ -301,7 +301,6 @@ function locationOf({ headers }: Answer): string | undefined {
 
 const living = new Set<(reason: Error) => void>();
 let isListening = false;
-const worker = platform.worker();
 
 /** Says that an attempt is alive, for as long as it is and may be. */
 function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
@@ -372,9 +371,9 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
     start() {
       if (timer !== undefined || isStopped) return;
       living.add(abort);
-      // Where a client that goes away takes its request along (Workers), the
-      // work would end halfway, and its retry do it again.
-      worker?.waitUntil(settled);
+      // With a client that goes away the work would end halfway, and its retry
+      // do it again.
+      platform.workers?.waitUntil(settled);
       if (!isListening) {
         isListening = true;
         // Told to go, the worker may still finish what it is at: the key stays

@@ -286,8 +286,6 @@ type Waiter = (answer: Answer | null) => void;
 
 const flights = new Map<string, Set<Waiter>>();
 
-const worker = platform.worker();
-
 /** Claims that are on their way, by ledger, payload, identity and policy. */
 const asking = new Map<string, Promise<ClaimResult>>();
 
@@ -306,9 +304,8 @@ async function askOnce(
     return "fence" in heard ? RUNNING : heard;
   }
   const own = claim();
-  // On Workers it would end unheard where the client goes away, and with it all
-  // who hear it.
-  worker?.waitUntil(own.catch(() => {}));
+  // It would end unheard where the client goes away, and with it all who hear it.
+  platform.workers?.waitUntil(own.catch(() => {}));
   asking.set(question, own);
   try {
     return await own;

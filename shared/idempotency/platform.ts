@@ -9,23 +9,24 @@ interface Host {
   process?: { getBuiltinModule?: (name: string) => Waiting | undefined };
 }
 
+const host: Host = globalThis;
+
 /**
  * What the core asks of the machine it runs on: Supabase's edge runtime, Deno,
  * Node, Bun or a Worker. Nothing else in the core names a global that only one
  * of them has.
  */
 export const platform = {
-  /** Whom to tell to keep the worker alive, where somebody can be told. */
-  worker(): Waiting | undefined {
-    const { EdgeRuntime, process } = globalThis as Host;
-    // The module is there on Workers alone; an import would be awaited, and
-    // the request over by then.
-    return EdgeRuntime ?? process?.getBuiltinModule?.("cloudflare:workers");
-  },
+  /**
+   * What a Worker has for background work; elsewhere `undefined`. A Worker cuts a
+   * request off whose client goes away, unless it is told to wait.
+   */
+  // An import would be awaited, and the request over by then.
+  workers: host.process?.getBuiltinModule?.("cloudflare:workers"),
 
   /** Keeps the worker alive until background work is done, where it can be told so. */
   waitUntil(work: Promise<unknown>): void {
-    platform.worker()?.waitUntil(work);
+    (host.EdgeRuntime ?? platform.workers)?.waitUntil(work);
   },
 
   /** Calls back when the worker is told to go, where it is told. */

@@ -27,6 +27,11 @@ interface ProbeDatabase extends Omit<Database, "public"> {
 const Behaviour = z.strictObject({
   effect: z.string().default("probe"),
   steps: z.array(z.string()).default([]),
+  /** Functions of the database that are called in place of the effect. */
+  calls: z.array(z.strictObject({
+    fn: z.string(),
+    args: z.record(z.string(), z.unknown()).default({}),
+  })).optional(),
   delayMs: z.number().int().min(0).max(600_000).default(0),
   status: z.number().int().min(200).max(599).default(200),
   headers: z.record(z.string(), z.string()).default({}),
@@ -94,7 +99,10 @@ function perform(config: IdempotencyConfig) {
       for (const name of wanted.steps) {
         await step(name, () => takeEffect(`${wanted.effect}:${name}`));
       }
-      await takeEffect(wanted.effect);
+      for (const { fn, args } of wanted.calls ?? []) {
+        await ctx.supabaseAdmin.rpc(fn as never, args as never).throwOnError();
+      }
+      if (wanted.calls === undefined) await takeEffect(wanted.effect);
       await new Promise((resolve) => setTimeout(resolve, wanted.delayMs));
       if (wanted.hang) await new Promise(() => {});
       if (exits === "after-effect") Deno.exit(1);

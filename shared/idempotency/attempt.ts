@@ -178,7 +178,9 @@ export function attemptOf(grant: Grant): Attempt {
       if (final && !await isKept(answer, config)) {
         // All that a retry is told: a secret may be in a header as well.
         const location = locationOf(answer);
-        const headers = location === undefined ? {} : { location };
+        const headers: Answer["headers"] = location === undefined
+          ? {}
+          : { location };
         recorded = { status: answer.status, headers, body: null };
       }
     } catch (error) {

@@ -9,7 +9,7 @@ interface Host {
   process?: { getBuiltinModule?: (name: string) => Waiting | undefined };
 }
 
-const host: Host = globalThis;
+const host = globalThis as Host;
 
 /**
  * What the core asks of the machine it runs on: Supabase's edge runtime, Deno,
@@ -22,7 +22,9 @@ export const platform = {
    * request off whose client goes away, unless it is told to wait.
    */
   // An import would be awaited, and the request over by then.
-  workers: host.process?.getBuiltinModule?.("cloudflare:workers"),
+  workers: host.process?.getBuiltinModule?.("cloudflare:workers") as
+    | Waiting
+    | undefined,
 
   /** Keeps the worker alive until background work is done, where it can be told so. */
   waitUntil(work: Promise<unknown>): void {

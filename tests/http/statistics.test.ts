@@ -133,14 +133,19 @@ Deno.test("deno task stats prints a table, a chart and what is to be done", asyn
 });
 
 Deno.test("deno task stats says that there are more scopes than it shows", async () => {
-  assertEquals((await stats()).stdout.includes("busiest scopes"), false);
+  const said = async () => (await stats()).stdout;
+  const { scopes } = JSON.parse((await stats(["--json"])).stdout);
+  // What other tests left may be more than fifty, too.
+  assertEquals((await said()).includes("busiest scopes"), scopes.length >= 50);
   await stack().sql(
     `insert into idempotency.hours (hour, scope, executions)
      select date_trunc('hour', now(), 'UTC'), 'busy-' || n, 1000 from generate_series(1, 51) as n`,
   );
   try {
-    const { stdout } = await stats();
-    assertMatch(stdout, /^the 50 busiest scopes; "all" counts every one$/m);
+    assertMatch(
+      await said(),
+      /^the 50 busiest scopes; "all" counts every one$/m,
+    );
   } finally {
     await stack().sql("delete from idempotency.hours where scope ~ '^busy-'");
   }

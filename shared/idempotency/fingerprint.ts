@@ -139,6 +139,13 @@ export function cloneUnread(req: Request): Request {
  * @throws {TypeError} When the value has no JSON form.
  */
 export async function fingerprintValue(value: unknown): Promise<string> {
+  const opaque = (Array.isArray(value) ? value : [value]).find(isOpaque);
+  if (opaque !== undefined) {
+    const { name } = opaque.constructor;
+    throw new TypeError(
+      `Cannot fingerprint a value of type ${name}: it has no JSON form, await it or give what is in it, such as Object.fromEntries(form)`,
+    );
+  }
   let text: string | undefined;
   try {
     text = describeValue(value);
@@ -151,6 +158,19 @@ export async function fingerprintValue(value: unknown): Promise<string> {
   throw new TypeError(
     `Cannot fingerprint a value of type ${typeof value}: it has no JSON form`,
   );
+}
+
+/**
+ * Whether it is an object that to JSON is `{}`, whatever is in it: a promise that
+ * nobody awaited, a form, a map. All of them would be the same payload.
+ */
+function isOpaque(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  // Of an object in another realm, too, the prototype has none itself.
+  const prototype = Object.getPrototypeOf(value);
+  return prototype !== null && Object.getPrototypeOf(prototype) !== null &&
+    !("toJSON" in value) && !Array.isArray(value) &&
+    !ArrayBuffer.isView(value) && Object.keys(value).length === 0;
 }
 
 function describeValue(value: unknown): string | undefined {

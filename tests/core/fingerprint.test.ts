@@ -20,6 +20,7 @@ import {
   MAX_REQUEST_BYTES,
   sha256Hex,
 } from "../../shared/idempotency/fingerprint.ts";
+import { memoryLedger, withIdempotency } from "../../shared/idempotency.ts";
 
 const request = (body: BodyInit, url = "http://localhost/pay") =>
   new Request(url, {
@@ -437,6 +438,30 @@ Deno.test("a value without a JSON form is refused", async () => {
   const odd = [undefined, () => {}, NaN, 1n, circle, ["\ud83d", Infinity]];
   for (const value of odd) {
     await assertRejects(() => fingerprintValue(value), TypeError, "JSON form");
+  }
+});
+
+Deno.test("a payload that JSON would take for an empty object is refused, and says what to give", async () => {
+  const form = new FormData();
+  form.set("sku", "A-1");
+  const opaque = [form, new Map([["sku", "A-1"]]), new Blob(["A-1"])];
+  for (const payload of [...opaque, Promise.resolve({ sku: "A-1" })]) {
+    await assertRejects(
+      () =>
+        withIdempotency({
+          store: memoryLedger(),
+          userId: "ada",
+          route: "orders",
+          key: "order-17",
+          payload,
+        }, () => Promise.resolve({ status: 201, body: null })),
+      TypeError,
+      "await it or give what is in it",
+    );
+  }
+  const foreign = Object.create(Object.create(null));
+  for (const payload of [{}, foreign, Object.create(null), [], new Date()]) {
+    await fingerprintValue(["orders", payload]);
   }
 });
 

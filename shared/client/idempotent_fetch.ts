@@ -191,11 +191,9 @@ export function createIdempotentFetch(
   const countRefusals = async ({ url, route }: Outgoing): Promise<void> => {
     let count = refusals.get(route) ?? 0;
     const location = globalThis.location;
-    // A preflight may get lost; twice it is no chance.
-    if (
-      count < 0 || count > 1 || !location ||
-      url.startsWith(location.origin + "/")
-    ) return;
+    // A preflight may get lost, twice it is no chance: halved, 0 and 1 are 0.
+    const isKnown = count >> 1;
+    if (isKnown || !location || url.startsWith(location.origin + "/")) return;
     const headers = { "idempotency-key": newKey() };
     try {
       // Every function that pages call answers OPTIONS without an effect, and the
@@ -251,7 +249,7 @@ export function createIdempotentFetch(
         send: (signal) => request.send(fetch, key, signal),
         isProtected,
         // What becomes of this one says nothing of an equal one under way.
-        isNew: isNew && flight.callers < 2,
+        isNew: () => isNew && flight.callers < 2,
         tick,
         tell: (event) => tell({ ...event, method, url, key }),
       }, options);

@@ -77,8 +77,8 @@ export interface Sending {
   readonly size: number;
   /** Whether the function is known to run once under a key. */
   readonly isProtected: boolean;
-  /** Whether nothing was sent under this key before. */
-  readonly isNew: boolean;
+  /** Whether nothing else was, or is, sent under this key. */
+  readonly isNew: () => boolean;
   readonly tell: (event: Omit<AttemptEvent, "method" | "url">) => void;
   /** Measures time, in milliseconds. */
   readonly tick: () => number;
@@ -160,7 +160,6 @@ export async function sendUntilAnswered(
       !isUsedUp && (left <= 0 || delayMs > left)
     ) {
       if (!response) throw error;
-      const isFirst = count === 1 && isNew;
       return {
         response,
         count,
@@ -168,7 +167,7 @@ export async function sendUntilAnswered(
         // After a try that may have taken effect, a refusal that is not recorded
         // says nothing: it may come from what stands before the function.
         isFinal: !isOpen && (!refusal || isShown ||
-          isFirst && FINAL_REFUSALS.test(`${response.status}`)),
+          count < 2 && isNew() && FINAL_REFUSALS.test(`${response.status}`)),
       };
     }
     await response?.body?.cancel();

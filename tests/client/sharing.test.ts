@@ -158,24 +158,28 @@ Deno.test("what is sent after the answer is another attempt, also while an equal
   assert(seen[2]!.key !== seen[0]!.key);
 });
 
-Deno.test("a refusal of one request does not end the attempt of an equal one under way, which may take effect", async () => {
-  const refused = waiting();
-  const { promise, reject } = Promise.withResolvers<Response>();
-  // Not known yet, so that each is sent.
-  const client = scripted([refused.line, () => promise, recorded()], {
-    match: undefined!,
+for (const [when, sentBefore] of [["with it", 0], ["after it", 1]] as const) {
+  Deno.test(`a refusal of one request does not end the attempt of an equal one that was sent ${when}, which may take effect`, async () => {
+    const refused = waiting();
+    const { promise, reject } = Promise.withResolvers<Response>();
+    // Not known yet, so that each is sent.
+    const client = scripted([refused.line, () => promise, recorded()], {
+      match: undefined!,
+    });
+    const { send, seen } = client;
+    const calls = [send(ORDERS, order())];
+    await underWay(client, sentBefore, 0);
+    calls.push(send(ORDERS, order()));
+    await underWay(client, 2, 0);
+    refused.answer(new Response(null, { status: 404 }));
+    // Either may have been sent first.
+    assertEquals((await Promise.race(calls)).status, 404);
+    reject(lost());
+    await Promise.allSettled(calls);
+    await send(ORDERS, order());
+    assertEquals(new Set(seen.map(({ key }) => key)).size, 1);
   });
-  const { send, seen } = client;
-  const calls = [send(ORDERS, order()), send(ORDERS, order())];
-  await underWay(client, 2, 0);
-  refused.answer(new Response(null, { status: 404 }));
-  // Either may have been sent first.
-  assertEquals((await Promise.race(calls)).status, 404);
-  reject(lost());
-  await Promise.allSettled(calls);
-  await send(ORDERS, order());
-  assertEquals(new Set(seen.map(({ key }) => key)).size, 1);
-});
+}
 
 Deno.test("an event stream is handed on as it comes, and ends its attempt with its end", async () => {
   let push!: ReadableStreamDefaultController<Uint8Array>;

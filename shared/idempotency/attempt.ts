@@ -40,6 +40,8 @@ export interface Attempt {
    * until the attempt ends, dies or hangs.
    */
   readonly signal: AbortSignal;
+  /** Throws once somebody else may have the key. */
+  assertHeld(): void;
   /** Runs a part of the operation once over all attempts. */
   readonly step: Step;
   /** Names an effect, the same in every attempt. */
@@ -229,6 +231,7 @@ export function attemptOf(grant: Grant): Attempt {
     get signal() {
       return heart.signal();
     },
+    assertHeld: heart.assertHeld,
     get step() {
       return step ??= stepsOf(this.effectKey, {
         finished: claimed.steps,
@@ -276,6 +279,7 @@ export function unprotectedAttempt(
     get signal() {
       return (controller ??= new AbortController()).signal;
     },
+    assertHeld: () => {},
     step: stepsOf(effectKey),
     effectKey,
     respond: (answer) => Promise.resolve({ answer, as: "unstored" }),

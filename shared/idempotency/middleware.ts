@@ -52,7 +52,8 @@ export interface IdempotencyContext
    * Gives this answer now, for instance 202, and goes on in the background. The
    * key stays in progress until `work` ends; then its answer is recorded, what
    * retries get, and the user is notified where Supabase Realtime is installed.
-   * Work that throws, or ends in no final answer, leaves the key free.
+   * Work that throws, or ends in no final answer, leaves the key free. It is not
+   * begun where this attempt has lost the key by then.
    *
    * @throws {TypeError} When there is such work already.
    */
@@ -297,7 +298,15 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
       },
     },
     async settle(response) {
-      if (work !== undefined) platform.waitUntil(finish(work));
+      if (work !== undefined) {
+        try {
+          // Begun now, it would run beside whoever has the key.
+          attempt.assertHeld();
+        } catch (error) {
+          return await fail(error);
+        }
+        platform.waitUntil(finish(work));
+      }
       // Without a key a response passes as it is.
       if (attempt.key === null) return response;
       if (work !== undefined) {

@@ -1,5 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { memoryLedger, withIdempotency } from "../../shared/idempotency.ts";
+import {
+  LeaseLostError,
+  memoryLedger,
+  withIdempotency,
+} from "../../shared/idempotency.ts";
 import { route } from "../support/middleware.ts";
 
 const operation = () => ({
@@ -196,5 +200,35 @@ Deno.test("a background part that comes too late rejects nowhere, even where no 
     assertEquals(unhandled, []);
   } finally {
     removeEventListener("unhandledrejection", listen);
+  }
+});
+
+Deno.test("a background part is not begun once another attempt has the key", async () => {
+  const { config, freeze } = overtaken();
+  const settings = { ...config, leaseSeconds: 1 };
+  const running = Promise.withResolvers<void>();
+  const done = Promise.withResolvers<Response>();
+  let charges = 0;
+  const late = route(settings, async ({ finishLater, signal }) => {
+    const other = route(settings, () => {
+      running.resolve();
+      return done.promise;
+    });
+    await freeze(() => (void other({ key: KEY }), running.promise));
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    return finishLater(
+      new Response("accepted", { status: 202 }),
+      () => Promise.resolve(Response.json(++charges)),
+    );
+  });
+  try {
+    await assertRejects(
+      () => late({ key: KEY }),
+      LeaseLostError,
+      "another attempt has taken it over",
+    );
+    assertEquals(charges, 0);
+  } finally {
+    done.resolve(new Response("done"));
   }
 });

@@ -535,6 +535,25 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
     granted("claimed", await t.claim());
   },
 
+  // Two trips, one to look and one to write, have room for somebody between them.
+  async "an owner and a takeover meet, and one of them has the key"(t) {
+    for (const call of t.everyCall("").keys()) {
+      for (const order of ["the owner first", "the takeover first"]) {
+        const next = t.anew();
+        await next.bring("lapsed");
+        const both = [
+          next.everyCall(next.owner)[call]!,
+          () => next.claim({ ownerToken: next.other }),
+        ];
+        if (order === "the takeover first") both.reverse();
+        const results = await Promise.all(both.map((one) => one()));
+        const who = results.map(({ outcome }) => outcome)
+          .filter((it) => it === "recorded" || it === "taken_over");
+        equal(`how many have the key, ${order}`, who.length, 1);
+      }
+    }
+  },
+
   async "two users and the project never meet under one key"(t) {
     const [ada, bob] = t.users;
     const all = [ada, bob, null].map((userId) => t.as(userId));

@@ -430,6 +430,15 @@ export const WRONG_STORES: Record<string, WrongStore> = {
       };
     },
   },
+  ...Object.fromEntries(
+    (["renew", "checkpoint", "complete", "fail"] as const).map((call) => [
+      `${call}() looks first whose the key is, and then writes`,
+      {
+        shownBy: "an owner and a takeover meet, and one of them has the key",
+        wrong: (ledger: Ledger) => looksFirst(ledger, call),
+      },
+    ]),
+  ),
   "a batch is answered in another order": {
     shownBy: "claimMany() decides as claim() does, in the order given",
     wrong: (ledger) => ({
@@ -479,6 +488,28 @@ function trustAnybody(ledger: Ledger, transition: Transition): Ledger {
     claim,
     [transition]: (identity: Identity, token: string, ...rest: unknown[]) =>
       call(identity, owners.get(nameOf(identity)) ?? token, ...rest),
+  };
+}
+
+/**
+ * Reads who has the key, and writes a moment later whoever has it by then: what
+ * a store without a condition in its update does.
+ */
+function looksFirst(ledger: Ledger, transition: Transition): Ledger {
+  const wrong = trustAnybody(ledger, transition);
+  const call = wrong[transition] as (...args: unknown[]) => Promise<
+    SettleResult
+  >;
+  return {
+    ...wrong,
+    async [transition](identity: Identity, token: string, ...rest: unknown[]) {
+      // A renewal that adds nothing tells whose it is.
+      const seen = await ledger.renew(identity, token, 0);
+      await new Promise((resolve) => setTimeout(resolve));
+      return seen.outcome === "recorded"
+        ? await call(identity, token, ...rest)
+        : seen;
+    },
   };
 }
 

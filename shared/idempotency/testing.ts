@@ -580,8 +580,37 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
     equal("attempt", granted("claimed", result).attempt, 1);
     equal("a reading", await refunds.read(), null);
     // Joined with a separator, these two would be one.
-    granted("claimed", await t.in("a-b", `c-${t.key}`).claim());
-    granted("claimed", await t.in("a", `b-c-${t.key}`).claim());
+    for (const sign of "-_") {
+      const scope = `a${sign}b`;
+      granted("claimed", await t.in(scope, `c${sign}${t.key}`).claim());
+      granted("claimed", await t.in("a", `b${sign}c${sign}${t.key}`).claim());
+    }
+  },
+
+  // A database may compare texts as people do, cut them, or know no null.
+  async "names that differ in little never meet"(t) {
+    const key = `${t.key}-`.padEnd(256, "x");
+    const user = t.as("user_Zoe").in("ordeRs", key);
+    const signs = [..."-_:/|.,# "];
+    for (
+      const one of [
+        user,
+        user.as("user_zoe"),
+        user.as("user_Zoé"),
+        user.as("user_Zoe "),
+        user.as("null"),
+        user.as(null),
+        user.in("orders", key),
+        user.in("ordéRs", key),
+        user.in("ordeRs ", key),
+        user.in("ordeRs", key.toUpperCase()),
+        user.in("ordeRs", key.replaceAll("-", "_")),
+        user.in("ordeRs", `${key.slice(0, -1)}y`),
+        user.in("ordeRs", key.slice(0, -1)),
+        ...signs.map((sign) => t.as(`u${sign}a`).in("b", key)),
+        ...signs.map((sign) => t.as("u").in(`a${sign}b`, key)),
+      ]
+    ) granted("claimed", await one.claim({ thirdParty: true }));
   },
 
   ...each(

@@ -243,6 +243,61 @@ export const WRONG_STORES: Record<string, WrongStore> = {
         key: `${scope}-${key}`,
       })),
   },
+  "scope and key are joined with an underscore": {
+    shownBy: "two scopes never meet under one key",
+    wrong: (ledger) =>
+      onIdentity(ledger, ({ userId, scope, key }) => ({
+        userId,
+        scope: "",
+        key: `${scope}_${key}`,
+      })),
+  },
+  "user and scope are joined with a colon": {
+    shownBy: "names that differ in little never meet",
+    wrong: (ledger) =>
+      onIdentity(ledger, ({ userId, scope, key }) => ({
+        userId: `${userId}:${scope}`,
+        scope: "",
+        key,
+      })),
+  },
+  ...Object.fromEntries(
+    (["key", "scope", "userId"] as const).map((part) => [
+      `the case of the ${part} makes no difference`,
+      {
+        shownBy: "names that differ in little never meet",
+        wrong: (ledger: Ledger) =>
+          onIdentity(ledger, (identity) => ({
+            ...identity,
+            [part]: identity[part]?.toLowerCase() ?? null,
+          })),
+      },
+    ]),
+  ),
+  "a long key is cut": {
+    shownBy: "names that differ in little never meet",
+    wrong: (ledger) =>
+      onIdentity(ledger, (identity) => ({
+        ...identity,
+        key: identity.key.slice(0, 255),
+      })),
+  },
+  "spaces at the end of a scope make no difference": {
+    shownBy: "names that differ in little never meet",
+    wrong: (ledger) =>
+      onIdentity(ledger, (identity) => ({
+        ...identity,
+        scope: identity.scope.trimEnd(),
+      })),
+  },
+  "the project is a user by the name of null": {
+    shownBy: "names that differ in little never meet",
+    wrong: (ledger) =>
+      onIdentity(ledger, (identity) => ({
+        ...identity,
+        userId: `${identity.userId}`,
+      })),
+  },
   "only UUIDs are users": {
     shownBy: "a user id may be any text: user_2abc",
     wrong: (ledger) =>

@@ -756,7 +756,7 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
   },
 
   async "claimMany() decides as claim() does, in the order given"(t) {
-    if (!t.hasBatches) return;
+    if (!t.hasClaims) return;
     const [done, busy, free, other, failed] = t.five();
     await done.bring("completed");
     await busy.bring("processing");
@@ -783,7 +783,7 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
   },
 
   async "claimMany() takes over and parks as claim() does"(t) {
-    if (!t.hasBatches) return;
+    if (!t.hasClaims) return;
     const [lapsed, parked] = t.five();
     await parked.bring("parked");
     await lapsed.bring("processing");
@@ -798,7 +798,7 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
   },
 
   async "claimMany() claims under the terms of its own batch"(t) {
-    if (!t.hasBatches) return;
+    if (!t.hasClaims) return;
     for (const leaseSeconds of [60, 600, 10]) {
       const { key } = t.anew();
       const claim = async (terms: Partial<BatchTerms>) =>
@@ -821,7 +821,7 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
   },
 
   async "claimMany() grants a key that is named twice once"(t) {
-    if (!t.hasBatches) return;
+    if (!t.hasClaims) return;
     const results = await t.claimMany([{ key: t.key }, { key: t.key }]);
     equal("outcomes", results.map(({ outcome }) => outcome), [
       "claimed",
@@ -830,7 +830,7 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
   },
 
   async "claimMany() of overlapping batches grants each key once"(t) {
-    if (!t.hasBatches) return;
+    if (!t.hasClaims) return;
     const keys = Array.from({ length: MAX_BATCH / 5 }, () => t.anew().key);
     const batches = await Promise.all(
       Array.from({ length: 6 }, (_, n) =>
@@ -842,7 +842,7 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
   },
 
   async "settleMany() settles each key for its owner, again and again"(t) {
-    if (!t.hasBatches) return;
+    if (!t.hasSettlements) return;
     const [done, failed, strange, late] = t.five();
     for (const one of [done, failed, strange]) await one.bring("processing");
     await late.bring("lapsed");
@@ -867,10 +867,65 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
     equal("attempt", granted("claimed", await failed.claim()).attempt, 2);
   },
 
+  async "settleMany() keeps each body byte for byte"(t) {
+    if (!t.hasSettlements) return;
+    const bodies = [...Object.values(BODIES), new Uint8Array(), null];
+    const all = bodies.map((body) => ({
+      one: t.anew(),
+      answer: { status: 200, headers: { "content-type": "image/png" }, body },
+    }));
+    for (const { one } of all) await one.bring("processing");
+    const results = await t.settleMany(
+      all.map(({ one: { key, owner: ownerToken }, answer }) => ({
+        key,
+        ownerToken,
+        answer,
+      })),
+    );
+    equal("recorded", count(results, "recorded"), all.length);
+    for (const { one, answer } of all) {
+      equal("a reading", await one.read(), answer);
+    }
+  },
+
+  async "settleMany() keeps answers and failures as long as each is to be"(t) {
+    if (!t.hasSettlements) return;
+    for (const [completed, failed] of [[TTL, 60], [60, TTL]] as const) {
+      const [done, not] = t.five();
+      for (const one of [done, not]) await one.bring("processing");
+      await t.settleMany([
+        { key: done.key, ownerToken: done.owner, answer: CREATED },
+        { key: not.key, ownerToken: not.owner, failure: DECLINED },
+      ], { completed, failed });
+      await t.age(61);
+      equal("a reading", await done.read(), completed === 60 ? null : CREATED);
+      const { attempt } = granted("claimed", await not.claim());
+      equal("attempt", attempt, failed === 60 ? 1 : 2);
+    }
+  },
+
+  async "a batch never meets the keys of another user or scope"(t) {
+    const [, bob] = t.users;
+    const running = t.anew();
+    await running.bring("processing");
+    await t.bring("completed");
+    for (const other of [t.as(bob), t.as(null), t.in("refunds")]) {
+      if (t.hasSettlements) {
+        const results = await other.settleMany([
+          { key: running.key, ownerToken: running.owner, answer: OTHER },
+        ]);
+        equal("a stranger's settlement", results, [{ outcome: "gone" }]);
+      }
+      if (!t.hasClaims) continue;
+      const [result] = await other.claimMany([{ key: t.key }]);
+      granted("claimed", result!);
+    }
+    await outcome("recorded", running.complete(running.owner, CREATED));
+  },
+
   async "a batch of nothing is answered with nothing"(t) {
-    if (!t.hasBatches) return;
-    equal("claims", await t.claimMany([]), []);
-    equal("settlements", await t.settleMany([]), []);
+    if (t.hasClaims) equal("claims", await t.claimMany([]), []);
+    if (t.hasSettlements) equal("settlements", await t.settleMany([]), []);
   },
 };
 
@@ -880,7 +935,8 @@ class Bench {
   readonly other = crypto.randomUUID();
   readonly key: string;
   readonly users: ContractSubject["users"];
-  readonly hasBatches: boolean;
+  readonly hasClaims: boolean;
+  readonly hasSettlements: boolean;
   readonly hasStatus: boolean;
   readonly hasDeletion: boolean;
   readonly #subject: ContractSubject;
@@ -899,8 +955,8 @@ class Bench {
     };
     this.key = this.#identity.key;
     this.users = users;
-    this.hasBatches = ledger.claimMany !== undefined &&
-      ledger.settleMany !== undefined;
+    this.hasClaims = ledger.claimMany !== undefined;
+    this.hasSettlements = ledger.settleMany !== undefined;
     this.hasStatus = ledger.status !== undefined;
     this.hasDeletion = ledger.deleteExpired !== undefined;
   }
@@ -973,9 +1029,11 @@ class Bench {
       return result;
     });
   }
-  settleMany(settlements: readonly Settlement[]) {
+  settleMany(
+    settlements: readonly Settlement[],
+    ttl = { completed: TTL, failed: TTL },
+  ) {
     const { userId, scope } = this.#identity;
-    const ttl = { completed: TTL, failed: TTL };
     return this.#ledger.settleMany!(userId, scope, settlements, ttl);
   }
   async age(seconds: number) {
@@ -1055,7 +1113,10 @@ async function outcome<
   return result as Extract<R, { outcome: O }>;
 }
 
-function count(results: readonly ClaimResult[], outcome: string): number {
+function count(
+  results: readonly { readonly outcome: string }[],
+  outcome: string,
+): number {
   return results.filter((result) => result.outcome === outcome).length;
 }
 

@@ -521,6 +521,72 @@ export const WRONG_STORES: Record<string, WrongStore> = {
         Promise.resolve(settlements.map(() => ({ outcome: "recorded" }))),
     }),
   },
+  "a batch of claims knows no users": {
+    shownBy: "a batch never meets the keys of another user or scope",
+    wrong: (ledger) => ({
+      ...ledger,
+      claimMany: (_userId, ...rest) => ledger.claimMany!("ada", ...rest),
+    }),
+  },
+  "a batch of settlements knows no scopes": {
+    shownBy: "a batch never meets the keys of another user or scope",
+    wrong: (ledger) => ({
+      ...ledger,
+      settleMany: (userId, _scope, ...rest) =>
+        ledger.settleMany!(userId, "orders", ...rest),
+    }),
+  },
+  "a batch keeps bodies as text": {
+    shownBy: "settleMany() keeps each body byte for byte",
+    wrong: (ledger) => ({
+      ...ledger,
+      settleMany: (userId, scope, settlements, ttlSeconds) =>
+        ledger.settleMany!(
+          userId,
+          scope,
+          settlements.map((one) =>
+            "answer" in one
+              ? {
+                ...one,
+                answer: {
+                  ...one.answer,
+                  body: new TextEncoder().encode(
+                    new TextDecoder().decode(one.answer.body ?? undefined),
+                  ),
+                },
+              }
+              : one
+          ),
+          ttlSeconds,
+        ),
+    }),
+  },
+  "a batch keeps answers as long as failures": {
+    shownBy: "settleMany() keeps answers and failures as long as each is to be",
+    wrong: (ledger) => ({
+      ...ledger,
+      settleMany: (userId, scope, settlements, { failed }) =>
+        ledger.settleMany!(userId, scope, settlements, {
+          completed: failed,
+          failed,
+        }),
+    }),
+  },
+  "a batch of claims is all there is of batches, and grants everything": {
+    shownBy: "claimMany() decides as claim() does, in the order given",
+    wrong: ({ settleMany: _, ...ledger }) => ({
+      ...ledger,
+      claimMany: (_userId, _scope, requests) =>
+        Promise.resolve(
+          requests.map(() => ({
+            outcome: "claimed",
+            attempt: 1,
+            fence: 1,
+            steps: {},
+          })),
+        ),
+    }),
+  },
 };
 
 type Transition = "renew" | "checkpoint" | "complete" | "fail";

@@ -381,11 +381,17 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
     await outcome("in_progress", t.claim());
   },
 
-  async "renew() keeps a key that would expire under its attempt"(t) {
+  async "renew() and checkpoint() keep a key that would expire under its attempt"(
+    t,
+  ) {
     await t.claim({ ownerToken: t.owner, ttlSeconds: 100 });
     await outcome("recorded", t.renew(t.owner, 300));
+    const next = t.anew();
+    await next.claim({ ownerToken: t.owner, ttlSeconds: 100 });
+    await outcome("recorded", next.checkpoint(t.owner, "charge", DONE, 300));
     await t.age(200);
     await outcome("in_progress", t.claim());
+    await outcome("in_progress", next.claim());
   },
 
   async "checkpoint() keeps what JSON can hold, for the next attempt"(t) {
@@ -504,9 +510,14 @@ const PROMISES: Record<string, (t: Bench) => Promise<void>> = {
   async "a stale owner is told the answer of the one who won"(t) {
     await t.bring("lapsed");
     await t.claim({ ownerToken: t.other });
-    await t.complete(t.other, CREATED);
-    for (const call of t.everyCall(t.owner)) {
-      equal("a stale call", await call(), REPLAYED);
+    await t.age(LEASE + 1);
+    const last = crypto.randomUUID();
+    await t.claim({ ownerToken: last });
+    await t.complete(last, CREATED);
+    for (const stale of [t.owner, t.other]) {
+      for (const call of t.everyCall(stale)) {
+        equal("a stale call", await call(), REPLAYED);
+      }
     }
     equal("a reading", await t.read(), CREATED);
   },

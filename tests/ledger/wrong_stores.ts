@@ -365,6 +365,51 @@ export const WRONG_STORES: Record<string, WrongStore> = {
       },
     }),
   },
+  "of stale owners only the last one is told who won": {
+    shownBy: "a stale owner is told the answer of the one who won",
+    wrong(ledger) {
+      const owners = new Map<string, string[]>();
+      return {
+        ...ledger,
+        async claim(identity, terms) {
+          const result = await ledger.claim(identity, terms);
+          const name = nameOf(identity);
+          const last = owners.get(name)?.[0] ?? "";
+          if (isGranted(result)) owners.set(name, [terms.ownerToken, last]);
+          return result;
+        },
+        async complete(identity, ownerToken, ...rest) {
+          return owners.get(nameOf(identity))?.includes(ownerToken)
+            ? await ledger.complete(identity, ownerToken, ...rest)
+            : { outcome: "gone" };
+        },
+      };
+    },
+  },
+  "a step renews the lease, and lets the key expire under it": {
+    shownBy:
+      "renew() and checkpoint() keep a key that would expire under its attempt",
+    wrong(ledger, now) {
+      const ends = new Map<string, number>();
+      return {
+        ...ledger,
+        async claim(identity, terms) {
+          const result = await ledger.claim(identity, terms);
+          const { leaseSeconds, ttlSeconds } = terms;
+          const most = Math.max(leaseSeconds, ttlSeconds);
+          const name = nameOf(identity);
+          if (isGranted(result)) ends.set(name, now() + most * 1000);
+          return result.outcome === "in_progress" && ends.get(name)! < now()
+            ? { outcome: "claimed", attempt: 1, fence: 1e9, steps: {} }
+            : result;
+        },
+        renew(identity, ownerToken, leaseSeconds) {
+          ends.set(nameOf(identity), Infinity);
+          return ledger.renew(identity, ownerToken, leaseSeconds);
+        },
+      };
+    },
+  },
   "the policy to refuse is ignored": {
     shownBy: "claim() leaves a lapsed lease alone where told to refuse",
     wrong: (ledger) => ({

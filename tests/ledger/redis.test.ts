@@ -222,6 +222,24 @@ function testOnRedis(): void {
     assertEquals(told, { outcome: "replay", answer });
   });
 
+  Deno.test("Redis ledger: a server that is full renews no lease, and the key passes to the next", async () => {
+    const ledger = redisLedger(send);
+    const { ownerToken, ...rest } = terms();
+    await ledger.claim(IDENTITY, { ownerToken, ...rest });
+    await redis.send(["CONFIG", "SET", "maxmemory", "1"]);
+    try {
+      const error = await assertRejects(
+        () => ledger.renew(IDENTITY, ownerToken, 60),
+        LedgerUnavailableError,
+      );
+      assert(String(error.cause).includes("OOM"), String(error.cause));
+    } finally {
+      await redis.send(["CONFIG", "SET", "maxmemory", "0"]);
+    }
+    await ageRedis(redis.send, 61);
+    assertEquals((await ledger.claim(IDENTITY, terms())).outcome, "taken_over");
+  });
+
   Deno.test("Redis ledger: fences grow among attempts in the same instant", async () => {
     const ledger = redisLedger(send);
     const results = await Promise.all(

@@ -63,8 +63,8 @@ $$;
 comment on function public.my_owner_ids() is 'Whose rows the caller shares: their own, and those of their organisations.';
 
 -- Held until the end of the transaction: what a colleague has begun is done or not, and whoever puts
--- them out, or dissolves the organisation, waits for it. Before any row of the organisation's, in the
--- order in which the end of it takes them.
+-- them out, or dissolves the organisation, waits for it. The organisation first, whose end begins with
+-- it, then the membership, then any row of the organisation's.
 --
 -- security definer: a member may not lock their own membership. It tells callers about themselves only.
 create function public.require_membership(p_organization_id uuid) returns void
@@ -78,6 +78,7 @@ begin
     return;
   end if;
 
+  perform from public.organizations as o where o.id = p_organization_id for key share;
   perform from public.organization_members as m
   where m.organization_id = p_organization_id and m.user_id = auth.uid()
   for key share;

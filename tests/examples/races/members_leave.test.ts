@@ -69,6 +69,11 @@ async function ownersOf(
   return rows.map(({ user_id }) => user_id);
 }
 
+/** As the API does it: under the caller's role and claims. */
+const actAs = (session: postgres.TransactionSql, user: string) =>
+  session`select set_config('role', 'authenticated', true),
+    set_config('request.jwt.claims', ${JSON.stringify({ sub: user })}, true)`;
+
 type Step = (session: postgres.TransactionSql) => PromiseLike<unknown>;
 
 const end = (user: string): Step => (session) =>
@@ -194,4 +199,25 @@ Deno.test("an organisation that is dissolved while its owner's account ends goes
     union all
     select from public.organizations where id = ${dissolved}`;
   assertEquals([left.length, await ownersOf(kind, held)], [0, [other]]);
+});
+
+Deno.test("whoever dissolves an organisation waits for what a colleague has begun, and neither deadlocks", async () => {
+  const kind = KINDS[1];
+  const [owner, colleague] = await newUsers(2) as [string, string];
+  const team = await openFor(kind, [owner, colleague]);
+  let dissolved: Promise<unknown> | undefined;
+  await sql.begin(async (session) => {
+    await actAs(session, colleague);
+    await session`select public.require_membership(${team})`;
+    const [row] = await session`select pg_backend_pid() as pid`;
+    dissolved = inTime((other) =>
+      other`delete from public.organizations where id = ${team}`
+    );
+    await untilBlockedBy(sql, row!["pid"]);
+    await session`select public.create_quotation(
+      '{"customer_name": "c", "currency": "EUR", "lines": []}', 'one', ${team})`;
+  });
+  await dissolved;
+  const left = await sql`select from public.organizations where id = ${team}`;
+  assertEquals(left.length, 0);
 });

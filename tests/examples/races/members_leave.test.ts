@@ -221,3 +221,21 @@ Deno.test("whoever dissolves an organisation waits for what a colleague has begu
   const left = await sql`select from public.organizations where id = ${team}`;
   assertEquals(left.length, 0);
 });
+
+Deno.test("who hands an organisation over and dissolves it at once does not take it from the new owner", async () => {
+  const kind = KINDS[1];
+  const [owner, next] = await newUsers(2) as [string, string];
+  const team = await openFor(kind, [owner, next]);
+  const handedOver = await holding(async (session) => {
+    await actAs(session, owner);
+    await session`select public.transfer_organization(${team}, ${next})`;
+  });
+  const dissolved = sql.begin(async (session) => {
+    await actAs(session, owner);
+    return await session`delete from public.organizations where id = ${team} returning id`;
+  });
+  await untilBlockedBy(sql, handedOver.pid);
+  await handedOver.commit();
+  assertEquals((await dissolved).length, 0);
+  assertEquals(await ownersOf(kind, team), [next]);
+});

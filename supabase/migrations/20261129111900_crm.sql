@@ -23,7 +23,11 @@ create table public.crm_audit (
   route text,
   constraint crm_audit_pkey primary key (id),
   constraint crm_audit_owner_id_request_id_key unique (owner_id, request_id),
-  constraint crm_audit_action_is_known check (action in ('created', 'updated', 'archived', 'restored', 'deleted'))
+  constraint crm_audit_action_is_known check (action in ('created', 'updated', 'archived', 'restored', 'deleted')),
+  -- What the caller says: whoever reads the trail is sent all of it.
+  constraint crm_audit_request_id_has_1_to_256_characters check (char_length(request_id) between 1 and 256),
+  constraint crm_audit_request_has_at_most_256_characters_each
+    check (greatest(char_length(idempotency_key), char_length(http_method), char_length(route)) <= 256)
 );
 
 comment on table public.crm_audit is
@@ -243,7 +247,8 @@ create table public.crm_roles (
   permissions text[] not null default '{}',
   is_system boolean not null default false,
   constraint crm_roles_name_has_1_to_100_characters check (char_length(name) between 1 and 100),
-  constraint crm_roles_permissions_are_at_most_100_texts check (cardinality(permissions) <= 100 and array_position(permissions, null) is null)
+  constraint crm_roles_permissions_are_at_most_100_texts check (cardinality(permissions) <= 100 and array_position(permissions, null) is null),
+  constraint crm_roles_permissions_have_at_most_10000_characters check (char_length(array_to_string(permissions, '')) <= 10000)
 );
 
 comment on table public.crm_roles is 'What somebody may do in the agency; those of every organisation are its systems own and stay.';
@@ -341,6 +346,7 @@ create table public.crm_guides (
   constraint crm_guides_email_has_an_at check (email like '%_@_%' and char_length(email) <= 254),
   constraint crm_guides_phone_has_1_to_50_characters check (char_length(phone) between 1 and 50),
   constraint crm_guides_languages_are_at_most_100_texts check (cardinality(languages) <= 100 and array_position(languages, null) is null),
+  constraint crm_guides_languages_have_at_most_10000_characters check (char_length(array_to_string(languages, '')) <= 10000),
   constraint crm_guides_daily_rate_minor_is_0_to_1_trillion check (daily_rate_minor between 0 and 1000000000000),
   constraint crm_guides_currency_is_three_capitals check (currency ~ '^[A-Z]{3}$')
 );

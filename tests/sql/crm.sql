@@ -1,6 +1,6 @@
 -- What the tables of the CRM keep by themselves, and that every one of them is made alike.
 begin;
-select plan(28);
+select plan(33);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -105,6 +105,17 @@ create function pg_temp.call(p_resource text, p_id text) returns text language s
 $$;
 select is(pg_temp.call('clients', '00000000-0000-4000-9000-00000000000c'), '1', 'a request changes a row');
 select throws_ok($$select pg_temp.call('providers', '00000000-0000-4000-9000-00000000000d')$$, 'CR006', null, 'and is about no other');
+create function pg_temp.too_long(p_resource text, p_fields jsonb, p_request jsonb, p_rule text) returns text language sql as $$
+  select throws_ok(
+    format('select public.crm_create(%L, %L, null, %L)', p_resource, p_fields, p_request), 'CR003', null, 'bounded: ' || p_rule
+  );
+$$;
+select pg_temp.too_long('roles', jsonb_build_object('name', 'n', 'permissions', array[repeat('p', 10001)]), '{"id": "p"}', 'permissions');
+select pg_temp.too_long(
+  'guides', jsonb_build_object('name', 'n', 'daily_rate_minor', 1, 'currency', 'EUR', 'languages', array[repeat('l', 10001)]), '{"id": "l"}', 'languages'
+);
+select pg_temp.too_long('clients', '{"name": "n"}', jsonb_build_object('id', 'long', t.name, repeat('r', 257)), t.name || ' in the audit trail')
+from (values ('key'), ('method'), ('route')) as t (name);
 create function pg_temp.make() returns jsonb language sql as $$
   select public.crm_create('clients', '{"name": "n"}', null, '{"id": "make"}');
 $$;

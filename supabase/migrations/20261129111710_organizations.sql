@@ -64,9 +64,10 @@ comment on function public.my_owner_ids() is 'Whose rows the caller shares: thei
 
 -- Held until the end of the transaction: what a colleague has begun is done or not, and whoever puts
 -- them out, or dissolves the organisation, waits for it. The organisation first, whose end begins with
--- it, then the membership, then any row of the organisation's.
+-- it, then the membership, then any row of the organisation's; and the account before rows of its own.
 --
--- security definer: a member may not lock their own membership. It tells callers about themselves only.
+-- security definer: callers may lock neither their account nor their membership. It tells them about
+-- themselves only.
 create function public.require_membership(p_organization_id uuid) returns void
 language plpgsql
 volatile
@@ -75,6 +76,7 @@ set search_path = ''
 as $$
 begin
   if p_organization_id is null then
+    perform from auth.users as u where u.id = auth.uid() for key share;
     return;
   end if;
 
@@ -91,7 +93,7 @@ end;
 $$;
 
 comment on function public.require_membership(uuid) is
-  'Holds the caller''s membership; null stands for the caller alone. SQLSTATE OR001: they are no member of the organisation, or there is none.';
+  'Holds the caller''s membership, or account: null stands for the caller alone. SQLSTATE OR001: they are no member of the organisation, or there is none.';
 
 create function public.row_belongs_to_its_author() returns trigger
 language plpgsql

@@ -239,3 +239,23 @@ Deno.test("who hands an organisation over and dissolves it at once does not take
   assertEquals((await dissolved).length, 0);
   assertEquals(await ownersOf(kind, team), [next]);
 });
+
+Deno.test("whoever ends an account waits for what it has begun with its own quotation, and neither deadlocks", async () => {
+  const [user] = await newUsers(1) as [string];
+  const [quotation] = await sql<[{ id: string }]>`
+    insert into public.quotations (user_id, customer_name, currency)
+    values (${user}, 'c', 'EUR') returning id`;
+  let ended: Promise<unknown> | undefined;
+  await sql.begin(async (session) => {
+    await actAs(session, user);
+    await session`select public.hold_quotation(${quotation.id}, 'one')`;
+    const [row] = await session`select pg_backend_pid() as pid`;
+    ended = inTime(end(user));
+    await untilBlockedBy(sql, row!["pid"]);
+    await session`select public.update_quotation(
+      ${quotation.id}, '{"customer_name": "d"}', null, 'one')`;
+  });
+  await ended;
+  const left = await sql`select from auth.users where id = ${user}`;
+  assertEquals(left.length, 0);
+});

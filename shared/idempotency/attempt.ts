@@ -1,7 +1,9 @@
 import type { ResolvedConfig } from "./config.ts";
+import { pRetry } from "./deps.ts";
 import {
   LeaseLostError,
   LedgerMisconfiguredError,
+  LedgerUnavailableError,
   RequestInProgressError,
   ResponseNotStoredError,
 } from "./errors.ts";
@@ -52,9 +54,12 @@ export interface Attempt {
    *
    * @param final Whether this is an outcome at all; a question is none.
    * @default {true, where `isFinal` agrees}
+   * @param late Whether nobody waits for the answer any more: then the ledger is
+   * asked to record it for as long as the attempt may run.
+   * @default {false}
    * @throws {RequestInProgressError} When another attempt has the key.
    */
-  respond(answer: Answer, final?: boolean): Promise<Responded>;
+  respond(answer: Answer, final?: boolean, late?: boolean): Promise<Responded>;
   /**
    * Records that the attempt did not take effect.
    *
@@ -150,8 +155,19 @@ export function attemptOf(grant: Grant): Attempt {
       .complete(identity, ownerToken, answer, ttlSeconds.completed),
   });
 
-  const complete = (answer: Answer) =>
-    record(answer).catch((error) => {
+  // What no client has heard is lost unless it is recorded: a retry would do the
+  // work again. The heart beats on meanwhile.
+  const recordLate = (answer: Answer) =>
+    pRetry(() => record(answer), {
+      retries: Infinity,
+      minTimeout: 500,
+      maxTimeout: 5_000,
+      shouldRetry: ({ error }) =>
+        error instanceof LedgerUnavailableError && heart.isBeating(),
+    });
+
+  const complete = (answer: Answer, late: boolean) =>
+    (late ? recordLate : record)(answer).catch((error) => {
       // Refused as it is, such as for headers that take too much room. That the
       // effect has happened can still be told: else a retry repeats it.
       if (!(error instanceof LedgerMisconfiguredError)) throw error;
@@ -166,14 +182,21 @@ export function attemptOf(grant: Grant): Attempt {
       // which an error would invite.
       report("unrecorded", error);
       return { stored: answer, result: null };
-    }).finally(heart.leave);
+    }).finally(() => {
+      heart.stop();
+      heart.leave();
+    });
 
   const fail = (error: unknown): Promise<KeptAnswer | null> => {
     report(error instanceof LeaseLostError ? "lost_lease" : "failed", error);
     return failWith({ message: messageOf(error), status: null });
   };
 
-  const respond = async (answer: Answer, final = true): Promise<Responded> => {
+  const respond = async (
+    answer: Answer,
+    final = true,
+    late = false,
+  ): Promise<Responded> => {
     let recorded = answer;
     try {
       final &&= await (config.isFinal ?? isFinalStatus)(answer.status);
@@ -200,8 +223,8 @@ export function attemptOf(grant: Grant): Attempt {
         ? { answer, as: "unstored" }
         : { answer: other, as: "replayed" };
     }
-    heart.stop();
-    const { result, stored } = await complete(recorded);
+    if (!late) heart.stop();
+    const { result, stored } = await complete(recorded, late);
     const isOurs = result?.outcome === "recorded";
     // Only what is recorded is shared: whoever waits would otherwise be given
     // an answer that no retry gets.
@@ -395,6 +418,7 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
       beat();
     },
     stop,
+    isBeating: () => !isStopped,
     /** The key has been settled: the worker may go. */
     leave,
     assertHeld() {

@@ -25,9 +25,10 @@ export interface EncryptionKey {
 /** Options of {@link encrypted}. */
 export interface EncryptionOptions {
   /**
-   * The first encrypts, all decrypt. To change keys put the new one first, and
-   * take the old one out once what it encrypted has expired. A key is good for
-   * four thousand million answers and steps (NIST SP 800-38D, 8.3).
+   * The first encrypts, all decrypt. To change keys add the new one as the
+   * second, so that every instance can read it; then put it first, and take the
+   * old one out once what it encrypted has expired. A key is good for four
+   * thousand million answers and steps (NIST SP 800-38D, 8.3).
    */
   readonly keys: readonly EncryptionKey[];
   /**

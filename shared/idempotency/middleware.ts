@@ -249,7 +249,7 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
   const finish = async (work: () => Promise<Response>): Promise<void> => {
     try {
       const answer = await readAnswer(await work());
-      const { as } = await attempt.respond(answer, !isQuestion);
+      const { as } = await attempt.respond(answer, !isQuestion, true);
       if (as === "stored") await attempt.notify();
     } catch (error) {
       platform.log(`The background part of "${scope}" failed:`, error);

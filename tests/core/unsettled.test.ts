@@ -1,6 +1,7 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   LeaseLostError,
+  LedgerUnavailableError,
   memoryLedger,
   withIdempotency,
 } from "../../shared/idempotency.ts";
@@ -231,4 +232,43 @@ Deno.test("a background part is not begun once another attempt has the key", asy
   } finally {
     done.resolve(new Response("done"));
   }
+});
+
+Deno.test("what a background part ends in is recorded once the ledger is back", async () => {
+  const store = memoryLedger();
+  const completed = Promise.withResolvers<void>();
+  let asked = 0;
+  let renewed = 0;
+  const config = {
+    leaseSeconds: 1,
+    store: {
+      ...store,
+      renew(...call: Parameters<typeof store.renew>) {
+        renewed += 1;
+        return store.renew(...call);
+      },
+      async complete(...call: Parameters<typeof store.complete>) {
+        if (++asked < 3) {
+          throw new LedgerUnavailableError("record the answer", null);
+        }
+        const result = await store.complete(...call);
+        completed.resolve();
+        return result;
+      },
+    },
+  };
+  const send = route(config, ({ finishLater, attempt }) =>
+    finishLater(
+      new Response("accepted", { status: 202 }),
+      () => Promise.resolve(new Response(`run ${attempt}`)),
+    ));
+  assertEquals((await send({ key: KEY })).status, 202);
+  await completed.promise;
+  assert(renewed > 0, "the lease was not renewed meanwhile");
+  const retry = await send({ key: KEY });
+  assertEquals([retry.status, await retry.text()], [200, "run 1"]);
+  // Who is recorded says nothing more.
+  const beats = renewed;
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  assertEquals(renewed, beats);
 });

@@ -67,6 +67,8 @@ export interface Attempt {
    * recorded one; else `null`.
    */
   fail(error: unknown): Promise<KeptAnswer | null>;
+  /** Lets it end on terms of whoever ends it, in place of those it was claimed on. */
+  endOn(own: Partial<ResolvedConfig>): void;
   /** Tells the user that the key is completed; never throws. */
   notify(): Promise<void>;
   /** Starts the heartbeat: it renews the lease until the attempt ends. */
@@ -119,9 +121,12 @@ const STORABLE_LOCATION = /^[\x20-\x7e]{1,2000}$/;
 export function attemptOf(grant: Grant): Attempt {
   const { ledger, identity, config, ownerToken, claimed } = grant;
   const { key } = identity;
-  const { leaseSeconds, ttlSeconds } = config;
-  const report = (outcome: Outcome, error?: unknown) =>
-    grant.report(outcome, { attempt: claimed.attempt, error });
+  const { leaseSeconds } = config;
+  let terms = config;
+  const report = (outcome: Outcome, error?: unknown) => {
+    const { onEvent } = terms;
+    grant.report(outcome, { attempt: claimed.attempt, error, onEvent });
+  };
   const heart = heartOf(grant);
   let effectKey: EffectKey | undefined;
   let step: Step | undefined;
@@ -136,7 +141,7 @@ export function attemptOf(grant: Grant): Attempt {
         identity,
         ownerToken,
         failure,
-        ttlSeconds.failed,
+        terms.ttlSeconds.failed,
       );
     } catch (cause) {
       // The key frees itself when its lease ends; the handler's own error is
@@ -152,7 +157,7 @@ export function attemptOf(grant: Grant): Attempt {
   const record = async (answer: Answer) => ({
     stored: answer,
     result: await ledger
-      .complete(identity, ownerToken, answer, ttlSeconds.completed),
+      .complete(identity, ownerToken, answer, terms.ttlSeconds.completed),
   });
 
   // What no client has heard is lost unless it is recorded: a retry would do the
@@ -199,8 +204,8 @@ export function attemptOf(grant: Grant): Attempt {
   ): Promise<Responded> => {
     let recorded = answer;
     try {
-      final &&= await (config.isFinal ?? isFinalStatus)(answer.status);
-      if (final && !await isKept(answer, config)) {
+      final &&= await (terms.isFinal ?? isFinalStatus)(answer.status);
+      if (final && !await isKept(answer, terms)) {
         // All that a retry is told: a secret may be in a header as well.
         const location = locationOf(answer);
         const headers: Answer["headers"] = location === undefined
@@ -229,7 +234,7 @@ export function attemptOf(grant: Grant): Attempt {
     // Only what is recorded is shared: whoever waits would otherwise be given
     // an answer that no retry gets.
     grant.share?.(isOurs && stored.body !== null ? stored : null);
-    if (result !== null && config.onEvent !== undefined) {
+    if (result !== null && terms.onEvent !== undefined) {
       report(isOurs ? "executed" : "lost_lease");
     }
     switch (result?.outcome) {
@@ -271,6 +276,9 @@ export function attemptOf(grant: Grant): Attempt {
     },
     respond,
     fail,
+    endOn(own) {
+      terms = { ...terms, ...own };
+    },
     async notify() {
       try {
         await ledger.notify?.(identity);
@@ -307,6 +315,7 @@ export function unprotectedAttempt(
     effectKey,
     respond: (answer) => Promise.resolve({ answer, as: "unstored" }),
     fail: () => Promise.resolve(null),
+    endOn: () => {},
     notify: () => Promise.resolve(),
     keepAlive: () => {},
   };

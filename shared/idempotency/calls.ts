@@ -30,7 +30,12 @@ import { problemOf, problemResponse } from "./problem.ts";
 import { assertStatus } from "./response.ts";
 import type { LedgerClient } from "./supabase_ledger.ts";
 
-/** Configuration of a single call: give every call of a request the same. */
+/**
+ * Configuration of a single call: give every call of a request the same. Where
+ * they differ, what says how the attempt ends (`isFinal`, `keepBody`, `onEvent`,
+ * `ttlSeconds`) is as the latest call has it that names it, and the rest as the
+ * one has it that claims.
+ */
 export interface SingleCallConfig extends Omit<OperationConfig, "enforcement"> {
   /**
    * The route or operation that the key belongs to, 1–200 characters.
@@ -323,6 +328,8 @@ interface Call {
   readonly ledger: Ledger;
   readonly identity: Identity;
   readonly config: ResolvedConfig;
+  /** What of the configuration the call itself names. */
+  readonly named: Partial<ResolvedConfig>;
   readonly payload: unknown;
   readonly claim: SingleCallConfig["claim"];
   /** What the caller passed: a client of its own tells its calls from others'. */
@@ -345,12 +352,17 @@ function prepare(
     options,
     typeof options.scope === "function" ? [...UNUSABLE, "scope"] : UNUSABLE,
   );
+  const named = Object.fromEntries(
+    Object.entries(config)
+      .filter(([name]) => options[name as keyof typeof options] !== undefined),
+  );
   const scope = (config.scope ?? "default") as string;
   const ledger = config.store ?? ledgerOf(supabase);
   const identity = { userId, scope, key };
   const place = ledger.place ?? placeOf(ledger);
   const name = `${place} ${identityName(identity)}`;
-  return { ledger, identity, config, payload, claim, by: supabase, name };
+  const by = supabase;
+  return { ledger, identity, config, named, payload, claim, by, name };
 }
 
 async function begin(
@@ -472,6 +484,7 @@ async function takeOffer(call: Call): Promise<OpenAttempt | null> {
     throw error;
   }
   offered.isHeld = true;
+  attempt.endOn(call.named);
   const { leaseSeconds } = call.config;
   const left = offered.leaseEndsAt - performance.now();
   if (attempt.ownerToken === null || left > leaseSeconds * 500) return offered;
@@ -565,6 +578,7 @@ function release(call: Call, which: "newest" | "only"): Attempt {
   forget(call, attempt);
   const claim = claimByAttempt.get(attempt);
   if (claim !== undefined) attemptByClaim.delete(claim);
+  attempt.endOn(call.named);
   return attempt;
 }
 

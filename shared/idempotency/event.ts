@@ -56,20 +56,26 @@ export interface IdempotencyEvent {
 /** Says what became of one request. */
 export type Reporter = (
   outcome: Outcome,
-  details?: { attempt?: number; error?: unknown },
+  details?: {
+    attempt?: number;
+    error?: unknown;
+    /** @default {the one that was known from the beginning} */
+    onEvent?: ((event: IdempotencyEvent) => void) | undefined;
+  },
 ) => void;
 
 /**
  * Tells `onEvent` and the log what became of one request.
  *
+ * @param first Told where nobody else is named.
  * @param startedAt When the key was asked for, in ms of this worker.
  */
 export function reporterOf(
   identity: Identity,
-  onEvent: ((event: IdempotencyEvent) => void) | undefined,
+  first: ((event: IdempotencyEvent) => void) | undefined,
   startedAt: number = performance.now(),
 ): Reporter {
-  return (outcome, { attempt = 0, error } = {}) => {
+  return (outcome, { attempt = 0, error, onEvent = first } = {}) => {
     if (
       error instanceof LedgerUnavailableError ||
       error instanceof LedgerMisconfiguredError

@@ -503,6 +503,61 @@ Deno.test("a body too large to keep is told as such, never as an empty one", asy
   assertEquals(cachedResponse?.response_headers["location"], "/exports/17");
 });
 
+for (
+  const [call, options] of Object.entries({
+    "createIdempotencyKey()": (given: SingleCallConfig) => [given, {}],
+    "storeIdempotencyResult()": (given: SingleCallConfig) => [{}, given],
+  })
+) {
+  /** Check, create, store; the check names nothing. */
+  const store = async (
+    { ledger, key }: ReturnType<typeof bench>,
+    given: SingleCallConfig,
+    statusCode = 201,
+  ) => {
+    const [atCreate, atStore] = options(given);
+    await checkIdempotency(ledger, key, USER);
+    await createIdempotencyKey(ledger, key, USER, atCreate);
+    const result = { ...RESULT, statusCode };
+    await storeIdempotencyResult(ledger, key, USER, result, atStore);
+  };
+  const codeOf = async ({ ledger, key }: ReturnType<typeof bench>) => {
+    const { cachedResponse } = await checkIdempotency(ledger, key, USER);
+    return JSON.parse(cachedResponse?.response ?? "{}").code;
+  };
+
+  Deno.test(`how the attempt ends is not ignored where ${call} alone says it`, async () => {
+    const short = bench();
+    await store(short, { ttlSeconds: 60 });
+    short.age(61);
+    const { ledger, key } = short;
+    const { isIdempotent } = await checkIdempotency(ledger, key, USER);
+    assertEquals(isIdempotent, false, "kept for longer than it said");
+
+    const secret = bench();
+    await store(secret, { keepBody: () => false });
+    assertEquals(await codeOf(secret), "RESPONSE_NOT_STORED");
+
+    const final = bench();
+    await store(final, { isFinal: () => true }, 500);
+    const again = await checkIdempotency(final.ledger, final.key, USER);
+    assertEquals(again.cachedResponse?.status_code, 500);
+
+    const told = Promise.withResolvers<string>();
+    await store(bench(), { onEvent: ({ outcome }) => told.resolve(outcome) });
+    assertEquals(await told.promise, "executed");
+  });
+}
+
+Deno.test("a failure is kept for as long as the call says that marks it", async () => {
+  const { ledger, key, age } = bench();
+  await createIdempotencyKey(ledger, key, USER);
+  const ttlSeconds = { failed: 60 };
+  await markIdempotencyFailed(ledger, key, USER, "no", { ttlSeconds });
+  age(61);
+  assertEquals(await getIdempotencyStatus(ledger, key, USER), null);
+});
+
 Deno.test("a status that no answer can have is refused, and the key is left as it is", async () => {
   const { ledger, key } = bench();
   await createIdempotencyKey(ledger, key, USER);

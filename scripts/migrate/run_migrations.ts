@@ -119,6 +119,8 @@ export async function executeMigration(
  * @param options `stopOnError: false` goes on after one that failed. Those that
  * were applied before it stay, unless `onFailure` is `"undo"`.
  * @returns a result each, up to the one that stopped it
+ * @throws {MigrationRefusedError} before anything is begun, also where one of
+ * them has an option of the whole run
  */
 export async function runMigrations(
   entries: readonly MigrationEntry[],
@@ -126,6 +128,7 @@ export async function runMigrations(
     stopOnError?: boolean;
   } = {},
 ): Promise<MigrationResult[]> {
+  for (const entry of entries) refuseOptionsOfRun(entry, given);
   const options = resolveOptions({
     onFailure: "keep",
     ...given,
@@ -136,6 +139,23 @@ export async function runMigrations(
     () => Promise.all(entries.map((each) => unitOf(each, options))),
   );
   return results;
+}
+
+const OWN = ["backupCollections", "removesRowsFrom", "skipBackup", "verifyFn"];
+
+/** Without types one may ask for a dry run of its own, which would be none. */
+function refuseOptionsOfRun(
+  { name, options = {} }: MigrationEntry,
+  given: MigrateOptions,
+): void {
+  for (const [option, value] of Object.entries(options)) {
+    const ofRun = given[option as keyof MigrateOptions];
+    // Less caution than the run's is not asked for.
+    if (OWN.includes(option) || !value || value === ofRun) continue;
+    throw new MigrationRefusedError(
+      `Cannot migrate: ${name} has the option ${option}, which is for a whole run; give it to runMigrations beside the list`,
+    );
+  }
 }
 
 /** What a run of a project's files did, or would do. */

@@ -210,6 +210,24 @@ for (const dryRun of [true, false]) {
   });
 }
 
+Deno.test("a dry run that one of several migrations asks for is refused, and nothing is done for real", async () => {
+  await using project = await recognitions();
+  const options = { dryRun: true, skipBackup: true };
+  const entry: MigrationEntry = { name: "backfill", fn: backfill, options };
+  await assertRejects(
+    () => runMigrations([entry], project.options),
+    MigrationRefusedError,
+    "backfill has the option dryRun, which is for a whole run",
+  );
+  assertEquals(await points(project), [{ points: null }, { points: null }]);
+  const [tried] = await runMigrations([entry], {
+    ...project.options,
+    dryRun: true,
+  });
+  assertEquals([tried?.success, tried?.dryRun], [true, true]);
+  assertEquals(await points(project), [{ points: null }, { points: null }]);
+});
+
 Deno.test("files and functions go in one list; the files are the Supabase CLI's, the functions none of its business", async () => {
   await using project = await recognitions();
   const path = "migrations/20260101000000_fee.sql";

@@ -62,6 +62,9 @@ export function madeContext(): RequestContext | undefined {
  * `X-Trace-Id` counts where there is no `traceparent`: lines and answers call the
  * trace by it. 32 hexadecimal digits, or a UUID's, are its id in `traceparent` too.
  *
+ * Its `traceId` stands for it where this is called, but on Workers: there
+ * `executeWithLogging` has to be given the context itself.
+ *
  * @param options.incoming `"restart"` begins a trace of one's own, for callers
  * who are not to choose its id.
  *

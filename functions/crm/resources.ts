@@ -222,7 +222,7 @@ export const resources = {
     // Money goes out for it.
     enforcement: "required",
     rules:
-      "dueOn is not before issuedOn; paidMinor is at most amountMinor, and all of it where the status is paid; a provider's number is there once, unless rejected; received → approved → paid, received or approved → rejected; an approved one is not archived",
+      "dueOn is not before issuedOn; paidMinor is at most amountMinor, and all of it where the status is paid; a provider's number is there once, unless rejected; received → approved → paid, received or approved → rejected; number, providerId, amountMinor and currency change while it is received; an approved one is not archived",
     examples: [
       {
         number: "HK-118",
@@ -258,7 +258,7 @@ export const resources = {
     filters: ["status", "number", "clientId", "bookingId", "dueOn"],
     enforcement: "required",
     rules:
-      "number is there once, for ever; dueOn is not before issuedOn; paidMinor is at most amountMinor, and all of it where the status is paid; draft → issued → paid, draft or issued → void; an issued one is not archived",
+      "number is there once, for ever; dueOn is not before issuedOn; paidMinor is at most amountMinor, and all of it where the status is paid; draft → issued → paid, draft or issued → void; number, clientId, amountMinor and currency change while it is a draft; an issued one is not archived",
     examples: [
       {
         number: "2027-0001",

@@ -113,11 +113,27 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_old constant jsonb := to_jsonb(old);
+  v_new constant jsonb := to_jsonb(new);
+  v_column text;
 begin
   if tg_nargs > 0 then
     if new.status <> old.status and not coalesce((tg_argv[0]::jsonb -> old.status) ? new.status, false) then
       raise exception 'changing %: from % it cannot become %', tg_table_name, old.status, new.status
         using errcode = 'CR001', detail = format('%s to %s', old.status, new.status);
+    end if;
+
+    -- What somebody has agreed to is not another sum, or another's, afterwards.
+    if old.status <> tg_argv[1] then
+      foreach v_column in array tg_argv[2:] loop
+        if v_new -> v_column is distinct from v_old -> v_column then
+          raise exception 'changing %: % is what was %', tg_table_name, v_column, old.status
+            using
+              errcode = 'check_violation',
+              constraint = format('%s_%s_is_what_was_%s', tg_table_name, v_column, old.status);
+        end if;
+      end loop;
     end if;
   end if;
 
@@ -128,7 +144,7 @@ end;
 $$;
 
 comment on function public.crm_keep_rules() is
-  'Counts versions, and lets a status become what the trigger''s argument says: {"draft": ["issued"]}. SQLSTATE CR001: no such transition.';
+  'Counts versions, and lets a status become what the trigger''s first argument says: {"draft": ["issued"]}. SQLSTATE CR001: no such transition. Columns from the third on change in the status of the second alone.';
 
 revoke all on function public.crm_write_audit() from public, anon, authenticated, service_role;
 revoke all on function public.crm_keep_rules() from public, anon, authenticated, service_role;
@@ -137,7 +153,8 @@ revoke all on function public.crm_keep_rules() from public, anon, authenticated,
 --
 -- p_references: {"client_id": "clients"}, rows of the same owner; p_unique: columns whose values are
 -- unique among an owner's rows in use; p_numbers: among all of them, for ever; p_transitions: what a
--- status may become; p_condition: which rows may be archived; p_kept: columns that nobody writes.
+-- status may become; p_condition: which rows may be archived; p_kept: columns that nobody writes;
+-- p_settled: {draft, number}, the status in which alone the columns after it may change.
 create function public.crm_make_resource(
   p_table regclass,
   p_references jsonb default '{}',
@@ -145,7 +162,8 @@ create function public.crm_make_resource(
   p_numbers text[] default '{}',
   p_transitions jsonb default null,
   p_condition text default null,
-  p_kept text[] default '{}'
+  p_kept text[] default '{}',
+  p_settled text[] default '{}'
 )
 returns void
 language plpgsql
@@ -209,7 +227,12 @@ begin
 
   execute format(
     'create trigger crm_keep_rules before update on public.%I for each row execute function public.crm_keep_rules(%s)',
-    v_name, coalesce(quote_literal(p_transitions), '')
+    v_name,
+    (
+      select coalesce(string_agg(quote_literal(a.argument), ', ' order by a.ordinality), '')
+      from unnest(p_transitions::text || p_settled) with ordinality as a (argument, ordinality)
+      where a.argument is not null
+    )
   );
 
   for v_column, v_target in select r.key, r.value from jsonb_each_text(p_references) as r loop
@@ -514,7 +537,8 @@ create table public.crm_invoices_receivable (
 comment on table public.crm_invoices_receivable is 'What clients owe the agency.';
 
 select public.crm_make_resource('public.crm_invoices_receivable', p_references => '{"client_id": "clients", "booking_id": "bookings"}', p_numbers => array['number'],
-  p_transitions => '{"draft": ["issued", "void"], "issued": ["paid", "void"]}', p_condition => $$status <> 'issued'$$);
+  p_transitions => '{"draft": ["issued", "void"], "issued": ["paid", "void"]}', p_condition => $$status <> 'issued'$$,
+  p_settled => array['draft', 'number', 'client_id', 'amount_minor', 'currency']);
 
 create table public.crm_invoices_payable (
   number text not null,
@@ -541,9 +565,10 @@ create table public.crm_invoices_payable (
 comment on table public.crm_invoices_payable is 'What the agency owes its providers.';
 
 select public.crm_make_resource('public.crm_invoices_payable', p_references => '{"provider_id": "providers", "booking_id": "bookings"}',
-  p_transitions => '{"received": ["approved", "rejected"], "approved": ["paid", "rejected"]}', p_condition => $$status <> 'approved'$$);
+  p_transitions => '{"received": ["approved", "rejected"], "approved": ["paid", "rejected"]}', p_condition => $$status <> 'approved'$$,
+  p_settled => array['received', 'number', 'provider_id', 'amount_minor', 'currency']);
 
-drop function public.crm_make_resource(regclass, jsonb, text[], text[], jsonb, text, text[]);
+drop function public.crm_make_resource(regclass, jsonb, text[], text[], jsonb, text, text[], text[]);
 
 -- An account that a profile names is a member's, and of a user without organisation their own.
 alter table public.crm_users

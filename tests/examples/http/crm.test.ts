@@ -281,6 +281,21 @@ Deno.test("a provider's invoice that was paid and archived comes no second time"
   assertEquals([again.status, again.body.code], [409, "VALUE_TAKEN"]);
 });
 
+Deno.test("an invoice that was approved stays what was approved", async () => {
+  const invoice = await make("invoices_payable", { status: "approved" });
+  const change = (body: unknown) =>
+    ask(`invoices_payable/${invoice.id}`, { method: "PATCH", body });
+  const more = await change({ amountMinor: 900_000 });
+  assertEquals([more.status, more.body.code], [422, "RULE_BROKEN"]);
+  assert(
+    more.body.detail.includes("amountMinor is what was approved"),
+    more.body.detail,
+  );
+  const { amountMinor } = invoice;
+  const paid = await change({ status: "paid", paidMinor: amountMinor });
+  assertEquals([paid.status, paid.body.amountMinor], [200, amountMinor]);
+});
+
 Deno.test("an organisation has the system's roles, and only custom ones are changed or archived", async () => {
   const { body } = await get("roles", ada, inAgency());
   const system = body.roles.filter(({ isSystem }: { isSystem: boolean }) =>

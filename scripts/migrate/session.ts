@@ -15,6 +15,7 @@ import { NO_DATABASE_URL } from "../project.ts";
 
 /** One connection to the server, and one session there for as long as it lasts. */
 export interface Session extends AsyncDisposable {
+  /** @internal The driver's, whose types nobody has to have. */
   client: pg.Client;
   /** Process id of the session on the server. */
   pid: number;

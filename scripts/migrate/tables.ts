@@ -40,7 +40,7 @@ const PLATFORM_SCHEMAS = `
   tiger_data topology vault`;
 
 /** Holds for schemas `n` that belong to the project. */
-export const PROJECT_SCHEMA =
+export const PROJECT_SCHEMA: string =
   `n.nspname not like 'pg\\_%' and n.nspname <> all (regexp_split_to_array('${PLATFORM_SCHEMAS}', '\\s+'))`;
 
 const TABLES = `
@@ -163,14 +163,16 @@ export interface RowLoss {
  * `known`. Rows of `locked` tables nobody else could write since they were
  * counted.
  */
-export async function watchRows(query: RunQuery) {
-  const before = await projectTables(query);
-  const deletedBefore = await query<Deletions>(DELETED);
-  return async (
+export async function watchRows(query: RunQuery): Promise<
+  (
     known: KnownRows,
     locked: ReadonlySet<string>,
     removesRows: Directives["removesRows"],
-  ): Promise<RowLoss[]> => {
+  ) => Promise<RowLoss[]>
+> {
+  const before = await projectTables(query);
+  const deletedBefore = await query<Deletions>(DELETED);
+  return async (known, locked, removesRows) => {
     const tables = await projectTables(query);
     const byOid = new Map(tables.map((each) => [each.oid, each]));
     const byName = new Map(tables.map((each) => [each.name, each]));

@@ -4,10 +4,13 @@ import { bundle } from "../bundle.ts";
 import { ROOT } from "../check/check.ts";
 import { PACKAGE, PAGE } from "../cli/release.ts";
 import { runNpm } from "../npm_package.ts";
-import { compileModules } from "./compile.ts";
+import { compileModules, declarationsOf } from "./compile.ts";
 
 /** The program that the package's command runs. */
 const CLI = "scripts/cli.ts";
+
+/** Migrations from code: of npm alone, since they take a driver of Node's. */
+const MIGRATE = "scripts/migrate/library.ts";
 
 // What a user of the module has anyway, whichever version that is: two copies of
 // these would not know each other's objects. Drivers are no peers: the ledgers
@@ -51,17 +54,21 @@ export async function buildPackage(folder: string): Promise<BuiltPackage> {
   );
   const files = new Map<string, string>();
 
-  const entries = Object.values(project.exports);
-  const compiled = await compileModules(entries);
+  const compiled = await compileModules(Object.values(project.exports));
   for (const [path, text] of compiled.files) {
     files.set(`dist/${path}`, withExamplesOf(path, text));
   }
+  files.set("dist/migrate/library.js", await forNode(MIGRATE));
+  for (const [name, text] of declarationsOf(MIGRATE)) {
+    files.set(`dist/migrate/${name}`, text);
+  }
+  const exports = { ...project.exports, "./migrate": `./${MIGRATE}` };
 
   for (const path of await copied()) {
     files.set(path, await Deno.readTextFile(new URL(path, ROOT)));
   }
   for (const path of [...files.keys()].filter((path) => /\.md$/.test(path))) {
-    files.set(path, asInstalled(files.get(path)!, project.exports));
+    files.set(path, asInstalled(files.get(path)!, exports));
   }
   // What a stranger to this repository reads first.
   files.set(
@@ -74,9 +81,9 @@ export async function buildPackage(folder: string): Promise<BuiltPackage> {
   );
   files.delete("docs/package.md");
 
-  files.set(`bin/${PACKAGE}.js`, await commandCode());
+  files.set(`bin/${PACKAGE}.js`, `#!/usr/bin/env node\n${await forNode(CLI)}`);
 
-  const manifest = manifestOf(project, compiled.packages);
+  const manifest = manifestOf({ ...project, exports }, compiled.packages);
   files.set("package.json", `${JSON.stringify(manifest, null, 2)}\n`);
 
   await Deno.remove(folder, { recursive: true }).catch((error) => {
@@ -194,7 +201,7 @@ function asInstalled(
     Object.entries(exports).map(([entry, path]) => [path, entry.slice(1)]),
   );
   return text.replaceAll(
-    /"(?:\.{1,2}\/)+(shared\/[\w./]+\.ts)"/g,
+    /"(?:\.{1,2}\/)+((?:shared|scripts)\/[\w./]+\.ts)"/g,
     (written, path) => {
       const entry = entries.get(`./${path}`);
       return entry === undefined ? written : `"${PACKAGE}${entry}"`;
@@ -202,14 +209,14 @@ function asInstalled(
   );
 }
 
-/** The command and all that it needs as one module. */
-async function commandCode(): Promise<string> {
-  const { code } = await bundle(CLI, {
+/** A module and all that it needs as one, for Node, Bun and Deno. */
+async function forNode(entry: string): Promise<string> {
+  const { code } = await bundle(entry, {
     // With "import", `require` would get a module and not what it exports.
     conditions: ["node"],
     node: true,
   });
-  return `#!/usr/bin/env node\n${code}`;
+  return code;
 }
 
 function manifestOf(
@@ -245,7 +252,7 @@ function manifestOf(
     exports: {
       ...Object.fromEntries(
         Object.entries(exports).map(([entry, path]) => {
-          const file = path.replace("./shared/", "./dist/").slice(0, -3);
+          const file = path.replace(/^\.\/\w+\//, "./dist/").slice(0, -3);
           return [entry, { types: `${file}.d.ts`, default: `${file}.js` }];
         }),
       ),

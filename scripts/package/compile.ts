@@ -1,4 +1,4 @@
-import { join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import configuration from "../../deno.json" with { type: "json" };
@@ -31,7 +31,6 @@ const OPTIONS: ts.CompilerOptions = {
   exactOptionalPropertyTypes: true,
   skipLibCheck: true,
   newLine: ts.NewLineKind.LineFeed,
-  rootDir: SHARED,
 };
 
 /**
@@ -54,7 +53,7 @@ export async function compileModules(
     const packages = new Map<string, string>();
     const program = ts.createProgram({
       rootNames: entries.map((entry) => fileURLToPath(new URL(entry, ROOT))),
-      options: OPTIONS,
+      options: { ...OPTIONS, rootDir: SHARED },
       host: hostOf(home),
     });
     const rewrite = rewriting(packages);
@@ -78,6 +77,43 @@ export async function compileModules(
   } finally {
     await Deno.remove(home, { recursive: true });
   }
+}
+
+/**
+ * Declarations of a module and of what it names, for one that is bundled. They
+ * come from what is written there alone, as `isolatedDeclarations` wants it.
+ *
+ * @param entry The module, from the repository's root; what it names is beside it.
+ * @returns Text of each `.d.ts`, by its name.
+ * @throws {Error} When something exported does not say its type; says where.
+ */
+export function declarationsOf(entry: string): ReadonlyMap<string, string> {
+  const folder = dirname(entry);
+  const files = new Map<string, string>();
+  const add = (module: string): void => {
+    const name = `${module}.d.ts`;
+    if (files.has(name)) return;
+    const fileName = fileURLToPath(new URL(`${folder}/${module}.ts`, ROOT));
+    const { outputText, diagnostics = [] } = ts.transpileDeclaration(
+      ts.sys.readFile(fileName)!,
+      {
+        compilerOptions: { ...OPTIONS, stripInternal: true },
+        fileName,
+        reportDiagnostics: true,
+      },
+    );
+    if (diagnostics.length > 0) {
+      throw new Error(`Cannot declare ${module}:\n${printed(diagnostics)}`);
+    }
+    const beside = /(\bfrom "\.\/)(\w+)\.ts"/g;
+    files.set(
+      name,
+      forOldCompilers(outputText.replaceAll(beside, '$1$2.js"')),
+    );
+    for (const [, , named] of outputText.matchAll(beside)) add(named!);
+  };
+  add(basename(entry, ".ts"));
+  return files;
 }
 
 /** Resolves packages among those in a folder, the rest as usual. */

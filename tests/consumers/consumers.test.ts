@@ -107,6 +107,22 @@ Deno.test("the package's command puts the module into a project", async () => {
   );
 });
 
+Deno.test("plain Node migrates a database from code, once", async () => {
+  await using cluster = await emptyCluster();
+  const sql = postgres(cluster.url, { max: 1 });
+  await sql`create table public.orders (id int primary key, fee int)`;
+  await sql`insert into public.orders (id) values (1), (2)`;
+  const { code, output } = await installed.run(
+    "node",
+    "migrate.mjs",
+    cluster.url,
+  );
+  assertEquals(code, 0, output);
+  const rows = await sql`select fee from public.orders`;
+  assertEquals([...rows], [{ fee: 1 }, { fee: 1 }]);
+  await sql.end();
+});
+
 Deno.test("a Hono server on Node keeps keys in a database with the package's SQL", async () => {
   assertEquals(await typeErrors("hono", "7"), []);
   await using cluster = await emptyCluster();

@@ -12,6 +12,10 @@ import {
   createApi,
   IdempotencyProblemError,
 } from "supabase-idempotency/client";
+import {
+  type MigrationResult,
+  runMigrations,
+} from "supabase-idempotency/migrate";
 import { postgresLedger } from "supabase-idempotency/postgres";
 import { useIdempotentMutation } from "supabase-idempotency/react";
 import { redisLedger } from "supabase-idempotency/redis";
@@ -72,3 +76,10 @@ export const api: (path: string, body: unknown) => Promise<{ data: unknown }> =
   createApi({ baseUrl: "/functions/v1/" }).apiPost;
 
 export const traced = withTracing({ name: "orders" });
+
+export const migrate = (): Promise<MigrationResult[]> =>
+  runMigrations([{
+    name: "backfill-fees",
+    fn: ({ query }) => query<{ id: number }>("select id from public.orders"),
+    options: { backupCollections: ["orders"] },
+  }], { dryRun: true });

@@ -44,10 +44,7 @@ export const migrate: Command = {
     const own = migrateArguments(args);
     const yes = args.includes("--yes") || args.includes("-y");
     if (process.stdin.isTTY && !yes && changes(readArguments, own)) {
-      // What is put back has no rehearsal.
-      const code = own.includes("restore")
-        ? 0
-        : await migrate([...own, "--dry-run"]);
+      const code = await migrate([...own, "--dry-run"]);
       if (code !== 0) return code;
       if (!await isMeant({ yes })) return;
     }

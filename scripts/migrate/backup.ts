@@ -307,14 +307,17 @@ export async function restoreBackup(
     ? backup.tables.filter(({ file }) => file === basename(path))
     : backup.tables;
   const names = tables.length > 0 ? [...tables] : all.map(({ name }) => name);
-  await using session = await lockedSession(resolveOptions(options));
-  return { tables: names, rows: await restoreTables(session, backup, names) };
+  const resolved = resolveOptions(options);
+  await using session = await lockedSession(resolved);
+  const rows = await restoreTables(session, backup, names, resolved);
+  return { tables: names, rows };
 }
 
 /**
  * Puts tables back together, in one transaction: tables that refer to each
  * other fit only together.
  *
+ * @param options A dry run leaves no trace but the numbers that sequences gave out.
  * @returns how many rows they have now
  * @throws {BackupError} and each table is as it was
  */
@@ -322,6 +325,7 @@ export async function restoreTables(
   session: Session,
   backup: Backup,
   names: readonly string[],
+  { dryRun = false }: Pick<MigrateOptions, "dryRun"> = {},
 ): Promise<number> {
   const { query } = session;
   const saved = names.map((name) => named(backup.tables, name, "restore"));
@@ -346,7 +350,7 @@ export async function restoreTables(
         );
       }
       return saved.reduce((sum, { rows }) => sum + rows, 0);
-    });
+    }, { end: dryRun ? "rollback" : "commit" });
   } catch (error) {
     const advice = sqlStateOf(error) === "42501"
       ? "; restore as the owner of the table with the right to set session_replication_role, usually postgres"

@@ -84,8 +84,8 @@ export function readArguments(args: readonly string[]): Arguments {
     refuse(`unknown command ${positionals.join(" ")}`);
   }
   const verb = values.help ? "help" : VERBS[called as keyof typeof VERBS];
-  if (values["dry-run"] && !["run", "roll back"].includes(verb)) {
-    refuse(`--dry-run does not go with ${called}`);
+  if (values["dry-run"] && ["verify", "status", "backup"].includes(verb)) {
+    refuse(`--dry-run does not go with ${called}, which changes nothing`);
   }
   if (values.table.length > 0 && ["verify", "status"].includes(verb)) {
     refuse(`--table does not go with ${called}`);
@@ -244,7 +244,10 @@ async function perform(
       const tables = options.backupCollections;
       const report = await restoreBackup(path, tables, options);
       const restored = `${report.tables.join(", ")} (${report.rows} rows)`;
-      return { report, lines: [`restored   ${restored}`] };
+      const said = options.dryRun
+        ? `dry run    ${restored} restored; everything was rolled back`
+        : `restored   ${restored}`;
+      return { report, lines: [said] };
     }
     case "backup":
       return await onlyBackUp(options);

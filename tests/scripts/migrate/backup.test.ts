@@ -364,6 +364,14 @@ Deno.test("one table is backed up and restored by its name, from code and from t
   const { files } = JSON.parse(backup.stdout);
   assertEquals(files.length, 1);
   await project.sql("delete from public.recognitions");
+  const tried = await project.command("restore", files[0], "--dry-run");
+  assertEquals(tried.code, 0, tried.text);
+  assertStringIncludes(
+    tried.text,
+    "dry run    public.recognitions (1 rows) restored; everything was rolled back",
+  );
+  await restoreCollection(files[0], { ...project.options, dryRun: true });
+  assertEquals(await project.sql("select id from public.recognitions"), []);
   const restored = await project.command("restore", files[0]);
   assertEquals(restored.code, 0, restored.text);
   assertStringIncludes(restored.text, "public.recognitions (1 rows)");

@@ -39,7 +39,8 @@ create table public.recognitions (
   constraint recognitions_sender_is_not_the_recipient check (sender_id <> recipient_id),
   constraint recognitions_request_id_has_1_to_256_characters check (char_length(request_id) between 1 and 256),
   constraint recognitions_message_has_1_to_1000_characters check (char_length(message) between 1 and 1000),
-  constraint recognitions_message_is_not_blank check (message ~ '\S'),
+  -- The function refuses what is blank: to another locale more would be, and no retry would help.
+  constraint recognitions_message_is_not_blank check (message collate "C" ~ '\S'),
   constraint recognitions_category_is_known
     check (category in ('teamwork', 'craft', 'initiative', 'service', 'growth')),
   constraint recognitions_points_are_1_to_100 check (points between 1 and 100),

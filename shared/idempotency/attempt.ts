@@ -42,8 +42,14 @@ export interface Attempt {
    * until the attempt ends, dies or hangs.
    */
   readonly signal: AbortSignal;
-  /** Throws once somebody else may have the key. */
-  assertHeld(): void;
+  /**
+   * Makes sure that nobody else has the key, before an effect: asks only where
+   * no renewal has come through for as long as a lease lasts.
+   *
+   * @throws {LeaseLostError} When somebody has, or may have.
+   * @throws {LedgerUnavailableError} When nobody can tell.
+   */
+  assertHeld(): Promise<void>;
   /** Runs a part of the operation once over all attempts. */
   readonly step: Step;
   /** Names an effect, the same in every attempt. */
@@ -169,7 +175,7 @@ export function attemptOf(grant: Grant): Attempt {
       maxTimeout: 5_000,
       shouldRetry: ({ error }) =>
         error instanceof LedgerUnavailableError && heart.isBeating(),
-    });
+    }).finally(heart.stop);
 
   const complete = (answer: Answer, late: boolean) =>
     (late ? recordLate : record)(answer).catch((error) => {
@@ -187,10 +193,7 @@ export function attemptOf(grant: Grant): Attempt {
       // which an error would invite.
       report("unrecorded", error);
       return { stored: answer, result: null };
-    }).finally(() => {
-      heart.stop();
-      heart.leave();
-    });
+    }).finally(heart.leave);
 
   const fail = (error: unknown): Promise<KeptAnswer | null> => {
     report(error instanceof LeaseLostError ? "lost_lease" : "failed", error);
@@ -310,7 +313,7 @@ export function unprotectedAttempt(
     get signal() {
       return (controller ??= new AbortController()).signal;
     },
-    assertHeld: () => {},
+    assertHeld: () => Promise.resolve(),
     step: stepsOf(effectKey),
     effectKey,
     respond: (answer) => Promise.resolve({ answer, as: "unstored" }),
@@ -344,6 +347,7 @@ let isListening = false;
 function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
   const { leaseSeconds, maxRunSeconds } = config;
   const startedAt = performance.now();
+  let renewedAt = startedAt;
   let controller: AbortController | undefined;
   let reason: Error | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -375,24 +379,21 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
   };
 
   const renew = async () => {
-    try {
-      const { outcome } = await ledger.renew(
-        identity,
-        ownerToken,
-        leaseSeconds,
-      );
-      if (outcome === "recorded" || isStopped) return;
-      giveUp(new LeaseLostError(identity.key));
-    } catch (error) {
-      // The next renewal may get through; if none does, the lease lapses.
-      const keyHash = await hashIdentity(identity);
-      platform.log(`Could not renew the lease of the key ${keyHash}:`, error);
-    }
+    const askedAt = performance.now();
+    const { outcome } = await ledger.renew(identity, ownerToken, leaseSeconds);
+    if (outcome === "recorded") renewedAt = askedAt;
+    else if (!isStopped) giveUp(new LeaseLostError(identity.key));
   };
 
   const beat = () => {
     timer = setTimeout(async () => {
-      await renew();
+      try {
+        await renew();
+      } catch (error) {
+        // The next renewal may get through; if none does, the lease lapses.
+        const keyHash = await hashIdentity(identity);
+        platform.log(`Could not renew the lease of the key ${keyHash}:`, error);
+      }
       if (!isStopped) beat();
     }, leaseSeconds * 1000 / RENEWALS_PER_LEASE);
   };
@@ -430,7 +431,10 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
     isBeating: () => !isStopped,
     /** The key has been settled: the worker may go. */
     leave,
-    assertHeld() {
+    async assertHeld() {
+      // A worker that was frozen goes on before any of its timers.
+      const isLapsed = performance.now() - renewedAt > leaseSeconds * 1000;
+      if (isLapsed && lost === undefined) await renew();
       if (lost !== undefined) throw lost;
     },
     signal(): AbortSignal {

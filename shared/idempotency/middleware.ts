@@ -301,7 +301,7 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
       if (work !== undefined) {
         try {
           // Begun now, it would run beside whoever has the key.
-          attempt.assertHeld();
+          await attempt.assertHeld();
         } catch (error) {
           return await fail(error);
         }

@@ -43,9 +43,10 @@ export interface StepOptions<T> {
  * first attempt too, so that no attempt sees anything else.
  *
  * @throws {LeaseLostError} When another attempt has taken the key over. Where
- * that was known before, or this attempt is over, the work is not begun.
- * @throws {LedgerUnavailableError} When the result could not be kept. Asked
- * again, only that is tried again.
+ * that was known before, or this attempt is over, the work is not begun. Where
+ * the lease may have lapsed, the ledger is asked before.
+ * @throws {LedgerUnavailableError} When it could not be asked, or the result
+ * could not be kept. Asked again, only that is tried again.
  * @throws {LedgerMisconfiguredError} When the results of a key would take more
  * than 1 MiB in the database: return where a large one is.
  * @throws {TypeError} When the result has no JSON form, the name is not 1 to 100
@@ -83,8 +84,8 @@ const STEP_NAME = new RegExp(`^${KEPT_CHARACTER}{1,100}$`, "u");
 interface Keeper {
   /** What earlier attempts left. */
   readonly finished: Readonly<Record<string, unknown>>;
-  /** Throws once somebody else may have the key. */
-  assertHeld(): void;
+  /** Throws where somebody else may have the key. */
+  assertHeld(): Promise<void>;
   /** Keeps a result for later attempts. */
   keep(name: string, result: StepResult): Promise<void>;
 }
@@ -92,7 +93,7 @@ interface Keeper {
 // Without a key, or a ledger, nobody remembers anything.
 const NOBODY: Keeper = {
   finished: {},
-  assertHeld: () => {},
+  assertHeld: () => Promise.resolve(),
   keep: () => Promise.resolve(),
 };
 
@@ -115,7 +116,7 @@ export function stepsOf(
     // Where its result could not be kept, only that is tried again.
     let kept = done.get(name);
     if (kept === undefined) {
-      assertHeld();
+      await assertHeld();
       const idempotencyKey = await effectKey(name);
       kept = toJson(name, { value: await work({ idempotencyKey }) });
       done.set(name, kept);

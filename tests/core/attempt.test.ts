@@ -567,6 +567,24 @@ Deno.test("a handler that kept the event loop busy for longer than its lease has
   );
 });
 
+Deno.test("a worker that was frozen for longer than its lease asks who has the key before it begins a step", async () => {
+  const t = bench({ leaseSeconds: 1 });
+  const late = await t.run();
+  let works = 0;
+  const freeze = () => {
+    const until = performance.now() + 1_200;
+    while (performance.now() < until);
+  };
+  freeze();
+  assertEquals(await late.step("a", () => ++works), 1);
+  freeze();
+  const winner = await t.run();
+  await assertRejects(() => late.step("b", () => ++works), LeaseLostError);
+  assertEquals(works, 1);
+  assertEquals(await winner.step("b", () => ++works), 2);
+  await winner.respond(ANSWER);
+});
+
 // Refused by the database after the work, each attempt would do it again.
 Deno.test("a step's name has 1 to 100 characters that a database can hold, or its work is not done", async () => {
   const { run } = bench();

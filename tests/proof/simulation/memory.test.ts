@@ -14,11 +14,26 @@ const MOST_SCHEDULES_TO_NOTICE = 2000;
 const UNSEEN = [
   "a batch is answered in another order",
   "a batch is claimed under the terms of the first one",
+  "a batch keeps answers as long as failures",
+  "a batch keeps bodies as text",
+  "a batch of claims is all there is of batches, and grants everything",
+  "a batch of claims knows no users",
+  "a batch of settlements knows no scopes",
   "a batch records everything as completed",
   "a lapsed attempt is not told from a running one",
+  "a long key is cut",
   "an expired key still has a status",
+  "checkpoint() looks first whose the key is, and then writes",
   "only UUIDs are users",
+  "renew() looks first whose the key is, and then writes",
   "scope and key are joined with a separator",
+  "scope and key are joined with an underscore",
+  "spaces at the end of a scope make no difference",
+  "the case of the key makes no difference",
+  "the case of the scope makes no difference",
+  "the case of the userId makes no difference",
+  "the project is a user by the name of null",
+  "user and scope are joined with a colon",
 ];
 
 test(`the memory ledger keeps its promises in ${SCHEDULES} simulated schedules`, async () => {

@@ -247,14 +247,16 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
   };
 
   const finish = async (work: () => Promise<Response>): Promise<void> => {
+    let isSettled = false;
     try {
       const answer = await readAnswer(await work());
+      isSettled = true;
       const { as } = await attempt.respond(answer, !isQuestion, true);
       if (as === "stored") await attempt.notify();
     } catch (error) {
       platform.log(`The background part of "${scope}" failed:`, error);
       // Nobody is left to be told of an answer that another attempt recorded.
-      await attempt.fail(error).catch(() => {});
+      if (!isSettled) await attempt.fail(error).catch(() => {});
     }
   };
 

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
+  type IdempotencyEvent,
   LeaseLostError,
   LedgerUnavailableError,
   memoryLedger,
@@ -271,4 +272,29 @@ Deno.test("what a background part ends in is recorded once the ledger is back", 
   const beats = renewed;
   await new Promise((resolve) => setTimeout(resolve, 700));
   assertEquals(renewed, beats);
+});
+
+Deno.test("one event tells what became of a background part whose answer cannot be recorded", async () => {
+  const { config, freeze } = overtaken();
+  const told: string[] = [];
+  const onEvent = ({ outcome }: IdempotencyEvent) => void told.push(outcome);
+  const late = Promise.withResolvers<Response>();
+  const slow = route(
+    { ...config, onEvent },
+    ({ finishLater }) => finishLater(new Response(), () => late.promise),
+  );
+  await slow({ key: KEY });
+  await freeze(() => route(config, () => new Response("secret"))({ key: KEY }));
+  late.resolve(new Response("late"));
+  const keepBody = () => {
+    throw new RangeError("no rule for this body");
+  };
+  const throwing = route(
+    { ...config, onEvent, keepBody },
+    ({ finishLater }) =>
+      finishLater(new Response(), () => Promise.resolve(new Response("done"))),
+  );
+  await throwing({ key: "order-21" });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assertEquals(told.sort(), ["failed", "lost_lease"]);
 });

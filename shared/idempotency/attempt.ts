@@ -434,8 +434,10 @@ function heartOf({ ledger, identity, config, ownerToken, share }: Grant) {
     async assertHeld() {
       // A worker that was frozen goes on before any of its timers.
       const isLapsed = performance.now() - renewedAt > leaseSeconds * 1000;
-      if (isLapsed && lost === undefined) await renew();
-      if (lost !== undefined) throw lost;
+      if (isLapsed && !isStopped) await renew();
+      if (!isStopped) return;
+      throw lost ??
+        new Error(`The attempt at the key "${identity.key}" has ended`);
     },
     signal(): AbortSignal {
       if (controller === undefined) {

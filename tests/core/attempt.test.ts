@@ -297,6 +297,7 @@ const endings: Record<string, (run: Attempt) => Promise<unknown>> = {
   "has lost its key": () => sleep(600),
   "has run for too long": () => sleep(1_200),
   "has failed": (run) => run.fail("a step beside it threw"),
+  "has answered": (run) => run.respond(ANSWER),
 };
 for (const [what, end] of Object.entries(endings)) {
   Deno.test(`an attempt that ${what} begins no more steps`, async () => {

@@ -128,12 +128,8 @@ export async function runMany<Input, Body>(
       try {
         const outcome = await runOperation<Body>(
           { ...shared, store: ledger, key, payload },
-          (run) =>
-            limit(() => {
-              // Past `maxRunSeconds` its key may have passed to somebody else.
-              run.signal.throwIfAborted();
-              return operation(item, run);
-            }),
+          (run) => operation(item, run),
+          limit,
         );
         outcomes.set(name, { ...outcome, key });
       } catch (error) {

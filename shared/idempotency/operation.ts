@@ -170,10 +170,13 @@ export async function claimOperation(
  * Runs an operation once for each key, without HTTP. A refusal (in progress,
  * another payload, …) comes back as its status with the problem document as
  * body, so that it can be passed on.
+ *
+ * @param inTurn Begins the work once its turn has come. @default {at once}
  */
 export async function runOperation<Body>(
   context: OperationContext,
   operation: (run: OperationRun) => Promise<OperationResult<Body>>,
+  inTurn?: <T>(work: () => Promise<T>) => Promise<T>,
 ): Promise<OperationOutcome<Body>> {
   const { userId, route, key, payload } = context;
   const config = operationConfig(context);
@@ -200,7 +203,13 @@ export async function runOperation<Body>(
   let result: OperationResult<Body>;
   let answer: Answer;
   try {
-    result = await operation(runOf(attempt));
+    const run = runOf(attempt);
+    result = await (inTurn === undefined ? operation(run) : inTurn(async () => {
+      // Meanwhile the key may have passed to somebody else.
+      run.signal.throwIfAborted();
+      await attempt.assertHeld();
+      return await operation(run);
+    }));
     answer = answerOf(result);
   } catch (error) {
     return await attempt.fail(error).then((recorded) => {

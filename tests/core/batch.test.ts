@@ -360,6 +360,40 @@ Deno.test("an item whose key has passed to somebody else while it waited for its
   assertEquals([second?.status, second?.body], [201, 1]);
 });
 
+Deno.test("an item whose lease lapsed while it waited for its turn asks who has the key before it runs", async () => {
+  let isAway = true;
+  const ledger = memoryLedger();
+  const store: Ledger = {
+    ...ledger,
+    renew: async (...call) => {
+      if (!isAway) return await ledger.renew(...call);
+      throw new LedgerUnavailableError("renew the lease", null);
+    },
+  };
+  const shared = { ...owner, store, leaseSeconds: 1 };
+  const ran: string[] = [];
+  const [, second] = await runMany(
+    { ...shared, concurrency: 1, items: items(2) },
+    async ({ input }) => {
+      ran.push(`${input} in its batch`);
+      if (input === 0) {
+        await sleep(1_100);
+        await withIdempotency(
+          { ...shared, key: "invoice-1", payload: { n: 1 } },
+          () => {
+            ran.push("1 on its own");
+            return Promise.resolve({ status: 201, body: 1 });
+          },
+        );
+        isAway = false;
+      }
+      return { status: 201, body: input };
+    },
+  );
+  assertEquals(ran, ["0 in its batch", "1 on its own"]);
+  assertEquals([second?.status, second?.body], [201, 1]);
+});
+
 Deno.test("of two items whose payload has half a surrogate pair one runs, too", async () => {
   const half = { key: "invoice-1", payload: "Ada \ud83d" };
   const batch = [1, 2].map((input) => ({ ...half, input }));

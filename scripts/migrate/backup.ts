@@ -306,10 +306,18 @@ export async function restoreBackup(
   const all = one
     ? backup.tables.filter(({ file }) => file === basename(path))
     : backup.tables;
+  if (all.length === 0) {
+    throw new MigrationRefusedError(
+      `Cannot restore ${path}: there is no such file; there are ${
+        backup.tables.map(({ file }) => file).join(", ")
+      }`,
+    );
+  }
   const names = tables.length > 0 ? [...tables] : all.map(({ name }) => name);
   const resolved = resolveOptions(options);
   await using session = await lockedSession(resolved);
-  const rows = await restoreTables(session, backup, names, resolved);
+  const chosen = { ...backup, tables: all };
+  const rows = await restoreTables(session, chosen, names, resolved);
   return { tables: names, rows };
 }
 

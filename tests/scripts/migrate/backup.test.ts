@@ -387,6 +387,28 @@ Deno.test("one table is backed up and restored by its name, from code and from t
   );
 });
 
+Deno.test("from a file that its backup does not have, or has for another table, nothing is restored, and that is said", async () => {
+  await using project = await newProject();
+  await project.sql(
+    "create table public.a as select 1 as id; create table public.b as select 1 as id",
+  );
+  const both = await project.command("backup", "--json");
+  const [file] = JSON.parse(both.stdout).files;
+  const mistyped = file.replace("public.a", "public.aa");
+  const before = await project.contents();
+  for (
+    const [args, said] of [
+      [[mistyped], "there is no such file; there are public.a.copy, public.b"],
+      [[file, "--table", "b"], "there is no such table; there are public.a"],
+    ] as const
+  ) {
+    const { code, text } = await project.command("restore", ...args);
+    assertEquals(code, 2, text);
+    assertStringIncludes(text, said);
+  }
+  assertEquals(await project.contents(), before);
+});
+
 Deno.test("a backup that was interrupted is none", async () => {
   await using project = await newProject();
   await project.sql("create table public.a ()");

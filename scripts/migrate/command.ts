@@ -242,9 +242,11 @@ async function perform(
       return { report: await rollBack(options) };
     case "restore": {
       const tables = options.backupCollections;
-      const report = await restoreBackup(path, tables, options);
-      const restored = `${report.tables.join(", ")} (${report.rows} rows)`;
-      const said = options.dryRun
+      const { dryRun = false } = options;
+      const done = await restoreBackup(path, tables, options);
+      const report = { dryRun, ...done };
+      const restored = `${done.tables.join(", ")} (${done.rows} rows)`;
+      const said = dryRun
         ? `dry run    ${restored} restored; everything was rolled back`
         : `restored   ${restored}`;
       return { report, lines: [said] };

@@ -61,7 +61,8 @@ export function isWithinBound(pdf: Uint8Array, maxBytes: number): boolean {
     }
     if (left < 0 || leftForImages < 0) return false;
   }
-  const most = Math.max(0, ...named.values());
+  // One after the other: a call takes no hundred thousand arguments.
+  const most = [...named.values()].reduce((a, b) => Math.max(a, b), 0);
   return contents.every(({ object, size }) => {
     const times = object === undefined ? most : named.get(object) ?? 0;
     left -= Math.max(0, times - 1) * size;

@@ -22,3 +22,11 @@ Deno.test("isWithinBound() does not try for ever what looks packed and is not", 
   // A fraction of a second; each would take tens of seconds.
   assert(performance.now() - start < 10_000);
 });
+
+Deno.test("a PDF may name as many objects as it likes", () => {
+  const references = Array.from({ length: 200_000 }, (_, n) => `${n + 1} 0 R`);
+  const file = new TextEncoder().encode(
+    `%PDF-1.7\n[${references.join(" ")}]`,
+  );
+  assert(isWithinBound(file, 1024));
+});

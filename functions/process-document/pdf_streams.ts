@@ -119,7 +119,9 @@ function headOf(
     stream,
   );
   const start = before.lastIndexOf("obj");
-  const number = /(\d+)\s+\d+\s+$/.exec(before.slice(0, Math.max(0, start)));
+  // From where digits begin: from each of them it takes the square of the time.
+  const number = /(?<!\d)(\d+)\s+\d+\s+$/
+    .exec(before.slice(0, Math.max(0, start)));
   return {
     object: number === null ? undefined : `${Number(number[1])}`,
     dictionary: before.slice(Math.max(0, start)),

@@ -30,3 +30,12 @@ Deno.test("a PDF may name as many objects as it likes", () => {
   );
   assert(isWithinBound(file, 1024));
 });
+
+Deno.test("isWithinBound() reads the digits before a stream once", () => {
+  const digits = `${"1".repeat(900)}obj${"stream".repeat(19)}`;
+  const file = new TextEncoder().encode(`%PDF-1.7\n${digits.repeat(1000)}`);
+  const start = performance.now();
+  isWithinBound(file, 1024);
+  // A fraction of a second; from each digit on it takes half a minute.
+  assert(performance.now() - start < 10_000);
+});

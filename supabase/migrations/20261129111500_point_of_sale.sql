@@ -469,7 +469,8 @@ revoke all on function public.pos_lines(jsonb) from public, anon, authenticated,
 -- then stock rows by product, then the series of the permit, then the counter of document numbers. An
 -- operation touches the stock of one location only.
 
--- For goods that go both ways: the rows are locked, or made, in one pass by product.
+-- The rows are locked, or made, in one pass by product. To lock those that there are would not do: one
+-- that comes while others are waited for would be taken last.
 create function public.pos_hold_stock(p_business_id uuid, p_location_id uuid, p_product_ids uuid[]) returns void
 language sql
 volatile
@@ -480,7 +481,8 @@ as $$
   select p_business_id, p_location_id, p.id, 0
   from unnest(p_product_ids) as p (id)
   order by p.id
-  on conflict (business_id, location_id, product_id) do update set quantity = s.quantity;
+  -- locked all the same, and not written
+  on conflict (business_id, location_id, product_id) do update set quantity = s.quantity where false;
 $$;
 
 comment on function public.pos_hold_stock(uuid, uuid, uuid[]) is
@@ -503,21 +505,11 @@ declare
   v_short jsonb;
   v_constraint text;
 begin
-  if p_reason in ('correction', 'count') then
+  if p_reason not in ('refund', 'receipt', 'transfer_received') then
     perform public.pos_hold_stock(
       p_business_id, p_location_id, array(select l.product_id from unnest(p_lines) as l)
     );
-  elsif v_direction < 0 then
-    perform
-    from public.stock as s
-    where s.business_id = p_business_id
-      and s.location_id = p_location_id
-      and s.product_id in (select l.product_id from unnest(p_lines) as l)
-    order by s.product_id
-    for update;
-  end if;
 
-  if p_reason not in ('refund', 'receipt', 'transfer_received') then
     -- A statement of its own: it sees what was committed while the one before waited for its locks.
     select jsonb_agg(
       jsonb_build_object(

@@ -304,6 +304,39 @@ Deno.test("a count that comes while goods are being sold waits, and counts again
   await assertBooks(stack(), shop);
 });
 
+Deno.test("sales of goods that are delivered while they wait for others wait in no circle", async () => {
+  const { shop, products: [tea] } = await stockedShop(9);
+  // Before the tea in the order of locks, and nowhere in stock.
+  let pot: string;
+  do pot = await addProduct(shop); while (pot > tea!);
+  const receiptId = await draftReceipt(shop, [[pot, 5]]);
+  const sellBoth = () => sell(stack(), shop, [[tea!, 1], [pot, 1]]);
+  let asking: ReturnType<typeof call>[] = [];
+  await sql.begin(async (tx) => {
+    await performSale(tx, shop, tea!, unique("key"));
+    const [session] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid`;
+    const first = sellBoth();
+    await untilBlockedBy(sql, session!.pid);
+    const [firsts] = await sql<{ pid: number }[]>`
+      select pid from pg_stat_activity
+      where ${session!.pid} = any (pg_blocking_pids(pid))`;
+    const delivery = call(
+      stack(),
+      ada,
+      `pos/purchases/receipts/${receiptId}/approve`,
+      { key: unique("key") },
+    );
+    await Promise.race([delivery, untilBlockedBy(sql, firsts!.pid)]);
+    asking = [first, delivery, sellBoth()];
+    await untilBlockedBy(sql, firsts!.pid);
+  });
+  const answers = await Promise.all(asking);
+  assertEquals(answers.filter(({ status }) => status >= 500), []);
+  assertEquals(answers[1]!.status, 200);
+  await assertBooks(stack(), shop);
+});
+
 Deno.test("who is no member any more when the draft is free approves nothing", async () => {
   const { shop, products: [tea] } = await stockedShop(1);
   const cashier = await signUp(stack());

@@ -50,65 +50,50 @@ grant select, insert, update, delete on public.gpu_pools to service_role;
 -- Not update: other hours are another reservation.
 grant select, insert, delete on public.gpu_reservations to service_role;
 
-create function public.gpu_reservations_take_hours() returns trigger
+create function public.gpu_reservations_move_hours() returns trigger
 language plpgsql
 volatile
 security definer
 set search_path = ''
 as $$
 begin
-  -- No look before: the constraint refuses the update that would go below zero, and the row's lock
-  -- makes everybody else's update wait for this one.
-  update public.gpu_pools as p
-  set hours_free = p.hours_free - new.hours
-  where p.id = new.pool_id;
-
-  return null;
-end;
-$$;
-
-comment on function public.gpu_reservations_take_hours() is
-  'Takes the hours of a new reservation from its pool. SQLSTATE 23514: too few are free.';
-
--- After the foreign keys, which hold the account: whoever ends it takes it first and the pool second,
--- too, so that the two never deadlock.
-create trigger gpu_reservations_take_hours
-  after insert on public.gpu_reservations
-  for each row execute function public.gpu_reservations_take_hours();
-
-create function public.gpu_reservations_give_hours_back() returns trigger
-language plpgsql
-volatile
-security definer
-set search_path = ''
-as $$
-begin
-  -- In the order of ids: two accounts that end at once, with hours of the same pools, wait for each
+  -- In the order of ids: two who take from the same pools at once, or whose accounts end, wait for each
   -- other and never deadlock.
   perform from public.gpu_pools as p
-  where p.id in (select g.pool_id from gone as g)
+  where p.id in (select c.pool_id from changed as c)
   order by p.id
   for no key update;
 
+  -- No look before: the constraint refuses the update that would go below zero.
   update public.gpu_pools as p
-  set hours_free = p.hours_free + g.hours
-  from (select g.pool_id, sum(g.hours)::integer as hours from gone as g group by g.pool_id) as g
-  where p.id = g.pool_id;
+  set hours_free = p.hours_free + c.hours
+  from (
+    select c.pool_id, sum(case tg_op when 'INSERT' then -c.hours else c.hours end)::integer as hours
+    from changed as c
+    group by c.pool_id
+  ) as c
+  where p.id = c.pool_id;
 
   return null;
 end;
 $$;
 
-comment on function public.gpu_reservations_give_hours_back() is
-  'Gives the hours of reservations that are deleted back to their pools.';
+comment on function public.gpu_reservations_move_hours() is
+  'Takes the hours of new reservations from their pools, and gives those of deleted ones back. SQLSTATE 23514: too few are free.';
+
+-- After the foreign keys, which hold the account: whoever ends it takes it first and the pools second,
+-- too, so that the two never deadlock.
+create trigger gpu_reservations_take_hours
+  after insert on public.gpu_reservations
+  referencing new table as changed
+  for each statement execute function public.gpu_reservations_move_hours();
 
 create trigger gpu_reservations_give_hours_back
   after delete on public.gpu_reservations
-  referencing old table as gone
-  for each statement execute function public.gpu_reservations_give_hours_back();
+  referencing old table as changed
+  for each statement execute function public.gpu_reservations_move_hours();
 
-revoke all on function public.gpu_reservations_take_hours(), public.gpu_reservations_give_hours_back()
-  from public, anon, authenticated, service_role;
+revoke all on function public.gpu_reservations_move_hours() from public, anon, authenticated, service_role;
 
 -- Claim, effect and answer in one transaction: they commit together or not at all.
 --

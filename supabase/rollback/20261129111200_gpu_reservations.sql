@@ -2,6 +2,5 @@
 
 drop function public.reserve_gpu_hours(uuid, integer, text, text);
 drop table public.gpu_reservations;
-drop function public.gpu_reservations_take_hours();
-drop function public.gpu_reservations_give_hours_back();
+drop function public.gpu_reservations_move_hours();
 drop table public.gpu_pools;

@@ -130,6 +130,27 @@ Deno.test("an account that ends takes its pools in the order of their ids, and n
   }
 });
 
+Deno.test("reservations of several pools in one request take them in the order of their ids, and never wait in a circle with others", async () => {
+  const pools = [await newPool(10), await newPool(10)].sort();
+  const [low, high] = pools as [string, string];
+  let reserving: PromiseLike<{ status: number }> | undefined;
+  await sql.begin(async (tx) => {
+    const [session] = await tx<{ pid: number }[]>`
+      select pg_backend_pid() as pid`;
+    await tx`select from public.gpu_pools where id = ${low} for update`;
+    reserving = ada.client.from("gpu_reservations").insert(
+      [high, low].map((pool_id) => ({ pool_id, hours: 2 })),
+    ).then();
+    await untilBlockedBy(sql, session!.pid);
+    await tx`select from public.gpu_pools where id = ${high}
+      for no key update nowait`;
+  });
+  assertEquals((await reserving!).status, 201);
+  for (const id of pools) {
+    assertEquals(await books(id), { free: 8, count: 1, hours: 2 });
+  }
+});
+
 Deno.test(`${AT_ONCE} reservations of one hour with 10 hours free: ten fit, the others are refused for good`, async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const poolId = await newPool(10);

@@ -119,7 +119,8 @@ security invoker
 set search_path = ''
 as $$
   with measured as (
-    select d.id, d.user_id, d.title, d.mime_type, max(c.end_offset) as characters
+    -- not by the last offset: a user can write chunks that stand over one another
+    select d.id, d.user_id, d.title, d.mime_type, sum(c.end_offset - c.start_offset)::integer as characters
     from public.documents as d
     left join public.document_chunks as c on c.user_id = d.user_id and c.document_id = d.id
     where d.id = any (p_document_ids)

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { assert, assertEquals } from "@std/assert";
 import { countTokens } from "../../../functions/generate-training-data/examples.ts";
 import { call, fixture, formWith } from "../../support/call.ts";
@@ -217,6 +218,28 @@ Deno.test("documents too long for one data set are refused together", async () =
     p_max_characters: 520_000,
   }).throwOnError();
   assertEquals(data.map(({ content }) => content), [null, null]);
+});
+
+Deno.test("chunks that their user writes count with what is in them, wherever they say that they stand", async () => {
+  const { data: document } = await ada.client.from("documents")
+    .insert({ title: "Guide", mime_type: "text/markdown", content: "-" })
+    .select("id").single().throwOnError();
+  const content = "One key is a name for one intention. ".repeat(200);
+  const sha256 = createHash("sha256").update(content).digest("hex");
+  await ada.client.from("document_chunks").insert(
+    Array.from({ length: 100 }, (_, position) => ({
+      document_id: document.id,
+      position,
+      start_offset: 0,
+      end_offset: content.length,
+      content,
+      sha256,
+    })),
+  ).throwOnError();
+  const { status, body } = await call(stack(), ada, FUNCTION, {
+    body: { documentIds: [document.id] },
+  });
+  assertEquals([status, body.code], [413, "DATASET_TOO_LARGE"]);
 });
 
 Deno.test("examples too large for one data set are refused, and not called a failure", async () => {

@@ -64,7 +64,7 @@ Deno.test("readDocx() refuses what unpacks to too much, and believes no size", (
     if (file.readUInt32LE(at) !== SIGNATURE) continue;
     if (file.readUInt32LE(at + 24) > 1e6) file.writeUInt32LE(10, at + 24);
   }
-  assertEquals(refusal(file), "BROKEN_DOCUMENT");
+  assertEquals(refusal(file), "DOCUMENT_TOO_LARGE");
 });
 
 Deno.test("readDocx() refuses what is broken, encrypted or elsewhere", () => {

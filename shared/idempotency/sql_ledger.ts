@@ -74,6 +74,10 @@ const RECORD: Patience = { allMs: 20_000, eachMs: 4_000, breaks: false };
 // The next heartbeat comes soon enough.
 const RENEW: Patience = { allMs: 5_000, eachMs: 2_400, breaks: false };
 
+// It goes on for 5 seconds by itself, and ends the batch that it is at; API
+// roles have 8.
+const CLEAN_UP: Patience = { allMs: 20_000, eachMs: 8_000, breaks: false };
+
 /** The most that a try may take, in ms, for what is sent along with it. */
 export const TRY_MS: { readonly ask: number; readonly record: number } = {
   ask: ASK.eachMs,
@@ -344,7 +348,7 @@ export function sqlLedger(
     async deleteExpired() {
       const data = await send(
         "delete expired keys",
-        RECORD,
+        CLEAN_UP,
         "cleanup_expired_idempotency_keys",
         {},
       );

@@ -15,6 +15,8 @@ import {
   type SupabaseCluster,
 } from "../../scripts/cluster/supabase_cluster.ts";
 import { connect } from "../../scripts/project.ts";
+import { cleanupExpiredKeys } from "../../shared/idempotency/calls.ts";
+import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
 import { heard } from "../support/heard.ts";
 import { untilBlockedBy } from "../support/until_blocked_by.ts";
 
@@ -503,3 +505,25 @@ async function statistics(): Promise<void> {
     if (behind) await new Promise((resolve) => setTimeout(resolve, 110));
   }
 }
+
+Deno.test({
+  name: "a cleanup in code that takes its 5 seconds says how many it deleted",
+  ignore: withoutPostgres,
+  fn: async () => {
+    await expiredKeys(5000);
+    await sql.unsafe(`
+      create function public.slow_disk() returns trigger language plpgsql as $$
+      begin
+        perform pg_sleep(0.9);
+        return null;
+      end;
+      $$;
+      create trigger slow_disk after delete on public.idempotency_keys
+        for each statement execute function public.slow_disk();`);
+    try {
+      assertEquals(await cleanupExpiredKeys(postgresLedger(sql)), 5000);
+    } finally {
+      await sql`drop function public.slow_disk() cascade`;
+    }
+  },
+});

@@ -216,6 +216,29 @@ comment on column idempotency.limits.bytes is
 
 insert into idempotency.limits default values;
 
+-- A seed that is a dump of the data brings the row as it was, and would be refused as a second one.
+create function idempotency.replace_only_row() returns trigger
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  execute format('delete from %I.%I where true', tg_table_schema, tg_table_name);
+  return new;
+end;
+$$;
+
+revoke all on function idempotency.replace_only_row() from public, anon, authenticated, service_role;
+
+create trigger replace_only_row
+  before insert on idempotency.limits
+  for each row
+  execute function idempotency.replace_only_row();
+
+-- such a seed is read as on a replica
+alter table idempotency.limits enable always trigger replace_only_row;
+
 create table idempotency.full_owners (
   owner text primary key
 );
@@ -2271,6 +2294,12 @@ create table idempotency.rollup (
 );
 
 insert into idempotency.rollup default values;
+
+create trigger replace_only_row
+  before insert on idempotency.rollup
+  for each row
+  execute function idempotency.replace_only_row();
+alter table idempotency.rollup enable always trigger replace_only_row;
 
 comment on table idempotency.rollup is
   'How far the statistics of operators have counted.';

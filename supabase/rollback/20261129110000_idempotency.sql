@@ -49,9 +49,10 @@ drop function
   idempotency.account_has_ended, idempotency.answer_to_loser, idempotency.claim_in_transaction,
   idempotency.claim_item, idempotency.complete_in_transaction, idempotency.delete_expired,
   idempotency.enforce_limits, idempotency.first_fence_since, idempotency.forget_owner,
-  idempotency.has_room_for, idempotency.keep_statistics, idempotency.mark_as_full, idempotency.run_batch,
-  idempotency.settle_item, idempotency.signed_in_owner, idempotency.stored_bytes,
-  idempotency.transaction_token, idempotency.version;
+  idempotency.has_room_for, idempotency.keep_statistics, idempotency.mark_as_full,
+  idempotency.replace_only_row, idempotency.run_batch, idempotency.settle_item,
+  idempotency.signed_in_owner, idempotency.stored_bytes, idempotency.transaction_token,
+  idempotency.version;
 drop type public.idempotency_item_answer;
 drop type public.idempotency_answer;
 drop domain

@@ -1,6 +1,6 @@
 -- How much one owner may hold, whoever asks for it.
 begin;
-select plan(29);
+select plan(31);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 insert into public.idempotency_keys (owner, user_id, scope, idempotency_key, request_fingerprint, owner_token, lease_expires_at, expires_at)
@@ -163,6 +163,21 @@ exception when sqlstate 'PT429' then
 end;
 $$;
 select ok(pg_temp.until_not_kept(), 'a sample finds who stores too much');
+
+-- supabase db dump --data-only, as a seed
+reset role;
+set local session_replication_role = replica;
+select lives_ok(
+  $$
+    insert into idempotency.limits (only_row, keys, bytes) values (true, 7, 8);
+    insert into idempotency.rollup (id, counted_fence, horizon_fence) values (true, 9, 10);
+  $$,
+  'a project is seeded with what another one dumped'
+);
+select results_eq(
+  'select l.keys, l.bytes, r.counted_fence from idempotency.limits as l cross join idempotency.rollup as r',
+  'values (7, 8::bigint, 9::bigint)', 'and goes on as that one stood'
+);
 
 select * from finish();
 rollback;

@@ -25,6 +25,12 @@ create table idempotency.rollup (
 
 insert into idempotency.rollup default values;
 
+create trigger replace_only_row
+  before insert on idempotency.rollup
+  for each row
+  execute function idempotency.replace_only_row();
+alter table idempotency.rollup enable always trigger replace_only_row;
+
 comment on table idempotency.rollup is
   'How far the statistics of operators have counted.';
 

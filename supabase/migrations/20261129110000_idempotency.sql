@@ -2035,6 +2035,14 @@ begin
   -- else somebody deletes a key: it goes
   if not exists (select from auth.users as u where u.id = old.user_id) then
     perform idempotency.keep_as_nobodys(old);
+    -- not one that is being counted: whoever counts may come to wait for this
+    delete from idempotency.open_keys as o
+    where o.ctid = any (array(
+      select i.ctid
+      from idempotency.open_keys as i
+      where i.owner = old.owner and i.scope = old.scope and i.idempotency_key = old.idempotency_key
+      for update skip locked
+    ));
   end if;
 
   return null;
@@ -2044,7 +2052,8 @@ $$;
 create trigger account_has_ended
   after delete on public.idempotency_keys
   for each row
-  when (old.status = 'processing' and old.user_id is not null)
+  -- with the first attempt's answer nothing else of the key stays for longer than until it is counted
+  when (old.user_id is not null and (old.status <> 'completed' or old.attempt > 1))
   execute function idempotency.account_has_ended();
 
 revoke all on function idempotency.keep_as_nobodys(public.idempotency_keys) from public, anon, authenticated, service_role;

@@ -1,6 +1,6 @@
 -- What becomes of the keys of an account that is deleted.
 begin;
-select plan(11);
+select plan(12);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -33,7 +33,7 @@ update public.idempotency_keys set expires_at = now() - interval '1 second' wher
 insert into idempotency.open_keys (owner, scope, idempotency_key, fence, status, attempt, created_at, expires_at)
 select k.owner, k.scope, k.idempotency_key, k.fence, k.status, k.attempt, k.created_at, k.expires_at
 from public.idempotency_keys as k
-where k.idempotency_key = 'counted';
+where k.idempotency_key in ('counted', 'failed');
 
 delete from public.idempotency_keys where idempotency_key = 'stuck' and owner like '%b';
 select is_empty($$select from public.idempotency_keys where owner like '%b'$$, 'who deletes a key by hand deletes it');
@@ -41,6 +41,9 @@ select is_empty($$select from public.idempotency_keys where owner like '%b'$$, '
 delete from auth.users where id = '00000000-0000-4000-8000-00000000000a';
 select is_empty(
   $$select from public.idempotency_keys as k where k::text like '%00000000000a%'$$, 'with an account goes every mention of it'
+);
+select is_empty(
+  $$select from idempotency.open_keys as o where o::text like '%00000000000a%'$$, 'nor do the statistics name it'
 );
 select set_eq(
   $$select idempotency_key::text from public.idempotency_keys$$, array['stuck', 'counted', 'running'],

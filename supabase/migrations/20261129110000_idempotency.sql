@@ -508,6 +508,12 @@ begin
         end;
     end if;
 
+    -- The end of an account takes it and then its keys. Whoever took a key first, and with what it
+    -- writes next the account, would deadlock with it; a new key takes the account by itself.
+    if v_key.user_id is not null and has_table_privilege('auth.users', 'update') then
+      perform from auth.users as u where u.id = v_key.user_id for key share;
+    end if;
+
     v_lease_end := v_now + make_interval(secs => p_lease_seconds);
     v_expiry := v_now + make_interval(secs => greatest(p_ttl_seconds, p_lease_seconds));
 

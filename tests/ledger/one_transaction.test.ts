@@ -17,6 +17,7 @@ import { openPostgres } from "../../scripts/stack/postgres.ts";
 import { checkToken } from "../../scripts/stack/tokens.ts";
 import { codeBlocks, importBlock } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
+import { untilBlockedBy } from "../support/until_blocked_by.ts";
 import { type Actor, signUp, withStack } from "../support/stack.ts";
 
 // The examples of docs/one-transaction.md, run as they stand there.
@@ -355,4 +356,27 @@ Deno.test("at a higher isolation level a duplicate is refused with 40001, and se
     assert((await place(now)).replayed, level);
     assertEquals(await orders(order.product), 1);
   }
+});
+
+Deno.test("whoever ends an account waits for the transaction that takes up one of its keys again, and neither deadlocks", async () => {
+  const key = unique("key");
+  const product = unique("product");
+  const [user] = await sql<[{ id: string }]>`
+    insert into auth.users (id) values (gen_random_uuid()) returning id`;
+  await placeOrder(sql, user.id, key, "the first");
+  await sql`update public.idempotency_keys
+    set expires_at = now() - interval '1 second' where idempotency_key = ${key}`;
+  let ended: Promise<unknown> | undefined;
+  await sql.begin(async (tx) => {
+    await tx`select public.idempotency_claim(
+      ${user.id}, 'orders', ${key}, ${
+      "a".repeat(64)
+    }, gen_random_uuid(), 10, 60)`;
+    ended = Promise.resolve(sql`delete from auth.users where id = ${user.id}`);
+    const [row] = await tx`select pg_backend_pid() as pid`;
+    await untilBlockedBy(sql, row!["pid"]);
+    await tx`insert into public.orders (user_id, product) values (${user.id}, ${product})`;
+  });
+  await ended;
+  assertEquals(await orders(product), 0);
 });

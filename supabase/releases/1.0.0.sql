@@ -173,6 +173,10 @@ create policy "users see only their own idempotency keys"
   to authenticated
   using (owner = (select idempotency.signed_in_owner()));
 
+-- the service role passes without one, and whoever inherits it does not
+create policy "operators see every idempotency key"
+  on public.idempotency_keys for select to service_role using (true);
+
 create type public.idempotency_answer as (
   outcome text,
   attempt integer,
@@ -2099,6 +2103,9 @@ create policy "users see only their own replay counts"
   for select
   to authenticated
   using (owner = (select idempotency.signed_in_owner()));
+
+create policy "operators see every replay count"
+  on idempotency.replay_counts for select to service_role using (true);
 
 -- deleting an account looks for its counts
 create index replay_counts_user_id on idempotency.replay_counts (user_id);

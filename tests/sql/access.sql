@@ -1,7 +1,7 @@
 -- What a signed-in user sees of the ledger: their own keys, and of those what is theirs. Who may do what
 -- at all is in isolation.sql.
 begin;
-select plan(25);
+select plan(27);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -83,6 +83,21 @@ select is(
   (select response from public.get_idempotency_status('same-key', null, '00000000-0000-4000-8000-00000000000b')),
   'of 00000000-0000-4000-8000-00000000000a', 'and reads its own key'
 );
+
+-- and one that is, without its right to pass by policies, which no role inherits
+reset role;
+create role operator inherit in role service_role;
+grant usage on schema public, extensions to operator;
+grant operator to current_user;
+set local role operator;
+select results_eq(
+  $$select
+      (select sum(total_count) from public.v_idempotency_stats)::bigint,
+      (select count(*) from public.idempotency_recent_keys('orders')),
+      (select count(*) from public.idempotency_read_key('', 'orders', 'same-key'))$$,
+  'values (4::bigint, 4::bigint, 1::bigint)', 'a role that inherits the service role looks at all keys'
+);
+select is((select replay_count from public.v_idempotency_stats where scope = 'orders'), 8::bigint, 'and at their replays');
 
 -- deleting an account
 reset role;

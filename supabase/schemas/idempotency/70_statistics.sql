@@ -30,6 +30,9 @@ create policy "users see only their own replay counts"
   to authenticated
   using (owner = (select idempotency.signed_in_owner()));
 
+create policy "operators see every replay count"
+  on idempotency.replay_counts for select to service_role using (true);
+
 -- deleting an account looks for its counts
 create index replay_counts_user_id on idempotency.replay_counts (user_id);
 

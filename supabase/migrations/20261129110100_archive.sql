@@ -42,7 +42,7 @@ begin
   end if;
 
   -- Migrations and referential actions run as the table's owner and have to reach archived rows.
-  if current_user = (select c.relowner::regrole::text from pg_catalog.pg_class as c where c.oid = tg_relid) then
+  if current_user = (select pg_get_userbyid(c.relowner) from pg_catalog.pg_class as c where c.oid = tg_relid) then
     return new;
   end if;
 

@@ -1,6 +1,6 @@
 -- enable_soft_delete on fresh tables: what it adds, what it takes away, what it refuses.
 begin;
-select plan(61);
+select plan(62);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -237,6 +237,19 @@ select lives_ok($$insert into public.parted (id, number) values (1, 7)$$, 'with 
 delete from public.parted where archived_at is not null;
 select lives_ok($$select public.disable_soft_delete('public.parted')$$, 'it is taken back from one too');
 select throws_ok($$insert into public.parted (id, number) values (1, 7)$$, '23505', null, 'and what was unique still is');
+
+create role "table-owner";
+grant create, usage on schema public to "table-owner";
+grant usage on schema extensions to "table-owner";
+create table public.owned (id integer primary key, note text);
+select public.enable_soft_delete('public.owned') \g /dev/null
+insert into public.owned values (1, 'first');
+update public.owned set archived_at = now();
+alter table public.owned owner to "table-owner";
+grant "table-owner" to current_user;
+set local role "table-owner";
+select lives_ok($$update public.owned set note = 'second'$$, 'an owner whose name is quoted reaches archived rows as well');
+reset role;
 
 grant execute on function public.enable_soft_delete(regclass, text[], text, text[]) to service_role;
 set local role service_role;

@@ -2009,7 +2009,7 @@ comment on function idempotency.keep_as_nobodys(public.idempotency_keys) is
 create function idempotency.forget_owner(p_owner text) returns void
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
@@ -2069,7 +2069,6 @@ create trigger account_has_ended
 revoke all on function idempotency.keep_as_nobodys(public.idempotency_keys) from public, anon, authenticated, service_role;
 revoke all on function idempotency.forget_owner(text) from public, anon, authenticated, service_role;
 revoke all on function idempotency.account_has_ended() from public, anon, authenticated, service_role;
-grant execute on function idempotency.keep_as_nobodys(public.idempotency_keys) to service_role;
 grant execute on function idempotency.forget_owner(text) to service_role;
 
 -- Replays write nothing on the claim's path. Edge functions count them in memory and hand the
@@ -2430,7 +2429,7 @@ returns table (
 )
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 -- open_keys grows while this reads it: a scan of what was a page then reads all of it for each key
 set enable_seqscan = off
@@ -2667,7 +2666,7 @@ comment on function public.idempotency_refresh_statistics(integer) is
 create function public.idempotency_recount_statistics() returns void
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 begin

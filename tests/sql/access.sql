@@ -1,7 +1,7 @@
 -- What a signed-in user sees of the ledger: their own keys, and of those what is theirs. Who may do what
 -- at all is in isolation.sql.
 begin;
-select plan(27);
+select plan(29);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -99,6 +99,11 @@ select results_eq(
 );
 select is((select replay_count from public.v_idempotency_stats where scope = 'orders'), 8::bigint, 'and at their replays');
 
+select idempotency.forget_owner('user_2abcDEFghiJKLmno') \g /dev/null
+select is_empty($$select scope from public.idempotency_keys where owner like 'user%'$$, 'it forgets an owner');
+select * from public.idempotency_refresh_statistics() \g /dev/null
+select ok((select replays_at > now() from idempotency.rollup), 'and counts');
+
 -- deleting an account
 reset role;
 delete from auth.users where id = '00000000-0000-4000-8000-00000000000a';
@@ -108,7 +113,7 @@ set local role service_role;
 select throws_ok(
   $$select pg_temp.key_of('00000000-0000-4000-8000-00000000000a')$$, '23503', null, 'and gets no new ones'
 );
-select is((select count(*) from public.idempotency_keys), 3::bigint, 'everybody else''s stay');
+select is((select count(*) from public.idempotency_keys), 2::bigint, 'everybody else''s stay');
 
 select results_eq(
   'select wrong_grants, wrong_objects from public.idempotency_health()', $$values ('{}'::text[], '{}'::text[])$$,

@@ -82,7 +82,7 @@ from (values
     idempotency_hourly_statistics idempotency_upkeep idempotency_job_runs idempotency_recent_keys
     idempotency_read_key idempotency_health'
   ),
-  ('service_role', 'idempotency function', 'execute', 'signed_in_owner count_statistics version held_keys first_fence_since keep_as_nobodys forget_owner'),
+  ('service_role', 'idempotency function', 'execute', 'signed_in_owner count_statistics version held_keys first_fence_since forget_owner'),
   ('service_role', 'sequence', 'usage', 'idempotency.fence_seq'),
   ('service_role', 'table', 'select', 'v_idempotency_stats'),
   (

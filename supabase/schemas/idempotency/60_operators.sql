@@ -421,7 +421,7 @@ comment on function idempotency.keep_as_nobodys(public.idempotency_keys) is
 create function idempotency.forget_owner(p_owner text) returns void
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
@@ -481,5 +481,4 @@ create trigger account_has_ended
 revoke all on function idempotency.keep_as_nobodys(public.idempotency_keys) from public, anon, authenticated, service_role;
 revoke all on function idempotency.forget_owner(text) from public, anon, authenticated, service_role;
 revoke all on function idempotency.account_has_ended() from public, anon, authenticated, service_role;
-grant execute on function idempotency.keep_as_nobodys(public.idempotency_keys) to service_role;
 grant execute on function idempotency.forget_owner(text) to service_role;

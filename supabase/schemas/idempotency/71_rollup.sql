@@ -138,7 +138,7 @@ returns table (
 )
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 -- open_keys grows while this reads it: a scan of what was a page then reads all of it for each key
 set enable_seqscan = off
@@ -375,7 +375,7 @@ comment on function public.idempotency_refresh_statistics(integer) is
 create function public.idempotency_recount_statistics() returns void
 language plpgsql
 volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 begin

@@ -1453,6 +1453,8 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+-- the plan for any scope or none reads all keys of an owner, and the project may have millions
+set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   -- Inside a security definer function current_user is the function's owner, so this rests on what the

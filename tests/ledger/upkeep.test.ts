@@ -108,6 +108,28 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name:
+    "how one of the project's many keys stands is looked up, however often a session has asked",
+  ignore: withoutPostgres,
+  fn: async () => {
+    await keysBeyondStatistics("", "1 hour");
+    let read = 0;
+    // A prepared query may get a plan for any arguments at its sixth run.
+    for (let asked = 1; asked <= 8; asked++) {
+      const [row] = await sql`
+        explain (analyze, buffers, format json)
+        select from public.get_idempotency_status('key-57', 'scope-7')`;
+      const { Plan: plan } = row!["QUERY PLAN"][0];
+      assertEquals(plan["Actual Rows"], 1);
+      read = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
+    }
+    await sql`delete from public.idempotency_keys`;
+    await sql`alter table public.idempotency_keys reset (autovacuum_enabled)`;
+    assert(read < 20, `${read} pages were read`);
+  },
+});
+
 // What marks owners who are full is one row for all that they do at once.
 const FULL = "full";
 const TOKEN = crypto.randomUUID();

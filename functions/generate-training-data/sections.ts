@@ -47,7 +47,8 @@ export function markdownSections(text: string): Section[] {
       section = { headings, body: "", passages: [] };
     } else {
       section.body += token.raw;
-      section.passages.push(...passagesOf(token));
+      // Not spread: a list may have more items than a call takes arguments.
+      for (const passage of passagesOf(token)) section.passages.push(passage);
     }
   }
   sections.push(section);

@@ -5,6 +5,7 @@ import {
   countTokens,
   toJsonLines,
 } from "../../../../functions/generate-training-data/examples.ts";
+import { markdownSections } from "../../../../functions/generate-training-data/sections.ts";
 
 const guide = {
   title: "Keys for couriers",
@@ -138,4 +139,9 @@ Deno.test("buildExamples() makes as much of a document with an image in it as wi
       buildExamples(manual("![image1]()"), format),
     );
   }
+});
+
+Deno.test("a list of many items is as many passages", () => {
+  const [section] = markdownSections("- a\n".repeat(130_000));
+  assertEquals(section?.passages.length, 130_000);
 });

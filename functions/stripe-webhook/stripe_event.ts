@@ -87,6 +87,8 @@ const Event = z.object({
   id: z.string(),
   type: z.string(),
   created: z.int().min(0).max(LAST_SECOND),
+  /** The connected account that it is of; without one it is the project's own. */
+  account: z.string().optional(),
   data: z.object({ object: z.unknown() }),
 });
 
@@ -97,7 +99,8 @@ const PaymentIntent = z.object({
   id: storableText(255),
   amount_received: z.int().min(0),
   currency: z.string().regex(/^[a-z]{3}$/),
-  // Written by whoever made the payment intent, which is our own server.
+  // Written by whoever made the payment intent: our own server, or who has a
+  // connected account.
   metadata: z.object({ user_id: z.guid().optional().catch(undefined) })
     .default({}),
 });
@@ -117,7 +120,8 @@ export function paymentOf(event: StripeEvent): Payment | null {
   return {
     eventId: event.id,
     paymentIntentId: id,
-    userId: metadata.user_id ?? null,
+    // Who has a connected account could name any user.
+    userId: event.account === undefined ? metadata.user_id ?? null : null,
     amount: amount_received,
     currency,
     paidAt: new Date(event.created * 1000),

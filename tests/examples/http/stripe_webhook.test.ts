@@ -115,6 +115,14 @@ Deno.test("a payment is booked with what was received, under a key of the projec
   }]);
 });
 
+Deno.test("a payment to a connected account is booked for nobody, whoever it names", async () => {
+  const { userId } = await signUp(stack());
+  const event = succeeded({ metadata: { user_id: userId } });
+  await deliver({ ...event, account: "acct_1" });
+  const [row] = await payments(event.data.object.id);
+  assertEquals([row!.event_id, row!.user_id], [event.id, null]);
+});
+
 Deno.test("a redelivered event is a replay and one payment, although the event has changed on the way", async () => {
   const event = succeeded();
   const first = await deliver(event);

@@ -209,10 +209,11 @@ const PATTERNS: RedactionPatterns = [
   },
   // password=…, "token": "…", secret is …, password hunter2, secret_1a2b…; but not
   // a name that goes on in letters: push_tokens, /password/reset, tokenization
+  // Within quotes it goes on to the closing one, also in JSON within JSON.
   {
     pattern:
-      /((?:pass(?:word|wd|phrase|code)|\bpwd|secret|token|api[-_ ]?key|authorization|cookie|credential|\bcvc|\bcvv)(?:s\b|(?!s\b|[a-z_/-]{1,15}(?:[\s"',;)}&[\]]|$))))(["']?\s{0,3}(?:[:=]|is\b)?\s{0,3}["']?)[^\s"',;)}&[\]]+/gi,
-    replacement: "$1$2[redacted]",
+      /((?:pass(?:word|wd|phrase|code)|\bpwd|secret|token|api[-_ ]?key|authorization|cookie|credential|\bcvc|\bcvv)(?:s\b|(?!s\b|[a-z_/-]{1,15}(?:[\s"',;)}&[\]]|$))))((?:\\{0,7}["'])?\s{0,3}(?:[:=]|is\b)?\s{0,3})(?:(?<=[:=]\s{0,3})(\\{0,7}["'])(?:(?!\3)(?:\\[^]|[^\\]))+|(\\{0,7}["'])?(?!\\+["'])[^\s"',;)}&[\]]+)/gi,
+    replacement: "$1$2$3$4[redacted]",
   },
   // The key "…" was taken over
   { pattern: /\b(keys?) "[^"]*"/gi, replacement: '$1 "[redacted]"' },

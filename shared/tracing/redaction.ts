@@ -191,10 +191,11 @@ const PATTERNS: RedactionPatterns = [
       /-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z ]*-----|$)/g,
     replacement: "[key]",
   },
-  // Keys that their makers gave a prefix: Supabase, Stripe, OpenAI, GitHub, Slack.
+  // Keys that their makers gave a prefix: Supabase, Stripe, OpenAI, GitHub, Slack,
+  // Google, SendGrid.
   {
     pattern:
-      /\b(?:sb_secret_|sb_publishable_|sbp_|[sr]k[-_]|whsec_|gh[pousr]_|github_pat_|xox[abprs]-)[A-Za-z0-9_-]{8,}/g,
+      /\b(?:sb_secret_|sb_publishable_|sbp_|[sr]k[-_]|whsec_|gh[pousr]_|github_pat_|xox[abprs]-|AIza|SG\.[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_-]{8,}/g,
     replacement: "[key]",
   },
   // The address of a Slack webhook is all that its sender needs.
@@ -202,10 +203,15 @@ const PATTERNS: RedactionPatterns = [
     pattern: /(\/services\/T[A-Z0-9]+\/B[A-Z0-9]+\/)[A-Za-z0-9]+/g,
     replacement: "$1[redacted]",
   },
-  // scheme://user:password@host
+  // scheme://user:password@host, also with an @ in the password
   {
-    pattern: /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/@]+@/gi,
+    pattern: /\b([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/]+@/gi,
     replacement: "$1[redacted]@",
+  },
+  // An address that whoever has it may call: fetch() names it in its errors.
+  {
+    pattern: /([?&][\w.-]{0,30}(?:key|sig|signature)=)[^\s&#"')]+/gi,
+    replacement: "$1[redacted]",
   },
   // password=…, "token": "…", secret is …, password hunter2, secret_1a2b…; but not
   // a name that goes on in letters: push_tokens, /password/reset, tokenization

@@ -10,6 +10,7 @@ import {
 } from "./deps.ts";
 import { currentScope, scopeFields } from "./scope.ts";
 import {
+  decoded,
   hashUserId,
   type HideSecrets,
   SECRET_NAME,
@@ -305,12 +306,4 @@ export function pathOf(address: string): string {
       ? "[redacted]"
       : segment;
   }).join("/");
-}
-
-function decoded(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
 }

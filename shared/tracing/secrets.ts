@@ -52,16 +52,31 @@ export function secretsOf(req: Request): HideSecrets {
     hide(req.headers.get(name)?.replace(/^"(.*)"$/, "$1"), "[key]");
   }
   for (const cookie of req.headers.get("cookie")?.split(/;\s*/) ?? []) {
-    hide(cookie.slice(cookie.indexOf("=") + 1), "[redacted]");
+    const value = cookie.slice(cookie.indexOf("=") + 1);
+    hide(value, "[redacted]");
+    hide(decoded(value), "[redacted]");
   }
-  for (const [name, value] of new URL(req.url).searchParams) {
-    if (SECRET_NAME.test(name)) hide(value, "[redacted]");
+  // As it came, which is how the address has it, and as it is read.
+  for (const pair of new URL(req.url).search.slice(1).split("&")) {
+    const [[name, value] = ["", ""]] = new URLSearchParams(pair);
+    if (!SECRET_NAME.test(name)) continue;
+    hide(value, "[redacted]");
+    hide(pair.slice(pair.indexOf("=") + 1), "[redacted]");
   }
   for (const [name, value] of claimsOf(req)) {
     if (name === "sub") hide(value, `user ${hashUserId(value)}`);
     else if (SECRET_NAME.test(name)) hide(value, "[redacted]");
   }
   return replacer(stands);
+}
+
+/** A text without its percent signs, where they are well-formed. */
+export function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 // Shorter ones are words: to take "on" out of every line helps nobody.

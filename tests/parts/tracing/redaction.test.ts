@@ -342,6 +342,16 @@ Deno.test("what a request brought in confidence is known wherever it turns up", 
   assert(!hide(`Bearer head.${claims}.signature`).includes(claims));
 });
 
+Deno.test("a secret in the query or a cookie is known as it came and as it is read", () => {
+  const url = "http://x/pay?email=ada%40example.com&signature=a%2fb+c&limit=5";
+  const Cookie = "session=one%2Ftwo; broken=%zz";
+  const hide = secretsOf(new Request(url, { headers: { Cookie } }));
+  assertEquals(
+    hide(`${url} of ada@example.com, a/b c, one/two, ${Cookie}`),
+    "http://x/pay?email=[redacted]&signature=[redacted]&limit=5 of [redacted], [redacted], [redacted], session=[redacted]; broken=[redacted]",
+  );
+});
+
 Deno.test("what a header brought that is called like a secret is in no line, whoever sends it", () => {
   const headers = {
     "X-Webhook-Secret": "hook-1",

@@ -52,7 +52,8 @@ export function redacting(sink: Sink): Sink {
     }),
     {
       fieldPatterns: [USER_ID_NAME],
-      action: (id) => typeof id === "string" ? hashUserId(id) : id,
+      action: (id) =>
+        typeof id === "string" ? HASHED.exec(id)?.[1] ?? hashUserId(id) : id,
     },
   );
   return (record) => {
@@ -77,6 +78,9 @@ export function redacting(sink: Sink): Sink {
     byName({ ...record, ...redacted });
   };
 }
+
+// As secretsOf puts it in the place of a user id.
+const HASHED = /^user ([0-9a-f]{16})$/;
 
 // What monitoring counts by. Hidden, a caller whose key is REQUEST_COMPLETE would not be counted.
 const EVENTS: ReadonlySet<unknown> = new Set([
@@ -137,10 +141,20 @@ export function loggable(value: unknown, hide: HideSecrets): unknown {
     return Object.fromEntries(
       Object.entries(value).slice(0, left).map(([name, item]) => [
         text(name),
-        (left--, isId(name, item) ? item : walk(item, depth + 1)),
+        (left--, named(name, item, depth + 1)),
       ]),
     );
   };
+
+  // As it is, before a pattern makes one user id of all that are e-mail addresses.
+  const named = (name: string, value: unknown, depth: number) =>
+    isId(name, value)
+      ? value
+      : SECRET_NAME.test(name)
+      ? "[redacted]"
+      : USER_ID_NAME.test(name) && typeof value === "string"
+      ? `user ${hashUserId(value)}`
+      : walk(value, depth);
 
   // The message apart from the stack, whose first lines repeat it.
   const walkError = (error: Error, depth: number) => {

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { LogRecord } from "@logtape/logtape";
 import fc from "fast-check";
-import { hashUserId } from "../../../shared/tracing.ts";
+import { hashUserId, traceRequest } from "../../../shared/tracing.ts";
 import {
   loggable,
   pathOf,
@@ -416,6 +416,48 @@ Deno.test("a field that is called like a secret is masked, one of a user hashed,
       serviceRoleKey: "[redacted]",
     },
   });
+});
+
+Deno.test("a user has one hash in all lines, also a known one and one called by an address", async () => {
+  const claims = btoa(JSON.stringify({ sub: "7f0c9a52-user" }));
+  const Authorization = `Bearer head.${claims}.signature`;
+  const seen: LogRecord[] = [];
+  const log = redacting((record) => seen.push(record));
+  await traceRequest(
+    new Request("http://x/", { headers: { Authorization } }),
+    () => {
+      for (const userId of ["7f0c9a52-user", "ada@example.com"]) {
+        log({
+          category: ["app"],
+          level: "info",
+          timestamp: 0,
+          message: ["of ", userId, ""],
+          rawMessage: "of {userId}",
+          properties: { userId, deep: [{ userId }] },
+        });
+      }
+      return Promise.resolve(new Response());
+    },
+  );
+  for (const [at, id] of ["7f0c9a52-user", "ada@example.com"].entries()) {
+    const userId = hashUserId(id);
+    assertEquals(seen[at]!.properties, { userId, deep: [{ userId }] });
+  }
+  assertEquals(seen[0]!.message[1], hashUserId("7f0c9a52-user"));
+});
+
+Deno.test("a field that is called like a secret is masked within a message too", () => {
+  const seen: LogRecord[] = [];
+  const rawMessage = Object.assign(["signed up ", ""], { raw: [] });
+  redacting((record) => seen.push(record))({
+    category: ["app"],
+    level: "info",
+    timestamp: 0,
+    message: ["signed up ", { password: "hunter2" }, ""],
+    rawMessage,
+    properties: {},
+  });
+  assertEquals(seen[0]?.message[1], { password: "[redacted]" });
 });
 
 Deno.test("whatever is logged becomes finite JSON", () => {

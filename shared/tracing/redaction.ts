@@ -158,19 +158,23 @@ export function loggable(value: unknown, hide: HideSecrets): unknown {
 
   // The message apart from the stack, whose first lines repeat it.
   const walkError = (error: Error, depth: number) => {
-    const { name, message, stack = "", cause } = error;
+    const { name, message, stack, cause } = error;
     const code = "code" in error ? error.code : undefined;
-    const at = stack.split("\n").filter((line) => /^\s+at /.test(line))
+    const errors = error instanceof AggregateError ? error.errors : undefined;
+    const at = `${stack ?? ""}`.split("\n").filter((line) =>
+      /^\s+at /.test(line)
+    )
       .slice(0, MAX_FRAMES)
       .map((line) => text(line.trim()));
     return {
-      name: text(name),
-      message: text(message),
+      name: walk(name, depth),
+      message: walk(message, depth + 1),
       ...(typeof code === "string" || typeof code === "number"
         ? { code: walk(code, depth) }
         : {}),
       ...(at.length === 0 ? {} : { at }),
       ...(cause === undefined ? {} : { cause: walk(cause, depth + 1) }),
+      ...(errors === undefined ? {} : { errors: walk(errors, depth + 1) }),
     };
   };
 

@@ -494,6 +494,25 @@ Deno.test("an error is told by name, code, message and causes, each redacted", (
   assertEquals([message, code], ["to REDACTED@EMAIL.ADDRESS", "23505"]);
 });
 
+Deno.test("an error of many tells each of them", () => {
+  const all = [new Error("refused"), new TypeError("to ada@example.com")];
+  const told = loggable(new AggregateError(all, "both"), (text) => text) as {
+    errors: Record<string, unknown>[];
+  };
+  assertEquals(
+    told.errors.map(({ name, message }) => [name, message]),
+    [["Error", "refused"], ["TypeError", "to REDACTED@EMAIL.ADDRESS"]],
+  );
+});
+
+Deno.test("an error whose message or stack is no text is told all the same", () => {
+  const odd = { message: { password: "hunter2" }, stack: null };
+  assertEquals(
+    loggable(Object.assign(new Error(), odd), (text) => text),
+    { name: "Error", message: { password: "[redacted]" } },
+  );
+});
+
 Deno.test("a path is logged without its query and without segments that may be secret", () => {
   assertEquals(
     pathOf("/v1/charges/ch_17?api_key=secret#top"),

@@ -45,8 +45,17 @@ import {
  * ```
  */
 export function redacting(sink: Sink): Sink {
+  // Last, for the names of a message's fields are read from it as it was written.
+  const last: Sink = (record) => {
+    const { rawMessage } = record;
+    if (typeof rawMessage !== "string" || EVENTS.has(rawMessage)) {
+      return sink(record);
+    }
+    const hide = currentScope()?.hide ?? ((text) => text);
+    sink({ ...record, rawMessage: redactText(hide(rawMessage)) });
+  };
   const byName = redactByField(
-    redactByField(sink, {
+    redactByField(last, {
       fieldPatterns: [SECRET_NAME],
       action: () => "[redacted]",
     }),

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import type { LogRecord } from "@logtape/logtape";
+import { getJsonLinesFormatter, type LogRecord } from "@logtape/logtape";
 import fc from "fast-check";
 import { hashUserId, traceRequest } from "../../../shared/tracing.ts";
 import {
@@ -444,6 +444,27 @@ Deno.test("a user has one hash in all lines, also a known one and one called by 
     assertEquals(seen[at]!.properties, { userId, deep: [{ userId }] });
   }
   assertEquals(seen[0]!.message[1], hashUserId("7f0c9a52-user"));
+});
+
+Deno.test("a sink that writes the template of a message writes no secret of it", () => {
+  const lines: string[] = [];
+  const toJson = getJsonLinesFormatter({ message: "template" });
+  redacting((record) => lines.push(toJson(record)))({
+    category: ["app"],
+    level: "info",
+    timestamp: 0,
+    message: ["Sent to ada@example.com, ", "hunter2", ""],
+    rawMessage: "Sent to ada@example.com, {password}",
+    properties: { password: "hunter2" },
+  });
+  const { message, properties } = JSON.parse(lines[0]!);
+  assertEquals(
+    [message, properties],
+    [
+      "Sent to REDACTED@EMAIL.ADDRESS, {password}",
+      { password: "[redacted]" },
+    ],
+  );
 });
 
 Deno.test("a field that is called like a secret is masked within a message too", () => {

@@ -65,7 +65,7 @@ export function redacting(sink: Sink): Sink {
         typeof id === "string" ? HASHED.exec(id)?.[1] ?? hashUserId(id) : id,
     },
   );
-  return (record) => {
+  const wrapped: Sink = (record) => {
     const scope = currentScope();
     const hide = scope?.hide ?? ((text) => text);
     let redacted: Pick<LogRecord, "message" | "properties">;
@@ -86,6 +86,11 @@ export function redacting(sink: Sink): Sink {
     }
     byName({ ...record, ...redacted });
   };
+  // What a sink holds back it writes when LogTape disposes of it.
+  for (const symbol of [Symbol.dispose, Symbol.asyncDispose]) {
+    if (symbol in sink) Reflect.set(wrapped, symbol, Reflect.get(sink, symbol));
+  }
+  return wrapped;
 }
 
 // As secretsOf puts it in the place of a user id.

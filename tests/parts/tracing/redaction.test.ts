@@ -1,5 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
-import { getJsonLinesFormatter, type LogRecord } from "@logtape/logtape";
+import {
+  configure,
+  getJsonLinesFormatter,
+  getLogger,
+  type LogRecord,
+  reset,
+} from "@logtape/logtape";
 import fc from "fast-check";
 import { hashUserId, traceRequest } from "../../../shared/tracing.ts";
 import {
@@ -465,6 +471,28 @@ Deno.test("a sink that writes the template of a message writes no secret of it",
       { password: "[redacted]" },
     ],
   );
+});
+
+Deno.test("a sink that holds lines back still writes them when it is disposed of", async () => {
+  const lines: string[] = [];
+  const held: LogRecord[] = [];
+  const flush = () => {
+    lines.push(...held.splice(0).map(({ message }) => message.join("")));
+    return Promise.resolve();
+  };
+  const sink = redacting(
+    Object.assign((record: LogRecord) => void held.push(record), {
+      [Symbol.asyncDispose]: flush,
+    }),
+  );
+  await configure({
+    reset: true,
+    sinks: { sink },
+    loggers: [{ category: "app", sinks: ["sink"] }],
+  });
+  getLogger("app").info("to ada@example.com");
+  await reset();
+  assertEquals(lines, ["to REDACTED@EMAIL.ADDRESS"]);
 });
 
 Deno.test("a field that is called like a secret is masked within a message too", () => {

@@ -18,17 +18,19 @@ const toJson = getJsonLinesFormatter({ properties: "flatten" });
 const printJson: Sink = (record) =>
   printLine(record.level, toJson(record).trimEnd());
 
-let isOurs = false;
+const ours = redacting(printJson);
+
+/** Whether the lines go to {@link ours}: a project may set LogTape up at any time. */
+const isOurs = () => getConfig()?.sinks["json"] === ours;
 
 /**
  * Configures LogTape to print JSON lines, unless the project has configured it:
  * then its own sinks get our lines, redacted.
  */
 export function setUpLogging(): void {
-  if (isOurs || getConfig() !== null) return;
-  isOurs = true;
+  if (getConfig() !== null) return;
   configureSync({
-    sinks: { json: redacting(printJson) },
+    sinks: { json: ours },
     loggers: [
       { category: [], sinks: ["json"], lowestLevel: "info" },
       // What a function prints for debugging is printed without tracing too.
@@ -75,7 +77,7 @@ export function logEvent(
     properties: { ...(scope && scopeFields(scope)), ...fields },
   };
   const emit: Sink = (record) => getLogger(CATEGORY).emit(record);
-  if (isOurs) emit(record);
+  if (isOurs()) emit(record);
   else redacting(emit)(record);
 }
 
@@ -139,7 +141,7 @@ function takeOverConsole(): void {
   for (const method of METHODS) {
     const print = printers[method];
     console[method] = (...values: unknown[]) =>
-      currentScope() === undefined
+      currentScope() === undefined || !isOurs()
         ? print(...values)
         : logPrinted(LEVEL_OF[method], values);
   }

@@ -88,6 +88,42 @@ testLog("a caller cannot keep a request out of what is counted", async () => {
 });
 
 testLog(
+  "lines are redacted where LogTape is configured after the first request",
+  async () => {
+    await ask(hello);
+    const messages: unknown[] = [];
+    configureSync({
+      reset: true,
+      sinks: {
+        messages: (record) => {
+          messages.push(...record.message);
+          console.log("a sink of the project");
+        },
+      },
+      loggers: [{ category: [], sinks: ["messages"], lowestLevel: "info" }],
+    });
+    try {
+      await ask(() => {
+        logEvent("to ada@example.com");
+        return hello();
+      });
+    } finally {
+      resetSync();
+    }
+    assertEquals(messages.filter((message) => /@/.test(`${message}`)), [
+      "to REDACTED@EMAIL.ADDRESS",
+    ]);
+  },
+);
+
+testLog("lines go on where LogTape was reset", async () => {
+  await ask(hello);
+  resetSync();
+  await ask(hello);
+  assertEquals(output.lines("REQUEST_COMPLETE").length, 2);
+});
+
+testLog(
   "what is printed as a table, or in full, is a line and redacted as well",
   async () => {
     await ask(() => {

@@ -98,10 +98,12 @@ function logPrinted(level: LogLevel, values: readonly unknown[]): void {
 const METHODS = [
   "debug",
   "dir",
+  "dirxml",
   "error",
   "info",
   "log",
   "table",
+  "trace",
   "warn",
 ] as const;
 
@@ -119,10 +121,12 @@ const METHOD_OF: Record<LogLevel, Method> = {
 const LEVEL_OF: Record<Method, LogLevel> = {
   debug: "debug",
   dir: "info",
+  dirxml: "info",
   error: "error",
   info: "info",
   log: "info",
   table: "info",
+  trace: "trace",
   warn: "warning",
 };
 
@@ -135,16 +139,22 @@ let printers: Record<Method, (...values: unknown[]) => void> | undefined;
  */
 function takeOverConsole(): void {
   if (printers !== undefined) return;
-  const { debug, dir, error, info, log, warn } = console;
+  const { assert, debug, dir, dirxml, error, info, log, trace, warn } = console;
   const table = console.table as typeof log;
-  printers = { debug, dir, error, info, log, table, warn };
+  printers = { debug, dir, dirxml, error, info, log, table, trace, warn };
   for (const method of METHODS) {
     const print = printers[method];
     console[method] = (...values: unknown[]) =>
-      currentScope() === undefined || !isOurs()
-        ? print(...values)
-        : logPrinted(LEVEL_OF[method], values);
+      currentScope() === undefined || !isOurs() ? print(...values) : logPrinted(
+        LEVEL_OF[method],
+        method === "trace" ? [...values, new Error("Trace")] : values,
+      );
   }
+  // Its own way leads past the console that others write to.
+  console.assert = (condition?: boolean, ...values: unknown[]) => {
+    if (currentScope() === undefined) assert(condition, ...values);
+    else if (!condition) console.error("Assertion failed", ...values);
+  };
 }
 
 /** Prints a line as it is, past {@link takeOverConsole}. */

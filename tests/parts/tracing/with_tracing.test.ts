@@ -88,6 +88,25 @@ testLog("a caller cannot keep a request out of what is counted", async () => {
 });
 
 testLog(
+  "what is asserted, or told with its stack, is a line and redacted as well",
+  async () => {
+    await ask(() => {
+      console.assert(true, "not this");
+      console.assert(false, "to ada@example.com");
+      console.trace("to ben@example.com");
+      return hello();
+    });
+    const lines = output.lines("LOG");
+    assertEquals(lines.map((line) => [line["level"], line["text"]]), [
+      ["ERROR", "Assertion failed to REDACTED@EMAIL.ADDRESS"],
+      ["TRACE", "to REDACTED@EMAIL.ADDRESS"],
+    ]);
+    assert(lines[1]!["error"]["at"].length > 0);
+    assert(!output.text().includes("@example.com"), output.text());
+  },
+);
+
+testLog(
   "lines are redacted where LogTape is configured after the first request",
   async () => {
     await ask(hello);
@@ -129,10 +148,12 @@ testLog(
     await ask(() => {
       console.table([{ email: "ada@example.com" }]);
       console.dir({ password: "hunter2" });
+      console.dirxml({ password: "hunter2" });
       return hello();
     });
     assertEquals(output.lines("LOG").map((line) => line["values"]), [
       [[{ email: "[redacted]" }]],
+      [{ password: "[redacted]" }],
       [{ password: "[redacted]" }],
     ]);
   },

@@ -74,11 +74,19 @@ export function logEvent(
     timestamp: Date.now(),
     message: [event],
     rawMessage: event,
-    properties: { ...(scope && scopeFields(scope)), ...fields },
+    properties: { ...(scope && scopeFields(scope)), ...readable(fields) },
   };
   const emit: Sink = (record) => getLogger(CATEGORY).emit(record);
   if (isOurs()) emit(record);
   else redacting(emit)(record);
+}
+
+function readable(fields: object): object {
+  try {
+    return { ...fields };
+  } catch {
+    return { fields: "UNREADABLE" };
+  }
 }
 
 /** A line that something printed: its texts, its errors, and whatever else. */

@@ -12,7 +12,7 @@ import {
   TraceFlags,
   withContext,
 } from "./deps.ts";
-import { setUpLogging } from "./log.ts";
+import { logEvent, setUpLogging } from "./log.ts";
 import { redactText } from "./redaction.ts";
 import type { Origin } from "./request_context.ts";
 import { runInScope, type Scope, scopeFields } from "./scope.ts";
@@ -58,14 +58,19 @@ export async function inSpan<T>(
   const startedAt = performance.now();
   const end = (outcome: { value: T } | { error: unknown }) => {
     const durationMs = roundMs(performance.now() - startedAt);
-    const isFailed = ended({ ...outcome, durationMs }, span);
-    if (isFailed) {
-      span.setStatus({
-        code: SpanStatusCode.ERROR,
-        ...("error" in outcome
-          ? { message: redactText(scope.hide(String(outcome.error))) }
-          : {}),
-      });
+    try {
+      const isFailed = ended({ ...outcome, durationMs }, span);
+      if (isFailed) {
+        span.setStatus({
+          code: SpanStatusCode.ERROR,
+          ...("error" in outcome
+            ? { message: redactText(scope.hide(String(outcome.error))) }
+            : {}),
+        });
+      }
+    } catch {
+      // It cannot be read. The work is done, or has failed, all the same.
+      logEvent("UNREADABLE", {}, "warning");
     }
     span.end();
   };

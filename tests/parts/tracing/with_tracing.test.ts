@@ -183,6 +183,40 @@ testLog(
 );
 
 testLog(
+  "what cannot be read is given and thrown on as it is, and told as such",
+  async () => {
+    const row = {
+      get data() {
+        throw new Error("no");
+      },
+    };
+    logEvent("ROW", row);
+    const given = await executeDatabaseOperation(
+      TRACE,
+      "select",
+      "lots",
+      () => Promise.resolve(row),
+    );
+    assert(given === row);
+    const thrown = Object.create(null);
+    const caught = await executeExternalCall(
+      TRACE,
+      "payments",
+      "GET",
+      "/",
+      () => Promise.reject(thrown),
+    ).catch((error) => error);
+    assert(caught === thrown);
+    assertEquals(output.lines().map((line) => line["message"]), [
+      "ROW",
+      "UNREADABLE",
+      "EXTERNAL_CALL",
+      "UNREADABLE",
+    ]);
+  },
+);
+
+testLog(
   "an answer that was read already is answered for with 500, and the line says so",
   async () => {
     const used = new Response("hello");

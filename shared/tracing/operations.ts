@@ -15,7 +15,8 @@ import { inSpan } from "./span.ts";
  * (a job, a queue message, a handler without `withTracing`) it is the request
  * itself, with the lines `REQUEST_INCOMING` and `REQUEST_COMPLETE`; within one it
  * is a part of it, with the line `OPERATION`. Where `createRequestContext` made a
- * context for what runs, the lines of a request tell its method, path and user.
+ * context for what runs, the lines of a request tell its method, path and user. A
+ * `Response` of 500 and above counts as failed.
  *
  * @param trace A trace id, or what `createRequestContext` gave.
  * @throws What `fn` throws.
@@ -57,16 +58,17 @@ export function executeWithLogging<T>(
       return await fn();
     },
     ({ durationMs, ...outcome }) => {
-      const isFailed = "error" in outcome;
+      const status = "value" in outcome && outcome.value instanceof Response
+        ? outcome.value.status
+        : undefined;
+      const isFailed = "error" in outcome || (status ?? 0) >= 500;
       logEvent(isPart ? "OPERATION" : "REQUEST_COMPLETE", {
         operation: name,
         ...request,
         durationMs,
-        ...("value" in outcome && outcome.value instanceof Response
-          ? { status: outcome.value.status }
-          : {}),
+        ...(status === undefined ? {} : { status }),
         ok: !isFailed,
-        ...(isFailed ? { error: outcome.error } : {}),
+        ...("error" in outcome ? { error: outcome.error } : {}),
       }, isFailed ? "error" : "info");
       return isFailed;
     },

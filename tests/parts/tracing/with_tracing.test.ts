@@ -716,6 +716,27 @@ testLog("a database operation tells how many rows it was about", async () => {
 });
 
 testLog(
+  "an answer of 500 and above is an error in the lines of executeWithLogging too",
+  async () => {
+    for (const status of [404, 503]) {
+      await executeWithLogging(
+        "orders",
+        TRACE,
+        () => Promise.resolve(new Response(null, { status })),
+      );
+    }
+    assertEquals(
+      output.lines("REQUEST_COMPLETE").map((line) => [
+        line["status"],
+        line["ok"],
+        line["level"],
+      ]),
+      [[404, true, "INFO"], [503, false, "ERROR"]],
+    );
+  },
+);
+
+testLog(
   "the lines of executeWithLogging tell method, path, user and status of the request whose context was made, also where it is called by its id",
   async () => {
     const token = `e30.${btoa(JSON.stringify({ sub: USER }))}.x`;

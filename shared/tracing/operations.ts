@@ -216,9 +216,10 @@ export function executeExternalCall<T>(
   path: string,
   fn: (call: ExternalCall) => PromiseLike<T>,
 ): Promise<T> {
-  const shownPath = redactText(pathOf(path));
+  const parent = traceOf(trace);
+  const shownPath = redactText(parent.hide(pathOf(path)));
   return inSpan(
-    traceOf(trace),
+    parent,
     {
       name: `${method} ${service}`,
       kind: SpanKind.CLIENT,

@@ -134,7 +134,7 @@ export function readContext(
     tracestate: parent && parseTracestate(req.headers.get("tracestate")),
     correlationId,
     method: req.method,
-    path: pathOf(new URL(req.url).pathname),
+    path: redactText(hide(pathOf(new URL(req.url).pathname))),
     user: userOf(req),
     headers: { "X-Trace-Id": traceId, "X-Correlation-Id": correlationId },
     hide,

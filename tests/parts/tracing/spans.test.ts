@@ -10,6 +10,7 @@ import {
   executeDatabaseOperation,
   executeExternalCall,
   executeWithLogging,
+  hashUserId,
   parseTraceparent,
   traceRequest,
 } from "../../../shared/tracing.ts";
@@ -68,6 +69,44 @@ function testLog(name: string, test: () => void | Promise<void>): void {
     });
   });
 }
+
+testLog(
+  "the path in a span tells no more than the one in its line",
+  async () => {
+    const token = `e30.${btoa(JSON.stringify({ sub: "7f0c9a52-user" }))}.x`;
+    exporter.reset();
+    await traceRequest(
+      new Request("http://x/orders/7f0c9a52-user/4111111111111111", {
+        headers: { Authorization: `Bearer ${token}` },
+      }),
+      async () => {
+        const { traceId } = output.lines("REQUEST_INCOMING")[0]!;
+        return await executeExternalCall(
+          traceId,
+          "users",
+          "GET",
+          "/7f0c9a52-user",
+          () => Promise.resolve(new Response()),
+        );
+      },
+    );
+    const user = `user ${hashUserId("7f0c9a52-user")}`;
+    assertEquals(
+      exporter.getFinishedSpans().map(({ attributes }) =>
+        attributes["url.path"]
+      ),
+      [`/${user}`, `/orders/${user}/XXXX-XXXX-XXXX-XXXX`],
+    );
+    assertEquals(
+      output.lines().map((line) => line["path"]),
+      [
+        `/orders/${user}/XXXX-XXXX-XXXX-XXXX`,
+        `/${user}`,
+        `/orders/${user}/XXXX-XXXX-XXXX-XXXX`,
+      ],
+    );
+  },
+);
 
 testLog(
   "request, part and calls are spans, each under the one it belongs to",

@@ -231,6 +231,11 @@ const PATTERNS: RedactionPatterns = [
       /\b(?:sb_secret_|sb_publishable_|sbp_|[sr]k[-_]|whsec_|gh[pousr]_|github_pat_|xox[abprs]-|AIza|SG\.[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_-]{8,}/g,
     replacement: "[key]",
   },
+  // Cookie: a=b; c=d, Set-Cookie: a=b; Path=/
+  {
+    pattern: /(\bcookie["']?\s{0,3}:\s{0,3}["']?)[^"'\r\n]+/gi,
+    replacement: "$1[redacted]",
+  },
   // The address of a Slack webhook is all that its sender needs.
   {
     pattern: /(\/services\/T[A-Z0-9]+\/B[A-Z0-9]+\/)[A-Za-z0-9]+/g,

@@ -55,6 +55,7 @@ Deno.test("what looks like a secret is taken out of a text", () => {
         "hunter2",
       ],
       ["password is hunter2", "hunter2"],
+      ["Cookie: theme=dark; session=hunter2", "hunter2"],
       ["wrong password hunter2", "hunter2"],
       ["wrong passwords hunter2", "hunter2"],
       ['{"tokens":"hunter"}', "hunter"],

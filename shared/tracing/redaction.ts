@@ -148,6 +148,14 @@ export function loggable(value: unknown, hide: HideSecrets): unknown {
     if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
     if (depth > MAX_DEPTH || left <= 0) return "[…]";
     if (value instanceof Error) return walkError(value, depth);
+    if (value instanceof URL) return text(value.href);
+    if (value instanceof Set) return walk([...value], depth);
+    if (value instanceof Map || value instanceof Headers) {
+      return walk(
+        Object.fromEntries(value as Iterable<[string, unknown]>),
+        depth,
+      );
+    }
     if (Array.isArray(value)) {
       return value.slice(0, left)
         .map((item) => (left--, walk(item, depth + 1)));

@@ -523,6 +523,21 @@ Deno.test("whatever is logged becomes finite JSON", () => {
   );
 });
 
+Deno.test("a map, a set, headers and an address are told, each redacted", () => {
+  const values = {
+    map: new Map<unknown, unknown>([["password", "hunter2"], [7, ["x"]]]),
+    set: new Set(["ada@example.com", 7]),
+    headers: new Headers({ "X-Api-Key": "k", Accept: "text/plain" }),
+    url: new URL("http://ada:hunter2@x.example/?token=t"),
+  };
+  assertEquals(loggable(values, (text) => text), {
+    map: { password: "[redacted]", 7: ["x"] },
+    set: ["REDACTED@EMAIL.ADDRESS", 7],
+    headers: { "x-api-key": "[redacted]", accept: "text/plain" },
+    url: "http://[redacted]@x.example/?token=[redacted]",
+  });
+});
+
 Deno.test("bytes are told by how many they are", () => {
   const body = new TextEncoder().encode("hunter2");
   assertEquals(loggable({ body }, (text) => text), { body: "[7 bytes]" });

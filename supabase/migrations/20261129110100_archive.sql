@@ -82,7 +82,7 @@ begin
   where not exists (
     select from pg_catalog.pg_index as i
     join pg_catalog.pg_class as c on c.oid = i.indexrelid
-    where i.indrelid = p_table and i.indisunique and c.relname = u.name
+    where i.indrelid = p_table and (i.indisunique or i.indisexclusion) and c.relname = u.name
   )
   limit 1;
 
@@ -105,14 +105,14 @@ begin
         ) then 'a foreign key refers to it'
         when k.condeferrable then 'it is deferrable'
         when i.indisreplident then 'it is the replica identity'
+        when i.indisexclusion then 'it is an exclusion constraint'
       end as obstacle
     from pg_catalog.pg_index as i
     join pg_catalog.pg_class as c on c.oid = i.indexrelid
     left join pg_catalog.pg_constraint as k on k.conindid = i.indexrelid and k.contype = 'u' and k.conrelid = p_table
     where i.indrelid = p_table
-      and i.indisunique
+      and (i.indisunique or i.indisexclusion)
       and not i.indisprimary
-      and not i.indisexclusion
       and i.indisvalid
       and c.relname <> all (p_unique_for_ever)
       and pg_get_expr(i.indpred, i.indrelid) is distinct from '(archived_at IS NULL)'

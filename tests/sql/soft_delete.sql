@@ -1,6 +1,6 @@
 -- enable_soft_delete on fresh tables: what it adds, what it takes away, what it refuses.
 begin;
-select plan(62);
+select plan(63);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -213,6 +213,16 @@ select set_eq(
     'labels_request_id_key (request_id)'
   ],
   'all are as they were'
+);
+
+create table public.bookings (
+  id integer primary key,
+  days int4range,
+  constraint bookings_days_excl exclude using gist (days with &&)
+);
+select lives_ok(
+  $$select public.enable_soft_delete('public.bookings', p_unique_for_ever => array['bookings_days_excl'])$$,
+  'an exclusion constraint may be named, which is left as it is and warned of otherwise'
 );
 
 create view public.some_customers as select * from public."Customers; drop";

@@ -8,6 +8,7 @@ import {
   type TraceName,
   traceOf,
 } from "./scope.ts";
+import { decoded } from "./secrets.ts";
 import { inSpan } from "./span.ts";
 
 /**
@@ -266,8 +267,9 @@ export const tracedFetch: typeof fetch = async (input, init) => {
   const scope = currentScope();
   if (scope === undefined) return await fetch(input, init);
   const url = new URL(input instanceof Request ? input.url : input);
-  const method = init?.method ??
-    (input instanceof Request ? input.method : "GET");
+  // As fetch() sends it.
+  const method = (init?.method ??
+    (input instanceof Request ? input.method : "GET")).toUpperCase();
   const headers = new Headers(
     init?.headers ?? (input instanceof Request ? input.headers : undefined),
   );
@@ -318,7 +320,7 @@ function databaseOperation(
   const [, isRpc, name] = /^\/rest\/v1\/(rpc\/)?([^/]+)$/.exec(url.pathname) ??
     [];
   if (name === undefined) return null;
-  const table = decodeURIComponent(name);
+  const table = decoded(name);
   if (isRpc !== undefined) return { op: "rpc", table };
   const isUpsert = headers.get("prefer")?.includes("resolution=") ?? false;
   return { op: isUpsert ? "upsert" : WRITES[method] ?? "select", table };

@@ -487,6 +487,34 @@ testLog(
 );
 
 testLog(
+  "a call of the Data API is told as what it is, however it is written",
+  async () => {
+    const before = Deno.env.get("SUPABASE_URL");
+    const real = globalThis.fetch;
+    Deno.env.set("SUPABASE_URL", "http://a.example");
+    globalThis.fetch = () => Promise.resolve(new Response());
+    try {
+      await ask(async () => {
+        const lots = "http://a.example/rest/v1/lots";
+        await tracedFetch(lots, { method: "post" });
+        return await tracedFetch(`${lots}_100%`);
+      });
+    } finally {
+      globalThis.fetch = real;
+      if (before === undefined) Deno.env.delete("SUPABASE_URL");
+      else Deno.env.set("SUPABASE_URL", before);
+    }
+    assertEquals(
+      output.lines("DATABASE_OPERATION").map(({ operation, table }) => [
+        operation,
+        table,
+      ]),
+      [["insert", "lots"], ["select", "lots_100%"]],
+    );
+  },
+);
+
+testLog(
   "whatever prints within a request makes a line of it, later too",
   async () => {
     let settled: Promise<void> | undefined;

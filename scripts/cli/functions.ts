@@ -39,7 +39,8 @@ const IMPORTS_CORS = new RegExp(
 // A list of one's own: the client asks by OPTIONS whether it may send the key.
 const LETS_ASK = /allow-?methods\b[^;}]*(?:OPTIONS|\*)|\.\.\.\s*\w*cors/i;
 const CALLS_WRAPPER = /\bwithIdempotency\(\s*\{/g;
-const SOURCE = /\.(ts|tsx|js|jsx|mjs)$/;
+const OF_MODULE = /^_shared[\\/]idempotency(?:\.ts$|[\\/])/;
+const SOURCE = /\.(?:[jt]sx?|m[jt]s)$/;
 
 const Config = z.object({
   functions: z.record(
@@ -95,21 +96,21 @@ async function isFile(path: string): Promise<boolean> {
   return await stat(path).then((found) => found.isFile(), () => false);
 }
 
-/** What functions import of their own from beside the module. */
-async function sharedBy(
+/** These and what they import of the project's own, but for the module's files. */
+async function withImported(
   home: string,
   sources: readonly Source[],
 ): Promise<Source[]> {
-  const paths = new Set(
-    sources.flatMap(({ text }) =>
-      [...text.matchAll(/["'](?:\.\.\/)+(_shared\/[^"']+)["']/g)]
-        .map(([, path]) => path!)
-    ).filter((path) => !path.startsWith("_shared/idempotency")),
-  );
-  return await Promise.all(
-    [...paths].filter((path) => existsSync(join(home, path)))
-      .map((path) => read(home, path)),
-  );
+  const found = new Map(sources.map((source) => [source.path, source]));
+  // It grows while it is walked.
+  for (const { path, text } of found.values()) {
+    for (const [, to] of text.matchAll(/["'](\.{1,2}\/[^"']+)["']/g)) {
+      const at = join(dirname(path), to!);
+      if (found.has(at) || OF_MODULE.test(at) || !SOURCE.test(at)) continue;
+      if (await isFile(join(home, at))) found.set(at, await read(home, at));
+    }
+  }
+  return [...found.values()];
 }
 
 /** The copy of the module that sources import, where it is not there. */
@@ -166,7 +167,7 @@ export async function functionsOf(
     const own = await Promise.all(
       paths.map((path) => read(home, join(entry.name, path))),
     );
-    const sources = [...own, ...await sharedBy(home, own)];
+    const sources = await withImported(home, own);
     const at = own.findIndex(({ text }) => IMPORTS_MODULE.test(text));
     const all = sources.map(({ text }) => text).join("\n");
     const missing = missingCopy(home, sources);

@@ -380,8 +380,17 @@ export default { fetch: withSupabase({ auth: ["publishable", "secret"] }, serve)
     );
     await write(
       `${SHARED}/serve.ts`,
+      `import { serve } from "./idempotency_setup.ts";`,
+    );
+    await write(
+      `${SHARED}/idempotency_setup.ts`,
       `import { corsHeaders, withIdempotency } from "./idempotency.ts";`,
     );
+    await write(
+      "supabase/functions/listing/index.ts",
+      `Deno.readDir(new URL("../_shared/templates", import.meta.url));`,
+    );
+    await write(`${SHARED}/templates/welcome.html`, "<p>Hello");
     await write(
       "supabase/config.toml",
       "[functions.open]\nverify_jwt = false\n",

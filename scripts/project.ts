@@ -194,11 +194,24 @@ function projectOverDatabase(url: string): Project {
 // Its types do not know the option.
 const ONE_AT_A_TIME = { max_pipeline: 0 };
 
+// Meant for Prisma: a server refuses them, and names what it does not know.
+const PRISMAS = [
+  ...["connection_limit", "pgbouncer", "pool_timeout", "schema"],
+  ...["socket_timeout", "statement_cache_size"],
+];
+
+function withoutPrismas(url: string): string {
+  const [address, query] = url.split("?", 2);
+  const parameters = new URLSearchParams(query);
+  for (const name of PRISMAS) parameters.delete(name);
+  return parameters.size === 0 ? address! : `${address}?${parameters}`;
+}
+
 function openDatabase(url: string): postgres.Sql {
   // The driver takes anything else for the database of this machine.
   if (!/^postgres(ql)?:\/\//.test(url)) throw new Error(NO_DATABASE_URL);
   try {
-    return postgres(url, {
+    return postgres(withoutPrismas(url), {
       max: 1,
       connect_timeout: 10,
       ...ONE_AT_A_TIME,

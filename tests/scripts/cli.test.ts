@@ -931,14 +931,16 @@ Deno.test({
 });
 
 Deno.test({
-  name: "stats answers at a pooler in transaction mode",
+  name:
+    "stats answers at a pooler in transaction mode, by the URL that Prisma takes",
   ignore: findPostgres() === null || !hasPgBouncer(),
   async fn() {
     await using cluster = await adoptedCluster();
     await using pooler = (await startPgBouncer(cluster.url, 2))!;
-    const { code, text } = await cli([
-      ...["stats", "--json", "--database-url", pooler.url],
-    ]);
+    const url = `${pooler.url}?pgbouncer=true&connection_limit=1&schema=public`;
+    const { code, text } = await cli(["stats", "--json"], {
+      env: { DATABASE_URL: url },
+    });
     assertEquals(code, 0, text);
     assertEquals(JSON.parse(text).hours, 24);
   },

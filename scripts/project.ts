@@ -215,6 +215,8 @@ function openDatabase(url: string): postgres.Sql {
       max: 1,
       connect_timeout: 10,
       ...ONE_AT_A_TIME,
+      // As psql does: by itself the driver sends keys and answers in the clear.
+      ...(/[?&]ssl/.test(url) ? {} : { ssl: "prefer" }),
       // The driver would print them among what the command prints.
       onnotice: () => {},
     });

@@ -27,6 +27,9 @@ import { withStack } from "../support/stack.ts";
 const SHARED = "supabase/functions/_shared";
 const MANIFEST = `${SHARED}/idempotency.manifest.json`;
 
+// What Postgres is sent first by whoever wants TLS.
+const SSL_REQUEST = 80877103;
+
 const stack = withStack();
 
 async function withProject(
@@ -631,6 +634,37 @@ Deno.test("no message shows a password or a key", () =>
       assert(!text.includes("s3cret"), text);
     }
   }));
+
+Deno.test("a database is asked for TLS, unless its URL says otherwise", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  for (
+    const [query, wants] of [
+      ["", true],
+      ["?application_name=x", true],
+      ["?sslmode=disable", false],
+    ] as const
+  ) {
+    const url = `postgresql://u@127.0.0.1:${listener.addr.port}/x${query}`;
+    const listing = cli(["keys", "list", "--database-url", url]);
+    const connection = await listener.accept();
+    const sent = new DataView(new ArrayBuffer(1024));
+    await connection.read(new Uint8Array(sent.buffer));
+    assertEquals([query, sent.getInt32(4) === SSL_REQUEST], [query, wants]);
+    const says = new TextEncoder();
+    if (wants) {
+      await connection.write(says.encode("N"));
+      await connection.read(new Uint8Array(sent.buffer));
+    }
+    const refusal = "SFATAL\0C28000\0Mnot you\0\0";
+    await connection.write(
+      says.encode(
+        `E\0\0\0${String.fromCharCode(4 + refusal.length)}${refusal}`,
+      ),
+    );
+    connection.close();
+    assertEquals(await listing, { code: 1, text: "keys: not you" });
+  }
+});
 
 Deno.test("a project that cannot be reached is named, and what to look at", () =>
   withProject(async ({ path }) => {

@@ -93,7 +93,8 @@ const VARIABLES = [
 
 /**
  * What says where a project's database is: variables, else its `.env`. A key that
- * is a variable goes to no address that is not.
+ * is a variable goes to no address that is not, and a database that a variable
+ * names comes before a project that none does.
  */
 export function environmentOf(
   folder: string,
@@ -109,6 +110,11 @@ export function environmentOf(
   // A project that was cloned may be anybody's: it does not say where a key goes
   // that it did not bring.
   if (process.env["SUPABASE_SECRET_KEY"]) delete written["SUPABASE_URL"];
+  // Nor does it lead whoever names a database to another one.
+  else if (process.env["DATABASE_URL"] && !process.env["SUPABASE_URL"]) {
+    delete written["SUPABASE_URL"];
+    delete written["SUPABASE_SECRET_KEY"];
+  }
   return Object.fromEntries(
     VARIABLES.map((name) => [name, process.env[name] || written[name]]),
   );

@@ -562,6 +562,13 @@ Deno.test("the project's .env says what the environment does not", () =>
     await write(".env", `SUPABASE_SECRET_KEY=${secretKey}\n`);
     const whole = await stats({ SUPABASE_URL: apiUrl });
     assertEquals(whole.code, 0, whole.text);
+    await write(
+      ".env",
+      `SUPABASE_URL=${apiUrl}\nSUPABASE_SECRET_KEY=${secretKey}\n`,
+    );
+    assertEquals((await stats({})).code, 0);
+    const named = await stats({ DATABASE_URL: "postgresql://u@127.0.0.1:1/x" });
+    assertStringIncludes(named.text, "ECONNREFUSED 127.0.0.1:1");
   }));
 
 Deno.test(".env is read as editors on Windows write it, and a folder of that name is none", () =>

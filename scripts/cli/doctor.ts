@@ -22,7 +22,7 @@ import {
   stateOf,
 } from "./project_folder.ts";
 import { isLater, otherRelease, PACKAGE, SHARED, VERSION } from "./release.ts";
-import { shown } from "../table.ts";
+import { shown, shownJson } from "../table.ts";
 
 /** One thing that was looked at. */
 interface Finding {
@@ -311,7 +311,7 @@ async function run(args: readonly string[]): Promise<number> {
     findings.push(...await databaseFindings(database, folder));
   }
   const bad = findings.filter(({ state }) => state === "wrong").length;
-  if (values.json) console.log(JSON.stringify(findings, null, 2));
+  if (values.json) console.log(shownJson(findings, 2));
   else {
     for (const { what, state, found, mend } of findings) {
       const mark = { ok: "ok   ", wrong: "WRONG", skipped: "-    " }[state];

@@ -41,7 +41,7 @@ import {
 } from "./release.ts";
 import { configOf } from "./functions.ts";
 import { describeCreation, leftBy } from "./created.ts";
-import { shown } from "../table.ts";
+import { shown, shownJson } from "../table.ts";
 
 const { imports } = configuration;
 
@@ -210,7 +210,7 @@ async function diffAdvice(
   return [
     "The project declares its schema, and `supabase db schema declarative sync` (before version 3 of",
     "  the CLI `supabase db diff`) writes a migration that drops what is not declared. Under",
-    `  db.migrations say schema_paths = ${JSON.stringify(all)}`,
+    `  db.migrations say schema_paths = ${shownJson(all)}`,
   ];
 }
 

@@ -274,7 +274,9 @@ async function removeEmptyFolders(folder: string, end: string): Promise<void> {
 
 /** Says what a change will be, a line each. */
 export function printChanges(changes: readonly Change[]): void {
-  for (const { kind, path } of changes) console.log(`would ${kind} ${path}`);
+  for (const { kind, path } of changes) {
+    console.log(`would ${kind} ${shown(path)}`);
+  }
 }
 
 const DONE = { add: "added", replace: "replaced", delete: "deleted" } as const;

@@ -706,7 +706,7 @@ Deno.test("an address that is not the API's is told as such, and not its page", 
 });
 
 Deno.test("the names of a project's folders say nothing to a terminal", () =>
-  withProject(async ({ run, write }) => {
+  withProject(async ({ path, run, read, write, migrations }) => {
     await run("init", "--yes");
     await write(
       "supabase/functions/a\u001b]0;b\u0007/index.ts",
@@ -719,6 +719,31 @@ Deno.test("the names of a project's folders say nothing to a terminal", () =>
       // deno-lint-ignore no-control-regex
       assertEquals(/[\u001b\u0007]/.test(text), false, text);
     }
+    await write(
+      "supabase/functions/\u009b2J\u202e/index.ts",
+      'import { withIdempotency } from "../_shared/idempotency.ts";',
+    );
+    const { text } = await run("doctor", "--json");
+    assertStringIncludes(text, "function \\u009b2J\\u202e");
+
+    const [made] = migrations();
+    const named = made!.replace(/_.*/, "_\u009b2J.sql");
+    const folder = join(path, "supabase/migrations");
+    await Deno.rename(join(folder, made!), join(folder, named));
+    const manifest = JSON.parse(await read(MANIFEST));
+    manifest.migrations.idempotency = named;
+    await write(MANIFEST, JSON.stringify(manifest));
+    await write(
+      "supabase/config.toml",
+      `[db.migrations]\nschema_paths = ["\\u009b2K"]\n`,
+    );
+    const parts = ["--parts", "archive,migrate", "--dry-run"];
+    const init = await run("init", ...parts);
+    assertMatch(
+      init.text,
+      /would add supabase\/rollback\/\d+_\\u\{9b\}2J\.sql/,
+    );
+    assertStringIncludes(init.text, '"\\u009b2K"');
   }));
 
 // Projects are cloned, and what is in them need not be the work of friends.

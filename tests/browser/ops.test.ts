@@ -3,7 +3,7 @@ import type { Page } from "playwright-core";
 import { call, formWith } from "../support/call.ts";
 import { assertNoComplaints, withBrowser } from "../support/browser.ts";
 import { inspectEverywhere } from "../support/inspect_page.ts";
-import { loseAnswer } from "../support/ledger_row.ts";
+import { letLeaseLapse, loseAnswer } from "../support/ledger_row.ts";
 import { effects, probe, unique } from "../support/probe.ts";
 import { signUp, withStack } from "../support/stack.ts";
 
@@ -168,6 +168,31 @@ Deno.test("an answer that comes too late is not said to be recorded: the key has
   await page.locator("#resolve-trouble").getByText("It has failed meanwhile")
     .waitFor();
   assertEquals(await page.getByLabel("Body of the answer").isVisible(), true);
+  assertNoComplaints(visitor);
+});
+
+Deno.test("whoever is on a button of a stuck key stays on that key's, whatever the others are called", async () => {
+  const scope = unique("alike");
+  const stick = async (scope: string, key: string) => {
+    await stack().sql(
+      `select public.idempotency_claim('', $1, $2, repeat('a', 64), gen_random_uuid(), 30, 3600)`,
+      [scope, key],
+    );
+    await letLeaseLapse(stack(), key);
+  };
+  const [first, second] = [`${scope}-1`, "1-order"];
+  await stick(scope, second);
+  await stick(first, "order");
+  await using visitor = await visit();
+  const page = await visitor.open(`${stack().apiUrl}/ops`);
+  const button = page.getByRole("button", { name: `order in ${first}` }).last();
+  await button.focus();
+  await stick(scope, "another");
+  await page.locator("#stuck-list").getByText("another").waitFor();
+  assertEquals(
+    await page.evaluate("document.activeElement.ariaLabel"),
+    `It did not: order in ${first}`,
+  );
   assertNoComplaints(visitor);
 });
 

@@ -40,7 +40,8 @@ export function resolveButtons(key, where, onResolve) {
       {
         type: "button",
         class: "quiet",
-        id: `${where}-${key.owner}-${scope}-${name}-${as}`,
+        // By what no other key's is: its parts may hold whatever joins them.
+        id: `${where}-${JSON.stringify([key.owner, scope, name, as])}`,
         "aria-label": `${text.replace("…", "")}: ${name} in ${scope}`,
         onclick: () => onResolve(key, as),
       },

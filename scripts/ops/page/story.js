@@ -228,9 +228,12 @@ async function decoded(text, encoding) {
     .decode(await new Response(stream).arrayBuffer());
 }
 
+/** JSON for a reader, its numbers as they were written; other text as it is. */
 function indented(text) {
+  const asWritten = (_, value, { source }) =>
+    typeof value === "number" ? JSON.rawJSON(source) : value;
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    return JSON.stringify(JSON.parse(text, asWritten), null, 2);
   } catch {
     return text;
   }

@@ -202,6 +202,32 @@ Deno.test("whoever is on a button of a stuck key stays on that key's, whatever t
   assertNoComplaints(visitor);
 });
 
+Deno.test("a request is listed once, however late the first list comes", async () => {
+  const key = unique("once");
+  const ada = await signUp(stack());
+  await (await probe(stack(), ada, { key })).body?.cancel();
+  await using visitor = await visit();
+  const page = await visitor.open(`${stack().apiUrl}/ops`);
+  await page.locator("#overview").waitFor();
+  const first = Promise.withResolvers<void>();
+  let lists = 0;
+  await page.route(/api\/recent/, async (route) => {
+    if (++lists === 1) await first.promise;
+    await route.continue();
+  });
+  const scope = await requests(page).filter({ hasText: key }).locator("td")
+    .first().innerText();
+  await Promise.all([
+    page.waitForResponse(/api\/statistics/),
+    page.locator("#scope").selectOption(scope),
+  ]);
+  await page.waitForTimeout(200);
+  await Promise.all([page.waitForResponse(/api\/recent/), first.resolve()]);
+  await page.getByText("These are all.").waitFor();
+  assertEquals(await requests(page).filter({ hasText: key }).count(), 1);
+  assertNoComplaints(visitor);
+});
+
 Deno.test("scope, time, status and user narrow what is shown, an hour of the chart too, and back goes back", async () => {
   const scope = unique("narrow");
   // Fences grow with time: nothing may have been claimed before what follows, and

@@ -23,6 +23,8 @@ let below = null;
 let looked = 0;
 let looking = new AbortController();
 let pages = 0;
+// What comes then is put to what is shown.
+let isLooking = false;
 
 /** Starts the list anew, for what the address says. */
 export function loadRequests() {
@@ -37,7 +39,7 @@ export function loadRequests() {
 /** Looks again, unless that would take away what somebody has looked for. */
 export async function refreshRequests() {
   const { find } = view();
-  if (pages !== 1 || looked > A_LOOK || find !== null) return;
+  if (isLooking || pages !== 1 || looked > A_LOOK || find !== null) return;
   const { signal } = looking;
   try {
     const list = await ask("recent", query(null, A_PAGE), signal);
@@ -77,6 +79,7 @@ async function lookFurther() {
   looking = new AbortController();
   const { signal } = looking;
   pages++;
+  isLooking = true;
   const wanted = keys.length + A_PAGE;
   byId("more").hidden = true;
   try {
@@ -103,7 +106,10 @@ async function lookFurther() {
     byId("more").textContent = "Try again";
     return;
   } finally {
-    if (looking.signal === signal) byId("stop").hidden = true;
+    if (looking.signal === signal) {
+      isLooking = false;
+      byId("stop").hidden = true;
+    }
   }
   showEnd();
 }

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { parse as parseJsonc } from "@std/jsonc";
 import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
@@ -87,8 +87,48 @@ interface Source {
   readonly text: string;
 }
 
-async function read(home: string, path: string): Promise<Source> {
-  return { path, text: await readFile(join(home, path), "utf8") };
+const ImportMap = z.object({ imports: z.record(z.string(), z.string()) });
+const IMPORT_MAPS = ["deno.json", "deno.jsonc", "import_map.json"];
+const SPECIFIER = /(\b(?:from|import)\s*\(?\s*["'])([^"']+)/g;
+
+/** Reads a source file, and gives its imports as a function's import map has them. */
+type Read = (path: string) => Promise<Source>;
+
+async function readerOf(home: string, name: string): Promise<Read> {
+  let base = "";
+  let imports: [string, string][] = [];
+  const maps = [name, ""].flatMap((folder) =>
+    IMPORT_MAPS.map((file) => join(folder, file))
+  );
+  for (const path of maps) {
+    try {
+      const map = parseJsonc(await readFile(join(home, path), "utf8"));
+      // The longest that fits counts.
+      imports = Object.entries(ImportMap.parse(map).imports)
+        .sort(([a], [b]) => b.length - a.length);
+      base = dirname(path);
+      break;
+    } catch {
+      // None is there, or none that Deno would take.
+    }
+  }
+  return async (path) => {
+    const text = await readFile(join(home, path), "utf8");
+    const mapped = (specifier: string) => {
+      const [from, to] =
+        imports.find(([from]) =>
+          from === specifier || from.endsWith("/") && specifier.startsWith(from)
+        ) ?? ["", ""];
+      const target = to + specifier.slice(from.length);
+      if (from === "" || !/^\.{1,2}\//.test(to)) return target;
+      const steps = relative(dirname(path), join(base, target));
+      return `./${steps.replaceAll("\\", "/")}`;
+    };
+    return {
+      path,
+      text: text.replace(SPECIFIER, (_, before, to) => before + mapped(to)),
+    };
+  };
 }
 
 /** Whether there is a file: a link that leads nowhere, as editors make, is none. */
@@ -99,6 +139,7 @@ async function isFile(path: string): Promise<boolean> {
 /** These and what they import of the project's own, but for the module's files. */
 async function withImported(
   home: string,
+  read: Read,
   sources: readonly Source[],
 ): Promise<Source[]> {
   const found = new Map(sources.map((source) => [source.path, source]));
@@ -107,7 +148,7 @@ async function withImported(
     for (const [, to] of text.matchAll(/["'](\.{1,2}\/[^"']+)["']/g)) {
       const at = join(dirname(path), to!);
       if (found.has(at) || OF_MODULE.test(at) || !SOURCE.test(at)) continue;
-      if (await isFile(join(home, at))) found.set(at, await read(home, at));
+      if (await isFile(join(home, at))) found.set(at, await read(at));
     }
   }
   return [...found.values()];
@@ -164,10 +205,11 @@ export async function functionsOf(
         await isFile(join(home, entry.name, "index.ts"));
     if (!isFunction) continue;
     const paths = await sourcesIn(join(home, entry.name));
+    const read = await readerOf(home, entry.name);
     const own = await Promise.all(
-      paths.map((path) => read(home, join(entry.name, path))),
+      paths.map((path) => read(join(entry.name, path))),
     );
-    const sources = await withImported(home, own);
+    const sources = await withImported(home, read, own);
     const at = own.findIndex(({ text }) => IMPORTS_MODULE.test(text));
     const all = sources.map(({ text }) => text).join("\n");
     const missing = missingCopy(home, sources);

@@ -454,6 +454,44 @@ Deno.test({
     }),
 });
 
+Deno.test("doctor and remove know what an import map makes of a function's imports", () =>
+  withProject(async ({ run, write }) => {
+    await run("init", "--yes");
+    const functions = "supabase/functions";
+    for (
+      const [name, file, imports, from] of [
+        [
+          "alias",
+          "alias/deno.json",
+          { ledger: "../_shared/idempotency.ts" },
+          "ledger",
+        ],
+        ["folder", "folder/deno.jsonc", { "@/": "../_shared/" }, "@/serve.ts"],
+        ["all", "import_map.json", { "serve": "./_shared/serve.ts" }, "serve"],
+      ] as const
+    ) {
+      await write(`${functions}/${file}`, JSON.stringify({ imports }));
+      await write(
+        `${functions}/${name}/index.ts`,
+        `import { a } from "${from}";`,
+      );
+    }
+    await write(
+      `${SHARED}/serve.ts`,
+      `import { withIdempotency } from "./idempotency.ts";`,
+    );
+    await write(`${functions}/broken/deno.json`, "{");
+    await write(`${functions}/broken/index.ts`, `import "ledger";`);
+    const doctor = await run("doctor");
+    assertEquals(doctor.code, 0, doctor.text);
+    const { text } = await run("remove", "--dry-run");
+    for (const name of ["alias", "folder", "all"]) {
+      assertStringIncludes(doctor.text, `ok    function ${name}: CORS and`);
+      assertStringIncludes(text, `function ${name} imports the module`);
+    }
+    assert(!text.includes("function broken"), text);
+  }));
+
 for (const name of ["config.json", "config.jsonc"]) {
   Deno.test(`doctor goes by ${name} where the Supabase CLI does`, () =>
     withProject(async ({ run, write }) => {

@@ -327,10 +327,15 @@ async function describeForm(
   contentType: string,
 ): Promise<string | undefined> {
   const headers = { "Content-Type": contentType };
-  const form = await new Response(bytes, { headers }).formData();
+  const form = [...await new Response(bytes, { headers }).formData()];
+  // Parsers drop, without a word, a part that they cannot read, and one without
+  // an end: forms that differ there would be the same.
+  if (form.length !== countParts(bytes, contentType)) {
+    throw new TypeError("Cannot tell the form by its parts");
+  }
   return canonicalize(
     await Promise.all(
-      [...form].map(async ([name, value]) =>
+      form.map(async ([name, value]) =>
         typeof value === "string" ? [name, value] : [
           name,
           value.name,
@@ -340,6 +345,23 @@ async function describeForm(
       ),
     ),
   );
+}
+
+/** How many parts begin in a multipart body. */
+function countParts(bytes: Uint8Array, contentType: string): number {
+  const [, quoted, bare] =
+    /;\s*boundary=(?:"([^"]*)"|([^\s;]*))/i.exec(contentType) ?? [];
+  const start = new TextEncoder().encode(`--${quoted ?? bare}\r\n`);
+  let parts = 0;
+  // From its line break backwards: what a file may be full of, dashes and
+  // letters, is passed over.
+  for (let at = -1; (at = bytes.indexOf(0x0a, at + 1)) >= 0;) {
+    let left = start.length;
+    const from = at + 1 - left;
+    while (left > 0 && bytes[from + left - 1] === start[left - 1]) left--;
+    if (left === 0) parts++;
+  }
+  return parts;
 }
 
 /** The names and indices of a JSON Pointer. */

@@ -41,6 +41,15 @@ const form = (file: string, name = "a.txt") => {
   );
 };
 
+const written = (body: string, type: string) =>
+  fingerprintRequest(
+    new Request("http://localhost/upload", {
+      method: "POST",
+      headers: { "Content-Type": type },
+      body,
+    }),
+  );
+
 Deno.test("a fingerprint is 64 lower-case hexadecimal digits", async () => {
   assertMatch(await json("{}"), /^[0-9a-f]{64}$/);
 });
@@ -98,6 +107,35 @@ Deno.test("the boundary of a form does not matter, its parts do", async () => {
   assertEquals(await form("hello"), first);
   assertNotEquals(await form("hullo"), first);
   assertNotEquals(await form("hello", "b.txt"), first);
+});
+
+Deno.test("forms of which a parser drops a part differ by what is in it", async () => {
+  const dropped = {
+    "has no name": (amount: string) =>
+      `--b\r\nContent-Disposition: form-data\r\n\r\n${amount}\r\n--b--\r\n`,
+    "has no disposition": (amount: string) =>
+      `--b\r\nContent-Type: text/plain\r\n\r\n${amount}\r\n--b--\r\n`,
+    "has no end": (amount: string) =>
+      `--b\r\nContent-Disposition: form-data; name="amount"\r\n\r\n${amount}\r\n`,
+  };
+  for (const [how, write] of Object.entries(dropped)) {
+    for (const boundary of ["b", '"b"']) {
+      const type = `multipart/form-data; boundary=${boundary}`;
+      const [ten, twenty] = await Promise.all(
+        ["10", "20"].map((amount) => written(write(amount), type)),
+      );
+      assertNotEquals(ten, twenty, how);
+    }
+  }
+});
+
+Deno.test("the boundary of a form does not matter where it is quoted", async () => {
+  const quoted = (boundary: string) =>
+    written(
+      `--${boundary}\r\nContent-Disposition: form-data; name=amount\r\n\r\n10\r\n--${boundary}--\r\n`,
+      `multipart/form-data; charset=utf-8; boundary="${boundary}"`,
+    );
+  assertEquals(await quoted("first try"), await quoted("second:try"));
 });
 
 Deno.test("malformed JSON still has a fingerprint, by its bytes", async () => {

@@ -194,6 +194,7 @@ export function passThrough(
   };
 
   let isCancelled = false;
+  let isEnded = false;
 
   const readNext = async () => {
     try {
@@ -213,12 +214,15 @@ export function passThrough(
         collect(value);
         return controller.enqueue(value);
       }
+      isEnded = true;
       await end.ended(
         parts && new Uint8Array(await new Blob(parts).arrayBuffer()),
       );
       controller.close();
     },
     async cancel(reason) {
+      // Who leaves at the last event, as clients do at "[DONE]", aborts nothing.
+      if (isEnded) return;
       isCancelled = true;
       await Promise.allSettled([
         reader.cancel(reason),

@@ -25,6 +25,24 @@ Deno.test("passThrough() takes a body that is left while it waits for more for a
   assertEquals(ends, ["aborted: the client left"]);
 });
 
+Deno.test("passThrough() takes a body that is left while its end is recorded for ended, never for aborted", async () => {
+  const ends: string[] = [];
+  const recorded = Promise.withResolvers<void>();
+  const reader = passThrough(ReadableStream.from([new Uint8Array(1)]), {
+    ended: async () => {
+      await recorded.promise;
+      ends.push("ended");
+    },
+    aborted: (reason) => Promise.resolve(void ends.push(`aborted: ${reason}`)),
+  }).getReader();
+  await reader.read();
+  await aMoment();
+  await reader.cancel("the client has read all that it needs");
+  recorded.resolve();
+  await aMoment();
+  assertEquals(ends, ["ended"]);
+});
+
 Deno.test("passThrough() collects a body of the most bytes that are kept, and of one more none", async () => {
   for (const [more, kept] of [[0, MAX_STORED_BYTES], [1, null]] as const) {
     const parts = [new Uint8Array(MAX_STORED_BYTES - 1), new Uint8Array(1)];

@@ -191,7 +191,8 @@ async function scopeOf(
 /** `/process-document` on the platform, `/functions/v1/…` behind a proxy. */
 function functionName(req: Request): string {
   const path = new URL(req.url).pathname.replace(/^\/functions\/v1(?=\/)/, "");
-  return path.split("/")[1] || "default";
+  // As long as a scope may be: anybody can send a longer path.
+  return path.split("/")[1]!.slice(0, 200) || "default";
 }
 
 /** A handler's run, from the context it is given to the response it ends in. */

@@ -309,6 +309,16 @@ Deno.test("a route may look its scope up, and is told what is none", async () =>
   }
 });
 
+Deno.test("a path of any length is served, with a key or without, where it names the scope", async () => {
+  const { ask } = numbered();
+  const url = `http://localhost/${"a".repeat(300)}`;
+  assertEquals((await ask({ url })).status, 201);
+  assertEquals((await ask({ url, key: KEY })).status, 201);
+  assertEquals((await ask({ url, key: KEY })).replayed, true);
+  // Paths that differ beyond that are not taken for each other.
+  assertEquals((await ask({ url: `${url}b`, key: KEY })).status, 422);
+});
+
 Deno.test("a route is told that its fingerprint is none, and nothing runs", async () => {
   for (const made of [undefined, null, 17]) {
     const route = numbered({ fingerprint: () => made as unknown as string });

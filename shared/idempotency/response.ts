@@ -51,7 +51,9 @@ export const MAX_STORED_BYTES: number = 4 * 1024 * 1024;
 const PER_ANSWER = new Set([
   "age",
   "alt-svc",
+  "b3",
   "baggage",
+  "cf-ray",
   "connection",
   "content-length",
   "date",
@@ -59,20 +61,26 @@ const PER_ANSWER = new Set([
   "proxy-authenticate",
   "proxy-authorization",
   "proxy-connection",
+  "sb-request-id",
+  "sentry-trace",
   "server",
+  "server-timing",
   "set-cookie",
   "te",
   "traceparent",
+  "traceresponse",
   "tracestate",
   "trailer",
   "transfer-encoding",
   "upgrade",
+  "x-amzn-trace-id",
+  "x-cloud-trace-context",
   "x-correlation-id",
   "x-request-id",
   "x-trace-id",
 ]);
 
-const PER_ANSWER_PREFIXES = ["access-control-", "x-idempotency-"];
+const PER_ANSWER_PREFIXES = ["access-control-", "x-b3-", "x-idempotency-"];
 
 // Fetch standard, "null body status": a Response with such a status and a
 // body, even an empty one, cannot be made.

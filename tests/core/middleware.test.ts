@@ -319,6 +319,29 @@ Deno.test("a path of any length is served, with a key or without, where it names
   assertEquals((await ask({ url: `${url}b`, key: KEY })).status, 422);
 });
 
+Deno.test("a replay names no trace, request or duration of the first answer", async () => {
+  const perAnswer = {
+    "b3": "0",
+    "cf-ray": "8f0a1b2c3d4e5f60-FRA",
+    "sb-request-id": "019a",
+    "sentry-trace": "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+    "server-timing": "db;dur=53",
+    "traceresponse": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "x-amzn-trace-id": "Root=1-67891233-abcdef012345678912345678",
+    "x-b3-traceid": "4bf92f3577b34da6a3ce929d0e0e4736",
+    "x-cloud-trace-context": "4bf92f3577b34da6a3ce929d0e0e4736/1;o=1",
+  };
+  const ask = route(
+    { store: memoryLedger() },
+    () => new Response("made", { headers: { ...perAnswer, "x-kept": "yes" } }),
+  );
+  const first = await ask({ key: KEY });
+  assertEquals(first.headers.get("server-timing"), "db;dur=53");
+  const { headers } = await ask({ key: KEY });
+  assertEquals(headers.get("x-kept"), "yes");
+  assertEquals(Object.keys(perAnswer).filter((name) => headers.has(name)), []);
+});
+
 Deno.test("a route is told that its fingerprint is none, and nothing runs", async () => {
   for (const made of [undefined, null, 17]) {
     const route = numbered({ fingerprint: () => made as unknown as string });

@@ -264,6 +264,16 @@ Deno.test("the recipe's code does what it says", async () => {
     (cost: unknown) => Promise.resolve(costs.push(cost) > 0),
   );
   assertEquals([costs, created.cost, created.balance], [[5], 5, 0]);
+  // Neither of these is a user who declined, which is `null`.
+  const agrees = () => Promise.resolve(true);
+  const refused = (body: unknown) =>
+    exported.createEvent(app({ storage: memoryStorage() }, eve), body, agrees)
+      .then(() => "made or declined", (error: { code: string }) => error.code);
+  assertEquals(await refused({ title: "" }), "REQUEST_INVALID");
+  assertEquals(
+    await refused({ ...party, title: "Too dear" }),
+    "TOO_FEW_CREDITS",
+  );
 
   const sell = exported.till(stack().apiUrl, ada.headers);
   assertEquals(await sell({ total: 1 }), { refused: "REQUEST_INVALID" });

@@ -137,6 +137,20 @@ Deno.test("each protected function of the snippets takes effect once, and keeps 
   }
 });
 
+Deno.test("invoices that are named by more than a number are paid one by one", async () => {
+  const { headers } = await signUp(stack);
+  const pay = (invoice: unknown) => call("pay-invoice", headers, { invoice });
+  for (const invoice of ["A-17", "A-18"]) {
+    const { product } = await (await pay(invoice)).json();
+    assertEquals(product, `invoice ${invoice}`);
+  }
+  const refused = await pay("A 17");
+  assertEquals(
+    [refused.status, (await refused.json()).code],
+    [400, "IDEMPOTENCY_KEY_INVALID"],
+  );
+});
+
 Deno.test("the README's curl, sent twice, gets the first answer again", async () => {
   const script = (await codeBlocks("../README.md", "sh"))
     .find((code) => code.startsWith("curl "))!;

@@ -323,3 +323,34 @@ Deno.test("a message that the ledger refuses is kept, and sent when it is due ag
     assertEquals(arrived.filter((one) => one.id === id).length, 1);
   });
 });
+
+Deno.test("a message whose senders died stands in the way of no other, and is given up in the end", async () => {
+  const { sql } = guides().stack;
+  const ada = await signUp(guides().stack);
+  const month = unique("month");
+  await reportOf(ada, month);
+  const { id } = (await messagesOf(month))[0]!;
+  await withReceiver(async (_arrived, answer) => {
+    answer(() => new Response(null, { status: 500 }));
+    assertEquals((await sender()).body[id], 500);
+    await sql(
+      `update public.idempotency_keys set status = 'processing', completed_at = null,
+        lease_expires_at = now() - interval '1 s', crashed_attempts = '[{}, {}, {}, {}, {}]'
+      where scope = 'send-webhooks' and idempotency_key = $1`,
+      [id],
+    );
+    const makeDue = (tries: number) =>
+      sql(
+        "update public.webhook_messages set due_at = now() - interval '1 h', tries = $2 where id = $1",
+        [id, tries],
+      );
+    await makeDue(1);
+    assertEquals((await sender()).body[id], 409);
+    const [waiting] = await messagesOf(month);
+    assertEquals(waiting!.tries, 2);
+    assert(Date.parse(waiting!.due_at!) > Date.now());
+    await makeDue(9);
+    assertEquals((await sender()).body[id], 409);
+    assertEquals((await messagesOf(month))[0], { id, tries: 10, due_at: null });
+  });
+});

@@ -139,6 +139,15 @@ for (const name of ["orders", "shop/orders"]) {
   });
 }
 
+Deno.test("import-orders: a page's preflight is answered with 200", async () => {
+  const preflight = await fetch(
+    `${guides().stack.apiUrl}/functions/v1/import-orders`,
+    { method: "OPTIONS" },
+  );
+  await preflight.body?.cancel();
+  assertEquals(preflight.status, 200);
+});
+
 Deno.test("a failed insert is not recorded, and the retry runs again", async () => {
   const ada = await legacyUser();
   const key = unique("key");

@@ -162,6 +162,35 @@ Deno.test("the recipe's handler asks and charges once", async () => {
   });
 });
 
+Deno.test("the recipe's handler charges nobody who agreed to a price that is no number", async () => {
+  const block = (await codeBlocks(PAGE, "ts"))[1]!;
+  const handler = behindGateway(
+    stack(),
+    (await importBlock(block)).default.fetch,
+  );
+  const ada = await subscribe(stack(), { included: 0, cost: 5, credits: 9 });
+  const key = unique("key");
+  const confirm = async (maxCost: string) => {
+    const response = await handler(
+      new Request(`http://x/events?confirm_credit=1&max_cost=${maxCost}`, {
+        method: "POST",
+        headers: {
+          ...ada.headers,
+          "Content-Type": "application/json",
+          "Idempotency-Key": key,
+        },
+        body: JSON.stringify(party),
+      }),
+    );
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await confirm("undefined"), 400);
+  assertEquals((await books(ada)).spends, []);
+  assertEquals(await confirm("5"), 201);
+  assertEquals((await books(ada)).spends, [-5]);
+});
+
 Deno.test("the recipe's plain operation asks and charges once", async () => {
   const block = (await codeBlocks(PAGE, "ts"))[2]!;
   const { createEventOnce } = await importBlock(block);

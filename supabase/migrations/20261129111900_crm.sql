@@ -114,8 +114,6 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_old constant jsonb := to_jsonb(old);
-  v_new constant jsonb := to_jsonb(new);
   v_column text;
 begin
   if tg_nargs > 0 then
@@ -127,7 +125,7 @@ begin
     -- What somebody has agreed to is not another sum, or another's, afterwards.
     if old.status <> tg_argv[1] then
       foreach v_column in array tg_argv[2:] loop
-        if v_new -> v_column is distinct from v_old -> v_column then
+        if to_jsonb(new) -> v_column is distinct from to_jsonb(old) -> v_column then
           raise exception 'changing %: % is what was %', tg_table_name, v_column, old.status
             using
               errcode = 'check_violation',

@@ -25,13 +25,16 @@ function cell(value: unknown): string {
   return shown(String(value));
 }
 
+// What a terminal obeys, or does not show.
+const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
 /**
  * A text for a terminal, which obeys some characters: they are shown, not sent.
  * Users name scopes and keys past the functions too, and projects bring names.
  */
 export function shown(text: string): string {
   return text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    OBEYED,
     (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );
 }
@@ -44,9 +47,10 @@ export function shown(text: string): string {
  */
 export function shownJson(value: unknown, indent = 0): string {
   return JSON.stringify(value, null, indent).replace(
-    /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    OBEYED,
     (character) =>
-      Array.from(
+      // Between its lines; within a text it is escaped.
+      character === "\n" ? character : Array.from(
         { length: character.length },
         (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`,
       ).join(""),

@@ -51,8 +51,7 @@ export function redacting(sink: Sink): Sink {
     if (typeof rawMessage !== "string" || EVENTS.has(rawMessage)) {
       return sink(record);
     }
-    const hide = currentScope()?.hide ?? ((text) => text);
-    sink({ ...record, rawMessage: redactText(hide(rawMessage)) });
+    sink({ ...record, rawMessage: redactText(hiding()(rawMessage)) });
   };
   const byName = redactByField(
     redactByField(last, {
@@ -66,8 +65,7 @@ export function redacting(sink: Sink): Sink {
     },
   );
   const wrapped: Sink = (record) => {
-    const scope = currentScope();
-    const hide = scope?.hide ?? ((text) => text);
+    const hide = hiding();
     let redacted: Pick<LogRecord, "message" | "properties">;
     try {
       redacted = {
@@ -81,6 +79,7 @@ export function redacting(sink: Sink): Sink {
       };
     } catch {
       // A getter threw. What is logged must not fail for that.
+      const scope = currentScope();
       const properties = { ...(scope && scopeFields(scope)) };
       redacted = { message: ["UNREADABLE"], properties };
     }
@@ -91,6 +90,11 @@ export function redacting(sink: Sink): Sink {
     if (symbol in sink) Reflect.set(wrapped, symbol, Reflect.get(sink, symbol));
   }
   return wrapped;
+}
+
+/** Hides what the request under way brought. */
+function hiding(): HideSecrets {
+  return currentScope()?.hide ?? ((text) => text);
 }
 
 // As secretsOf puts it in the place of a user id.

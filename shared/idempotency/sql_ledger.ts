@@ -174,9 +174,7 @@ export function sqlLedger(
       ...keyArgs(identity),
       ...await args(),
     }));
-    const row = (Array.isArray(data) ? data[0] : data) as Row | null;
-    if (typeof row?.outcome === "string") return row;
-    throw unknownAnswer(attempted, data);
+    return rowOf(attempted, Array.isArray(data) ? data[0] : data);
   };
 
   const settle = async (
@@ -467,8 +465,8 @@ interface StatusRow extends AnswerRow {
  * @throws {LedgerMisconfiguredError} When it is something else.
  */
 export function rowOf(attempted: string, data: unknown): Row {
-  const row = data as Row | null;
-  if (typeof row === "object" && typeof row?.outcome === "string") return row;
+  const row = data as Row | null | undefined;
+  if (typeof row?.outcome === "string") return row;
   throw unknownAnswer(attempted, data);
 }
 

@@ -49,9 +49,9 @@ const headerValue = fc.string({
   maxLength: 60,
 }).map((value) => value.trim());
 
+// None that is of one answer, whatever the contract counts as such one day.
 const headers = fc.dictionary(
-  fc.stringMatching(/^x-[a-z][a-z0-9-]{0,20}$/)
-    .filter((name) => !name.startsWith("x-idempotency-")),
+  fc.stringMatching(/^[a-z][a-z0-9-]{0,20}$/).map((name) => `x-own-${name}`),
   headerValue,
   { maxKeys: 5 },
 ).chain((own) =>

@@ -7,7 +7,7 @@
 "use client";
 
 // @ts-types="@types/react"
-import { useCallback, useEffect, useRef, useState } from "react";
+import { useCallback, useInsertionEffect, useRef, useState } from "react";
 import { endsAttempt } from "./client/answers.ts";
 import { generateIdempotencyKey } from "./client.ts";
 
@@ -125,8 +125,9 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
   const attempt = useRef<OpenAttempt<Data> | undefined>(undefined);
   // The app's key that was gone on with, or given up.
   const taken = useRef<string | undefined>(undefined);
-  // Not read while rendering, which may be thrown away.
-  useEffect(() => {
+  // Not while rendering, which may be thrown away; and before any other effect,
+  // since one of a part of the form may submit.
+  useInsertionEffect(() => {
     latest.current = { mutate, options };
   });
 

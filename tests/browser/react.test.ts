@@ -22,7 +22,7 @@ interface Form extends AsyncDisposable {
   /** Loads the page, anew or for the first time. */
   load(kind: FormKind, settings?: Partial<FormSettings>): Promise<void>;
   /** Gives the form that is shown other settings. */
-  change(settings: Partial<FormSettings>): Promise<void>;
+  change(settings: Partial<FormSettings>, kind?: FormKind): Promise<void>;
   press(name?: string): Promise<void>;
   submitAtOnce(times: number): Promise<void>;
   /** Waits until the form says so. */
@@ -62,11 +62,11 @@ async function form(functions: TwoFunctions): Promise<Form> {
         forms.show(kind, settings);
       }, [kind, { url: functions.url, ...settings }] as const);
     },
-    change: (settings) =>
+    change: (settings, kind = "plain") =>
       page.evaluate(
-        (settings) =>
-          (globalThis as unknown as Loaded).forms.show("plain", settings),
-        { url: functions.url, ...settings },
+        ([kind, settings]) =>
+          (globalThis as unknown as Loaded).forms.show(kind, settings),
+        [kind, { url: functions.url, ...settings }] as const,
       ),
     press: (name = "Sell") => page.getByRole("button", { name }).click(),
     submitAtOnce: (times) =>
@@ -363,6 +363,16 @@ Deno.test("a form that is given the next key of a queue leaves the attempt of th
     "idem_first-of-queue",
     "idem_second-of-queue",
   ]);
+});
+
+Deno.test("what a part of the form submits when it comes to edit another thing is that thing's attempt", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("unasked", { name: "item:1", wanted: { loses: 1 } });
+  await shop.says("failed: lost");
+  await shop.change({ name: "item:2" }, "unasked");
+  await shop.says("row 2");
+  assertNotEquals(...await shop.keys() as [string, string]);
 });
 
 Deno.test("useActionState, whose button it disables, makes one sale of a double click, and goes on after a lost answer", async () => {

@@ -3,6 +3,7 @@ import {
   createElement as h,
   StrictMode,
   useActionState,
+  useEffect,
   useState,
 } from "react";
 // @ts-types="@types/react-dom/client"
@@ -18,8 +19,11 @@ import { createApi, createIdempotentFetch } from "../../shared/client.ts";
 import { useIdempotentMutation } from "../../shared/react.ts";
 import type { Wanted } from "./two_functions.ts";
 
-/** With `onSubmit`, with `useActionState`, or with TanStack Query. */
-export type FormKind = "plain" | "action" | "queried";
+/**
+ * With `onSubmit`, with `useActionState`, with TanStack Query, or by itself for
+ * each name that it is given.
+ */
+export type FormKind = "plain" | "action" | "queried" | "unasked";
 
 /** What a page says that a form is to do. */
 export interface FormSettings {
@@ -127,6 +131,26 @@ function ActionSale(settings: FormSettings) {
   );
 }
 
+function UnaskedSale(settings: FormSettings) {
+  const { wanted = {}, name } = settings;
+  const sale = useIdempotentMutation(sender(settings), { name });
+  return h(
+    "div",
+    null,
+    h("output", null, say(sale.isSubmitting, sale.data, sale.error)),
+    h(Submits, { name, submit: () => sale.submit(wanted) }),
+  );
+}
+
+function Submits(
+  { name, submit }: { name: string | undefined; submit(): Promise<unknown> },
+) {
+  useEffect(() => {
+    submit().catch(() => {});
+  }, [name]);
+  return null;
+}
+
 function say(
   isSubmitting: boolean,
   data: { row: number } | undefined,
@@ -158,6 +182,8 @@ export function show(kind: FormKind, settings: FormSettings): void {
     ? h(Sale, settings)
     : kind === "action"
     ? h(ActionSale, settings)
+    : kind === "unasked"
+    ? h(UnaskedSale, settings)
     : h(
       QueryClientProvider,
       { client: new QueryClient() },

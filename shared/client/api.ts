@@ -152,7 +152,8 @@ export const apiPatch: ApiCall = /* @__PURE__ */ apiCall("PATCH", plain);
 /** `DELETE` to any address, without options of {@link createApi}. */
 export const apiDelete: ApiCall = /* @__PURE__ */ apiCall("DELETE", plain);
 
-/** Whether `fetch` takes it as it is; React Native tags no form. */
+/** Whether `fetch` takes it as it is; React Native tags no form and no file. */
 function isBody(body: unknown): body is BodyInit {
-  return Symbol.toStringTag in Object(body) || body instanceof FormData;
+  return Symbol.toStringTag in Object(body) ||
+    body instanceof FormData || body instanceof Blob;
 }

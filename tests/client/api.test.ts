@@ -76,6 +76,30 @@ Deno.test("what fetch takes as it is goes as it is", async () => {
   assertEquals(texts.slice(1), ["1", "a=1", "1"]);
 });
 
+Deno.test("so do a form and a file of React Native, which has no tags on them", async () => {
+  const form = new FormData();
+  form.set("a", "1");
+  const bodies = [form, new Blob(["1"], { type: "text/csv" })];
+  const calls = api(() => Response.json({}));
+  using untagged = new DisposableStack();
+  const { toStringTag } = Symbol;
+  for (const { prototype } of [FormData, Blob]) {
+    const tag = Object.getOwnPropertyDescriptor(prototype, toStringTag)!;
+    Reflect.deleteProperty(prototype, toStringTag);
+    untagged.defer(() => {
+      Object.defineProperty(prototype, toStringTag, tag);
+    });
+  }
+  for (const body of bodies) await calls.apiPost("a", body);
+  assertEquals(
+    calls.asked.map(({ headers }) =>
+      headers.get("content-type")?.split(";")[0]
+    ),
+    ["multipart/form-data", "text/csv"],
+  );
+  assertEquals(await calls.asked[1]!.text(), "1");
+});
+
 Deno.test("headers are those of the API, asked for anew, and those of the call over them", async () => {
   let count = 0;
   const calls = api(() => Response.json({}), {

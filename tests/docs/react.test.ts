@@ -19,7 +19,8 @@ async function queriedPayment(pay: Pay): Promise<() => Promise<unknown>> {
     return null;
   };
   const client = new QueryClient({
-    defaultOptions: { mutations: { retryDelay: 1, gcTime: 0 } },
+    // As an app may set it for all of its mutations.
+    defaultOptions: { mutations: { retry: 3, retryDelay: 1, gcTime: 0 } },
   });
   renderToString(
     createElement(QueryClientProvider, { client }, createElement(Form)),
@@ -44,7 +45,7 @@ Deno.test("with TanStack Query a payment that was refused for good is not sent a
   }
 });
 
-Deno.test("with TanStack Query a lost answer is asked for again under the same key", async () => {
+Deno.test("with TanStack Query a lost answer is asked for again under the same key, by the next press", async () => {
   const keys: string[] = [];
   const press = await queriedPayment((_payment, key) => {
     keys.push(key);
@@ -54,6 +55,25 @@ Deno.test("with TanStack Query a lost answer is asked for again under the same k
       ? Promise.reject(refusal(503, "LEDGER_UNAVAILABLE"))
       : Promise.resolve({ paid: 5 });
   });
+  await assertRejects(press, TypeError);
+  await assertRejects(press, IdempotencyProblemError);
   assertEquals(await press(), { paid: 5 });
   assertEquals([keys.length, new Set(keys).size], [3, 1]);
+});
+
+Deno.test("with TanStack Query a form that is pressed again as soon as its answer was lost pays once", async () => {
+  const keys: string[] = [];
+  const press = await queriedPayment((_payment, key) => {
+    keys.push(key);
+    return keys.length === 1
+      ? Promise.reject(new TypeError("the network is down"))
+      : Promise.resolve({ paid: 5 });
+  });
+  const first = press().catch(() => {});
+  while (keys.length < 1) await Promise.resolve();
+  // Until the first try is known to have failed.
+  for (let n = 0; n < 20; n++) await Promise.resolve();
+  assertEquals(await press(), { paid: 5 });
+  await first;
+  assertEquals(new Set(keys).size, 1);
 });

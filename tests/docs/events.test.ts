@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
 import { codeBlocks, importBlock } from "../support/documented.ts";
 import { unique } from "../support/probe.ts";
 import { behindGateway } from "../support/serve.ts";
@@ -96,16 +97,47 @@ Deno.test("the recipe's client asks, confirms with the same key, and stops at a 
   const ada = await subscribe(stack(), { included: 1, cost: 5, credits: 9 });
   const asked: [number, number][] = [];
   const create = (answer: boolean) =>
-    createEvent(ada.client, party, (cost: number, balance: number) => {
-      asked.push([cost, balance]);
-      return answer;
-    });
+    createEvent(
+      ada.client,
+      party,
+      unique("key"),
+      (cost: number, balance: number) => {
+        asked.push([cost, balance]);
+        return answer;
+      },
+    );
   assertEquals((await create(true)).cost, 0);
   assertEquals(asked, []);
   assertEquals(await create(false), null);
   assertEquals((await create(true)).balance, 4);
   assertEquals(asked, [[5, 9], [5, 9]]);
   await assertRejects(() => create(true), Error, "non-2xx");
+  assertEquals((await books(ada)).spends, [-5]);
+});
+
+Deno.test("the recipe's client, pressed again after the answer was lost, charges once", async () => {
+  const [block] = await codeBlocks(PAGE, "ts");
+  const { createEvent } = await importBlock(block!);
+  const ada = await subscribe(stack(), { included: 0, cost: 5, credits: 20 });
+  let isLost = true;
+  const { apiUrl, publishableKey } = stack();
+  const client = createClient(apiUrl, publishableKey, {
+    auth: { persistSession: false },
+    global: {
+      headers: ada.headers,
+      async fetch(input, init) {
+        const response = await fetch(input, init);
+        if (!isLost || response.status !== 201) return response;
+        isLost = false;
+        await response.body?.cancel();
+        throw new TypeError("the network is down");
+      },
+    },
+  });
+  const key = unique("key");
+  const press = () => createEvent(client, party, key, () => true);
+  await assertRejects(press, Error, "Failed to send");
+  assertEquals((await press()).cost, 5);
   assertEquals((await books(ada)).spends, [-5]);
 });
 

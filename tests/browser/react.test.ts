@@ -327,6 +327,19 @@ Deno.test("a refusal that came after a lost answer does not end the attempt", as
   assertEquals(functions.rows("protected"), 1);
 });
 
+Deno.test("a form that is corrected after its sale failed is refused once, and then makes another sale", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { wanted: { status: 500 } });
+  await shop.press();
+  await shop.says("failed: HTTP_500");
+  await shop.change({});
+  await shop.press();
+  await shop.says("failed: IDEMPOTENCY_KEY_REUSED");
+  await shop.press();
+  await shop.says("row 2");
+});
+
 Deno.test("a refusal of what follows on a sale does not end its attempt", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);

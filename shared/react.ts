@@ -106,8 +106,9 @@ interface OpenAttempt<Data> extends Thing {
  *       (await apiPost<{ receipt: string }>("/api/sales", sale, { key })).data,
  *   );
  * }
- * // const { submit, isSubmitting } = useSale();
- * // <button disabled={isSubmitting} onClick={() => submit({ total: 3 })}>
+ * // const { submit, isSubmitting, error } = useSale();
+ * // const sell = () => submit({ total: 3 }).catch(() => {});
+ * // <button disabled={isSubmitting} onClick={sell}>
  * ```
  */
 export function useIdempotentMutation<Variables = void, Data = unknown>(

@@ -119,8 +119,8 @@ export interface IdempotentFetch extends Fetch {
  *
  * Resolves to the last answer, whatever its status, as `fetch` does.
  *
- * @throws {TypeError} The last error of the network, when no try got through.
- * @throws {Error} `No answer for …`, when the last try was silent for too long.
+ * @throws {TypeError} The last error of the network, when no try got through;
+ * `No answer for …`, when the last one was silent for too long.
  * @throws The reason of the request's signal, at once when it is aborted.
  *
  * @example

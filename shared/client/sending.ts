@@ -125,8 +125,8 @@ export async function sendUntilAnswered(
     budgetMs = 150_000,
   } = options.retry ?? {};
   const { random = Math.random, pause = pauseByTimer } = options;
-  const isOnce = !isRepeatable || attempts < 2;
   const endsAt = tick() + budgetMs;
+  const isOnce = !isRepeatable || attempts < 2;
   for (let count = 1, failures = 0;; count++) {
     if (signal.aborted) throw reasonOf(signal);
     const before = endsAt - tick();
@@ -196,9 +196,10 @@ async function trySending(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const hear = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      controller.abort(new Error(`No answer for ${silenceMs} ms`));
-    }, Math.min(silenceMs, MAX_TIMER_MS));
+    timer = setTimeout(
+      () => controller.abort(new TypeError(`No answer for ${silenceMs} ms`)),
+      Math.min(silenceMs, MAX_TIMER_MS),
+    );
   };
   try {
     hear();

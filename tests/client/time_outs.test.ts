@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createClient } from "@supabase/supabase-js";
 import {
+  createApi,
   createIdempotentFetch,
   type Fetch,
   type IdempotentFetchOptions,
@@ -75,6 +76,15 @@ Deno.test("and no more than one", async () => {
   const { send, keys } = through([silent], { retry: { budgetMs: 40 } });
   await assertRejects(() => send(ORDERS, order()), Error, "No answer for");
   assertEquals(keys.length, 2);
+});
+
+Deno.test("a network that lets nothing through is told by a TypeError, a silent one too", async () => {
+  const down: Fetch = () => Promise.reject(new TypeError("connection refused"));
+  for (const network of [down, silent]) {
+    const { send } = through([network], { retry: { budgetMs: 40 } });
+    const { apiPost } = createApi({ baseUrl: ORDERS, fetch: send });
+    await assertRejects(() => apiPost("", {}), TypeError);
+  }
 });
 
 Deno.test("without a budget a request is sent once, and is given the time of a try", async () => {

@@ -124,8 +124,8 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
   const [view, setView] = useState(untouched);
   const latest = useRef({ mutate, options });
   const attempt = useRef<OpenAttempt<Data> | undefined>(undefined);
-  // The app's key that was gone on with, or given up.
-  const taken = useRef<string | undefined>(undefined);
+  // The keys of the app that were gone on with, or given up.
+  const taken = useRef<Thing["keys"]>([]);
   // Not while rendering, which may be thrown away; and before any other effect,
   // since one of a part of the form may submit.
   useInsertionEffect(() => {
@@ -136,7 +136,7 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
     const { mutate, options } = latest.current;
     if (!attempt.current || !isFor(attempt.current, options)) {
       attempt.current = resume(options, taken.current) ?? begin(options);
-      taken.current = options.key;
+      taken.current = attempt.current.keys;
     }
     const open = attempt.current;
     open.running ??= run(
@@ -183,7 +183,7 @@ export function useIdempotentMutation<Variables = void, Data = unknown>(
 
   const reset = useCallback(() => {
     const { key, name } = latest.current.options;
-    taken.current = key;
+    taken.current = [key];
     attempt.current = undefined;
     keep(name, undefined);
     setView({ isSubmitting: false, name, keys: [key] });
@@ -214,9 +214,11 @@ function begin(
 /** The attempt that was open before this component was. */
 function resume(
   { key, name }: IdempotentMutationOptions,
-  taken: string | undefined,
+  taken: Thing["keys"],
 ): OpenAttempt<never> | undefined {
-  const kept = key !== undefined && key !== taken ? key : keptUnder(name);
+  const kept = key !== undefined && !taken.includes(key)
+    ? key
+    : keptUnder(name);
   return kept === undefined
     ? undefined
     : { key: kept, name, keys: [key, kept], isNew: false };

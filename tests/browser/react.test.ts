@@ -212,6 +212,20 @@ Deno.test("a key that the app has kept is gone on with, once", async () => {
   assertEquals(new Set([key, ...others]).size, 3);
 });
 
+Deno.test("nor is one that the form itself has told the app", async () => {
+  await using functions = await twoFunctions();
+  await using shop = await form(functions);
+  await shop.load("plain", { wanted: { loses: 1 } });
+  await shop.press();
+  await shop.says("failed: lost");
+  const [key] = await shop.keys();
+  await shop.change({ resumes: key!, wanted: { loses: 1 } });
+  for (const row of [1, 2]) {
+    await shop.press();
+    await shop.says(`row ${row}`);
+  }
+});
+
 Deno.test("nor is it gone on with after it was given up", async () => {
   await using functions = await twoFunctions();
   await using shop = await form(functions);

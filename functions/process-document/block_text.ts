@@ -18,6 +18,8 @@ export class BlockText {
   readonly #parts: string[] = [];
   /** White space that is owed to the next word, if one comes. */
   #owed = "";
+  /** How much that separates. Told apart, since to look at what grows copies all of it. */
+  #weight = 0;
   /** Whether nothing has come yet, of the text or of a cell of it. */
   #isAtStart = true;
 
@@ -34,6 +36,7 @@ export class BlockText {
     if (text === "") return;
     this.#parts.push(this.#owed, text);
     this.#owed = "";
+    this.#weight = 0;
     this.#isAtStart = false;
   }
 
@@ -53,6 +56,7 @@ export class BlockText {
   /** Where a cell ends, its last block ends no line. */
   endCell(): void {
     this.#owed = this.#isAtStart ? `${this.#owed}\t` : "\t";
+    this.#weight = WEIGHTS.indexOf("\t");
     this.#isAtStart = this.#parts.length === 0;
   }
 
@@ -62,13 +66,11 @@ export class BlockText {
 
   // Of two that follow each other, what separates more is meant.
   #owe(space: " " | "\n" | "\n\n"): void {
-    if (this.#isAtStart) return;
-    if (weight(space) > weight(this.#owed)) this.#owed = space;
+    const weight = WEIGHTS.indexOf(space);
+    if (this.#isAtStart || weight <= this.#weight) return;
+    this.#owed = space;
+    this.#weight = weight;
   }
 }
 
-function weight(space: string): number {
-  return space.endsWith("\t")
-    ? 2
-    : ["", " ", "\t", "\n", "\n\n"].indexOf(space);
-}
+const WEIGHTS = ["", " ", "\t", "\n", "\n\n"];

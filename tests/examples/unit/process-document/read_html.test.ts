@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DocumentError } from "../../../../functions/process-document/document.ts";
 import { readHtml } from "../../../../functions/process-document/read_html.ts";
 
@@ -59,4 +59,14 @@ Deno.test("readHtml() begins a row with its empty cells, also with white space b
     ),
     "a\n\tb",
   );
+});
+
+Deno.test("readHtml() takes the time of the page for a row of cells that are all empty", () => {
+  const cells = 300_000;
+  const row = "<td></td> ".repeat(cells);
+  const start = performance.now();
+  const text = readHtml(`<p>a<table><tr>${row}<td>b</table>`);
+  assertEquals(text.length, "a\n\n".length + cells + "b".length);
+  // A fraction of a second; with a look at all of them for each, half a minute.
+  assert(performance.now() - start < 10_000);
 });

@@ -128,9 +128,9 @@ function mainPartOf(parts: Map<string, Uint8Array>): string {
   return main.replace(/^\//, "");
 }
 
-// What is there again in the words of an older Word, and where it was before it
-// was moved.
-const LEFT_OUT = new Set(["mc:Fallback", "w:moveFrom"]);
+// What is there again in the words of an older Word, what was struck, of which only
+// plain text has another name, and where it was before it was moved.
+const LEFT_OUT = new Set(["mc:Fallback", "w:del", "w:moveFrom"]);
 
 function read(xml: string, text: BlockText): void {
   let elements = 0;
@@ -142,6 +142,7 @@ function read(xml: string, text: BlockText): void {
       elements++;
       if (++depth > MAX_DEPTH) throw broken(new Error("It nests too deep"));
       if (LEFT_OUT.has(name)) leftOut++;
+      if (leftOut > 0) return;
       isText = name === "w:t" || name === "m:t";
       switch (name) {
         case "w:altChunk":
@@ -164,12 +165,15 @@ function read(xml: string, text: BlockText): void {
       }
     },
     ontext(data) {
-      if (isText && leftOut === 0) text.add(data);
+      if (isText) text.add(data);
     },
     onclosetag(name) {
       depth--;
       isText = false;
-      if (LEFT_OUT.has(name)) leftOut--;
+      if (leftOut > 0) {
+        if (LEFT_OUT.has(name)) leftOut--;
+        return;
+      }
       switch (name) {
         case "w:p":
         case "w:tbl":

@@ -51,6 +51,15 @@ Deno.test("readDocx() leaves out what was struck, moved away, or is there twice"
   assertEquals(readDocx(bytes), "new box");
 });
 
+Deno.test("readDocx() leaves out what was struck where it is no plain text", () => {
+  const struck = "<w:del><w:r><w:noBreakHyphen/><w:tab/><w:br/></w:r>" +
+    "<m:r><m:t>E=mc²</m:t></m:r></w:del>";
+  const bytes = docxOf(
+    `<w:p><w:r><w:t>well</w:t></w:r>${struck}<w:r><w:t>known</w:t></w:r></w:p>`,
+  );
+  assertEquals(readDocx(bytes), "wellknown");
+});
+
 Deno.test("readDocx() refuses what unpacks to too much, and believes no size", () => {
   const much = paragraph(" ".repeat(MAX_UNPACKED_BYTES));
   const bomb = docxOf(much);

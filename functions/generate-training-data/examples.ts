@@ -26,6 +26,10 @@ export interface SourceDocument {
   text: string;
 }
 
+// Each example names the headings above it: a paragraph that is marked as one is
+// there again in every section below it, gigabytes of it where these are many.
+const MAX_NAMED_LENGTH = 8 * 1024 * 1024;
+
 // No language has words as long, and the tokenizer takes time with the square
 // of a run's length: 3 s for 16,000 characters.
 const UNREADABLE = /[^\s\p{P}]{500,}|\p{P}{500,}/u;
@@ -41,7 +45,9 @@ export function buildExamples(
   const { title } = document;
   // Documents that were processed before it left images out have them.
   const text = withoutEmbeddedData(document.text);
-  const sections = sectionsOf(document.mimeType, text).filter(isReadable);
+  const sections = withoutEndlessHeadings(
+    sectionsOf(document.mimeType, text),
+  ).filter(isReadable);
   const examples = format === "completion"
     ? completionExamples(title, sections)
     : questions();
@@ -64,6 +70,18 @@ function sectionsOf(mimeType: string, text: string): Section[] {
   return mimeType === "text/markdown"
     ? markdownSections(text)
     : plainSections(text);
+}
+
+/** The sections, without headings where naming them would take much more than the text. */
+function withoutEndlessHeadings(sections: Section[]): Section[] {
+  const named = sections.reduce((total, { headings, body, passages }) => {
+    const length = headings.reduce((sum, { length }) => sum + length, 0);
+    // At most as many examples: a part is a passage, or some 2,000 characters.
+    return total + length * (1 + passages.length + body.length / 2_000);
+  }, 0);
+  return named <= MAX_NAMED_LENGTH
+    ? sections
+    : sections.map((section) => ({ ...section, headings: [] }));
 }
 
 function isReadable({ headings, body }: Section): boolean {

@@ -145,3 +145,20 @@ Deno.test("a list of many items is as many passages", () => {
   const [section] = markdownSections("- a\n".repeat(130_000));
   assertEquals(section?.passages.length, 130_000);
 });
+
+Deno.test("buildExamples() does not repeat a paragraph that is marked as a heading in thousands of prompts", () => {
+  const heading = `# ${"word ".repeat(20_000)}\n\n`;
+  const sentences =
+    "Every letter of theirs was sent twice. Nobody had asked for it.\n\n";
+  const text = heading + `## Letters\n\n${sentences}`.repeat(2_000);
+  const document = { title: "T", mimeType: "text/markdown", text };
+  for (const format of ["qa", "completion"] as const) {
+    const examples = buildExamples(document, format);
+    assert(examples.length > 0);
+    assert(examples.every(({ prompt }) => prompt.length < 200));
+  }
+  // One that is long and stands above little is a heading like any other.
+  const little = { ...document, text: heading + sentences };
+  const [example] = buildExamples(little, "completion");
+  assert(example!.prompt.includes("word word"));
+});

@@ -34,6 +34,9 @@ const MAX_NAMED_LENGTH = 8 * 1024 * 1024;
 // of a run's length: 3 s for 16,000 characters.
 const UNREADABLE = /[^\s\p{P}]{500,}|\p{P}{500,}/u;
 
+// Nor gaps, of which there is nothing to be learned.
+const GAP = /(?<=[^\S\n]{100})[^\S\n]+/g;
+
 /**
  * Makes examples from a document by rule: the same document always gives the
  * same ones. None occurs twice.
@@ -44,7 +47,7 @@ export function buildExamples(
 ): Example[] {
   const { title } = document;
   // Documents that were processed before it left images out have them.
-  const text = withoutEmbeddedData(document.text);
+  const text = withoutEmbeddedData(document.text).replace(GAP, "");
   const sections = withoutEndlessHeadings(
     sectionsOf(document.mimeType, text),
   ).filter(isReadable);

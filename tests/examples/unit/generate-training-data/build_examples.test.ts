@@ -3,6 +3,7 @@ import fc from "fast-check";
 import {
   buildExamples,
   countTokens,
+  documentExamples,
   toJsonLines,
 } from "../../../../functions/generate-training-data/examples.ts";
 import { markdownSections } from "../../../../functions/generate-training-data/sections.ts";
@@ -112,6 +113,20 @@ Deno.test("buildExamples() leaves out what no model can learn from", () => {
   const text = `# Key\n\nThe key of today is ${"QUJD".repeat(2000)} for all.`;
   const document = { title: "T", mimeType: "text/markdown", text };
   assertEquals(buildExamples(document, "qa"), []);
+});
+
+Deno.test("documentExamples() does not count for ever through gaps between words", () => {
+  // Each of another length: of the same ones the tokenizer remembers the first.
+  const lines = Array.from(
+    { length: 100 },
+    (_, index) => `The key${"\u3000".repeat(3_800 + index)}of today.\n`,
+  );
+  const text = `# Key\n\n${lines.join("")}`;
+  const document = { title: "T", mimeType: "text/markdown", text };
+  const start = performance.now();
+  assert(documentExamples(document, "qa").examples > 0);
+  // A fraction of a second; with all of each gap half a minute.
+  assert(performance.now() - start < 10_000);
 });
 
 Deno.test("countTokens() counts as the models do, control tokens as text", () => {

@@ -1,4 +1,4 @@
-import { marked, type Token, type Tokens } from "marked";
+import { getDefaults, Lexer, type Token, Tokenizer, type Tokens } from "marked";
 
 /** A part of a document under one heading. */
 export interface Section {
@@ -19,6 +19,30 @@ function onOneLine(text: string): string {
 // there is.
 const TOO_DEEP = /^[ \t]*(?:(?:>|[-+*][ \t]|\d{1,9}[.)][ \t])[ \t]*){100}/m;
 
+// How many characters may be looked through for the end of emphasis in vain: a fraction
+// of a second's work, and each stray asterisk looks through the rest of its paragraph.
+const MAX_LOOKED_THROUGH = 5_000_000;
+
+/** Takes emphasis for text once the ends of too much of it were looked for in vain. */
+class BoundedTokenizer extends Tokenizer {
+  #left = MAX_LOOKED_THROUGH;
+
+  override emStrong(...where: Parameters<Tokenizer["emStrong"]>) {
+    return this.#bounded(where[0], () => super.emStrong(...where));
+  }
+
+  override del(...where: Parameters<Tokenizer["del"]>) {
+    return this.#bounded(where[0], () => super.del(...where));
+  }
+
+  #bounded<T>(src: string, read: () => T | undefined): T | undefined {
+    if (this.#left < 0 || !/^[*_~]/.test(src)) return undefined;
+    const token = read();
+    if (token === undefined) this.#left -= src.length;
+    return token;
+  }
+}
+
 /**
  * The sections of a Markdown text, by its headings; of one that nests a hundred
  * deep on a line, those of a text without markup.
@@ -37,10 +61,11 @@ const TOO_DEEP = /^[ \t]*(?:(?:>|[-+*][ \t]|\d{1,9}[.)][ \t])[ \t]*){100}/m;
  */
 export function markdownSections(text: string): Section[] {
   if (TOO_DEEP.test(text)) return plainSections(text);
+  const options = { ...getDefaults(), tokenizer: new BoundedTokenizer() };
   const sections: Section[] = [];
   let headings: string[] = [];
   let section: Section = { headings, body: "", passages: [] };
-  for (const token of marked.lexer(text)) {
+  for (const token of Lexer.lex(text, options)) {
     if (token.type === "heading") {
       sections.push(section);
       headings = [...headings.slice(0, token.depth - 1), plain(token)];

@@ -161,6 +161,16 @@ Deno.test("a list of many items is as many passages", () => {
   assertEquals(section?.passages.length, 130_000);
 });
 
+Deno.test("markdownSections() does not look for ever for the end of emphasis that has none", () => {
+  const text = "A **strong** word, ~~struck~~.\n\n" +
+    "**a* ".repeat(9_000) + "~~a~ ".repeat(9_000);
+  const start = performance.now();
+  const [section] = markdownSections(text);
+  assertEquals(section!.passages[0], "A strong word, struck.");
+  // A second; each through all of the rest takes a minute.
+  assert(performance.now() - start < 10_000);
+});
+
 Deno.test("buildExamples() does not repeat a paragraph that is marked as a heading in thousands of prompts", () => {
   const heading = `# ${"word ".repeat(20_000)}\n\n`;
   const sentences =

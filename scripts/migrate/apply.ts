@@ -11,6 +11,7 @@ import {
   readRuns,
   recordMigration,
   recordRun,
+  RESET_SESSION,
   type RunQuery,
   unrecordMigrations,
 } from "./history.ts";
@@ -248,7 +249,7 @@ export async function applyHere(
 
 /** Undoes what an earlier file may have set for the session. */
 async function prepareSession({ query }: Session): Promise<void> {
-  await query("reset session authorization; reset role; reset all");
+  await query(RESET_SESSION);
   // The server is to notice when this process is killed in the middle of a long
   // statement, and let go of the lock. Not on every platform can it.
   await query("set client_connection_check_interval = '2s'").catch(() => {});

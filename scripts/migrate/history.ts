@@ -12,6 +12,10 @@ export type RunQuery = <T>(text: string, params?: unknown[]) => Promise<T[]>;
  */
 export const MIGRATION_LOCK = 7_145_239_061;
 
+/** Undoes what a file of SQL may have set for its session. */
+export const RESET_SESSION =
+  "reset session authorization; reset role; reset all";
+
 /** What the database has recorded of one migration. */
 export interface Recorded {
   version: string;

@@ -7,7 +7,10 @@ export type { RunQuery };
 /** What a piece of work may do inside one transaction. */
 export interface Transaction {
   query: RunQuery;
-  /** Runs a whole SQL file: many statements, no parameters. */
+  /**
+   * Runs a whole SQL file: many statements, no parameters. What it sets for the
+   * session, as a dump does, ends with it.
+   */
   script(text: string): Promise<void>;
 }
 

@@ -2,6 +2,7 @@ import type { Extension } from "@electric-sql/pglite";
 import { createPgliteConnection } from "@supabase/lite/pglite";
 import { Kysely } from "kysely";
 import type { Database } from "./database.ts";
+import { RESET_SESSION } from "../migrate/history.ts";
 import { createTurnstile } from "./one_at_a_time.ts";
 import { pgliteDialect } from "./pglite_dialect.ts";
 import { keepingExitCode } from "./pglite_exit_code.ts";
@@ -25,6 +26,11 @@ export async function openPglite(
       open(folder, template, extensions)
     );
     const { driver } = connection;
+    // As on a hosted project, which has them in a schema of that name.
+    const resetSession = extensions.length === 0
+      ? RESET_SESSION
+      : `${RESET_SESSION}; set search_path = "$user", public, extensions`;
+    await driver.exec(resetSession);
     const turnstile = createTurnstile();
     const send = <T>(text: string, params: unknown[] = []) =>
       keepingExitCode(() => driver.query<T>(text, params));
@@ -51,7 +57,10 @@ export async function openPglite(
               work({
                 query: async <T>(text: string, params?: unknown[]) =>
                   (await inner.query<T>(text, params)).rows,
-                script: async (text) => void await inner.exec(text),
+                script: async (text) => {
+                  await inner.exec(text);
+                  await inner.exec(resetSession);
+                },
               })
             )
           )
@@ -124,10 +133,6 @@ async function open(
   });
   const { driver } = connection;
   await driver.waitReady;
-  // As on a hosted project, which has them in a schema of that name.
-  if (extensions.length > 0) {
-    await driver.exec('set search_path = "$user", public, extensions');
-  }
   if (fresh && source === undefined) {
     await empty.keep(async () => await driver.dumpDataDir("none"));
   }

@@ -1,7 +1,7 @@
 // An optional peer of lite, found only when the graph holds it already.
 import "postgres";
 import { createPostgresConnection } from "@supabase/lite/postgres";
-import { MIGRATION_LOCK } from "../migrate/history.ts";
+import { MIGRATION_LOCK, RESET_SESSION } from "../migrate/history.ts";
 import type { Database, RunQuery } from "./database.ts";
 import { jsonTimestamp, TIMESTAMP_OIDS } from "./timestamps.ts";
 
@@ -93,7 +93,10 @@ export async function openPostgres(url: string): Promise<Database> {
             [
               ...await inner.unsafe(text, params as never[]),
             ] as T[],
-          script: async (text) => void await inner.unsafe(text).simple(),
+          script: async (text) => {
+            await inner.unsafe(text).simple();
+            await inner.unsafe(RESET_SESSION).simple();
+          },
         })
       ) as Awaited<ReturnType<typeof work>>,
     exclusively: async (work) => {

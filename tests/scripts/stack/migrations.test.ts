@@ -88,6 +88,60 @@ Deno.test("Only pending migrations are applied, whole, and recorded as the Supab
   }
 });
 
+/** As `supabase db pull` writes the first one, and what comes after it. */
+const pulled = [
+  {
+    version: "20260101000000",
+    name: "remote_schema",
+    sql: `select pg_catalog.set_config('search_path', '', false);
+set row_security = off;`,
+  },
+  {
+    version: "20260102000000",
+    name: "by_hand",
+    sql: "create table later (id integer); set role guest;",
+  },
+];
+
+async function assertNothingIsLeftSet(database: Database): Promise<void> {
+  const settings = () =>
+    database.query(
+      "select name, setting from pg_settings where name in ('search_path', 'row_security', 'role') order by name",
+    );
+  const before = await settings();
+  await database.query("create role guest");
+  await applyMigrations(database, pulled);
+  assertEquals(await settings(), before);
+  assertEquals(
+    await database.query("select to_regclass('public.later') as later"),
+    [{ later: "later" }],
+  );
+}
+
+Deno.test("What a migration sets, as one that was pulled does, is set for it alone", async () => {
+  const database = await openPglite(undefined, undefined, ["citext"]);
+  try {
+    await assertNothingIsLeftSet(database);
+  } finally {
+    await database.close();
+  }
+});
+
+Deno.test({
+  name: "What a migration sets is set for it alone on Postgres",
+  ignore: findPostgres() === null,
+  fn: async () => {
+    const cluster = await startCluster();
+    const database = await openPostgres(cluster.url);
+    try {
+      await assertNothingIsLeftSet(database);
+    } finally {
+      await database.close();
+      await cluster.close();
+    }
+  },
+});
+
 Deno.test({
   name:
     "Two stacks that start at once on one Postgres apply each migration once",

@@ -1,5 +1,5 @@
 import { base64url } from "jose";
-import type { Database } from "./database.ts";
+import type { Database, Transaction } from "./database.ts";
 
 /** The secrets of one local project. */
 export interface Keys {
@@ -29,22 +29,20 @@ export async function readKeys(database: Database): Promise<Keys | undefined> {
 
 /** Stores what {@link generateKeys} made, for good. */
 export async function storeKeys(
-  database: Database,
+  { query, script }: Transaction,
   { publishableKey, secretKey, jwtSecret, keyId }: Keys,
 ): Promise<void> {
-  await database.transaction(async ({ query, script }) => {
-    await script(`
+  await script(`
 create schema if not exists local_stack;
 create table if not exists local_stack.keys (
   only_row boolean primary key default true check (only_row),
   keys jsonb not null
 );
 `);
-    await query(
-      "insert into local_stack.keys (keys) values ($1::text::jsonb)",
-      [JSON.stringify({ publishableKey, secretKey, jwtSecret, keyId })],
-    );
-  });
+  await query(
+    "insert into local_stack.keys (keys) values ($1::text::jsonb)",
+    [JSON.stringify({ publishableKey, secretKey, jwtSecret, keyId })],
+  );
 }
 
 /** Makes the keys of a new project. */

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { readHistory } from "../migrate/history.ts";
 import { logFailure } from "./answers.ts";
 import { startBackground } from "./background.ts";
-import type { Database, RunQuery } from "./database.ts";
+import type { Database, RunQuery, Transaction } from "./database.ts";
 import { setEnvironment } from "./environment.ts";
 import { createFunctionServer } from "./functions.ts";
 import { createGateway } from "./gateway.ts";
@@ -233,11 +233,14 @@ async function prepare(
     await createAuthFunctions(database);
     await applyMigrations(database, migrations);
     if (database.origin === "made") await database.keepAsTemplate?.();
-    // Later than that: a copy has keys of its own.
-    if (stored === undefined) await storeKeys(database, keys);
     const fresh = database.origin !== "kept" ||
       !database.foreign && stored === undefined;
-    if (options.seed && fresh) await loadSeeds(database, seeds);
+    // Later than that: a copy has keys of its own. With the seeds, which are to
+    // be loaded at the next start where they are not at this one.
+    await database.transaction(async (transaction) => {
+      if (options.seed && fresh) await loadSeeds(transaction, seeds);
+      if (stored === undefined) await storeKeys(transaction, keys);
+    });
     if (options.probe) await createProbeTable(database);
     await lite.warmUp();
     return { keys, lite };
@@ -288,11 +291,14 @@ async function insistOnPrepared(
   }
 }
 
-async function loadSeeds(database: Database, files: string[]): Promise<void> {
+async function loadSeeds(
+  { script }: Transaction,
+  files: string[],
+): Promise<void> {
   for (const file of files) {
     const seed = await readFile(file, "utf8");
     try {
-      await database.transaction(({ script }) => script(seed));
+      await script(seed);
     } catch (error) {
       throw new Error(`Cannot load ${file}: ${(error as Error).message}`, {
         cause: error,

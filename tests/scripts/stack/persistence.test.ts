@@ -111,3 +111,50 @@ Deno.test("What an embedded database is a copy of holds for the same migrations 
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("A seed that failed is loaded once it is mended", async () => {
+  const folder = await Deno.makeTempDir();
+  const options = {
+    port: 0,
+    dataDir: `${folder}/data`,
+    supabaseDir: `${folder}/supabase`,
+    demo: false,
+    seed: true,
+  };
+  const seeds = (second: string) =>
+    Promise.all([
+      Deno.writeTextFile(
+        `${options.supabaseDir}/1.sql`,
+        "insert into public.notes values (1);",
+      ),
+      Deno.writeTextFile(`${options.supabaseDir}/2.sql`, second),
+    ]);
+  const notes = async () => {
+    const stack = await startStack(options);
+    try {
+      return await stack.sql("select id from public.notes order by id");
+    } finally {
+      await stack.close();
+    }
+  };
+  try {
+    await Deno.mkdir(`${options.supabaseDir}/migrations`, { recursive: true });
+    await Deno.writeTextFile(
+      `${options.supabaseDir}/config.toml`,
+      `[db.seed]\nsql_paths = ["./*.sql"]\n`,
+    );
+    await Deno.writeTextFile(
+      `${options.supabaseDir}/migrations/20260101000000_notes.sql`,
+      "create table public.notes (id integer primary key);",
+    );
+    await seeds("insert into public.note values (2);");
+    const error = await assertRejects(notes, Error);
+    assertMatch(error.message, /^Cannot load .*2\.sql: .*note/);
+    await seeds("insert into public.notes values (2);");
+    assertEquals(await notes(), [{ id: 1 }, { id: 2 }]);
+    // Once they are loaded, they are not loaded again.
+    assertEquals(await notes(), [{ id: 1 }, { id: 2 }]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

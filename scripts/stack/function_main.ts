@@ -15,6 +15,12 @@ Deno.addSignalListener("SIGINT", () => {});
 
 const { serve } = Deno;
 const background = startBackground();
+// Open for as long as the stack lives, which may be shorter than loading takes.
+void (async () => {
+  for await (const _ of Deno.stdin.readable);
+  await background.settle(GRACE_MS);
+  Deno.exit(0);
+})();
 const { fetch } = await loadFunction(entrypoint);
 serve({
   hostname: "127.0.0.1",
@@ -27,8 +33,3 @@ serve({
   const { method, headers, body } = request;
   return fetch(new Request(url, { method, headers, body }), info);
 });
-
-// Open for as long as the stack lives.
-for await (const _ of Deno.stdin.readable);
-await background.settle(GRACE_MS);
-Deno.exit(0);

@@ -5,6 +5,8 @@ import { forward, type LoadedFunction } from "./function_module.ts";
 
 const MAIN = fileURLToPath(new URL("function_main.ts", import.meta.url));
 const CRASH_MS = 1_000;
+// A little more than the process gives what is running in it.
+const END_MS = 12_000;
 
 /** A function in a process of its own. */
 export interface FunctionProcess extends LoadedFunction {
@@ -17,11 +19,13 @@ export interface FunctionProcess extends LoadedFunction {
  * can hold. The process ends with this one, however that ends.
  *
  * @param importMap A `deno.json`, or an import map by itself.
+ * @param signal Ends it at once, loaded or not.
  * @throws {Error} When it cannot be loaded; it has said why on stderr
  */
 export async function startFunctionProcess(
   entrypoint: string,
   importMap: string,
+  signal: AbortSignal,
 ): Promise<FunctionProcess> {
   const mark = crypto.randomUUID();
   const child = new Deno.Command(Deno.execPath(), {
@@ -42,6 +46,7 @@ export async function startFunctionProcess(
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
+    signal,
   }).spawn();
   const port = Promise.withResolvers<number>();
   const printing = passOn(child.stdout, mark, port.resolve);
@@ -62,7 +67,7 @@ export async function startFunctionProcess(
     },
     close: async () => {
       await child.stdin.close().catch(() => {});
-      await ended;
+      await within(END_MS, ended);
     },
     ended,
   };

@@ -1,4 +1,5 @@
 import { logFailure, problem } from "./answers.ts";
+import { within } from "./background.ts";
 import { boundRequest, tooLarge } from "./body_limit.ts";
 import { type LoadedFunction, loadFunction } from "./function_module.ts";
 import { startFunctionProcess } from "./function_process.ts";
@@ -30,6 +31,7 @@ export function createFunctionServer(
   keys: ProjectKeys,
 ): FunctionServer {
   const loaded = new Map<string, Promise<LoadedFunction>>();
+  const ending = new AbortController();
 
   const load = (
     { entrypoint, importMap }: FunctionSettings,
@@ -41,11 +43,13 @@ export function createFunctionServer(
     const forget = () => void loaded.delete(id);
     const loading = importMap === undefined
       ? loadFunction(entrypoint)
-      : startFunctionProcess(entrypoint, importMap).then((started) => {
-        // The next request starts another one.
-        started.ended.then(forget);
-        return started;
-      });
+      : startFunctionProcess(entrypoint, importMap, ending.signal).then(
+        (started) => {
+          // The next request starts another one.
+          started.ended.then(forget);
+          return started;
+        },
+      );
     // A function that failed to load gets another chance once it is mended.
     loading.catch(forget);
     loaded.set(id, loading);
@@ -54,8 +58,11 @@ export function createFunctionServer(
 
   const close = async () => {
     await Promise.all([...loaded.values()].map(async (loading) => {
-      await (await loading.catch(() => undefined))?.close();
+      // What is still loading may never be done with it.
+      await (await within(0, loading.catch(() => undefined)))?.close();
     }));
+    // What did not end by itself: it is loading, or in a loop.
+    ending.abort();
   };
 
   const serve: ServeFunction = async (name, request, info) => {

@@ -1,5 +1,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { decodeProtectedHeader } from "jose";
+import { createFunctionServer } from "../../../scripts/stack/functions.ts";
+import { generateKeys } from "../../../scripts/stack/keys.ts";
+import type { FunctionSettings } from "../../../scripts/stack/settings.ts";
+import { withLegacyKeys } from "../../../scripts/stack/tokens.ts";
 import { type Running, withStack } from "./each_database.ts";
 
 Deno.test("The gateway serves functions as a hosted project does", async (t) => {
@@ -178,3 +182,59 @@ function assertProblem(response: Response, status: number): void {
   );
   assertEquals(response.headers.get("access-control-allow-origin"), "*");
 }
+
+Deno.test("A stack ends though a function is still loading, and so does the function", async () => {
+  const folder = await Deno.makeTempDir();
+  const map = `${folder}/deno.json`;
+  const hangs = `${folder}/hangs.ts`;
+  await Deno.writeTextFile(map, "{}");
+  // Until the end of the test, not for ever: one of them loads in this process.
+  await Deno.writeTextFile(
+    hangs,
+    `const isThere = () => Deno.lstat("${folder}").then(() => true, () => false);
+await Deno.writeTextFile("${folder}/began", "");
+while (await isThere()) await new Promise((wake) => setTimeout(wake, 20));`,
+  );
+  const began = async () => {
+    while (await Deno.remove(`${folder}/began`).then(() => 0, () => 1)) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const settings = { entrypoint: hangs, verifyJwt: false };
+  const server = createFunctionServer(
+    new Map<string, FunctionSettings>([["here", settings], ["apart", {
+      ...settings,
+      importMap: map,
+    }]]),
+    await withLegacyKeys(generateKeys()),
+  );
+  const ask = (name: string) => {
+    const request = new Request(`http://127.0.0.1/functions/v1/${name}`);
+    return server.serve(name, request, {} as Deno.ServeHandlerInfo);
+  };
+  const here = ask("here");
+  try {
+    await began();
+    const asked = ask("apart");
+    await began();
+    await server.close();
+    assertEquals((await asked).status, 503);
+
+    // As when the stack is killed: nobody is left to end it.
+    const main = new URL(
+      "../../../scripts/stack/function_main.ts",
+      import.meta.url,
+    );
+    const alone = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-config", main.href, hangs, "mark"],
+      stdin: "piped",
+      signal: AbortSignal.timeout(20_000),
+    }).spawn();
+    await began();
+    await alone.stdin.close();
+    assertEquals((await alone.status).code, 0);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+    await here;
+  }
+});

@@ -141,8 +141,10 @@ async function readSecrets(
 ): Promise<Record<string, string>> {
   const file = join(supabaseDir, "functions", ".env");
   const text = await readFile(file, "utf8").catch(() => "");
+  // Editors on Windows begin a file with a mark of its encoding.
+  const variables = parseEnv(text.replace(/^\ufeff/, ""));
   return Object.fromEntries(
-    Object.entries(parseEnv(text)).flatMap(([name, value]) =>
+    Object.entries(variables).flatMap(([name, value]) =>
       value === undefined || name.startsWith("SUPABASE_") ? [] : [[name, value]]
     ),
   );

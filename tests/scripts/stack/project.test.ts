@@ -56,7 +56,9 @@ verify_jwt = false
 [functions.only-service]
 verify_jwt = true
 `,
-  "functions/.env": "GREETING=good evening\nSUPABASE_URL=http://nowhere\n",
+  // With the mark that editors on Windows put first.
+  "functions/.env":
+    "\ufeffGREETING=good evening\nSUPABASE_URL=http://nowhere\n",
   "functions/exported/index.ts":
     `export default { fetch: () => Response.json({ greeting: Deno.env.get("GREETING") }) };`,
   "functions/_shared/moved.ts": `Deno.serve(() => new Response("moved"));`,

@@ -7,6 +7,7 @@
  */
 import { join } from "node:path";
 import { UsageError, WRONG_USAGE } from "./cli/command.ts";
+import { logFailure } from "./stack/answers.ts";
 import { type StackOptions, startStack } from "./stack/stack.ts";
 import { taskOptions, wrongUsage } from "./task.ts";
 
@@ -32,11 +33,26 @@ try {
     Deno.addSignalListener(signal, async () => {
       if (stopping) return;
       stopping = true;
-      await (await starting).close();
+      const stack = await starting;
+      try {
+        await stack.close();
+      } catch (error) {
+        logFailure("the stack did not end well", error);
+        Deno.exit(1);
+      }
       Deno.exit(0);
     });
   }
   const stack = await starting;
+  // Of a function that shares this process; a hosted one takes no other down.
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    logFailure("a promise was rejected and nobody minded", event.reason);
+  });
+  globalThis.addEventListener("error", (event) => {
+    event.preventDefault();
+    logFailure("something threw and nobody caught it", event.error);
+  });
   console.log(`API_URL=${stack.apiUrl}`);
   console.log(`PUBLISHABLE_KEY=${stack.publishableKey}`);
   console.log(`SECRET_KEY=${stack.secretKey}`);

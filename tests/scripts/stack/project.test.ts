@@ -45,6 +45,8 @@ verify_jwt = false
 verify_jwt = false
 [functions.object]
 verify_jwt = false
+[functions.careless]
+verify_jwt = false
 [functions.waits]
 verify_jwt = false
 [functions.late]
@@ -73,6 +75,12 @@ const server = Deno.serve({
   const { pathname, searchParams } = new URL(request.url);
   if (searchParams.has("throw")) throw new Error("told to");
   return Response.json({ pathname, port: server.addr.port, from: info.remoteAddr.hostname });
+});`,
+  "functions/careless/index.ts": `
+Deno.serve(() => {
+  (async () => { await 0; throw new Error("not awaited"); })();
+  setTimeout(() => { throw new Error("not caught"); });
+  return new Response("careless");
 });`,
   "functions/object/index.ts": `
 Deno.serve({ handler: async (request) => new Response(await request.text(), { status: 201 }) });`,
@@ -190,6 +198,8 @@ Deno.test("deno task dev --project serves another project's functions and migrat
       stderr,
       /function neither did not load: .*neither exports a default with a fetch method nor calls Deno\.serve/,
     );
+    assertMatch(stderr, /nobody minded: Error: not awaited\n/);
+    assertMatch(stderr, /nobody caught it: Error: not caught\n/);
     assertEquals(stderr.match(/^.*Deno\.serve:.*$/m), null);
     assertEquals(
       (await Array.fromAsync(Deno.readDir(`${project}/supabase`)))
@@ -246,6 +256,12 @@ async function serveProject(
       const answer = await call(name, post);
       assertEquals([name, answer.status, answer.text], [name, status, text]);
     }
+  });
+
+  await t.step("one that leaves errors to nobody takes none down", async () => {
+    assertEquals((await call("careless")).text, "careless");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assertEquals((await call("careless")).text, "careless");
   });
 
   await t.step("a function under an import map of its own", async () => {

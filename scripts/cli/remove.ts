@@ -21,6 +21,7 @@ import {
   pushAdvice,
   stampsFor,
   stateOf,
+  textAt,
 } from "./project_folder.ts";
 import { otherRelease, type Part, removingSql, VERSION } from "./release.ts";
 import { shown } from "../table.ts";
@@ -78,6 +79,8 @@ async function changesFor(
   return { changes, edited };
 }
 
+const REMOVAL = "_remove_idempotency.sql";
+
 async function run(args: readonly string[]): Promise<void> {
   const { values } = parseOptions(args, {}, "none, but a project");
   const folder = await openFolder(values.project);
@@ -100,13 +103,18 @@ async function run(args: readonly string[]): Promise<void> {
   );
   changes.push({ path: MANIFEST, text: null, kind: "delete" });
   // Where one was cut off, its migration is there.
-  const isWritten = migrationOf(folder, "idempotency") === null &&
-    folder.migrations.some((name) => name.endsWith("_remove_idempotency.sql"));
+  const written = migrationOf(folder, "idempotency") === null
+    ? folder.migrations.findLast((name) => name.endsWith(REMOVAL))
+    : undefined;
   const { versions, beyond } = stampsFor(folder.migrations, 1);
-  if (!isWritten) {
-    const path = `${MIGRATIONS}/${versions[0]}_remove_idempotency.sql`;
-    const text = await removingSql(manifest.parts);
-    changes.unshift({ path, text, kind: "add" });
+  const path = `${MIGRATIONS}/${written ?? `${versions[0]}${REMOVAL}`}`;
+  const text = await removingSql(manifest.parts);
+  const found = await textAt(folder, path);
+  if (found === null) changes.unshift({ path, text, kind: "add" });
+  else if (found !== text) {
+    throw new CommandError(
+      `${folder.path} keeps the module: ${path} is not what this program writes. Restore or delete it`,
+    );
   }
 
   printChanges(changes);

@@ -858,6 +858,18 @@ Deno.test("what was cut off is taken up again, with no migration twice", () =>
     const again = await run("remove", "--yes");
     assertEquals(again.code, 0, again.text);
     assertEquals(names(), [...made, "remove_idempotency.sql"].sort());
+
+    // As if it had ended while it wrote its first change: nothing would drop
+    // the ledger, and nothing was left of what says so.
+    await write(MANIFEST, manifest);
+    const removal = migrations().at(-1)!;
+    await write(`supabase/migrations/${removal}`, "");
+    const half = await run("remove", "--yes");
+    assertEquals(half.code, 1, half.text);
+    assertStringIncludes(half.text, `${removal} is not what this program`);
+    await Deno.remove(join(path, "supabase/migrations", removal));
+    assertEquals((await run("remove", "--yes")).code, 0);
+    assertEquals(names(), [...made, "remove_idempotency.sql"].sort());
   }));
 
 Deno.test("what came while somebody was asked is not written over", () =>

@@ -2,9 +2,9 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { parse as parseJsonc } from "@std/jsonc";
-import { parse as parseToml } from "smol-toml";
 import { z } from "zod";
 import { CommandError } from "./command.ts";
+import { configName, readConfig } from "./config_file.ts";
 import type { ProjectFolder } from "./project_folder.ts";
 
 /** An edge function of a project, as far as its sources tell. */
@@ -52,9 +52,6 @@ const Config = z.object({
   }).catch({ migrations: { schema_paths: [] } }),
 });
 
-// The first that is there counts, as for the Supabase CLI.
-const CONFIGS = ["config.json", "config.jsonc", "config.toml"];
-
 /**
  * What a project's configuration says, as far as it concerns us.
  *
@@ -63,13 +60,10 @@ const CONFIGS = ["config.json", "config.jsonc", "config.toml"];
 export async function configOf(
   { path }: ProjectFolder,
 ): Promise<z.output<typeof Config>> {
-  const name = CONFIGS.find((name) => existsSync(join(path, "supabase", name)));
+  const name = configName(join(path, "supabase"));
   if (name === undefined) return Config.parse({});
   try {
-    const text = await readFile(join(path, "supabase", name), "utf8");
-    return Config.parse(
-      name === "config.toml" ? parseToml(text) : parseJsonc(text),
-    );
+    return Config.parse(await readConfig(join(path, "supabase", name)));
   } catch (error) {
     const why = error instanceof z.ZodError
       ? z.prettifyError(error)

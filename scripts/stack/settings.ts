@@ -2,8 +2,8 @@ import { glob, readdir, readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { parseEnv } from "node:util";
-import { parse } from "smol-toml";
 import { z } from "zod";
+import { configName, readConfig } from "../cli/config_file.ts";
 
 /** Where a function's code is and whether the gateway checks tokens for it. */
 export interface FunctionSettings {
@@ -49,20 +49,23 @@ const ConfigFile = z.object({
 });
 
 /**
- * Reads a project's `config.toml` and what lies beside it, with the Supabase
+ * Reads a project's configuration and what lies beside it, with the Supabase
  * CLI's defaults. Paths in it are relative to the folder it lies in.
  */
 export async function readSettings(
   supabaseDir: string,
 ): Promise<ProjectSettings> {
-  const file = join(supabaseDir, "config.toml");
-  const text = await readFile(file, "utf8").catch((error) => {
-    throw new Error(
-      `Cannot read ${file}: ${error.message}. A project's folder holds supabase/config.toml; supabase init makes it`,
-      { cause: error },
-    );
+  const name = configName(supabaseDir);
+  const file = join(supabaseDir, name ?? "config.toml");
+  const said = await readConfig(file).catch((error) => {
+    const hint = name === undefined
+      ? ". A project's folder holds supabase/config.toml; supabase init makes it"
+      : "";
+    throw new Error(`Cannot read ${file}: ${error.message}${hint}`, {
+      cause: error,
+    });
   });
-  const config = ConfigFile.safeParse(parse(text));
+  const config = ConfigFile.safeParse(said);
   if (!config.success) {
     throw new Error(`Cannot read ${file}: ${z.prettifyError(config.error)}`);
   }

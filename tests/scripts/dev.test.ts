@@ -214,6 +214,9 @@ Deno.test({
 
 Deno.test("deno task dev refuses what it cannot do in one helpful line", async () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const broken = await Deno.makeTempDir();
+  await Deno.mkdir(`${broken}/supabase`);
+  await Deno.writeTextFile(`${broken}/supabase/config.toml`, "[api");
   const cases: [code: number, args: string[], message: RegExp][] = [
     [2, ["--bogus"], /--bogus.*Usage: deno task dev/],
     [2, ["extra"], /extra.*Usage/],
@@ -230,6 +233,11 @@ Deno.test("deno task dev refuses what it cannot do in one helpful line", async (
       1,
       ["--project", "/nowhere"],
       /Cannot read \/nowhere\/supabase\/config\.toml/,
+    ],
+    [
+      1,
+      ["--project", broken],
+      /Cannot read .*\/supabase\/config\.toml: Invalid TOML document/,
     ],
     [
       1,
@@ -250,6 +258,7 @@ Deno.test("deno task dev refuses what it cannot do in one helpful line", async (
     assertEquals(text.trimEnd().split("\n").length, 1, text);
     assertEquals(text.includes("secret"), false);
   }));
+  await Deno.remove(broken, { recursive: true });
 });
 
 /** Runs it to its end, which is soon where it refuses. */

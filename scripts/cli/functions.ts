@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { parse as parseJsonc } from "@std/jsonc";
 import { z } from "zod";
 import { CommandError } from "./command.ts";
@@ -45,7 +45,10 @@ const SOURCE = /\.(?:[jt]sx?|m[jt]s)$/;
 const Config = z.object({
   functions: z.record(
     z.string(),
-    z.object({ verify_jwt: z.boolean().optional() }),
+    z.object({
+      verify_jwt: z.boolean().optional(),
+      import_map: z.string().optional(),
+    }),
   ).default({}),
   db: z.object({
     migrations: z.object({ schema_paths: z.array(z.string()) }),
@@ -82,25 +85,47 @@ interface Source {
 }
 
 const ImportMap = z.object({ imports: z.record(z.string(), z.string()) });
+const Elsewhere = z.object({ importMap: z.string() });
 const IMPORT_MAPS = ["deno.json", "deno.jsonc", "import_map.json"];
 const SPECIFIER = /(\b(?:from|import)\s*\(?\s*["'])([^"']+)/g;
 
 /** Reads a source file, and gives its imports as a function's import map has them. */
 type Read = (path: string) => Promise<Source>;
 
-async function readerOf(home: string, name: string): Promise<Read> {
+/** An import map, and the folder that its paths are relative to. */
+async function importMapAt(
+  path: string,
+): Promise<{ imports: Record<string, string>; base: string }> {
+  const jsonAt = async (path: string) =>
+    parseJsonc(await readFile(path, "utf8"));
+  const map = await jsonAt(path);
+  const named = Elsewhere.safeParse(map).data?.importMap;
+  if (named === undefined) {
+    return { ...ImportMap.parse(map), base: dirname(path) };
+  }
+  const at = resolve(dirname(path), named);
+  return { ...ImportMap.parse(await jsonAt(at)), base: dirname(at) };
+}
+
+async function readerOf(
+  home: string,
+  name: string,
+  importMap: string | undefined,
+): Promise<Read> {
   let base = "";
   let imports: [string, string][] = [];
   const maps = [name, ""].flatMap((folder) =>
-    IMPORT_MAPS.map((file) => join(folder, file))
+    IMPORT_MAPS.map((file) => join(home, folder, file))
   );
+  // The configuration names it from where it is itself.
+  if (importMap) maps.unshift(resolve(dirname(home), importMap));
   for (const path of maps) {
     try {
-      const map = parseJsonc(await readFile(join(home, path), "utf8"));
+      const map = await importMapAt(path);
       // The longest that fits counts.
-      imports = Object.entries(ImportMap.parse(map).imports)
+      imports = Object.entries(map.imports)
         .sort(([a], [b]) => b.length - a.length);
-      base = dirname(path);
+      base = map.base;
       break;
     } catch {
       // None is there, or none that Deno would take.
@@ -115,7 +140,7 @@ async function readerOf(home: string, name: string): Promise<Read> {
         ) ?? ["", ""];
       const target = to + specifier.slice(from.length);
       if (from === "" || !/^\.{1,2}\//.test(to)) return target;
-      const steps = relative(dirname(path), join(base, target));
+      const steps = relative(dirname(join(home, path)), join(base, target));
       return `./${steps.replaceAll("\\", "/")}`;
     };
     return {
@@ -199,7 +224,8 @@ export async function functionsOf(
         await isFile(join(home, entry.name, "index.ts"));
     if (!isFunction) continue;
     const paths = await sourcesIn(join(home, entry.name));
-    const read = await readerOf(home, entry.name);
+    const { verify_jwt, import_map } = config.functions[entry.name] ?? {};
+    const read = await readerOf(home, entry.name, import_map);
     const own = await Promise.all(
       paths.map((path) => read(join(entry.name, path))),
     );
@@ -221,7 +247,7 @@ export async function functionsOf(
         /withSupabase|callers|getUser|getClaims|jwtVerify|constructEvent|verify/
           .test(all),
       takesKeys: /\bauth:\s*\[?[^\]})]*["'](publishable|secret)\b/.test(all),
-      verifyJwt: config.functions[entry.name]?.verify_jwt ?? true,
+      verifyJwt: verify_jwt ?? true,
     });
   }
   return found;

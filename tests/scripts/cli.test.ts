@@ -468,6 +468,12 @@ Deno.test("doctor and remove know what an import map makes of a function's impor
         ],
         ["folder", "folder/deno.jsonc", { "@/": "../_shared/" }, "@/serve.ts"],
         ["all", "import_map.json", { "serve": "./_shared/serve.ts" }, "serve"],
+        [
+          "named",
+          "../maps/named.json",
+          { "named": "../functions/_shared/serve.ts" },
+          "named",
+        ],
       ] as const
     ) {
       await write(`${functions}/${file}`, JSON.stringify({ imports }));
@@ -480,12 +486,21 @@ Deno.test("doctor and remove know what an import map makes of a function's impor
       `${SHARED}/serve.ts`,
       `import { withIdempotency } from "./idempotency.ts";`,
     );
+    await write(
+      "supabase/config.toml",
+      `[functions.named]\nimport_map = "./maps/named.json"`,
+    );
+    await write(
+      `${functions}/led/deno.json`,
+      `{ "importMap": "../../maps/named.json" }`,
+    );
+    await write(`${functions}/led/index.ts`, `import { a } from "named";`);
     await write(`${functions}/broken/deno.json`, "{");
     await write(`${functions}/broken/index.ts`, `import "ledger";`);
     const doctor = await run("doctor");
     assertEquals(doctor.code, 0, doctor.text);
     const { text } = await run("remove", "--dry-run");
-    for (const name of ["alias", "folder", "all"]) {
+    for (const name of ["alias", "folder", "all", "named", "led"]) {
       assertStringIncludes(doctor.text, `ok    function ${name}: CORS and`);
       assertStringIncludes(text, `function ${name} imports the module`);
     }

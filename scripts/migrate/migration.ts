@@ -33,18 +33,19 @@ export async function readSql(path: string): Promise<string> {
 async function sqlFiles(
   folder: string,
 ): Promise<{ file: string; sql: string }[]> {
-  try {
-    const names = (await readdir(folder, { withFileTypes: true }))
-      .filter((entry) => entry.isFile() && /^\d+.*\.sql$/.test(entry.name))
-      .map(({ name }) => name).sort();
-    return await Promise.all(names.map(async (file) => ({
-      file,
-      sql: await readSql(join(folder, file)),
-    })));
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return [];
-    throw error;
-  }
+  const entries = await readdir(folder, { withFileTypes: true })
+    .catch((error) => {
+      if (codeOf(error) === "ENOENT") return [];
+      throw error;
+    });
+  // Links as well, as the Supabase CLI does.
+  const names = entries
+    .filter((entry) => !entry.isDirectory() && /^\d+.*\.sql$/.test(entry.name))
+    .map(({ name }) => name).sort();
+  return await Promise.all(names.map(async (file) => ({
+    file,
+    sql: await readSql(join(folder, file)),
+  })));
 }
 
 /**

@@ -32,6 +32,17 @@ Deno.test("Migrations are read in the order of their versions, and only they", a
     assertEquals(migrations.map(({ version }) => version), ["1", "10", "2"]);
     assertEquals(migrations[0], { version: "1", name: "c", sql: "-- 1_c.sql" });
     assertEquals(await readMigrations(`${folder}/absent`), []);
+
+    // A link is as good as a file, and one that leads nowhere is said.
+    await Deno.symlink("README.md", `${folder}/3_d.sql`);
+    const linked = await readMigrations(folder);
+    assertEquals(linked.at(-1), {
+      version: "3",
+      name: "d",
+      sql: "-- README.md",
+    });
+    await Deno.symlink("absent", `${folder}/4_e.sql`);
+    await assertRejects(() => readMigrations(folder), Error, "4_e.sql");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

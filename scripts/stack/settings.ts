@@ -70,7 +70,7 @@ export async function readSettings(
     throw new Error(`Cannot read ${file}: ${z.prettifyError(config.error)}`);
   }
   const { api, auth, db, functions: declared } = config.data;
-  const jwtSecret = fromEnvironment(auth.jwt_secret);
+  const jwtSecret = await fromEnvironment(supabaseDir, auth.jwt_secret);
   const functions = new Map<string, FunctionSettings>();
   for (const name of await functionNames(supabaseDir, Object.keys(declared))) {
     const { enabled = true, verify_jwt = true, entrypoint, import_map } =
@@ -102,10 +102,38 @@ export async function readSettings(
   };
 }
 
+// The first that says it counts, in `supabase` or else in the project.
+const ENV_FILES = [
+  ".env.development.local",
+  ".env.local",
+  ".env.development",
+  ".env",
+];
+
 /** What `env(NAME)` stands for, or the text itself. */
-function fromEnvironment(value = ""): string | undefined {
+async function fromEnvironment(
+  supabaseDir: string,
+  value = "",
+): Promise<string | undefined> {
   const name = /^env\((\w+)\)$/.exec(value)?.[1];
-  return name === undefined ? value : process.env[name];
+  if (name === undefined) return value;
+  if (process.env[name] !== undefined) return process.env[name];
+  for (const folder of [supabaseDir, dirname(supabaseDir)]) {
+    for (const file of ENV_FILES) {
+      const said = (await variablesIn(join(folder, file)))[name];
+      if (said !== undefined) return said;
+    }
+  }
+  return undefined;
+}
+
+/** The variables of a file; none where there is no file. */
+async function variablesIn(
+  file: string,
+): Promise<Record<string, string | undefined>> {
+  const text = await readFile(file, "utf8").catch(() => "");
+  // Editors on Windows begin a file with a mark of its encoding.
+  return parseEnv(text.replace(/^\ufeff/, ""));
 }
 
 /** The functions declared, and those that only have a folder. */
@@ -142,10 +170,7 @@ async function importMapBeside(
 async function readSecrets(
   supabaseDir: string,
 ): Promise<Record<string, string>> {
-  const file = join(supabaseDir, "functions", ".env");
-  const text = await readFile(file, "utf8").catch(() => "");
-  // Editors on Windows begin a file with a mark of its encoding.
-  const variables = parseEnv(text.replace(/^\ufeff/, ""));
+  const variables = await variablesIn(join(supabaseDir, "functions", ".env"));
   return Object.fromEntries(
     Object.entries(variables).flatMap(([name, value]) =>
       value === undefined || name.startsWith("SUPABASE_") ? [] : [[name, value]]

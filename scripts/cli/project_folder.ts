@@ -1,6 +1,9 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import {
+  constants,
+  copyFile,
+  link,
   lstat,
   mkdir,
   open,
@@ -339,20 +342,29 @@ async function makeChange(
   await mkdir(dirname(full), { recursive: true });
   // Half a file would be taken for one that somebody edited, and what was in the
   // place of it would be lost.
-  const isNew = kind === "add";
-  const place = isNew ? full : await realpath(full);
-  const path = isNew ? place : `${place}.${process.pid}`;
-  // Two that run at once do not write over each other.
-  const file = await open(path, "wx");
+  const place = kind === "add" ? full : await realpath(full);
+  const part = `${place}.${process.pid}`;
+  const file = await open(part, "wx");
   try {
     await file.writeFile(text);
-  } catch (error) {
-    await rm(path, { force: true });
-    throw error;
-  } finally {
     await file.close();
+    if (kind === "add") await putWhereNoneIs(part, place);
+    else await rename(part, place);
+  } finally {
+    await file.close().catch(() => {});
+    await rm(part, { force: true });
   }
-  if (!isNew) await rename(path, place);
+}
+
+/** Two that run at once do not write over each other. */
+async function putWhereNoneIs(part: string, place: string): Promise<void> {
+  try {
+    await link(part, place);
+  } catch (error) {
+    if ((error as { code?: string }).code === "EEXIST") throw error;
+    // There are file systems without links.
+    await copyFile(part, place, constants.COPYFILE_EXCL);
+  }
 }
 
 /**

@@ -887,6 +887,32 @@ Deno.test("what was cut off is taken up again, with no migration twice", () =>
     assertEquals(names(), [...made, "remove_idempotency.sql"].sort());
   }));
 
+Deno.test("init that is killed leaves no file in part, and can be run again", () =>
+  withProject(async ({ path, run, migrations }) => {
+    const isThere = async (file: string) =>
+      await Deno.stat(join(path, file)).then(() => true, () => false);
+    for (let time = 0; time < 4; time++) {
+      const child = new Deno.Command(Deno.execPath(), {
+        args: [
+          ...["run", "-A", "--no-check", "scripts/cli.ts"],
+          ...["init", "--yes", "--project", path],
+        ],
+        stdout: "null",
+        stderr: "null",
+      }).spawn();
+      let ended = false;
+      child.status.then(() => ended = true);
+      while (!ended && !await isThere(MANIFEST));
+      if (!ended) child.kill("SIGKILL");
+      await child.status;
+      const again = await run("init", "--yes");
+      assertEquals(again.code, 0, again.text);
+      assertEquals(migrations().length, 1);
+      await Deno.remove(join(path, "supabase/functions"), { recursive: true });
+      await Deno.remove(join(path, "supabase/migrations"), { recursive: true });
+    }
+  }));
+
 Deno.test("what came while somebody was asked is not written over", () =>
   withProject(async ({ path, read, run, migrations }) => {
     const folder = await openFolder(path);

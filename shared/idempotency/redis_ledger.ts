@@ -1,5 +1,5 @@
 import { bytesOfBase64, toBase64 } from "./body.ts";
-import { pRetry } from "./deps.ts";
+import { bytesToHex, pRetry } from "./deps.ts";
 import { LedgerMisconfiguredError, LedgerUnavailableError } from "./errors.ts";
 import {
   type Answer,
@@ -497,10 +497,7 @@ const digests = new Map<string, string>();
 async function sha1Hex(script: string): Promise<string> {
   const text = new TextEncoder().encode(script);
   const bytes = new Uint8Array(await crypto.subtle.digest("SHA-1", text));
-  const digest = Array.from(
-    bytes,
-    (byte) => byte.toString(16).padStart(2, "0"),
-  ).join("");
+  const digest = bytesToHex(bytes);
   digests.set(script, digest);
   return digest;
 }

@@ -600,11 +600,9 @@ function attemptElsewhere(
 }
 
 function answerOf(
-  { response, statusCode, headers = {} }: {
-    response: unknown;
-    statusCode: number;
-    headers?: Record<string, string> | undefined;
-  },
+  { response, statusCode, headers = {} }: Parameters<
+    typeof storeIdempotencyResult
+  >[3],
 ): Answer {
   assertStatus(statusCode);
   const text = typeof response === "string"

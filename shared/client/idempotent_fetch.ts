@@ -357,7 +357,7 @@ interface Flight {
  * @param signal Ends it half-way.
  * @param ended Called when it has come to its end.
  */
-export function untilEnd(
+function untilEnd(
   response: Response,
   signal: AbortSignal | undefined,
   ended: () => Promise<void>,

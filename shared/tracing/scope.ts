@@ -5,31 +5,24 @@ import {
   type Origin,
   type RequestContext,
 } from "./request_context.ts";
-import type { HideSecrets } from "./secrets.ts";
 import { formatTraceparent, isTraceId } from "./trace_context.ts";
 
 /** Where the code that is running now stands in a trace. */
-export interface Scope {
-  /** What lines and answers call the trace. */
-  readonly traceId: string;
-  /** What a `traceparent` calls it: 32 lower-case hexadecimal digits. */
-  readonly w3cTraceId: string;
+export interface Scope extends
+  Pick<
+    Origin,
+    "traceId" | "w3cTraceId" | "tracestate" | "correlationId" | "hide"
+  > {
   /** This part of the work: 16 lower-case hexadecimal digits. */
   readonly spanId: string;
   /** The part that this one belongs to; `null` where the trace begins. */
   readonly parentSpanId: string | null;
   /** Whether the trace is recorded somewhere. */
   readonly sampled: boolean;
-  /** What tracing systems told each other, to be passed on. */
-  readonly tracestate: string | null;
-  /** What the client calls its undertaking; `null` outside of a request. */
-  readonly correlationId: string | null;
   /** Whose request it is, hashed, once that is known; one for all its scopes. */
   readonly who: { user: string | null };
   /** Where OpenTelemetry finds the span of this part. */
   readonly otel: Context;
-  /** Takes out of a text what the request brought in confidence. */
-  readonly hide: HideSecrets;
   /** Whether a line is already to come for the call that is being made. */
   readonly isCall: boolean;
 }

@@ -27,6 +27,9 @@ const DEFAULT_MAX_LENGTH = 2_000;
 // sentence, a word.
 const BOUNDARIES = [/\n\n+/g, /\n/g, /[.!?。！？]["')\]]*\s+/g, /\s+/g];
 
+// A surrogate pair: two code units, one character.
+const PAIR = /[\u{10000}-\u{10ffff}]/gu;
+
 /**
  * Cuts a text into chunks that follow on from each other without gap or
  * overlap, at the end of a paragraph where one is near, else of a line, a
@@ -57,7 +60,9 @@ export function chunkText(text: string, options: ChunkOptions = {}): Chunk[] {
   let start = 0;
   while (index < text.length) {
     const content = text.slice(index, index + lengthOfNext(text, index));
-    const end = start + countCharacters(content);
+    // Less one for each pair, which Postgres counts as one.
+    const pairs = content.match(PAIR)?.length ?? 0;
+    const end = start + content.length - pairs;
     chunks.push({ position: chunks.length, start, end, content });
     index += content.length;
     start = end;
@@ -72,22 +77,11 @@ export function chunkText(text: string, options: ChunkOptions = {}): Chunk[] {
       // In the first half a cut would leave a chunk too small to be of use.
       if (length > maxLength / 2) return length;
     }
-    return endsInsidePair(text, index + window.length)
+    // Not between the halves of a pair.
+    return text.codePointAt(index + window.length - 1)! > 0xffff
       ? window.length - 1
       : window.length;
   }
-}
-
-/** Characters of a text as Postgres counts them: a surrogate pair is one. */
-export function countCharacters(text: string): number {
-  let count = text.length;
-  for (let index = 0; index < text.length - 1; index++) {
-    if (isPair(text, index)) {
-      count--;
-      index++;
-    }
-  }
-  return count;
 }
 
 function lastEndOf(text: string, pattern: RegExp): number {
@@ -96,13 +90,4 @@ function lastEndOf(text: string, pattern: RegExp): number {
     end = match.index + match[0].length;
   }
   return end;
-}
-
-function endsInsidePair(text: string, end: number): boolean {
-  return isPair(text, end - 1);
-}
-
-function isPair(text: string, index: number): boolean {
-  return (text.charCodeAt(index) & 0xfc00) === 0xd800 &&
-    (text.charCodeAt(index + 1) & 0xfc00) === 0xdc00;
 }

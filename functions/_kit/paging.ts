@@ -10,7 +10,7 @@ export interface Position {
 const Place = z.tuple([storableMoment, z.guid()]);
 
 /** Names the place after a row, for the next page. */
-export function cursorAfter({ createdAt, id }: Position): string {
+function cursorAfter({ createdAt, id }: Position): string {
   return btoa(JSON.stringify([createdAt, id]));
 }
 

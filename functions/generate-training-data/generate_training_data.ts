@@ -11,7 +11,7 @@ export const MAX_DOCUMENTS = 100;
  * The longest text that one data set is made from, in characters. Making
  * examples takes about 2 s for this much, the time an edge function may compute.
  */
-export const MAX_SOURCE_CHARACTERS = 500_000;
+const MAX_SOURCE_CHARACTERS = 500_000;
 
 // The bound of the column. Each example names its document, so that a long title
 // over many sentences makes a data set that is much longer than its text.
@@ -25,7 +25,7 @@ export type TrainingErrorCode =
   | "NO_EXAMPLES";
 
 /** Training material that is missing or of no use; nothing was stored. */
-export class TrainingError extends Error {
+class TrainingError extends Error {
   override readonly name = "TrainingError";
 
   /** @param message What was wrong and what to do, fit for the user's eyes. */

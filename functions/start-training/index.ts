@@ -72,11 +72,9 @@ export default {
  *
  * @throws {Refusal} 503 when one of them is not set.
  */
-function providerFromEnvironment(
-  environment: Pick<typeof Deno.env, "get"> = Deno.env,
-): TrainingProvider {
-  const baseUrl = environment.get("TRAINING_API_URL");
-  const apiKey = environment.get("TRAINING_API_KEY");
+function providerFromEnvironment(): TrainingProvider {
+  const baseUrl = Deno.env.get("TRAINING_API_URL");
+  const apiKey = Deno.env.get("TRAINING_API_KEY");
   if (baseUrl && apiKey) return openAiCompatibleProvider({ baseUrl, apiKey });
   throw new Refusal({
     status: 503,

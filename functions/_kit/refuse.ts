@@ -16,6 +16,16 @@ export class Refusal extends Error {
   }
 }
 
+/** The refusal of a path at which nothing is served. */
+export function routeNotFound(path: string): Refusal {
+  return new Refusal({
+    status: 404,
+    code: "ROUTE_NOT_FOUND",
+    title: "Route not found",
+    detail: `Nothing is served at ${path}: check the path`,
+  });
+}
+
 /** How each error code of a domain is told over HTTP. */
 export type ProblemTable<Code extends string> = Record<
   Code,

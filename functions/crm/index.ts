@@ -20,7 +20,12 @@ import {
 } from "../_kit/organization.ts";
 import { pageOf, pageQuery } from "../_kit/paging.ts";
 import { readJson, readQuery, requireMethod } from "../_kit/read_request.ts";
-import { type ProblemTable, Refusal, refuse } from "../_kit/refuse.ts";
+import {
+  type ProblemTable,
+  Refusal,
+  refuse,
+  routeNotFound,
+} from "../_kit/refuse.ts";
 import { ifMatch, versionTag } from "../_kit/versions.ts";
 import openapi from "./openapi.json" with { type: "json" };
 import type { Resource, ResourceType } from "./resource.ts";
@@ -67,18 +72,7 @@ for (const [name, type] of Object.entries(resources)) {
   serve(name as ResourceName, type);
 }
 
-routes.notFound((c) =>
-  refuse(
-    new Refusal({
-      status: 404,
-      code: "ROUTE_NOT_FOUND",
-      title: "Route not found",
-      detail: `Nothing is served at ${c.req.path}: check the path`,
-    }),
-    problems,
-    c.req.raw,
-  )
-);
+routes.notFound((c) => refuse(routeNotFound(c.req.path), problems, c.req.raw));
 
 routes.onError((error, c) => {
   const refused = refuse(inOurWords(error), problems, c.req.raw);

@@ -22,7 +22,12 @@ import {
 } from "../_kit/organization.ts";
 import { pageOf } from "../_kit/paging.ts";
 import { readJson, requireMethod } from "../_kit/read_request.ts";
-import { type ProblemTable, Refusal, refuse } from "../_kit/refuse.ts";
+import {
+  type ProblemTable,
+  Refusal,
+  refuse,
+  routeNotFound,
+} from "../_kit/refuse.ts";
 import { ifMatch, versionTag } from "../_kit/versions.ts";
 import {
   type Quotation,
@@ -173,19 +178,7 @@ routes.on(
   },
 );
 
-routes.notFound((c) => {
-  const detail = `Nothing is served at ${c.req.path}: check the path`;
-  return refuse(
-    new Refusal({
-      status: 404,
-      code: "ROUTE_NOT_FOUND",
-      title: "Route not found",
-      detail,
-    }),
-    problems,
-    c.req.raw,
-  );
-});
+routes.notFound((c) => refuse(routeNotFound(c.req.path), problems, c.req.raw));
 
 routes.onError((error, c) => {
   const refused = refuse(inOurWords(error), problems, c.req.raw);

@@ -52,7 +52,7 @@ const MOST_MS = (ms: number) => 10 * ms + 30_000;
 const UNKNOWN_MS = 60_000;
 
 /** What there is below a tree's root. */
-export async function testFiles(root: string): Promise<TestFile[]> {
+async function testFiles(root: string): Promise<TestFile[]> {
   const found: TestFile[] = [];
   for (const { folder, database } of FOLDERS) {
     const names = await Array.fromAsync(

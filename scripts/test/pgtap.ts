@@ -10,7 +10,7 @@ import type { Outcome } from "./phase.ts";
 const FOLDER = new URL("tests/sql/", ROOT);
 
 /** Names of the pgTAP files, below their folder, that contain `filter`. */
-export async function pgtapFiles(
+async function pgtapFiles(
   filter: string | undefined,
 ): Promise<string[]> {
   const names = await readdir(FOLDER, { recursive: true });

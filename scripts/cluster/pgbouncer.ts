@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "./free_ports.ts";
 import { unprivilegedUser } from "./postgres.ts";
@@ -16,7 +17,7 @@ const START_TIMEOUT_MS = 10_000;
 
 /** Whether this machine has PgBouncer. */
 export function hasPgBouncer(): boolean {
-  return PROGRAMS.some(exists);
+  return PROGRAMS.some((program) => existsSync(program));
 }
 
 /**
@@ -30,7 +31,7 @@ export async function startPgBouncer(
   url: string,
   connections: number,
 ): Promise<Pooler | null> {
-  const program = PROGRAMS.find(exists);
+  const program = PROGRAMS.find((program) => existsSync(program));
   if (program === undefined) return null;
   const server = new URL(url);
   const port = freePort();
@@ -104,14 +105,5 @@ async function untilListening(port: number): Promise<void> {
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Freezing } from "./frozen_worker.ts";
 import {
   type PeerName,
@@ -341,8 +342,4 @@ async function rate(
     while (next++ < count) await operation(lane);
   }));
   return count * 1000 / (performance.now() - startedAt);
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

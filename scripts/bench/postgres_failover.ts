@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import postgres from "postgres";
 import type { Ledger } from "../../shared/idempotency/ledger.ts";
 import { postgresLedger } from "../../shared/idempotency/postgres_ledger.ts";
@@ -83,8 +84,4 @@ export async function tryPostgres(
   } finally {
     for (const close of closing.reverse()) await close();
   }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

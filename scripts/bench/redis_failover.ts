@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Cluster } from "ioredis";
 import { createCluster } from "redis";
 import { redisLedger } from "../../shared/idempotency/redis_ledger.ts";
@@ -162,7 +163,3 @@ const CLIENTS = {
     return { send, both, close: () => cluster.disconnect() };
   },
 };
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}

@@ -5,7 +5,7 @@ import {
   withIdempotency,
 } from "../../shared/idempotency.ts";
 import { PLAIN } from "./plain_table.ts";
-import { type BenchRow, percentile, takeTurns } from "./row.ts";
+import { AT_ONCE, type BenchRow, percentile, rate, takeTurns } from "./row.ts";
 
 /** How long {@link benchDirect} takes. */
 export interface DirectBenchOptions {
@@ -23,7 +23,6 @@ export interface DirectBenchOptions {
   operations?: number;
 }
 
-const AT_ONCE = 16;
 const SCOPE = "bench-direct";
 const FINGERPRINT = "a".repeat(64);
 const OWNER = "00000000-0000-4000-9000-000000000000";
@@ -257,16 +256,6 @@ function operationsOn(sql: postgres.Sql) {
         where owner = ${user(n)} and scope = ${SCOPE}
           and idempotency_key = ${key}`,
   };
-}
-
-/** Operations in a second, 16 at once. */
-async function rate(operation: Operation, count: number): Promise<number> {
-  const startedAt = performance.now();
-  let next = 0;
-  await Promise.all(Array.from({ length: AT_ONCE }, async (_, lane) => {
-    while (next++ < count) await operation(lane);
-  }));
-  return count * 1000 / (performance.now() - startedAt);
 }
 
 function median(numbers: readonly number[]): number {

@@ -7,7 +7,7 @@ import {
   USERS,
   type Worker,
 } from "./peers.ts";
-import { type BenchRow, percentile } from "./row.ts";
+import { AT_ONCE, type BenchRow, percentile, rate } from "./row.ts";
 
 /** How long {@link benchPeers} takes. */
 export interface PeersBenchOptions {
@@ -31,7 +31,6 @@ export interface PeersBenchOptions {
   races?: number;
 }
 
-const AT_ONCE = 16;
 const RACERS = 20;
 const RACE_MS = 50;
 const LEASE_MS = 1_000;
@@ -329,17 +328,4 @@ function countingWay(
       await relays;
     },
   };
-}
-
-/** Operations in a second, 16 at once. */
-async function rate(
-  operation: (lane: number) => Promise<unknown>,
-  count: number,
-): Promise<number> {
-  const startedAt = performance.now();
-  let next = 0;
-  await Promise.all(Array.from({ length: AT_ONCE }, async (_, lane) => {
-    while (next++ < count) await operation(lane);
-  }));
-  return count * 1000 / (performance.now() - startedAt);
 }

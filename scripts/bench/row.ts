@@ -24,6 +24,22 @@ export function median(numbers: readonly number[]): number {
   return sorted.length % 2 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
 }
 
+/** How many operations {@link rate} lets run at once. */
+export const AT_ONCE = 16;
+
+/** Operations in a second, 16 at once. */
+export async function rate(
+  operation: (lane: number) => Promise<unknown>,
+  count: number,
+): Promise<number> {
+  const startedAt = performance.now();
+  let next = 0;
+  await Promise.all(Array.from({ length: AT_ONCE }, async (_, lane) => {
+    while (next++ < count) await operation(lane);
+  }));
+  return count * 1000 / (performance.now() - startedAt);
+}
+
 const WARM_UP = 30;
 
 /** Times calls of each kind, in ms; they take turns, so that noise meets all alike. */

@@ -57,6 +57,11 @@ export function shownJson(value: unknown, indent = 0): string {
   );
 }
 
+/** A moment to the second, in UTC. */
+export function toSecond(time: Date): string {
+  return time.toISOString().replace(/\.\d+/, "");
+}
+
 /** Prints database rows under a title. */
 export function printRows(
   title: string,

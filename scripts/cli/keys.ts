@@ -8,7 +8,7 @@ import {
   type StuckKey,
   stuckKeys,
 } from "../keys/operator.ts";
-import { printTable, shown, shownJson } from "../table.ts";
+import { printTable, shown, shownJson, toSecond } from "../table.ts";
 import {
   type Command,
   commandLine,
@@ -51,10 +51,6 @@ function crashesOf({ crashed_attempts }: StuckKey): string {
       `${attempt} (${steps} ${steps === 1 ? "step" : "steps"})`
     )
     .join(", ");
-}
-
-function toSecond(time: Date): string {
-  return time.toISOString().replace(/\.\d+/, "");
 }
 
 /** What is to be told of a resolution, and whether it holds. */

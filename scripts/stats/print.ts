@@ -1,5 +1,5 @@
 import { commandLine } from "../cli/command.ts";
-import { printTable } from "../table.ts";
+import { printTable, toSecond } from "../table.ts";
 import {
   type HourStatistics,
   SCOPES,
@@ -117,8 +117,4 @@ function printChart(hours: readonly HourStatistics[]): void {
       `${name.padEnd(10)} │${bars.join("")}│ at most ${most} an hour`,
     );
   }
-}
-
-function toSecond(time: Date): string {
-  return time.toISOString().replace(/\.\d+/, "");
 }

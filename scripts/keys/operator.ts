@@ -11,7 +11,7 @@ const CrashedAttempt = z.object({
 });
 
 /** A row of `idempotency_stuck_keys`. */
-export const StuckKey = z.object({
+const StuckKey = z.object({
   owner: z.string(),
   scope: z.string(),
   idempotency_key: z.string(),

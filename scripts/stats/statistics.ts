@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { StuckKey } from "../keys/operator.ts";
+import { type StuckKey, stuckKeys } from "../keys/operator.ts";
 import type { Project } from "../project.ts";
 import {
   type RefreshOptions,
@@ -130,8 +130,7 @@ export async function readStatistics(
         p_hours: hoursOfChart,
         p_scope: scope,
       }).then((rows) => z.array(Hour).parse(rows)),
-      project.call("idempotency_stuck_keys", { p_limit: 100 })
-        .then((rows) => z.array(StuckKey).parse(rows)),
+      stuckKeys(project, 100),
       project.call("idempotency_upkeep")
         .then((rows) => z.tuple([Upkeep]).parse(rows)),
       project.call("idempotency_job_runs", { p_limit: 5 })

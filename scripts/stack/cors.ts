@@ -20,13 +20,9 @@ export function preflight(request: Request): Response {
 }
 
 /** Lets a page of another origin read an answer of the Auth or Data API. */
-export function readable(response: Response): Response {
-  const headers = new Headers(response.headers);
-  headers.set("access-control-allow-origin", "*");
-  headers.set("access-control-expose-headers", EXPOSED);
-  return new Response(response.body, {
-    status: response.status,
-    statusText: response.statusText,
-    headers,
-  });
+export function readable(original: Response): Response {
+  const response = new Response(original.body, original);
+  response.headers.set("access-control-allow-origin", "*");
+  response.headers.set("access-control-expose-headers", EXPOSED);
+  return response;
 }

@@ -4,14 +4,13 @@
  *
  * @module
  */
-import { createClient } from "@supabase/supabase-js";
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Database } from "../shared/database.types.ts";
 import {
   flushReplayCounts,
   generateIdempotencyKey,
 } from "../shared/idempotency.ts";
 import { alike, type Asked, createAsk } from "./demo/ask.ts";
-import { signUp, upload } from "./demo/newcomer.ts";
 import { printRows, printTable } from "./table.ts";
 import { startStack } from "./stack/stack.ts";
 import { readTask, taskOptions } from "./task.ts";
@@ -134,3 +133,29 @@ console.log(
     : `\n${broken.length} promises were broken.`,
 );
 Deno.exit(broken.length === 0 ? 0 : 1);
+
+/** Signs up a user and returns their access token. */
+async function signUp(supabase: SupabaseClient<Database>): Promise<string> {
+  const { data, error } = await supabase.auth.signUp({
+    email: "ada@example.com",
+    password: crypto.randomUUID(),
+  });
+  if (error) throw error;
+  if (!data.session) throw new Error("Signed up, but not signed in");
+  return data.session.access_token;
+}
+
+/** Inserts the document that ships with the demo and returns its id. */
+async function upload(
+  supabase: SupabaseClient<Database>,
+  title: string,
+): Promise<string> {
+  const content = await Deno.readTextFile(
+    new URL("demo/taking-effect-once.md", import.meta.url),
+  );
+  const { data, error } = await supabase.from("documents")
+    .insert({ title, mime_type: "text/markdown", content })
+    .select("id").single();
+  if (error) throw error;
+  return data.id;
+}

@@ -174,13 +174,17 @@ export function sqlLedger(
       ...keyArgs(identity),
       ...await args(),
     }));
-    return rowOf(attempted, Array.isArray(data) ? data[0] : data);
+    const row = (Array.isArray(data) ? data[0] : data) as Row | null;
+    if (typeof row?.outcome === "string") return row;
+    throw unknownAnswer(attempted, data);
   };
 
   const settle = async (
     ...args: Parameters<typeof call>
   ): Promise<SettleResult> => {
     const row = await call(...args);
+    // As `toSettleResult` has it; asked here, the way back from the database calls
+    // nothing more.
     return RECORDED.has(row.outcome)
       ? { outcome: "recorded" }
       : await toSettleResult(row);
@@ -465,8 +469,8 @@ interface StatusRow extends AnswerRow {
  * @throws {LedgerMisconfiguredError} When it is something else.
  */
 export function rowOf(attempted: string, data: unknown): Row {
-  const row = data as Row | null | undefined;
-  if (typeof row?.outcome === "string") return row;
+  const row = data as Row | null;
+  if (typeof row === "object" && typeof row?.outcome === "string") return row;
   throw unknownAnswer(attempted, data);
 }
 

@@ -24,9 +24,10 @@ export function isRecorded(response: Response): boolean {
 // But for what the server does not record: see docs/reference.md.
 export const FINAL_REFUSALS: RegExp = /^4(?!0[1389]|2[59])/;
 
-// Refusals before anything was done: IDEMPOTENCY_KEY_…, RESPONSE_NOT_STORED,
-// LEDGER_UNAVAILABLE, REQUEST_IN_PROGRESS; the last two may be sent again.
-const REFUSED = /^(IDEMPOTENCY_KEY|RESPONSE_NOT|LEDGER|REQUEST_IN)_/;
+// Refusals before anything was done: IDEMPOTENCY_…, RESPONSE_NOT_STORED,
+// LEDGER_UNAVAILABLE, REQUEST_IN_PROGRESS; the last two may be sent again. Not
+// LEDGER_MISCONFIGURED, which says nothing of what an earlier try has done.
+const REFUSED = /^(IDEMPOTENCY_|RESPONSE_NOT|LEDGER_U|REQUEST_IN_)/;
 
 /**
  * Whether an answer is one that only a protected function gives: by the headers

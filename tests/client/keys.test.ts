@@ -127,6 +127,14 @@ Deno.test("a refusal by something before the function does not end an attempt th
   assertEquals(seen[2]!.key, seen[0]!.key);
 });
 
+Deno.test("a ledger that is not set up does not end an attempt that may have taken effect", async () => {
+  const broken = refused(500, "LEDGER_MISCONFIGURED", { retryable: false });
+  const { send, seen } = scripted([lost(), broken, recorded()]);
+  assertEquals((await send(ORDERS, order())).status, 500);
+  await send(ORDERS, order());
+  assertEquals(seen[2]!.key, seen[0]!.key);
+});
+
 Deno.test("nor does it end an attempt from before a reload, or one sent by hand", async () => {
   const gone = new Response("", { status: 404 });
   const before = scripted([lost()], ONCE);

@@ -125,6 +125,12 @@ for (
     ["too many requests", refused(429, "RATE_LIMITED"), false, false],
     ["a failure", refused(500, "BROKEN"), false, false],
     [
+      "a ledger that is not set up",
+      refused(500, "LEDGER_MISCONFIGURED", { retryable: false }),
+      false,
+      false,
+    ],
+    [
       "400 to be sent again",
       refused(400, "X", { retryable: true }),
       false,

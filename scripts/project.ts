@@ -103,10 +103,7 @@ export function environmentOf(
   // A folder of that name is Python's.
   const isThere = statSync(file, { throwIfNoEntry: false })?.isDirectory() ===
     false;
-  // Editors on Windows begin a file with a mark of its encoding.
-  const written = isThere
-    ? parseEnv(readFileSync(file, "utf8").replace(/^\ufeff/, ""))
-    : {};
+  const written = isThere ? variablesOf(readFileSync(file, "utf8")) : {};
   // A project that was cloned may be anybody's: it does not say where a key goes
   // that it did not bring.
   if (process.env["SUPABASE_SECRET_KEY"]) delete written["SUPABASE_URL"];
@@ -118,6 +115,12 @@ export function environmentOf(
   return Object.fromEntries(
     VARIABLES.map((name) => [name, process.env[name] || written[name]]),
   );
+}
+
+/** The variables that a file such as `.env` sets. */
+export function variablesOf(text: string): Record<string, string | undefined> {
+  // Editors on Windows begin a file with a mark of its encoding.
+  return parseEnv(text.replace(/^\ufeff/, ""));
 }
 
 /**

@@ -1,9 +1,9 @@
 import { glob, readdir, readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { parseEnv } from "node:util";
 import { z } from "zod";
 import { configName, readConfig } from "../cli/config_file.ts";
+import { variablesOf } from "../project.ts";
 
 /** Where a function's code is and whether the gateway checks tokens for it. */
 export interface FunctionSettings {
@@ -131,9 +131,7 @@ async function fromEnvironment(
 async function variablesIn(
   file: string,
 ): Promise<Record<string, string | undefined>> {
-  const text = await readFile(file, "utf8").catch(() => "");
-  // Editors on Windows begin a file with a mark of its encoding.
-  return parseEnv(text.replace(/^\ufeff/, ""));
+  return variablesOf(await readFile(file, "utf8").catch(() => ""));
 }
 
 /** The functions declared, and those that only have a folder. */

@@ -64,6 +64,8 @@ const MOST_ROLLOUT_MS = 60_000;
 const MOST_CLAIM_MS = 5_050;
 // The last try of who looks whether the ledger is back, and the pause after it.
 const MOST_RETURN_MS = 2_400 + 3_000 + 100;
+// For as long they are asked when the faults are over: several such pauses.
+const CALM_SECONDS = 15;
 
 const BEHAVIOURS = {
   quick: 8,
@@ -123,6 +125,8 @@ export async function playWorkers(
       (async () => {
         await clock.tickAsync(SECONDS * 1000);
         world.calm();
+        await clock.tickAsync(CALM_SECONDS * 1000);
+        world.end();
         // The last one that stalls begins by then to hang, and its lease lapses.
         await clock.tickAsync((LONGEST_RUN + 6 * LONGEST_LEASE) * 1000);
         const settled = world.settle();
@@ -165,7 +169,7 @@ function createWorld(
   const books = bookkeeper(now);
   const database = books.keep(ledger);
   const outages = storms ? someOutages(random) : [];
-  let isCalm = !storms;
+  let calmAt = storms ? Infinity : 0;
 
   const note = (text: string) =>
     void log.push(`${(now() / 1000).toFixed(2).padStart(8)} s  ${text}`);
@@ -178,8 +182,9 @@ function createWorld(
   };
 
   const isDown = () =>
-    !isCalm && outages.some(({ from, to }) => from <= now() && now() < to);
-  const loses = () => !isCalm && random.chance(0.03);
+    now() < calmAt &&
+    outages.some(({ from, to }) => from <= now() && now() < to);
+  const loses = () => now() < calmAt && random.chance(0.03);
 
   const network = (worker: () => Worker): CallFunction =>
   async (
@@ -273,11 +278,9 @@ function createWorld(
       must(ms <= MOST_CLAIM_MS, `a claim is refused in time: ${ms} ms`);
       if (ms === 0) saw("refused at once");
       must(storms, "the ledger is up: it is asked");
-      const wasUp = !outages.some(({ from, to }) =>
-        from <= now() && startedAt < to + MOST_RETURN_MS
-      );
-      // Losses may make three calls in a row fail, too.
-      if (isCalm) must(!wasUp, "the ledger is back, and asked again");
+      // What was lost before comes back as late as a worker that computes.
+      const backAt = Math.max(calmAt, worker.busyUntil) + MOST_RETURN_MS;
+      must(startedAt < backAt, "the ledger is back, and asked again");
       return null;
     }
   }
@@ -433,9 +436,12 @@ function createWorld(
     tally,
     log,
     failed: broken.promise,
-    /** The faults are over, and so are the requests. */
+    /** The faults are over. */
     calm() {
-      isCalm = true;
+      calmAt = now();
+    },
+    /** And so are the requests. */
+    end() {
       ended = true;
     },
     /** Each key answers, runs anew, or waits for an operator; nothing is stuck. */
@@ -466,9 +472,16 @@ function createWorld(
 }
 
 function someOutages(random: Random): { from: number; to: number }[] {
-  return Array.from({ length: 1 + random.below(3) }, () => {
-    const from = random.below(SECONDS) * 1000;
-    return { from, to: from + 1000 * (1 + random.below(40)) };
+  const lengths = Array.from(
+    { length: 1 + random.below(3) },
+    () => 1000 * (1 + random.below(40)),
+  );
+  return lengths.map((length, n) => {
+    // One ends with the faults: who was refused then is to come back.
+    const from = n === 0
+      ? SECONDS * 1000 - length
+      : random.below(SECONDS) * 1000;
+    return { from, to: from + length };
   });
 }
 

@@ -76,6 +76,8 @@ const PER_ANSWER = new Set([
   "x-amzn-trace-id",
   "x-cloud-trace-context",
   "x-correlation-id",
+  // The cookies once more, where a NextResponse sets them.
+  "x-middleware-set-cookie",
   "x-request-id",
   "x-trace-id",
 ]);

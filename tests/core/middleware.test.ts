@@ -342,6 +342,25 @@ Deno.test("a replay names no trace, request or duration of the first answer", as
   assertEquals(Object.keys(perAnswer).filter((name) => headers.has(name)), []);
 });
 
+Deno.test("a cookie that a NextResponse sets is neither kept nor replayed, under its second name either", async () => {
+  const cookies = {
+    "set-cookie": "session=secret; Path=/",
+    "x-middleware-set-cookie": "session=secret; Path=/",
+  };
+  const ask = route(
+    { store: memoryLedger() },
+    () => new Response("signed in", { headers: cookies }),
+  );
+  const first = await ask({ key: KEY });
+  const retry = await ask({ key: KEY });
+  for (const [name, value] of Object.entries(cookies)) {
+    assertEquals([first, retry].map(({ headers }) => headers.get(name)), [
+      value,
+      null,
+    ]);
+  }
+});
+
 Deno.test("a route is told that its fingerprint is none, and nothing runs", async () => {
   for (const made of [undefined, null, 17]) {
     const route = numbered({ fingerprint: () => made as unknown as string });

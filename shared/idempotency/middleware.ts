@@ -17,7 +17,6 @@ import { platform } from "./platform.ts";
 import { postgresLedger, type QueryClient } from "./postgres_ledger.ts";
 import { refusalResponse } from "./problem.ts";
 import {
-  expose,
   firstResponse,
   outcomeHeaders,
   passThrough,
@@ -244,7 +243,7 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
       },
       aborted: async (reason) => void await attempt.fail(reason),
     });
-    return expose(new Response(passed, response));
+    return firstResponse(response, passed, false);
   };
 
   const finish = async (work: () => Promise<Response>): Promise<void> => {
@@ -313,7 +312,7 @@ function handlerRun(attempt: Attempt, scope: string): HandlerRun {
       // Without a key a response passes as it is.
       if (attempt.key === null) return response;
       if (work !== undefined) {
-        return expose(new Response(response.body, response));
+        return firstResponse(response, response.body, false);
       }
       try {
         const { body } = response;

@@ -2,15 +2,16 @@ import { supabaseCorsHeaders } from "./deps.ts";
 import { KEY_HEADERS } from "./key.ts";
 import type { Answer } from "./ledger.ts";
 
-/** Response headers that a page on another origin needs to read. */
-const EXPOSED_HEADERS = [
-  "Link",
-  "Location",
-  "Retry-After",
+/** What an answer says of its own key. */
+const MARKS = [
   "X-Idempotency-Missing",
   "X-Idempotency-Replay",
   "X-Idempotency-Stored",
-].join(", ");
+];
+
+/** Response headers that a page on another origin needs to read. */
+const EXPOSED_HEADERS = ["Link", "Location", "Retry-After", ...MARKS]
+  .join(", ");
 
 /** The list of request headers that a page on another origin needs to send. */
 export const ALLOWED_HEADERS: string = KEY_HEADERS.join(", ").toLowerCase();
@@ -138,13 +139,18 @@ export function replayResponse(answer: Answer): Response {
   return expose(response);
 }
 
-/** The response of an attempt whose body was read: the same, from the bytes. */
+/**
+ * The response of an attempt, with the body that is left of it, such as the
+ * bytes that were read.
+ */
 export function firstResponse(
   original: Response,
-  body: Uint8Array | null,
+  body: Uint8Array | ReadableStream<Uint8Array> | null,
   isStored: boolean,
 ): Response {
   const headers = new Headers(original.headers);
+  // Of another key, where the handler hands on what another function answered.
+  for (const name of MARKS) headers.delete(name);
   if (isStored) headers.set("X-Idempotency-Stored", "true");
   return expose(
     new Response(bodyOf(original.status, body), {
@@ -166,9 +172,11 @@ export function expose(response: Response): Response {
   return response;
 }
 
-function bodyOf(status: number, body: Uint8Array | null): BodyInit | null {
-  if (NULL_BODY_STATUS.has(status) || body === null) return null;
-  return body as Uint8Array<ArrayBuffer>;
+function bodyOf(
+  status: number,
+  body: Uint8Array | ReadableStream<Uint8Array> | null,
+): BodyInit | null {
+  return NULL_BODY_STATUS.has(status) ? null : body as BodyInit | null;
 }
 
 /** What becomes of a body that is passed through as it comes. */

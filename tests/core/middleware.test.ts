@@ -7,6 +7,7 @@ import {
   fingerprintRequest,
   getIdempotencyStatus,
   type IdempotencyConfig,
+  type IdempotencyContext,
   memoryLedger,
   withIdempotency,
 } from "../../shared/idempotency.ts";
@@ -360,6 +361,40 @@ Deno.test("a cookie that a NextResponse sets is neither kept nor replayed, under
     ]);
   }
 });
+
+for (
+  const [how, answer, stored] of [
+    ["as it is", (_, response) => response, "true"],
+    ["as not final", ({ notFinal }, response) => notFinal(response), null],
+    ["as a stream", ({ streamed }, response) => streamed(response), null],
+    [
+      "to be finished later",
+      ({ finishLater }, response) =>
+        finishLater(response, () => Promise.resolve(new Response("made"))),
+      null,
+    ],
+  ] as [
+    string,
+    (it: IdempotencyContext, response: Response) => Response,
+    string | null,
+  ][]
+) {
+  Deno.test(`an answer of another function that is handed on ${how} has no mark of that one's key`, async () => {
+    const marks = ["missing", "replay", "stored"]
+      .map((mark) => `x-idempotency-${mark}`);
+    const ask = route({ store: memoryLedger() }, (idempotency) => {
+      const headers = Object.fromEntries(marks.map((name) => [name, "true"]));
+      return answer(idempotency, new Response("of another", { headers }));
+    });
+    const first = await ask({ key: KEY });
+    assertEquals(await first.text(), "of another");
+    assertEquals(marks.map((name) => first.headers.get(name)), [
+      null,
+      null,
+      stored,
+    ]);
+  });
+}
 
 Deno.test("a route is told that its fingerprint is none, and nothing runs", async () => {
   for (const made of [undefined, null, 17]) {

@@ -186,6 +186,8 @@ function fieldsOf(error: z.ZodError): string[] {
  */
 export function readQuery<T>(req: Request, schema: z.ZodType<T>): T {
   const { searchParams } = new URL(req.url);
+  // Says where to run, not what: supabase-js sends it with `region`.
+  searchParams.delete("forceFunctionRegion");
   const names = [...searchParams.keys()];
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) {

@@ -78,6 +78,11 @@ Deno.test("readQuery() gives what the query says, with defaults", () => {
   assertEquals(readQuery(get(""), Page), { limit: 50 });
 });
 
+Deno.test("readQuery() takes a request that supabase-js sends to a region", () => {
+  const query = "?limit=2&forceFunctionRegion=eu-west-1";
+  assertEquals(readQuery(get(query), Page), { limit: 2 });
+});
+
 Deno.test("readQuery() refuses what is unknown, not valid, or there twice, and says which", () => {
   for (
     const [query, named] of [

@@ -217,8 +217,8 @@ export async function storeIdempotencyResult(
 
 /**
  * Records that the attempt did not take effect: a retry with the same key runs
- * again. Given the error with which one of these calls refused this very key, or
- * its message, it does nothing: no attempt was begun.
+ * again. Given the error with which one of these calls refused this very key, one
+ * that has it as its cause, or its message, it does nothing: no attempt was begun.
  *
  * @param error What the work threw, as it was thrown. Kept with the key, at most
  * 1,000 characters.
@@ -395,9 +395,15 @@ const openAttempts = new Map<string, OpenAttempt[]>();
 const refusals = new WeakMap<Error, string>();
 
 /** Whether this is, or tells of, a claim of this very key that was refused. */
-function isRefusal(error: unknown, { name, identity }: Call): boolean {
+function isRefusal(error: unknown, call: Call): boolean {
+  const { name, identity } = call;
   const refused = error instanceof Error ? refusals.get(error) : undefined;
   if (refused !== undefined) return refused === name;
+  // Wrapped into an error of the application.
+  if (
+    error instanceof Error && error.cause instanceof Error &&
+    isRefusal(error.cause, call)
+  ) return true;
   const text = error instanceof Error ? error.message : String(error);
   // People hand on the message alone.
   return wordsOfRefusals(identity.key).some((words) => text.includes(words));

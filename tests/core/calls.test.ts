@@ -225,6 +225,11 @@ Deno.test("a late answer through a client of its own is not taken for the winner
 for (
   const [how, told] of [
     ["the error", (error: Error) => error],
+    [
+      "an error of its own around it",
+      (cause: Error) =>
+        new Error("no order", { cause: new Error("no key", { cause }) }),
+    ],
     ["its message", (error: Error) => error.message],
   ] as const
 ) {

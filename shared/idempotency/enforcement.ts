@@ -108,6 +108,7 @@ function isMode(mode: string): mode is Enforcement {
  *
  * @param configured What the code says.
  * @param onEvent Told of the request, with the outcome `missing`.
+ * @param what What the route wants to be sent, in words.
  * @returns Marks the answer with `X-Idempotency-Missing: true` where clients
  * are to be warned, and else gives it back as it is.
  * @throws {KeyMissingError} Where a key is required.
@@ -128,8 +129,9 @@ export function admitWithoutKey(
   scope: string,
   configured: Enforcement,
   onEvent?: (event: IdempotencyEvent) => void,
+  what?: string,
 ): (answer: Response) => Response {
-  return isToBeWarned(scope, configured, onEvent)
+  return isToBeWarned(scope, configured, onEvent, what)
     ? markMissing
     : (answer) => answer;
 }
@@ -145,6 +147,7 @@ export function isToBeWarned(
   scope: string,
   configured: Enforcement,
   onEvent: ((event: IdempotencyEvent) => void) | undefined,
+  what?: string,
 ): boolean {
   const enforcement = enforcementOf(scope, configured);
   if (enforcement !== "optional") {
@@ -153,7 +156,7 @@ export function isToBeWarned(
   }
   const none = { keyHash: "", durationMs: 0, attempt: 0 };
   tell(onEvent, { outcome: "missing", scope, ...none });
-  if (enforcement === "required") throw new KeyMissingError();
+  if (enforcement === "required") throw new KeyMissingError(what);
   return enforcement === "warn";
 }
 

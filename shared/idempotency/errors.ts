@@ -79,10 +79,11 @@ export class IdempotencyError extends Error {
 /** The route requires a key and the request has none. */
 export class KeyMissingError extends IdempotencyError {
   override readonly name = "KeyMissingError";
-  constructor() {
+  /** @param what What the route wants to be sent. */
+  constructor(what = "an Idempotency-Key header") {
     super(
       "IDEMPOTENCY_KEY_MISSING",
-      "This route requires an idempotency key: send an Idempotency-Key header with a new value for each intended effect, and the same value when you retry",
+      `This route requires an idempotency key: send ${what} with a new value for each intended effect, and the same value when you retry`,
     );
   }
 }

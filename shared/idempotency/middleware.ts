@@ -89,8 +89,9 @@ export const idempotencyMiddleware: Middleware<
         scope = isSafe ? functionName(req) : await scopeOf(req, ctx, config);
         const keyed = isSafe ? null : await begin(req, ctx, config, scope);
         if (keyed === null && ENFORCED_METHODS.has(req.method)) {
-          const { enforcement, onEvent } = config;
-          mark = admitWithoutKey(scope, enforcement, onEvent);
+          const { enforcement, onEvent, key } = config;
+          const what = key && "one where this route looks for it";
+          mark = admitWithoutKey(scope, enforcement, onEvent, what);
         }
         begun = keyed ?? { kind: "attempt", attempt: unprotectedAttempt() };
       } catch (error) {

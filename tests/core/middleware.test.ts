@@ -396,6 +396,18 @@ for (
   });
 }
 
+Deno.test("who leaves out a key that is read from elsewhere is not told to send a header", async () => {
+  const enforcement = "required";
+  const key = () => null;
+  const [fromElsewhere, fromHeader] = await Promise.all(
+    [numbered({ enforcement, key }), numbered({ enforcement })]
+      .map(async ({ ask }) => (await ask({})).body),
+  );
+  assertEquals(fromElsewhere.code, "IDEMPOTENCY_KEY_MISSING");
+  assert(!fromElsewhere.detail.includes("header"), fromElsewhere.detail);
+  assert(fromHeader.detail.includes("header"), fromHeader.detail);
+});
+
 Deno.test("a route is told that its fingerprint is none, and nothing runs", async () => {
   for (const made of [undefined, null, 17]) {
     const route = numbered({ fingerprint: () => made as unknown as string });

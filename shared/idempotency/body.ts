@@ -124,7 +124,14 @@ async function smaller(
   body: Uint8Array,
   plain: StoredBody,
 ): Promise<StoredBody> {
-  const compressed = toBase64(await gzip(body));
+  let compressed: string;
+  try {
+    compressed = toBase64(await gzip(body));
+  } catch {
+    // Not every platform compresses: not the Edge runtime of Next.js, nor Bun
+    // before 1.3.3. An answer that is not recorded would be made again.
+    return plain;
+  }
   // Of the plain text its bytes count, of which base64 has one a character.
   const size = plain.encoding === "text"
     ? body.byteLength

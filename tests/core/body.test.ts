@@ -150,6 +150,19 @@ Deno.test("large text is compressed, small text and what is compressed already i
   );
 });
 
+Deno.test("a large answer is kept uncompressed on a platform that cannot compress", async () => {
+  const { CompressionStream } = globalThis;
+  Reflect.deleteProperty(globalThis, "CompressionStream");
+  try {
+    const large = utf8("order ".repeat(10_000));
+    const stored = await storeBody(large, JSON_TYPE);
+    assertEquals(stored.encoding, "text");
+    assertEquals(await restoreBody(stored), large);
+  } finally {
+    Object.assign(globalThis, { CompressionStream });
+  }
+});
+
 Deno.test("the largest body that is kept comes back, one byte more does not", async () => {
   assertEquals(MAX_STORED_BYTES, 4_194_304);
   const most = new Uint8Array(MAX_STORED_BYTES).fill(32);

@@ -134,7 +134,12 @@ export function readDirectives(file: string, sql: string): Directives {
     noTransaction: false,
     undoes: null,
   };
-  for (const [, text = ""] of sql.matchAll(/^[ \t]*--[ \t]*migrate:(.*)$/gm)) {
+  // Editors on Windows begin a file with a mark of its encoding.
+  for (
+    const [, text = ""] of sql.matchAll(
+      /^\ufeff?[ \t]*--[ \t]*migrate:(.*)$/gm,
+    )
+  ) {
     const words = text.trim().replace(/\.$/, "");
     const from = /^removes rows from (\S.*)$/.exec(words)?.[1];
     const range = /^undoes (\d+)(?: to (\d+))?$/.exec(words);

@@ -132,6 +132,12 @@ Deno.test("directives are read, and an unknown one is refused", () => {
   const read = (text: string) =>
     readDirectives("1_a.sql", `select 1;\n  ${text}\n`);
   assertEquals(read("-- migrate: removes rows").removesRows, "all");
+  // As an editor on Windows writes it, on the first line.
+  assertEquals(
+    readDirectives("1_a.sql", "\ufeff-- migrate: no transaction\r\ncall p();")
+      .noTransaction,
+    true,
+  );
   assertEquals(
     read("--migrate:  removes rows from a.b, c.d").removesRows,
     new Set(["a.b", "c.d"]),

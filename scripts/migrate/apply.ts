@@ -258,18 +258,42 @@ async function prepareSession({ query }: Session): Promise<void> {
 /** Runs `work` in a transaction with the limits of a migration's. */
 export async function inMigration(
   session: Session,
-  { lockTimeoutMs }: Options,
+  options: Options,
   work: () => Promise<void>,
   end?: "commit" | "rollback",
 ): Promise<void> {
   await prepareSession(session);
   await inTransaction(session, async () => {
-    // A migration may take its time once it has its locks.
-    await session.query(
-      `set local lock_timeout = ${lockTimeoutMs}; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0`,
-    );
+    await setLimits(session, options);
     await work();
   }, end && { end });
+}
+
+// A migration may take its time once it has its locks.
+async function setLimits(
+  { query }: Session,
+  { lockTimeoutMs }: Options,
+): Promise<void> {
+  await query(
+    `set local lock_timeout = ${lockTimeoutMs}; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0`,
+  );
+}
+
+const CHECK = "client_connection_check_interval";
+
+/** What {@link inMigration} begins with, within a transaction that several share. */
+export async function beginWithin(
+  session: Session,
+  options: Options,
+): Promise<void> {
+  const { query } = session;
+  // Where a platform cannot do it, to ask for it would end the transaction.
+  const [row] = await query<{ check: string }>(
+    `select current_setting('${CHECK}') as check`,
+  );
+  await query(RESET_SESSION);
+  await query(`select set_config('${CHECK}', $1, false)`, [row!.check]);
+  await setLimits(session, options);
 }
 
 const FIRST_PAUSE_MS = 500;

@@ -2,6 +2,7 @@ import { basename, join } from "node:path";
 import {
   apply,
   applyHere,
+  beginWithin,
   fileUnit,
   functionUnit,
   inMigration,
@@ -397,7 +398,10 @@ async function performAll(run: Run, units: readonly Unit[]): Promise<void> {
       push("not tried", { skipped: true });
       continue;
     }
-    if (dryRun) await query("savepoint unit");
+    if (dryRun) {
+      await beginWithin(run.session, options);
+      await query("savepoint unit");
+    }
     const backUpOwn = async () => {
       const { backupCollections } = own ?? {};
       if (dryRun || backupCollections === undefined) return;

@@ -71,6 +71,25 @@ Deno.test("a dry run finds what the run would: errors, lost rows and verify file
   assertEquals(await project.contents(), before);
 });
 
+Deno.test("in a dry run, too, what one file sets does not reach the next", async () => {
+  await using project = await newProject();
+  // As `supabase db pull` begins a file.
+  await project.write(
+    "migrations/1_remote_schema.sql",
+    "set lock_timeout = 0; select pg_catalog.set_config('search_path', '', false); set role pg_monitor;",
+  );
+  await project.write(
+    "migrations/2_use.sql",
+    `create table here (id integer);
+do $$ begin assert current_setting('lock_timeout') = '500ms'; end $$;`,
+  );
+  const { applied } = await migrateProject({
+    ...project.options,
+    dryRun: true,
+  });
+  assertEquals(applied, ["1", "2"]);
+});
+
 Deno.test("a dry run says what it cannot try, and that a later error may come of it", async () => {
   await using project = await newProject();
   await project.write(

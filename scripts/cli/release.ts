@@ -151,6 +151,9 @@ const KEEP_OUT_OF_THE_WAY =
 select set_config('lock_timeout', '2s', true);
 `;
 
+// To drop tables with rows in them is what it is for.
+const FOR_MIGRATE = "-- migrate: removes rows\n";
+
 const REFUSE_WHILE_IN_USE = `do $$
 declare
   v_running bigint;
@@ -182,7 +185,8 @@ export async function removingSql(parts: readonly Part[]): Promise<string> {
   const statements = rollbacks.map((sql) => sql.replace(/^(--.*\n)+\n/, ""));
   return signed(
     "Takes out the idempotency ledger.",
-    [KEEP_OUT_OF_THE_WAY, REFUSE_WHILE_IN_USE, ...statements].join("\n"),
+    [FOR_MIGRATE, KEEP_OUT_OF_THE_WAY, REFUSE_WHILE_IN_USE, ...statements]
+      .join("\n"),
   );
 }
 

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { removingSql } from "../../scripts/cli/release.ts";
 import { readDirectives } from "../../scripts/migrate/migration.ts";
 import { MigrationRefusedError } from "../../scripts/migrate/errors.ts";
 import { checksumOf } from "../../scripts/migrate/history.ts";
@@ -153,4 +154,16 @@ Deno.test("directives are read, and an unknown one is refused", () => {
     MigrationRefusedError,
     "remove rows",
   );
+});
+
+Deno.test("migrate takes what remove writes, although tables go with their rows", async () => {
+  const sql = await removingSql(["archive", "sequences"]);
+  const directives = readDirectives("1_remove_idempotency.sql", sql);
+  assertEquals(directives.removesRows, "all");
+  const { transactional } = planExecution(
+    "1_remove_idempotency.sql",
+    splitStatements(sql),
+    directives,
+  );
+  assertEquals(transactional, true);
 });

@@ -23,9 +23,18 @@ const HINTS: Record<string, string> = {
 
 /** What went wrong, with what to do about it where that is known. */
 export function explain(error: unknown): string {
-  const { message, code = "" } = error as Error & { code?: string };
+  const { code = "" } = error as { code?: string };
+  const message = messageOf(error as Error);
   const hint = HINTS[code];
   return hint === undefined ? message : `${message} (${hint})`;
+}
+
+/** What an error says: Node's has no words of its own where a host has two addresses. */
+function messageOf(error: Error): string {
+  return error.message ||
+    (error instanceof AggregateError
+      ? error.errors.map(({ message }) => message).join(", ")
+      : "");
 }
 
 /** A Supabase project, as its operators reach it from a command line. */
@@ -161,7 +170,7 @@ export function projectOverApi(url: string, secretKey: string): Project {
           }
           if (!(error instanceof TypeError)) throw error;
           const { cause } = error;
-          const why = cause instanceof Error ? cause.message : error.message;
+          const why = messageOf(cause instanceof Error ? cause : error);
           throw new Error(
             `${
               new URL(url).host

@@ -21,6 +21,7 @@ import {
 } from "../../scripts/cluster/pgbouncer.ts";
 import { findPostgres } from "../../scripts/cluster/postgres.ts";
 import { adoptedCluster } from "../../scripts/cluster/supabase_cluster.ts";
+import { explain } from "../../scripts/project.ts";
 import { atTerminal, cli } from "../support/cli.ts";
 import { withStack } from "../support/stack.ts";
 
@@ -623,6 +624,20 @@ Deno.test("the project's .env says what the environment does not", () =>
     const named = await stats({ DATABASE_URL: "postgresql://u@127.0.0.1:1/x" });
     assertStringIncludes(named.text, "ECONNREFUSED 127.0.0.1:1");
   }));
+
+Deno.test("a database that answers at neither address of its host is told of in words", () => {
+  // As Node has it, for instance of localhost.
+  const refused = ["::1:1", "127.0.0.1:1"].map((address) =>
+    new Error(`connect ECONNREFUSED ${address}`)
+  );
+  const error = Object.assign(new AggregateError(refused), {
+    code: "ECONNREFUSED",
+  });
+  assertEquals(
+    explain(error),
+    "connect ECONNREFUSED ::1:1, connect ECONNREFUSED 127.0.0.1:1",
+  );
+});
 
 Deno.test(".env is read as editors on Windows write it, and a folder of that name is none", () =>
   withProject(async ({ path, write }) => {

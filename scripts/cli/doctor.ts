@@ -99,7 +99,7 @@ async function functionFindings(folder: ProjectFolder): Promise<Finding[]> {
         CORS,
       ));
     }
-    if (!one.verifyJwt && !one.knowsCallers) {
+    if (one.verifyJwt === false && !one.knowsCallers) {
       findings.push(wrong(
         what,
         "verify_jwt = false in supabase/config.toml, and nothing in it looks at who calls",

@@ -24,8 +24,8 @@ export interface EdgeFunction {
   readonly knowsCallers: boolean;
   /** Whether some of its callers have a publishable or secret key, and no token. */
   readonly takesKeys: boolean;
-  /** `verify_jwt` of the project's configuration. */
-  readonly verifyJwt: boolean;
+  /** `verify_jwt` of the project's configuration; `null` where a variable says it. */
+  readonly verifyJwt: boolean | null;
 }
 
 // A copy, or the package by whichever name.
@@ -46,7 +46,11 @@ const Config = z.object({
   functions: z.record(
     z.string(),
     z.object({
-      verify_jwt: z.boolean().optional(),
+      // A variable may say it: the Supabase CLI reads `"env(NAME)"` here too.
+      verify_jwt: z.union([
+        z.boolean(),
+        z.string().regex(/^env\(.*\)$/).transform(() => null),
+      ]).optional(),
       import_map: z.string().optional(),
     }),
   ).default({}),
@@ -247,7 +251,7 @@ export async function functionsOf(
         /withSupabase|callers|getUser|getClaims|jwtVerify|constructEvent|verify/
           .test(all),
       takesKeys: /\bauth:\s*\[?[^\]})]*["'](publishable|secret)\b/.test(all),
-      verifyJwt: verify_jwt ?? true,
+      verifyJwt: verify_jwt === undefined ? true : verify_jwt,
     });
   }
   return found;

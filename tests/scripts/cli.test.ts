@@ -545,6 +545,25 @@ export default { fetch: withSupabase(
     }));
 }
 
+Deno.test("where a variable says verify_jwt, init, doctor and remove go on without knowing", () =>
+  withProject(async ({ run, write }) => {
+    await write(
+      "supabase/config.toml",
+      `[functions.hello]\nverify_jwt = "env(VERIFY_JWT)"`,
+    );
+    const init = await run("init", "--yes");
+    assertEquals(init.code, 0, init.text);
+    await write(
+      "supabase/functions/hello/index.ts",
+      `import { withIdempotency } from "../_shared/idempotency.ts";
+const publishable = { auth: ["publishable"] };`,
+    );
+    const doctor = await run("doctor");
+    assertEquals(doctor.code, 0, doctor.text);
+    assertStringIncludes(doctor.text, "ok    function hello");
+    assertEquals((await run("remove", "--dry-run")).code, 0);
+  }));
+
 Deno.test("a config.toml that cannot be read is named, and what is wrong in it", () =>
   withProject(async ({ run, write }) => {
     await run("init", "--yes");

@@ -116,7 +116,9 @@ begin
       and i.indisvalid
       and c.relname <> all (p_unique_for_ever)
       and pg_get_expr(i.indpred, i.indrelid) is distinct from '(archived_at IS NULL)'
-      and coalesce(pg_get_expr(i.indpred, i.indrelid) not like '% AND (archived\_at IS NULL))', true)
+      and coalesce(
+        pg_get_expr(i.indpred, i.indrelid) !~ '^\(\(archived_at IS NULL\) AND | AND \(archived_at IS NULL\)\)$', true
+      )
     order by c.relname
   loop
     if v_unique.obstacle is not null then
@@ -355,14 +357,19 @@ begin
       i.indexrelid::regclass as index,
       regexp_replace(
         regexp_replace(
-          replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), ' WHERE \(archived_at IS NULL\)$', ''
+          -- the project's own may name the condition first
+          replace(
+            replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON '), ' WHERE ((archived_at IS NULL) AND ', ' WHERE ('
+          ),
+          ' WHERE \(archived_at IS NULL\)$', ''
         ),
         ' WHERE \((.*) AND \(archived_at IS NULL\)\)$', ' WHERE \1'
       ) as definition
     from pg_catalog.pg_index as i
     where i.indrelid = p_table
       and i.indisunique
-      and pg_get_expr(i.indpred, i.indrelid) ~ '(^| AND )\(archived_at IS NULL\)\)?$'
+      and pg_get_expr(i.indpred, i.indrelid)
+        ~ '^\(\(archived_at IS NULL\) AND |(^| AND )\(archived_at IS NULL\)\)?$'
   loop
     execute format('drop index %s', v_unique.index);
     execute v_unique.definition;

@@ -1,6 +1,6 @@
 -- enable_soft_delete on fresh tables: what it adds, what it takes away, what it refuses.
 begin;
-select plan(63);
+select plan(66);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'),
@@ -214,6 +214,16 @@ select set_eq(
   ],
   'all are as they were'
 );
+
+create table public.drawers (id integer primary key, room text, is_default boolean);
+select public.enable_soft_delete('public.drawers') \g /dev/null
+create unique index drawers_default on public.drawers (room) where archived_at is null and is_default;
+select lives_ok(
+  $$select public.enable_soft_delete('public.drawers', p_unique_for_ever => '{}')$$, 'with an index that names the condition first'
+);
+select lives_ok($$select public.disable_soft_delete('public.drawers')$$, 'and taken back');
+insert into public.drawers values (1, 'hall', true), (2, 'hall', false);
+select throws_ok($$insert into public.drawers values (3, 'hall', true)$$, '23505', null, 'it is unique as before');
 
 create table public.bookings (
   id integer primary key,

@@ -328,6 +328,8 @@ async function perform(
     notRefilled: [],
   };
   try {
+    // What is wrong with one is told now, not when it is needed.
+    if (options.onFailure === "undo") await rollbacksOf(options);
     const units = await unitsIn(session);
     if (units.length === 0) return run;
     if (options.dryRun) {

@@ -654,6 +654,22 @@ Deno.test("rows that an attempt within a migration deleted and gave up are not l
   assertStringIncludes(message, "public.orders has 1 rows less");
 });
 
+Deno.test("a rollback file that cannot be read is refused before anything is begun, not when it is needed", async () => {
+  await using project = await running();
+  await project.write("migrations/2_a.sql", "create table public.a ();");
+  await project.write("migrations/3_bad.sql", "select nonsense;");
+  await project.write(
+    "rollback/2_a.sql",
+    "-- migrate: undoes 2..2\ndrop table public.a;",
+  );
+  const before = await project.contents();
+  const { code, text } = await project.command();
+  assertEquals(code, 2, text);
+  assertStringIncludes(text, "Cannot read rollback/2_a.sql: unknown directive");
+  assertEquals(await project.contents(), before);
+  assertEquals((await project.command("--on-failure=keep", "--to=2")).code, 0);
+});
+
 Deno.test("a verify file that belongs to no migration is refused, since nobody would ask it", async () => {
   await using project = await running();
   await project.write("migrations/2_a.sql", "create table public.a ();");

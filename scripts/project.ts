@@ -212,33 +212,56 @@ function projectOverDatabase(url: string): Project {
 // Its types do not know the option.
 const ONE_AT_A_TIME = { max_pipeline: 0 };
 
-// Meant for Prisma: a server refuses them, and names what it does not know.
-const PRISMAS = [
+// Meant for Prisma, or for psql on this machine: a server refuses them, and names
+// what it does not know.
+const NOT_FOR_A_SERVER = [
   ...["connection_limit", "pgbouncer", "pool_timeout", "schema"],
-  ...["socket_timeout", "statement_cache_size"],
+  ...["socket_timeout", "sslrootcert", "statement_cache_size"],
 ];
-
-function withoutPrismas(url: string): string {
-  const [address, query] = url.split("?", 2);
-  const parameters = new URLSearchParams(query);
-  for (const name of PRISMAS) parameters.delete(name);
-  return parameters.size === 0 ? address! : `${address}?${parameters}`;
-}
 
 function openDatabase(url: string): postgres.Sql {
   // The driver takes anything else for the database of this machine.
   if (!/^postgres(ql)?:\/\//.test(url)) throw new Error(NO_DATABASE_URL);
+  const [address, query] = url.split("?", 2);
+  const parameters = new URLSearchParams(query);
+  const tls = tlsOf(parameters);
+  for (const name of NOT_FOR_A_SERVER) parameters.delete(name);
   try {
-    return postgres(withoutPrismas(url), {
-      max: 1,
-      connect_timeout: 10,
-      ...ONE_AT_A_TIME,
-      // As psql does: by itself the driver sends keys and answers in the clear.
-      ...(/[?&]ssl/.test(url) ? {} : { ssl: "prefer" }),
-      // The driver would print them among what the command prints.
-      onnotice: () => {},
-    });
+    return postgres(
+      parameters.size === 0 ? address! : `${address}?${parameters}`,
+      {
+        max: 1,
+        connect_timeout: 10,
+        ...ONE_AT_A_TIME,
+        ...tls,
+        // The driver would print them among what the command prints.
+        onnotice: () => {},
+      },
+    );
   } catch {
     throw new Error(NO_DATABASE_URL); // without its cause, which quotes the URL
   }
+}
+
+/** How the connection is kept from others, as psql understands a URL. */
+function tlsOf(
+  parameters: URLSearchParams,
+): Pick<postgres.Options<Record<string, never>>, "ssl"> {
+  const mode = parameters.get("sslmode");
+  const file = parameters.get("sslrootcert");
+  if (file === null || mode === "disable") {
+    const names = [...parameters.keys()];
+    // By itself the driver sends keys and answers in the clear.
+    return names.some((name) => name.startsWith("ssl"))
+      ? {}
+      : { ssl: "prefer" };
+  }
+  if (file === "system") return { ssl: "verify-full" };
+  const ca = readFileSync(file, "utf8");
+  // Whose certificate it is asks `verify-full` alone.
+  return {
+    ssl: mode === "verify-full"
+      ? { ca }
+      : { ca, checkServerIdentity: () => undefined },
+  };
 }

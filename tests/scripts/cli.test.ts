@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { basename, join } from "node:path";
 import postgres from "postgres";
+import { printed, runCommand } from "../../scripts/check/command.ts";
 import { CommandError } from "../../scripts/cli/command.ts";
 import {
   carryOut,
@@ -1118,6 +1119,48 @@ Deno.test({
     const { code, text } = await cli(["stats", "--database-url", replica]);
     assertEquals(code, 1);
     assertStringIncludes(text, "use the primary database, not a replica");
+  },
+});
+
+Deno.test({
+  name: "a database proves itself by the certificate that its URL names",
+  ignore: findPostgres() === null,
+  async fn() {
+    await using cluster = await adoptedCluster();
+    const url = cluster.url.replace("127.0.0.1", "localhost");
+    const sql = postgres(url, { max: 1 });
+    const [row] = await sql`show data_directory`;
+    const folder: string = row!["data_directory"];
+    const { uid, gid } = await Deno.stat(folder);
+    await sql`alter system set ssl = on`;
+    const serve = async (name: string) => {
+      const [key, certificate] = ["key", "crt"]
+        .map((end) => join(folder, `${name}.${end}`));
+      const made = await runCommand("openssl", [
+        ...["req", "-x509", "-nodes", "-days", "1", "-subj", `/CN=${name}`],
+        ...["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
+        ...["-keyout", key!, "-out", certificate!],
+      ]);
+      assertEquals(made.code, 0, printed(made));
+      await Deno.chown(key!, uid, gid);
+      await sql.unsafe(`alter system set ssl_key_file = '${key}'`);
+      await sql.unsafe(`alter system set ssl_cert_file = '${certificate}'`);
+      await sql`select pg_reload_conf()`;
+    };
+    const list = async (name: string, mode: string) => {
+      const certificate = join(folder, `${name}.crt`);
+      const asked = `${url}?sslmode=${mode}&sslrootcert=${certificate}`;
+      return (await cli(["keys", "list", "--json", "--database-url", asked]))
+        .text;
+    };
+    await serve("elsewhere");
+    assertEquals(await list("elsewhere", "require"), "[]");
+    assertMatch(await list("elsewhere", "verify-full"), /is not cert's CN/);
+    await serve("localhost");
+    assertEquals(await list("localhost", "verify-full"), "[]");
+    assertMatch(await list("elsewhere", "require"), /self-signed/);
+    assertMatch(await list("nowhere", "require"), /ENOENT.*nowhere\.crt/);
+    await sql.end();
   },
 });
 

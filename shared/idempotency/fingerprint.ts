@@ -139,13 +139,6 @@ export function cloneUnread(req: Request): Request {
  * @throws {TypeError} When the value has no JSON form.
  */
 export async function fingerprintValue(value: unknown): Promise<string> {
-  const opaque = (Array.isArray(value) ? value : [value]).find(isOpaque);
-  if (opaque !== undefined) {
-    const { name } = opaque.constructor;
-    throw new TypeError(
-      `Cannot fingerprint a value of type ${name}: it has no JSON form, await it or give what is in it, such as Object.fromEntries(form)`,
-    );
-  }
   let text: string | undefined;
   try {
     text = describeValue(value);
@@ -154,23 +147,42 @@ export async function fingerprintValue(value: unknown): Promise<string> {
       cause,
     });
   }
-  if (text !== undefined) return await sha256Hex(text);
+  if (text === undefined) {
+    throw new TypeError(
+      `Cannot fingerprint a value of type ${typeof value}: it has no JSON form`,
+    );
+  }
+  // Few have one, and only those are walked through.
+  const opaque = text.includes("{}") ? opaqueIn(value) : null;
+  if (opaque === null) return await sha256Hex(text);
+  const { name } = opaque.constructor;
   throw new TypeError(
-    `Cannot fingerprint a value of type ${typeof value}: it has no JSON form`,
+    `Cannot fingerprint a value of type ${name}: it has no JSON form, await it or give what is in it, such as Object.fromEntries(form)`,
   );
 }
 
 /**
- * Whether it is an object that to JSON is `{}`, whatever is in it: a promise that
- * nobody awaited, a form, a map. All of them would be the same payload.
+ * The first object that to JSON is `{}`, whatever is in it: a promise that nobody
+ * awaited, a form, a map. All of them would be the same payload.
  */
-function isOpaque(value: unknown): value is object {
-  if (typeof value !== "object" || value === null) return false;
+function opaqueIn(value: unknown): object | null {
+  if (
+    typeof value !== "object" || value === null || "toJSON" in value ||
+    ArrayBuffer.isView(value)
+  ) return null;
+  const parts = Object.values(value);
+  if (parts.length > 0 || Array.isArray(value)) {
+    for (const part of parts) {
+      const opaque = opaqueIn(part);
+      if (opaque !== null) return opaque;
+    }
+    return null;
+  }
   // Of an object in another realm, too, the prototype has none itself.
   const prototype = Object.getPrototypeOf(value);
-  return prototype !== null && Object.getPrototypeOf(prototype) !== null &&
-    !("toJSON" in value) && !Array.isArray(value) &&
-    !ArrayBuffer.isView(value) && Object.keys(value).length === 0;
+  return prototype !== null && Object.getPrototypeOf(prototype) !== null
+    ? value
+    : null;
 }
 
 function describeValue(value: unknown): string | undefined {

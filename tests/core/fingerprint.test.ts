@@ -482,8 +482,12 @@ Deno.test("a value without a JSON form is refused", async () => {
 Deno.test("a payload that JSON would take for an empty object is refused, and says what to give", async () => {
   const form = new FormData();
   form.set("sku", "A-1");
-  const opaque = [form, new Map([["sku", "A-1"]]), new Blob(["A-1"])];
-  for (const payload of [...opaque, Promise.resolve({ sku: "A-1" })]) {
+  const opaque = [
+    ...[form, new Map([["sku", "A-1"]]), new Blob(["A-1"])],
+    Promise.resolve({ sku: "A-1" }),
+  ];
+  const within = opaque.map((value) => ({ note: "", lines: [{ value }] }));
+  for (const payload of [...opaque, ...within]) {
     await assertRejects(
       () =>
         withIdempotency({
@@ -499,7 +503,7 @@ Deno.test("a payload that JSON would take for an empty object is refused, and sa
   }
   const foreign = Object.create(Object.create(null));
   for (const payload of [{}, foreign, Object.create(null), [], new Date()]) {
-    await fingerprintValue(["orders", payload]);
+    await fingerprintValue(["orders", { payload, none: {} }]);
   }
 });
 

@@ -31,21 +31,26 @@ async function expiring(actor: Actor, seconds: number): Promise<Actor> {
 
 Deno.test("a caller's token that expires while the handler runs takes nothing away: one effect, recorded", async () => {
   const key = unique("key");
+  const released = Promise.withResolvers<void>();
   let runs = 0;
   await using app = serve(
     stack(),
     { scope: "long-work", leaseSeconds: LEASE_SECONDS },
     async () => {
       runs += 1;
-      await new Promise((resolve) => setTimeout(resolve, 5_000));
+      await released.promise;
       return Response.json({ run: runs });
     },
   );
   const first = app.ask(await expiring(ada, 2), key);
-  await new Promise((resolve) => setTimeout(resolve, 4_500));
-  const duplicate = await app.ask(ada, key);
-  assertEquals(duplicate.status, 409);
-  await duplicate.body?.cancel();
+  try {
+    await new Promise((resolve) => setTimeout(resolve, 4_500));
+    const duplicate = await app.ask(ada, key);
+    assertEquals(duplicate.status, 409);
+    await duplicate.body?.cancel();
+  } finally {
+    released.resolve();
+  }
   const answer = await first;
   assertEquals(answer.headers.get("x-idempotency-stored"), "true");
   assertEquals(await answer.json(), { run: 1 });

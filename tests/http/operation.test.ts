@@ -19,14 +19,18 @@ const contextOf = (key: string | null) => ({
 
 Deno.test("concurrent duplicates of an operation give exactly 201 and 409", async () => {
   const context = contextOf(unique("key"));
+  const released = Promise.withResolvers<void>();
   let runs = 0;
   const create = () =>
     withIdempotency(context, async () => {
       runs += 1;
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await released.promise;
       return { status: 201, body: { id: runs } };
     });
-  const outcomes = await Promise.all([create(), create()]);
+  const both = [create(), create()];
+  await Promise.race(both);
+  released.resolve();
+  const outcomes = await Promise.all(both);
   assertEquals(outcomes.map(({ status }) => status).sort(), [201, 409]);
   const refused = outcomes.find(({ status }) => status === 409);
   const problem = refused?.body as unknown as { code: string; detail: string };

@@ -96,6 +96,25 @@ Deno.test("quotations are archived, shown with a badge where somebody asks, and 
   assertNoComplaints(visitor);
 });
 
+Deno.test("an amount is shown in the digits of its currency", async () => {
+  await using visitor = await visit();
+  const page = await openQuotations(visitor);
+  for (const currency of ["EUR", "JPY", "KWD"]) {
+    await add(page, currency);
+    await stack().sql(
+      "update public.quotations set currency = $1 where customer_name = $1 and user_id = $2",
+      [currency, await userOf(page, stack())],
+    );
+  }
+  await page.reload();
+  await counts(page, "3 in use");
+  assertEquals((await rows(page)).map(([, amount]) => amount), [
+    "KWD\u00a09.995, draft",
+    "¥9,995, draft",
+    "€99.95, draft",
+  ]);
+});
+
 for (
   const [device, options] of [["desk", undefined], ["phone", PHONE]] as const
 ) {

@@ -114,10 +114,9 @@ function rowOf(quotation) {
   const name = document.createElement("strong");
   name.textContent = customerName;
   const line = document.createElement("p");
-  const amount = (totalMinor / 100).toLocaleString("en", {
-    style: "currency",
-    currency,
-  });
+  const format = new Intl.NumberFormat("en", { style: "currency", currency });
+  const digits = format.resolvedOptions().maximumFractionDigits;
+  const amount = format.format(totalMinor / 10 ** digits);
   line.append(`${amount}, ${status}`);
   if (archivedAt !== null) {
     const badge = document.createElement("span");

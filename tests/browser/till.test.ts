@@ -130,6 +130,27 @@ Deno.test("more than there is is refused, and with fewer pieces the cart is anot
   await inspectEverywhere(page, "till");
 });
 
+Deno.test("a cart that was refused is sold as it is, once its goods have come", async () => {
+  await using visitor = await visit();
+  const page = await openForm(visitor, stack(), "/till");
+  await page.getByRole("button", { name: "Teapot" }).click({ clickCount: 41 });
+  await page.getByText("41 ×").waitFor();
+  await sellButton(page).click();
+  await says(page, "Too little stock");
+  await stack().sql(
+    `insert into public.stock_movements
+      (business_id, location_id, product_id, quantity, reason, document_id)
+    select s.business_id, s.location_id, s.product_id, 1, 'receipt', gen_random_uuid()
+    from public.stock as s
+    join public.memberships as m using (business_id)
+    where m.user_id = $1`,
+    [await userOf(page, stack())],
+  );
+  await sellButton(page).click();
+  await says(page, "INV-");
+  assertEquals(await salesOf(page), [{ total: 41 * 4900 }]);
+});
+
 Deno.test("the receipt shows what the owner registered, and is what is printed", async () => {
   await using visitor = await visit({
     viewport: { width: 390, height: 844 },

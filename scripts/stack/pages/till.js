@@ -164,7 +164,9 @@ async function sell() {
     }
     if (error instanceof IdempotencyProblemError && !error.retryable) {
       // An answer too: with fewer pieces, or the new price, it is another sale.
-      attempt.answered(key);
+      // So it is with the same, later: the key would only get that answer again.
+      if (error.recorded) attempt.end(key, fields);
+      else attempt.answered(key);
       say(wordsOf(error), "bad");
     } else if (
       error instanceof IdempotencyProblemError || error instanceof TypeError

@@ -627,6 +627,13 @@ $$;
 
 comment on function public.crm_give_system_roles() is 'Gives each organisation the roles that its members have.';
 
+-- Those that were there before get theirs now.
+create trigger crm_give_system_roles
+  after update on public.organizations
+  for each row execute function public.crm_give_system_roles();
+update public.organizations set name = name where true;
+drop trigger crm_give_system_roles on public.organizations;
+
 create trigger crm_give_system_roles
   after insert on public.organizations
   for each row execute function public.crm_give_system_roles();

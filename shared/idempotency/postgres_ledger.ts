@@ -349,12 +349,22 @@ left join public.idempotency_keys as k
   return { text, names };
 }
 
-/** Whatever has no SQLSTATE comes from the driver or the network: try again. */
+/**
+ * Whatever has no SQLSTATE comes from the driver or the network: try again. All
+ * that Supabase's pooler has to say, such as that no connection is left or that
+ * the database restarts, is XX000, and ends the session; an internal error of
+ * Postgres ends the statement.
+ */
 function failure(error: unknown): CallOutcome {
-  const { code = "" } = error as { code?: string };
+  const { code = "", severity_local, severity = severity_local } = error as {
+    code?: string;
+    severity?: string;
+    severity_local?: string;
+  };
   const message = error instanceof Error ? error.message : String(error);
   return {
     error: { message, code },
-    isTransient: !isSqlState(code) || passesWithTime(code),
+    isTransient: !isSqlState(code) || passesWithTime(code) ||
+      code === "XX000" && severity === "FATAL",
   };
 }

@@ -219,3 +219,29 @@ Deno.test("a client whose ledger is made anew for each request keeps what is kno
   const { cause } = await assertRejects(request, LedgerUnavailableError);
   assertEquals(String(cause), "Error: 3 calls in a row got no answer");
 });
+
+Deno.test("a pooler that has no connection left is worth another try, an internal error of the database is not", async () => {
+  const claimed = { outcome: "claimed", attempt: 1, fence: 1, steps: null };
+  const ledger = (...severity: [name: string, value: string]) => {
+    let calls = 0;
+    const error = Object.assign(new Error("no"), {
+      code: "XX000",
+      ...Object.fromEntries([severity]),
+    });
+    return postgresLedger({
+      queryRaw: () =>
+        calls++ === 0
+          ? Promise.reject(error)
+          : Promise.resolve([{ answer: claimed }]),
+    });
+  };
+  for (const name of ["severity", "severity_local"]) {
+    const { outcome } = await ledger(name, "FATAL").claim(IDENTITY, TERMS);
+    assertEquals(outcome, "claimed", name);
+    await assertRejects(
+      () => ledger(name, "ERROR").claim(IDENTITY, TERMS),
+      LedgerMisconfiguredError,
+      "XX000",
+    );
+  }
+});

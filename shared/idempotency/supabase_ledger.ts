@@ -64,10 +64,11 @@ export function supabaseLedger(client: LedgerClient): Ledger {
       "Cannot keep a ledger over this client: expected one of supabase-js, or of an Edge Function's context",
     );
   }
+  const caller = inPublic(client);
   // Read at the first call: on Workers there is no environment before.
   let secret: string | null | undefined;
   return sqlLedger(async (fn, args, withinMs) => {
-    let call = client.rpc(fn, args);
+    let call = caller.rpc(fn, args);
     if (secret === undefined) secret = secretOf(client);
     if (secret !== null) {
       call = call.setHeader?.("apikey", secret)
@@ -79,6 +80,16 @@ export function supabaseLedger(client: LedgerClient): Ledger {
       ? { data, error: null }
       : { error, isTransient: isTransient(status, error.code) };
   }, calledBy(client));
+}
+
+/** The client, for the schema of the ledger's functions, whichever is its own. */
+function inPublic(client: LedgerClient): LedgerClient {
+  const { rest = client } = client as { rest?: object };
+  const { schemaName = "public" } = rest as { schemaName?: string };
+  return schemaName === "public"
+    ? client
+    : (client as LedgerClient & { schema(name: string): LedgerClient })
+      .schema("public");
 }
 
 /** The secret key of the client's project, where the environment has it. */

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { createClient } from "@supabase/supabase-js";
 import {
   IdempotencyError,
   LedgerMisconfiguredError,
@@ -130,5 +131,26 @@ Deno.test("the secret key is taken from the environment, under each name it has 
       if (value === undefined) Deno.env.delete(name);
       else Deno.env.set(name, value);
     }
+  }
+});
+
+Deno.test("a client that was made for another schema finds the ledger's functions where they are", async () => {
+  for (const schema of ["api", "public"]) {
+    const asked: (string | null)[] = [];
+    const client = createClient("https://project.test", "sb_secret_x", {
+      db: { schema },
+      global: {
+        fetch: (_url, init) => {
+          const headers = new Headers(init?.headers);
+          asked.push(headers.get("content-profile"), headers.get("apikey"));
+          return Promise.resolve(Response.json([]));
+        },
+      },
+    });
+    for (const one of [client, client.schema(schema)]) {
+      assertEquals(await supabaseLedger(one).read(IDENTITY), null);
+    }
+    const once = ["public", "sb_secret_x"];
+    assertEquals(asked, [...once, ...once]);
   }
 });

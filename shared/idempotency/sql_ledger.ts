@@ -205,14 +205,25 @@ export function sqlLedger(
     attempted: string,
     patience: Patience,
     fn: string,
-    count: number,
+    name: string,
+    items: readonly unknown[],
     args: Record<string, unknown>,
   ): Promise<Row[]> => {
-    const data = await send(attempted, patience, fn, args);
-    if (!Array.isArray(data) || data.length !== count) {
-      throw unknownAnswer(attempted, data);
+    const rows: Row[] = [];
+    // A project may let its Data API give fewer rows than there are (max rows).
+    // Each item may be sent twice, so the rest is asked for again.
+    while (rows.length < items.length) {
+      const rest = items.slice(rows.length);
+      const data = await send(attempted, patience, fn, {
+        ...args,
+        [name]: rest,
+      });
+      const isAnswer = Array.isArray(data) && data.length > 0 &&
+        data.length <= rest.length;
+      if (!isAnswer) throw unknownAnswer(attempted, data);
+      rows.push(...data.map((row) => rowOf(attempted, row)));
     }
-    return data.map((row) => rowOf(attempted, row));
+    return rows;
   };
 
   return {
@@ -294,14 +305,14 @@ export function sqlLedger(
         "claim the keys",
         ASK,
         "idempotency_claim_many",
-        requests.length,
-        {
-          ...scopeArgs(userId, scope),
-          p_requests: requests.map((
-            { key, fingerprint, ownerToken, metadata },
-          ) => ({ key, fingerprint, owner_token: ownerToken, metadata })),
-          ...termsArgs(terms),
-        },
+        "p_requests",
+        requests.map(({ key, fingerprint, ownerToken, metadata }) => ({
+          key,
+          fingerprint,
+          owner_token: ownerToken,
+          metadata,
+        })),
+        { ...scopeArgs(userId, scope), ...termsArgs(terms) },
       );
       return await Promise.all(
         rows.map((row) =>
@@ -315,10 +326,10 @@ export function sqlLedger(
         "record the answers",
         RECORD,
         "idempotency_settle_many",
-        settlements.length,
+        "p_settlements",
+        await Promise.all(settlements.map(written)),
         {
           ...scopeArgs(userId, scope),
-          p_settlements: await Promise.all(settlements.map(written)),
           p_ttl_seconds: ttlSeconds.completed,
           p_failed_ttl_seconds: ttlSeconds.failed,
         },

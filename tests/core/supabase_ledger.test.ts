@@ -154,3 +154,55 @@ Deno.test("a client that was made for another schema finds the ledger's function
     assertEquals(asked, [...once, ...once]);
   }
 });
+
+Deno.test("a batch is answered whole where the Data API gives fewer rows than a batch has", async () => {
+  const asked: string[] = [];
+  const ledger = supabaseLedger({
+    rpc(fn, args) {
+      const { p_requests, p_settlements } = args as Record<
+        string,
+        { key: string }[] | undefined
+      >;
+      const items = p_requests ?? p_settlements ?? [];
+      asked.push(`${fn} ${items.length}`);
+      const data = items.slice(0, 40).map(({ key }) =>
+        p_requests
+          ? { outcome: "claimed", attempt: 1, fence: Number(key), steps: null }
+          : Number(key) % 2
+          ? { outcome: "completed" }
+          : { outcome: "gone" }
+      );
+      const answer = { data, error: null, status: 200 };
+      const call: LedgerCall = Object.assign(Promise.resolve(answer), {
+        abortSignal: () => call,
+      });
+      return call;
+    },
+  });
+  const keys = Array.from({ length: 100 }, (_, n) => String(n));
+  const ownerToken = crypto.randomUUID();
+  const claimed = await ledger.claimMany!(
+    null,
+    "orders",
+    keys.map((key) => ({ key, fingerprint: "", ownerToken, metadata: null })),
+    { leaseSeconds: 9, ttlSeconds: 9, onAbandoned: "retry", maxAttempts: 5 },
+  );
+  assertEquals(claimed.map((one) => "fence" in one && `${one.fence}`), keys);
+  const answer = { status: 200, headers: {}, body: null };
+  const settled = await ledger.settleMany!(
+    null,
+    "orders",
+    keys.map((key) => ({ key, ownerToken, answer })),
+    { completed: 9, failed: 9 },
+  );
+  assertEquals(
+    settled.map(({ outcome }) => outcome),
+    keys.map((key) => Number(key) % 2 ? "recorded" : "gone"),
+  );
+  assertEquals(
+    asked,
+    ["claim", "settle"].flatMap((what) =>
+      [100, 60, 20].map((count) => `idempotency_${what}_many ${count}`)
+    ),
+  );
+});

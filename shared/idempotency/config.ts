@@ -1,6 +1,6 @@
 import { type Enforcement, MODES } from "./enforcement.ts";
 import type { IdempotencyEvent } from "./event.ts";
-import { KEPT_CHARACTER, type Ledger } from "./ledger.ts";
+import { KEPT_CHARACTER, keptJson, type Ledger } from "./ledger.ts";
 
 /**
  * How a route treats keys. Every field is optional; the same object configures
@@ -402,16 +402,8 @@ export function checkedMetadata(
   const length = text.length * 3 <= METADATA_MAX_BYTES
     ? 0
     : new TextEncoder().encode(text).length;
-  // For people, so what no database can hold is shown as missing: U+0000, and
-  // half of a surrogate pair. An escaped backslash escapes nothing else.
-  if (length <= METADATA_MAX_BYTES) {
-    return JSON.parse(
-      text.replace(
-        /\\(\\|u0000|ud[89a-f]..)/g,
-        (escape) => escape === "\\\\" ? escape : "\\ufffd",
-      ),
-    );
-  }
+  // For people, so what no database can hold is shown as missing.
+  if (length <= METADATA_MAX_BYTES) return JSON.parse(keptJson(text));
   throw new TypeError(
     `Cannot keep the metadata of this route: it has ${length} bytes as JSON, more than ${METADATA_MAX_BYTES}`,
   );

@@ -191,6 +191,15 @@ export function inTime<T>(
  */
 export const KEPT_CHARACTER: string = String.raw`[^\0\ud800-\udfff]`;
 
+/** JSON, with a sign in place of each character that a database does not keep. */
+export function keptJson(text: string): string {
+  // An escaped backslash escapes nothing else.
+  return text.replace(
+    /\\(\\|u0000|ud[89a-f]..)/g,
+    (escape) => escape === "\\\\" ? escape : "\\ufffd",
+  );
+}
+
 /** What an attempt brings to {@link Ledger.claim}. */
 export interface ClaimTerms {
   /** SHA-256 of the request, 64 lower-case hexadecimal digits. */

@@ -7,17 +7,18 @@ import {
   LedgerUnavailableError,
   TooManyKeysError,
 } from "./errors.ts";
-import type {
-  Answer,
-  BatchTerms,
-  ClaimResult,
-  Identity,
-  KeyStatus,
-  Ledger,
-  Refused,
-  Settlement,
-  SettleResult,
-  StepResult,
+import {
+  type Answer,
+  type BatchTerms,
+  type ClaimResult,
+  type Identity,
+  keptJson,
+  type KeyStatus,
+  type Ledger,
+  type Refused,
+  type Settlement,
+  type SettleResult,
+  type StepResult,
 } from "./ledger.ts";
 
 /** What a database, or what is before it, says went wrong. */
@@ -267,13 +268,14 @@ export function sqlLedger(
         "idempotency_complete",
         identity,
         async () => {
+          const p_response_headers = storableHeaders(headers);
           const stored = await storeBody(body, headers);
           return {
             p_owner_token: ownerToken,
             p_status_code: status,
             p_response: stored.body,
             p_response_encoding: stored.encoding,
-            p_response_headers: headers,
+            p_response_headers,
             p_ttl_seconds: ttlSeconds,
           };
         },
@@ -597,7 +599,7 @@ async function written(settlement: Settlement): Promise<object> {
     status_code: status,
     response: stored.body,
     response_encoding: stored.encoding,
-    response_headers: headers,
+    response_headers: storableHeaders(headers),
   };
 }
 
@@ -607,6 +609,16 @@ async function written(settlement: Settlement): Promise<object> {
  */
 function storable(text: string): string {
   return text.replace(/\0|\p{Surrogate}/gu, "\uFFFD");
+}
+
+/**
+ * A plain operation's headers may hold what no Response could send. Refused,
+ * they would take the body along, and in a batch those of all answers.
+ */
+function storableHeaders(headers: Answer["headers"]): Answer["headers"] {
+  const text = JSON.stringify(headers);
+  // Asked here, most answers take no turn into another file.
+  return /\\u(0000|d)/.test(text) ? JSON.parse(keptJson(text)) : headers;
 }
 
 const PACKED = "packed_json";

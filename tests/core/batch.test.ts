@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import { MAX_STORED_BYTES } from "../../shared/idempotency/response.ts";
+import { sqlLedger } from "../../shared/idempotency/sql_ledger.ts";
 import {
   type Ledger,
   LedgerUnavailableError,
@@ -429,4 +430,34 @@ Deno.test("an item whose payload has no JSON form fails alone", async () => {
   }, sent);
   assertEquals([first?.status, second?.status], [500, 201]);
   assert(first?.error instanceof TypeError);
+});
+
+Deno.test("a header that no database can hold takes no answer's body along", async () => {
+  const stored: unknown[][] = [];
+  const store = sqlLedger((_fn, { p_requests, p_settlements }) => {
+    const items = (p_requests ?? p_settlements) as Record<string, unknown>[];
+    // As jsonb does, whichever of the items it is in.
+    if (/\\u(0000|d[89a-f])/.test(JSON.stringify(items))) {
+      const error = { message: "invalid input syntax", code: "22P02" };
+      return Promise.resolve({ error, isTransient: false });
+    }
+    if (p_settlements !== undefined) {
+      stored.push(
+        ...items.map((item) => [item["response"], item["response_headers"]]),
+      );
+    }
+    const outcome = p_requests === undefined ? "completed" : "claimed";
+    const row = { outcome, attempt: 1, fence: 1, steps: null };
+    return Promise.resolve({ data: items.map(() => row), error: null });
+  });
+  const notes = ["Zoë's", "cut 😀".slice(0, 5), "a\0b"];
+  await runMany({ ...owner, store, items: items(3) }, async (item) => ({
+    ...await sent(item),
+    headers: { "x-note": notes[item.input]! },
+  }));
+  assertEquals(stored, [
+    ['{"sent":0}', { "x-note": "Zoë's" }],
+    ['{"sent":1}', { "x-note": "cut \ufffd" }],
+    ['{"sent":2}', { "x-note": "a\ufffdb" }],
+  ]);
 });

@@ -222,7 +222,9 @@ export function encrypted(ledger: Ledger, options: EncryptionOptions): Ledger {
       // Nothing has run. Left alone, the attempt would count as crashed.
       const failure = { message: String(error), status: null };
       const { ownerToken, ttlSeconds } = terms;
-      await ledger.fail(identity, ownerToken, failure, ttlSeconds);
+      // What cannot be read is why it does not run, whatever becomes of this.
+      await ledger.fail(identity, ownerToken, failure, ttlSeconds)
+        .catch(() => {});
       throw error;
     }
   };

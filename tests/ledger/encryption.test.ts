@@ -10,6 +10,7 @@ import {
   encrypted,
   EncryptionKeyMissingError,
 } from "../../shared/idempotency/encryption.ts";
+import { LedgerUnavailableError } from "../../shared/idempotency/errors.ts";
 import type {
   Answer,
   ClaimTerms,
@@ -216,6 +217,19 @@ Deno.test("an attempt whose steps cannot be read fails, and is no crash", async 
   const right = encrypted(store, { keys: [NEW, OLD] });
   const result = await right.claim(IDENTITY, terms(crypto.randomUUID()));
   assertEquals(result.outcome, "claimed");
+});
+
+Deno.test("an attempt whose steps cannot be read does not run where the ledger goes down, either", async () => {
+  const store = memoryLedger();
+  await withStep(encrypted(store, { keys: [OLD] }));
+  const fail = () =>
+    Promise.reject(new LedgerUnavailableError("record the failure", "away"));
+  const wrong = encrypted({ ...store, fail }, { keys: [NEW] });
+  const error = await assertRejects(
+    () => wrong.claim(IDENTITY, terms(crypto.randomUUID())),
+    EncryptionKeyMissingError,
+  );
+  assertEquals(error.keyId, "2026-11");
 });
 
 const changes: Record<string, (answer: Answer) => Answer> = {

@@ -394,16 +394,17 @@ const openAttempts = new Map<string, OpenAttempt[]>();
 /** The errors with which claims were refused, and of which key. */
 const refusals = new WeakMap<Error, string>();
 
+const MOST_CAUSES = 10;
+
 /** Whether this is, or tells of, a claim of this very key that was refused. */
-function isRefusal(error: unknown, call: Call): boolean {
-  const { name, identity } = call;
-  const refused = error instanceof Error ? refusals.get(error) : undefined;
-  if (refused !== undefined) return refused === name;
-  // Wrapped into an error of the application.
-  if (
-    error instanceof Error && error.cause instanceof Error &&
-    isRefusal(error.cause, call)
-  ) return true;
+function isRefusal(error: unknown, { name, identity }: Call): boolean {
+  let cause = error;
+  // An application may have wrapped it, and errors may name each other.
+  for (let n = 0; n < MOST_CAUSES && cause instanceof Error; n++) {
+    const refused = refusals.get(cause);
+    if (refused !== undefined) return refused === name;
+    cause = cause.cause;
+  }
   const text = error instanceof Error ? error.message : String(error);
   // People hand on the message alone.
   return wordsOfRefusals(identity.key).some((words) => text.includes(words));

@@ -222,6 +222,15 @@ Deno.test("a late answer through a client of its own is not taken for the winner
   assertEquals(cachedResponse?.response, '{"order":17}');
 });
 
+Deno.test("errors that are each other's cause end an attempt like any other", async () => {
+  const { ledger, key } = bench();
+  await createIdempotencyKey(ledger, key, USER);
+  const one = new Error("no order");
+  one.cause = new Error("no stock", { cause: one });
+  await markIdempotencyFailed(ledger, key, USER, one);
+  await createIdempotencyKey(ledger, key, USER);
+});
+
 for (
   const [how, told] of [
     ["the error", (error: Error) => error],

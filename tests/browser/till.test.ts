@@ -3,6 +3,7 @@ import type { Page } from "playwright-core";
 import {
   assertNoComplaints,
   takePicture,
+  type Visitor,
   withBrowser,
 } from "../support/browser.ts";
 import { call } from "../support/call.ts";
@@ -115,13 +116,19 @@ Deno.test("offline the cart is kept as it was sent, and is sold once the network
   assertEquals((await salesOf(page)).length, 1);
 });
 
-Deno.test("more than there is is refused, and with fewer pieces the cart is another sale", async () => {
-  await using visitor = await visit();
+/** Sells one teapot more than there are. */
+async function askForTooMany(visitor: Visitor): Promise<Page> {
   const page = await openForm(visitor, stack(), "/till");
   await page.getByRole("button", { name: "Teapot" }).click({ clickCount: 41 });
   await page.getByText("41 ×").waitFor();
   await sellButton(page).click();
   await says(page, "Too little stock");
+  return page;
+}
+
+Deno.test("more than there is is refused, and with fewer pieces the cart is another sale", async () => {
+  await using visitor = await visit();
+  const page = await askForTooMany(visitor);
   await inspectEverywhere(page, "till-refused");
   await page.getByRole("button", { name: "One Teapot less" }).click();
   await sellButton(page).click();
@@ -132,11 +139,7 @@ Deno.test("more than there is is refused, and with fewer pieces the cart is anot
 
 Deno.test("a cart that was refused is sold as it is, once its goods have come", async () => {
   await using visitor = await visit();
-  const page = await openForm(visitor, stack(), "/till");
-  await page.getByRole("button", { name: "Teapot" }).click({ clickCount: 41 });
-  await page.getByText("41 ×").waitFor();
-  await sellButton(page).click();
-  await says(page, "Too little stock");
+  const page = await askForTooMany(visitor);
   await stack().sql(
     `insert into public.stock_movements
       (business_id, location_id, product_id, quantity, reason, document_id)

@@ -6,12 +6,12 @@ import {
   link,
   lstat,
   mkdir,
-  open,
   readFile,
   realpath,
   rename,
   rm,
   rmdir,
+  writeFile,
 } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import process from "node:process";
@@ -329,6 +329,9 @@ export async function carryOut(
   return true;
 }
 
+// Where Supabase's CLI keeps its own: what is left there is in nobody's way.
+const TEMPORARY = "supabase/.temp";
+
 async function makeChange(
   project: string,
   { path: below, text, kind }: Change,
@@ -342,17 +345,26 @@ async function makeChange(
   await mkdir(dirname(full), { recursive: true });
   // Half a file would be taken for one that somebody edited, and what was in the
   // place of it would be lost.
-  const place = kind === "add" ? full : await realpath(full);
-  const part = `${place}.${process.pid}`;
-  const file = await open(part, "wx");
+  const folder = join(project, TEMPORARY, `idempotency-${process.pid}`);
+  const part = join(folder, "part");
+  await mkdir(folder, { recursive: true });
   try {
-    await file.writeFile(text);
-    await file.close();
-    if (kind === "add") await putWhereNoneIs(part, place);
-    else await rename(part, place);
+    await writeFile(part, text);
+    if (kind === "add") await putWhereNoneIs(part, full);
+    else await putInPlaceOf(part, await realpath(full));
   } finally {
-    await file.close().catch(() => {});
     await rm(part, { force: true });
+    await removeEmptyFolders(folder, join(project, "supabase"));
+  }
+}
+
+async function putInPlaceOf(part: string, place: string): Promise<void> {
+  try {
+    await rename(part, place);
+  } catch (error) {
+    // Folders of a container may be file systems of their own.
+    if ((error as { code?: string }).code !== "EXDEV") throw error;
+    await copyFile(part, place);
   }
 }
 
@@ -376,7 +388,8 @@ async function makeChanges(
   { path: project }: ProjectFolder,
   changes: readonly Change[],
 ): Promise<void> {
-  for (const { path } of changes) await insistOnInside(project, path);
+  const paths = [TEMPORARY, ...changes.map(({ path }) => path)];
+  for (const path of paths) await insistOnInside(project, path);
   for (const [index, change] of changes.entries()) {
     try {
       await makeChange(project, change);

@@ -5,6 +5,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import postgres from "postgres";
 import { printed, runCommand } from "../../scripts/check/command.ts";
@@ -923,9 +924,21 @@ Deno.test("what was cut off is taken up again, with no migration twice", () =>
   }));
 
 Deno.test("init that is killed leaves no file in part, and can be run again", () =>
-  withProject(async ({ path, run, migrations }) => {
+  withProject(async ({ path, run }) => {
     const isThere = async (file: string) =>
       await Deno.stat(join(path, file)).then(() => true, () => false);
+    const folders = ["functions", "migrations"]
+      .map((name) => join(path, "supabase", name));
+    const files = () =>
+      folders.flatMap((folder) => [...readdirSync(folder, { recursive: true })])
+        .map((name) => String(name).replace(/^\d+_/, "")).sort();
+    const remove = () =>
+      Promise.all(
+        folders.map((folder) => Deno.remove(folder, { recursive: true })),
+      );
+    assertEquals((await run("init", "--yes")).code, 0);
+    const made = files();
+    await remove();
     for (let time = 0; time < 4; time++) {
       const child = new Deno.Command(Deno.execPath(), {
         args: [
@@ -942,9 +955,8 @@ Deno.test("init that is killed leaves no file in part, and can be run again", ()
       await child.status;
       const again = await run("init", "--yes");
       assertEquals(again.code, 0, again.text);
-      assertEquals(migrations().length, 1);
-      await Deno.remove(join(path, "supabase/functions"), { recursive: true });
-      await Deno.remove(join(path, "supabase/migrations"), { recursive: true });
+      assertEquals(files(), made);
+      await remove();
     }
   }));
 
@@ -1078,6 +1090,9 @@ Deno.test({
         await Deno.symlink(join(outside, "new"), module);
         await refused("init", "--yes");
         await Deno.remove(module);
+        await Deno.symlink(outside, join(path, "supabase/.temp"));
+        await refused("init", "--yes");
+        await Deno.remove(join(path, "supabase/.temp"));
         assertEquals((await run("init", "--yes")).code, 0);
         await Deno.symlink(outside, join(path, SHARED, "more"));
         const manifest = JSON.parse(await read(MANIFEST));

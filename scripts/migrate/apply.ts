@@ -247,12 +247,14 @@ export async function applyHere(
   known.forEach((rows, table) => knownBefore.set(table, rows));
 }
 
+// The server is to notice when this process is killed in the middle of a long
+// statement, and let go of the lock. Not on every platform can it.
+const CHECK = "client_connection_check_interval";
+
 /** Undoes what an earlier file may have set for the session. */
 async function prepareSession({ query }: Session): Promise<void> {
   await query(RESET_SESSION);
-  // The server is to notice when this process is killed in the middle of a long
-  // statement, and let go of the lock. Not on every platform can it.
-  await query("set client_connection_check_interval = '2s'").catch(() => {});
+  await query(`set ${CHECK} = '2s'`).catch(() => {});
 }
 
 /** Runs `work` in a transaction with the limits of a migration's. */
@@ -278,8 +280,6 @@ async function setLimits(
     `set local lock_timeout = ${lockTimeoutMs}; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0`,
   );
 }
-
-const CHECK = "client_connection_check_interval";
 
 /** What {@link inMigration} begins with, within a transaction that several share. */
 export async function beginWithin(

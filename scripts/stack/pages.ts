@@ -45,6 +45,7 @@ const FILES = [
   "/attempt.js",
   "/events.js",
   "/forms.css",
+  "/money.js",
   "/network.js",
   "/quotations.css",
   "/quotations.js",

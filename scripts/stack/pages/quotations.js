@@ -1,5 +1,6 @@
 // The page of quotations: a list that leaves archived ones out unless asked,
 // with a badge where it does not, and a way there and back.
+import { formatMoney } from "./money.js";
 import {
   freshToken,
   isSession,
@@ -114,10 +115,7 @@ function rowOf(quotation) {
   const name = document.createElement("strong");
   name.textContent = customerName;
   const line = document.createElement("p");
-  const format = new Intl.NumberFormat("en", { style: "currency", currency });
-  const digits = format.resolvedOptions().maximumFractionDigits;
-  const amount = format.format(totalMinor / 10 ** digits);
-  line.append(`${amount}, ${status}`);
+  line.append(`${formatMoney(totalMinor, currency, "en")}, ${status}`);
   if (archivedAt !== null) {
     const badge = document.createElement("span");
     badge.className = "badge";

@@ -1,4 +1,5 @@
 // The receipt of a sale, as its answer tells of it.
+import { formatMoney } from "../money.js";
 
 /**
  * Writes a receipt, into the list where it stands.
@@ -7,12 +8,7 @@
  */
 export function showReceipt(sale) {
   const { seller, serialNumber, buyer, ...sums } = sale.invoice;
-  const format = new Intl.NumberFormat([], {
-    style: "currency",
-    currency: sale.currency,
-  });
-  const money = (minor) =>
-    format.format(minor / 10 ** format.resolvedOptions().maximumFractionDigits);
+  const money = (minor) => formatMoney(minor, sale.currency);
   const isVat = seller === null || seller.vatRegistered;
   const [{ tendered, change } = {}] = sale.payments;
 

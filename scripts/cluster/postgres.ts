@@ -430,7 +430,12 @@ async function isReady(data: string): Promise<boolean> {
 
 /** Whether it lets somebody in: after a crash its file still says that it is ready. */
 async function letsIn(url: string): Promise<boolean> {
-  const sql = postgres(url, { max: 1, connect_timeout: 5 });
+  const sql = postgres(url, {
+    max: 1,
+    connect_timeout: 5,
+    // Cut while it reads them, the driver throws outside any call.
+    fetch_types: false,
+  });
   try {
     await sql`select`;
     return true;

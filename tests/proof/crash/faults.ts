@@ -265,7 +265,13 @@ async function setSynchronous(sql: postgres.Sql, names: string): Promise<void> {
 }
 
 function connectControl(url: string): postgres.Sql {
-  return postgres(url, { max: 1, onnotice: () => {}, backoff: () => 0.1 });
+  return postgres(url, {
+    max: 1,
+    onnotice: () => {},
+    backoff: () => 0.1,
+    // Cut while it reads them, the driver throws outside any call.
+    fetch_types: false,
+  });
 }
 
 function sleep(ms: number): Promise<void> {

@@ -58,7 +58,9 @@ export interface QueryClient {
  * that is not final, ends it. It is over with its first error, so there no call
  * is sent again: send all of it again. Replays in it are in no statistics.
  *
- * Leave the client's names of columns as they are (no `transform`).
+ * Leave the client's names of columns as they are (no `transform`). Give
+ * postgres.js `backoff: () => 0.5` (in s): its own grows to 20 s, and an answer
+ * is not recorded while it waits.
  *
  * @throws {TypeError} When it is no such client.
  * @throws {LedgerUnavailableError} From each method, when the database could

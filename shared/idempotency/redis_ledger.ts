@@ -152,6 +152,9 @@ if status ~= 'completed' then return {'lost'} end
 return {'replay', redis.call('hget', KEYS[1], 'answer')}
 `;
 
+// What says that an effect has happened: tried for as long as there is time.
+const RECORDS: ReadonlySet<string> = new Set(["completed", "checkpoint"]);
+
 const READ = `
 return redis.call('hmget', KEYS[1], 'status', 'answer')
 `;
@@ -259,8 +262,9 @@ export function redisLedger(
     const again = (error: unknown) => {
       if (isMistakeOfSetUp(error)) throw error;
       return pRetry(evaluate, {
-        retries: 1,
+        retries: RECORDS.has(args[0]!) ? Infinity : 1,
         minTimeout: 50,
+        maxTimeout: 1_000,
         randomize: true,
         maxRetryTime: timeoutMs,
         shouldRetry: ({ error }) => !isMistakeOfSetUp(error),

@@ -61,23 +61,34 @@ type Args = Readonly<Record<string, unknown>>;
 interface Patience {
   readonly allMs: number;
   readonly eachMs: number;
+  /** How often a call that got no answer is sent again within that time. */
+  readonly retries: number;
   /** Whether the call is not even made while the ledger is known to be down. */
   readonly breaks: boolean;
 }
 
 // A claim takes milliseconds, and somebody waits for it.
-const ASK: Patience = { allMs: 5_000, eachMs: 2_400, breaks: true };
-
-// An effect has happened: worth more patience, and never given up beforehand.
-// It stays far below the 150 s after which the gateway drops an idle request.
-const RECORD: Patience = { allMs: 20_000, eachMs: 4_000, breaks: false };
+const ASK: Patience = {
+  allMs: 5_000,
+  eachMs: 2_400,
+  retries: 2,
+  breaks: true,
+};
 
 // The next heartbeat comes soon enough.
-const RENEW: Patience = { allMs: 5_000, eachMs: 2_400, breaks: false };
+const RENEW: Patience = { ...ASK, breaks: false };
+
+// Nothing has happened that a retry may not do.
+const FAIL: Patience = { ...RENEW, allMs: 20_000, eachMs: 4_000 };
+
+// An effect has happened: worth more patience, and never given up beforehand. A
+// database or a pooler that restarts refuses at once, for seconds. It stays far
+// below the 150 s after which the gateway drops an idle request.
+const RECORD: Patience = { ...FAIL, retries: Infinity };
 
 // It goes on for 5 seconds by itself, and ends the batch that it is at; API
 // roles have 8.
-const CLEAN_UP: Patience = { allMs: 20_000, eachMs: 8_000, breaks: false };
+const CLEAN_UP: Patience = { ...RENEW, allMs: 20_000, eachMs: 8_000 };
 
 /** The most that a try may take, in ms, for what is sent along with it. */
 export const TRY_MS: { readonly ask: number; readonly record: number } = {
@@ -129,7 +140,7 @@ export function sqlLedger(
     retries?: boolean;
   } = {},
 ): Ledger {
-  const { place, health = place ?? {}, retries = true } = on;
+  const { place, health = place ?? {}, retries: mayRetry = true } = on;
   const breaker = breakerOf(health);
 
   const send = async (
@@ -139,14 +150,15 @@ export function sqlLedger(
     given: Args | (() => Promise<Args>),
   ): Promise<unknown> => {
     if (patience.breaks) pass(breaker, attempted);
-    const { allMs, eachMs } = patience;
+    const { allMs, eachMs, retries } = patience;
     const until = performance.now() + allMs;
     const args = typeof given === "function" ? await given() : given;
     let outcome = await callFunction(fn, args, eachMs);
-    if (outcome.error !== null && outcome.isTransient && retries) {
+    if (outcome.error !== null && outcome.isTransient && mayRetry) {
       outcome = await again(
         outcome,
         until,
+        retries,
         (leftMs) => callFunction(fn, args, Math.min(eachMs, leftMs)),
       );
     }
@@ -284,7 +296,7 @@ export function sqlLedger(
     fail: (identity, ownerToken, failure, ttlSeconds) =>
       settle(
         "record the failure",
-        RECORD,
+        FAIL,
         "idempotency_fail",
         identity,
         () => ({
@@ -423,6 +435,7 @@ function pass(breaker: Breaker, attempted: string): void {
 async function again(
   first: CallOutcome,
   until: number,
+  retries: number,
   attempt: (leftMs: number) => Promise<CallOutcome>,
 ): Promise<CallOutcome> {
   let last = first;
@@ -434,9 +447,10 @@ async function again(
       if (last.error !== null && last.isTransient) throw new Error();
       return last;
     }, {
-      retries: 2,
+      retries,
       maxRetryTime: Math.max(0, until - performance.now()),
       minTimeout: 50,
+      maxTimeout: 1_000,
       randomize: true,
     });
   } catch {

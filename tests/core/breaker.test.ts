@@ -91,6 +91,28 @@ Deno.test("a claim that gets no answer is refused after 5 s, a record after 20 s
   });
 });
 
+Deno.test("where the ledger refuses at once, as what restarts does, a claim is given up soon, and a record is tried for 20 s", async () => {
+  const restarting: CallOutcome = {
+    error: { message: "the database system is starting up", code: "57P03" },
+    isTransient: true,
+  };
+  await withPlace(async ({ answers, claim, complete, timed }) => {
+    answers(restarting);
+    assert(await timed(claim()) <= 500);
+    setTimeout(() => answers(RECORDED), 15_000);
+    const recordMs = await timed(complete());
+    assert(recordMs >= 15_000 && recordMs <= 16_100, `${recordMs} ms`);
+    answers(restarting);
+    const unrecorded = complete();
+    const unrecordedMs = await timed(unrecorded);
+    assert(
+      unrecordedMs > 19_000 && unrecordedMs <= 20_100,
+      `${unrecordedMs} ms`,
+    );
+    await assertRejects(() => unrecorded, LedgerUnavailableError);
+  });
+});
+
 Deno.test("after three claims without an answer the next are refused at once, and say when to come", async () => {
   await withPlace(async ({ answers, claim, timed, calls }) => {
     answers(null);

@@ -108,7 +108,7 @@ function testOnRedis(): void {
     assertEquals(sent.map(([command]) => command), ["EVALSHA", "EVAL"]);
   });
 
-  Deno.test("Redis ledger: an answer is recorded although the connection breaks meanwhile", async () => {
+  Deno.test("Redis ledger: an answer is recorded although the connection breaks again and again", async () => {
     let breaks = 0;
     const ledger = redisLedger(async (command) => {
       const answer = await send(command);
@@ -117,7 +117,7 @@ function testOnRedis(): void {
     });
     const { ownerToken, ...rest } = terms();
     await ledger.claim(IDENTITY, { ownerToken, ...rest });
-    breaks = 2;
+    breaks = 4;
     const answer = { status: 201, headers: {}, body: null };
     assertEquals(await ledger.complete(IDENTITY, ownerToken, answer, 60), {
       outcome: "recorded",

@@ -49,10 +49,19 @@ export async function startFaultyDatabase(): Promise<FaultyDatabase> {
   const cluster = await startCluster();
   let stack: Stack | undefined;
   // A connection of its own for each: what cuts must not be cut.
-  const direct = postgres(cluster.url, { max: 3, onnotice: () => {} });
-  const control = postgres(cluster.url, {
+  const options = {
     max: 3,
     onnotice: () => {},
+    // As docs/operating.md advises: it may wait for longer than a record.
+    backoff: () => 0.5,
+    // Cut while it reads them, the driver throws outside any call.
+    fetch_types: false,
+  };
+  const direct = postgres(cluster.url, options);
+  const control = postgres(cluster.url, {
+    ...options,
+    // Each lock has one to itself.
+    max: 6,
     connection: { statement_timeout: 0 },
   });
   const close = async () => {
